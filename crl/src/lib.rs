@@ -1,1 +1,34 @@
-//! Skeleton.
+//! Reads, checks and writes X.509 certificate revocation lists (RFC 5280 §5) of any size, in flat memory.
+//!
+//! No I/O and no clock live here: bytes are pushed in, and the time is an argument.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+extern crate alloc;
+
+mod algorithm;
+mod entry;
+mod name;
+mod number;
+mod oid;
+mod time;
+mod tlv;
+mod writer;
+
+pub use algorithm::{Algorithm, AlgorithmIdentifier, Digest};
+pub use entry::{Entry, Reason, Revocation};
+pub use name::DistinguishedName;
+pub use number::{CrlNumber, NumberError, Serial};
+pub use time::{OutOfRange, TimeError, UnixTime};
+pub use writer::{Seal, SignError, Tbs, Template, WriteError, issuing_distribution_point};
+pub use x509_cert::ext::pkix::crl::IssuingDistributionPoint;

@@ -1,0 +1,363 @@
+//! One entry of the list: read from its DER and written to it (RFC 5280 §5.1.2.6 and §5.3).
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use der::asn1::ObjectIdentifier;
+
+use crate::number::Serial;
+use crate::oid::{CERTIFICATE_ISSUER, INVALIDITY_DATE, REASON_CODE};
+use crate::time::{OutOfRange, UnixTime};
+use crate::tlv::{
+    self, BOOLEAN, ENUMERATED, Fault, GENERALIZED_TIME, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING,
+    SEQUENCE,
+};
+use crate::writer::WriteError;
+
+/// One revoked certificate: what an entry says, borrowed from its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The revoked certificate's serial number.
+    pub serial: Serial<'a>,
+    /// When the CA processed the revocation.
+    pub revocation_date: UnixTime,
+    /// Why (RFC 5280 §5.3.1); absent means [`Reason::Unspecified`].
+    pub reason: Option<Reason>,
+    /// Since when the key is known or suspected to have been compromised, or the certificate to be otherwise invalid (§5.3.2).
+    pub invalidity_date: Option<UnixTime>,
+    /// Who issued the certificate, in an indirect CRL: the DER of GeneralNames. It holds for the entries that follow, too (§5.3.3).
+    pub certificate_issuer: Option<&'a [u8]>,
+    /// The first extension that is critical and not one of these.
+    pub unknown_critical_extension: Option<ObjectIdentifier>,
+}
+
+/// Why a certificate was revoked (RFC 5280 §5.3.1). The numbers are the standard's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// Nothing is said; written by leaving the extension out.
+    Unspecified = 0,
+    /// The subject's key is, or may be, in other hands.
+    KeyCompromise = 1,
+    /// The CA's key is, or may be, in other hands.
+    CaCompromise = 2,
+    /// The subject's name or other information has changed.
+    AffiliationChanged = 3,
+    /// Another certificate took its place.
+    Superseded = 4,
+    /// It is no longer needed.
+    CessationOfOperation = 5,
+    /// On hold: may come back.
+    CertificateHold = 6,
+    /// In a delta CRL: back from hold, or expired.
+    RemoveFromCrl = 8,
+    /// A privilege that it states was withdrawn.
+    PrivilegeWithdrawn = 9,
+    /// The attribute authority's key is, or may be, in other hands.
+    AaCompromise = 10,
+}
+
+impl Reason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Unspecified,
+        Self::KeyCompromise,
+        Self::CaCompromise,
+        Self::AffiliationChanged,
+        Self::Superseded,
+        Self::CessationOfOperation,
+        Self::CertificateHold,
+        Self::RemoveFromCrl,
+        Self::PrivilegeWithdrawn,
+        Self::AaCompromise,
+    ];
+
+    /// The reason of that number; 7 is not used.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Unspecified,
+            1 => Self::KeyCompromise,
+            2 => Self::CaCompromise,
+            3 => Self::AffiliationChanged,
+            4 => Self::Superseded,
+            5 => Self::CessationOfOperation,
+            6 => Self::CertificateHold,
+            8 => Self::RemoveFromCrl,
+            9 => Self::PrivilegeWithdrawn,
+            10 => Self::AaCompromise,
+            _ => return None,
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// Its name in RFC 5280's ASN.1: `keyCompromise`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "keyCompromise",
+            Self::CaCompromise => "cACompromise",
+            Self::AffiliationChanged => "affiliationChanged",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessationOfOperation",
+            Self::CertificateHold => "certificateHold",
+            Self::RemoveFromCrl => "removeFromCRL",
+            Self::PrivilegeWithdrawn => "privilegeWithdrawn",
+            Self::AaCompromise => "aACompromise",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One certificate to be revoked: what the writer makes an entry of.
+///
+/// An entry's bytes depend on nothing else, so they can be made once and kept; a CRL is such bytes, one after the other.
+///
+/// ```
+/// use crl::{Reason, Revocation, Serial, UnixTime};
+///
+/// let mut entries = Vec::new();
+/// Revocation {
+///     serial: Serial::from_be_bytes(&[0x12, 0x34]),
+///     date: UnixTime(1_795_435_200),
+///     reason: Reason::KeyCompromise,
+///     invalidity_date: None,
+/// }
+/// .encode(&mut entries)?;
+/// assert_eq!(entries.len(), 35);
+/// # Ok::<(), crl::WriteError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revocation<'a> {
+    /// The certificate's serial number.
+    pub serial: Serial<'a>,
+    /// When the revocation was processed.
+    pub date: UnixTime,
+    /// Why; [`Reason::Unspecified`] is left out, as RFC 5280 §5.3.1 asks.
+    pub reason: Reason,
+    /// Since when the certificate is known or suspected to be invalid.
+    pub invalidity_date: Option<UnixTime>,
+}
+
+impl Revocation<'_> {
+    /// Appends the entry's DER.
+    ///
+    /// # Errors
+    /// [`WriteError`] if a time is outside the years 0 to 9999 or the serial number over 4 GiB. `out` may
+    /// then hold a part of the entry.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), WriteError> {
+        let start = out.len();
+        out.extend_from_slice(&[SEQUENCE, 0]);
+        self.serial.encode(out).ok_or(WriteError::TooLarge)?;
+        self.date.encode(out)?;
+        self.encode_extensions(out)?;
+        finish_sequence(out, start)
+    }
+
+    /// Neither extension is critical, and both have a fixed length.
+    fn encode_extensions(&self, out: &mut Vec<u8>) -> Result<(), OutOfRange> {
+        const REASON: [u8; 11] = [
+            SEQUENCE,
+            10,
+            OBJECT_IDENTIFIER,
+            3,
+            0x55,
+            0x1d,
+            0x15,
+            OCTET_STRING,
+            3,
+            ENUMERATED,
+            1,
+        ];
+        const INVALIDITY: [u8; 9] = [
+            SEQUENCE,
+            24,
+            OBJECT_IDENTIFIER,
+            3,
+            0x55,
+            0x1d,
+            0x18,
+            OCTET_STRING,
+            17,
+        ];
+        let reason = (self.reason != Reason::Unspecified).then_some(self.reason);
+        let length = match (reason, self.invalidity_date) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => 12,
+            (None, Some(_)) => 26,
+            (Some(_), Some(_)) => 38,
+        };
+        out.extend_from_slice(&[SEQUENCE, length]);
+        if let Some(reason) = reason {
+            out.extend_from_slice(&REASON);
+            out.push(reason.code());
+        }
+        if let Some(date) = self.invalidity_date {
+            out.extend_from_slice(&INVALIDITY);
+            date.encode_generalized(out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the length of the SEQUENCE that begins at `start` with two octets of head, now that its contents are there.
+fn finish_sequence(out: &mut Vec<u8>, start: usize) -> Result<(), WriteError> {
+    let contents = out.len().saturating_sub(start).saturating_sub(2);
+    let length = u32::try_from(contents).map_err(|_| WriteError::TooLarge)?;
+    if let (Ok(short @ ..0x80), Some(octet)) =
+        (u8::try_from(length), out.get_mut(start.saturating_add(1)))
+    {
+        *octet = short;
+    } else {
+        // Only for a serial number far beyond the 20 octets of RFC 5280.
+        let mut head = Vec::new();
+        tlv::put_head(&mut head, SEQUENCE, length);
+        out.splice(start..start.saturating_add(2), head);
+    }
+    Ok(())
+}
+
+impl<'a> Entry<'a> {
+    /// Reads the contents of an entry's SEQUENCE.
+    #[inline]
+    pub(crate) fn from_contents(mut contents: &'a [u8]) -> Result<Self, Fault> {
+        let serial = tlv::take(&mut contents, INTEGER, "a serial number is not an INTEGER")?;
+        let mut entry = Self {
+            serial: Serial::from_contents(serial)
+                .ok_or("a serial number is not in its shortest form")?,
+            revocation_date: UnixTime::take(&mut contents)?,
+            reason: None,
+            invalidity_date: None,
+            certificate_issuer: None,
+            unknown_critical_extension: None,
+        };
+        if !contents.is_empty() {
+            entry.read_extensions(contents)?;
+        }
+        Ok(entry)
+    }
+
+    fn read_extensions(&mut self, mut input: &'a [u8]) -> Result<(), Fault> {
+        let mut extensions = tlv::take(
+            &mut input,
+            SEQUENCE,
+            "an entry's extensions are not a SEQUENCE",
+        )?;
+        if !input.is_empty() {
+            return Err("an entry goes on after its extensions");
+        }
+        if extensions.is_empty() {
+            return Err("an entry's extensions are an empty SEQUENCE");
+        }
+        let all = extensions;
+        while !extensions.is_empty() {
+            let before = all.len().wrapping_sub(extensions.len());
+            let extension = Extension::take(&mut extensions)?;
+            if extension.comes_in(all.get(..before).unwrap_or_default()) {
+                return Err("an entry has the same extension twice (RFC 5280 §4.2)");
+            }
+            self.read_extension(&extension)?;
+        }
+        Ok(())
+    }
+
+    fn read_extension(&mut self, extension: &Extension<'a>) -> Result<(), Fault> {
+        const REASON: Fault = "a reason is not one that RFC 5280 §5.3.1 lists";
+        const DATE: Fault = "an invalidity date is not a GeneralizedTime";
+        const ISSUER: Fault = "a certificate issuer is not GeneralNames";
+        let mut value = extension.value;
+        match extension.oid {
+            REASON_CODE => {
+                let &[code] = tlv::take(&mut value, ENUMERATED, REASON)? else {
+                    return Err(REASON);
+                };
+                self.reason = Some(Reason::from_code(code).ok_or(REASON)?);
+            }
+            INVALIDITY_DATE => {
+                let date = tlv::take(&mut value, GENERALIZED_TIME, DATE)?;
+                self.invalidity_date = Some(UnixTime::from_generalized(date)?);
+            }
+            CERTIFICATE_ISSUER => {
+                self.certificate_issuer = Some(value);
+                if tlv::take(&mut value, SEQUENCE, ISSUER)?.is_empty() {
+                    return Err(ISSUER);
+                }
+            }
+            unknown => {
+                if extension.critical && self.unknown_critical_extension.is_none() {
+                    let oid = ObjectIdentifier::from_bytes(unknown)
+                        .map_err(|_| "an entry's extension has no valid object identifier")?;
+                    self.unknown_critical_extension = Some(oid);
+                }
+                return Ok(());
+            }
+        }
+        if value.is_empty() {
+            Ok(())
+        } else {
+            Err("an entry's extension goes on after its value")
+        }
+    }
+}
+
+/// One extension (RFC 5280 §4.2), undecoded.
+struct Extension<'a> {
+    oid: &'a [u8],
+    critical: bool,
+    value: &'a [u8],
+}
+
+impl<'a> Extension<'a> {
+    fn take(input: &mut &'a [u8]) -> Result<Self, Fault> {
+        let mut fields = tlv::take(input, SEQUENCE, "an entry's extension is not a SEQUENCE")?;
+        let oid = tlv::take(
+            &mut fields,
+            OBJECT_IDENTIFIER,
+            "an entry's extension has no object identifier",
+        )?;
+        let mut critical = false;
+        if let [BOOLEAN, ..] = fields {
+            // DER leaves the default out (X.690 §11.5) and knows one way to say TRUE (§11.1).
+            let &[0xff] = tlv::take(&mut fields, BOOLEAN, "")? else {
+                return Err("an entry's extension does not state critical as DER does");
+            };
+            critical = true;
+        }
+        let value = tlv::take(
+            &mut fields,
+            OCTET_STRING,
+            "an entry's extension has no OCTET STRING",
+        )?;
+        if !fields.is_empty() {
+            return Err("an entry's extension goes on after its value");
+        }
+        Ok(Self {
+            oid,
+            critical,
+            value,
+        })
+    }
+
+    /// Whether `earlier`, whole extensions, have one of the same object identifier. There are few of them.
+    fn comes_in(&self, mut earlier: &[u8]) -> bool {
+        while !earlier.is_empty() {
+            match Extension::take(&mut earlier) {
+                Ok(extension) if extension.oid == self.oid => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,453 @@
+//! Moments, and the two ways in which a CRL writes them (RFC 5280 §4.1.2.5). No clock lives here.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use crate::tlv::{self, Fault, GENERALIZED_TIME, UTC_TIME};
+
+/// A moment: whole seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+///
+/// Written in RFC 3339 (`2026-11-23T12:00:00Z`), which it also reads.
+///
+/// ```
+/// use crl::UnixTime;
+///
+/// let moment: UnixTime = "2026-11-23T12:00:00Z".parse()?;
+/// assert_eq!(moment, UnixTime(1_795_435_200));
+/// assert_eq!(moment.to_string(), "2026-11-23T12:00:00Z");
+/// # Ok::<(), crl::TimeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(pub i64);
+
+/// A text is not a moment of RFC 3339 in UTC with whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a time such as 2026-11-23T12:00:00Z")]
+pub struct TimeError;
+
+impl UnixTime {
+    /// The first moment that a CRL can state: year 0.
+    pub const MIN: Self = Self(-62_167_219_200);
+    /// The last moment that a CRL can state, which RFC 5280 §4.1.2.5 also uses for "never": 9999-12-31T23:59:59Z.
+    pub const MAX: Self = Self(253_402_300_799);
+
+    /// This moment and some; `None` where `i64` ends.
+    #[must_use]
+    pub fn checked_add(self, duration: Duration) -> Option<Self> {
+        let seconds = i64::try_from(duration.as_secs()).ok()?;
+        self.0.checked_add(seconds).map(Self)
+    }
+
+    /// This moment less some; `None` where `i64` ends.
+    #[must_use]
+    pub fn checked_sub(self, duration: Duration) -> Option<Self> {
+        let seconds = i64::try_from(duration.as_secs()).ok()?;
+        self.0.checked_sub(seconds).map(Self)
+    }
+
+    /// This moment and some, or the last one there is.
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        self.checked_add(duration).unwrap_or(Self(i64::MAX))
+    }
+
+    /// This moment less some, or the first one there is.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        self.checked_sub(duration).unwrap_or(Self(i64::MIN))
+    }
+
+    /// How long after `earlier` this moment is; `None` if it is before.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Option<Duration> {
+        let seconds = self.0.checked_sub(earlier.0)?;
+        u64::try_from(seconds).ok().map(Duration::from_secs)
+    }
+
+    /// Appends a `Time`: UTCTime for 1950 through 2049, GeneralizedTime otherwise (RFC 5280 §4.1.2.5).
+    pub(crate) fn encode(self, out: &mut Vec<u8>) -> Result<(), OutOfRange> {
+        let civil = Civil::from_unix(self)?;
+        if !(1950..2050).contains(&civil.year) {
+            return self.encode_generalized(out);
+        }
+        tlv::put_head(out, UTC_TIME, 13);
+        put_two(out, civil.year % 100);
+        civil.put_rest(out);
+        Ok(())
+    }
+
+    /// Appends a GeneralizedTime, whatever the year, as invalidityDate has it (RFC 5280 §5.3.2).
+    pub(crate) fn encode_generalized(self, out: &mut Vec<u8>) -> Result<(), OutOfRange> {
+        let civil = Civil::from_unix(self)?;
+        tlv::put_head(out, GENERALIZED_TIME, 15);
+        put_two(out, civil.year / 100);
+        put_two(out, civil.year % 100);
+        civil.put_rest(out);
+        Ok(())
+    }
+
+    /// Takes a `Time` from the front of `input`, in the one form that RFC 5280 §4.1.2.5 allows for its year.
+    #[inline]
+    pub(crate) fn take(input: &mut &[u8]) -> Result<Self, Fault> {
+        match tlv::take_any(input)? {
+            (UTC_TIME, contents) => Self::from_utc(contents),
+            (GENERALIZED_TIME, contents) => {
+                let civil = Civil::from_generalized(contents)?;
+                if (1950..2050).contains(&civil.year) {
+                    return Err("a date through 2049 is not a UTCTime");
+                }
+                Ok(civil.to_unix())
+            }
+            _ => Err("a time is neither UTCTime nor GeneralizedTime"),
+        }
+    }
+
+    /// The contents of a GeneralizedTime.
+    pub(crate) fn from_generalized(contents: &[u8]) -> Result<Self, Fault> {
+        Civil::from_generalized(contents).map(Civil::to_unix)
+    }
+
+    #[inline]
+    fn from_utc(contents: &[u8]) -> Result<Self, Fault> {
+        const FAULT: Fault = "a UTCTime is not YYMMDDHHMMSSZ";
+        let contents: &[u8; 13] = contents.try_into().map_err(|_| FAULT)?;
+        let [y1, y0, rest @ ..] = contents;
+        let year = two(*y1, *y0).ok_or(FAULT)?;
+        // RFC 5280 §4.1.2.5.1: 50 to 99 are of the twentieth century.
+        let century = if year >= 50 { 1900 } else { 2000 };
+        Civil::from_parts(year.wrapping_add(century), rest)
+            .map(Civil::to_unix)
+            .ok_or(FAULT)
+    }
+}
+
+/// A moment lies outside the years 0 to 9999, which is what GeneralizedTime can state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a time is outside the years 0 to 9999")]
+pub struct OutOfRange;
+
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Civil::from_unix(*self) {
+            Ok(Civil {
+                year,
+                month,
+                day,
+                hour,
+                minute,
+                second,
+            }) => write!(
+                f,
+                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+            ),
+            Err(OutOfRange) => write!(f, "{} s since 1970", self.0),
+        }
+    }
+}
+
+impl FromStr for UnixTime {
+    type Err = TimeError;
+
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        let &[
+            y3,
+            y2,
+            y1,
+            y0,
+            b'-',
+            m1,
+            m0,
+            b'-',
+            d1,
+            d0,
+            b'T',
+            h1,
+            h0,
+            b':',
+            n1,
+            n0,
+            b':',
+            s1,
+            s0,
+            b'Z',
+        ] = text.as_bytes()
+        else {
+            return Err(TimeError);
+        };
+        Civil::from_generalized(&[y3, y2, y1, y0, m1, m0, d1, d0, h1, h0, n1, n0, s1, s0, b'Z'])
+            .map(Civil::to_unix)
+            .map_err(|_| TimeError)
+    }
+}
+
+/// A moment of the Gregorian calendar in UTC, valid: 0 to 9999, months and days from 1.
+#[derive(Clone, Copy)]
+struct Civil {
+    year: u32,
+    month: u32,
+    day: u32,
+    hour: u32,
+    minute: u32,
+    second: u32,
+}
+
+impl Civil {
+    fn from_generalized(contents: &[u8]) -> Result<Self, Fault> {
+        const FAULT: Fault = "a GeneralizedTime is not YYYYMMDDHHMMSSZ";
+        let contents: &[u8; 15] = contents.try_into().map_err(|_| FAULT)?;
+        let [y3, y2, y1, y0, rest @ ..] = contents;
+        let century = two(*y3, *y2).ok_or(FAULT)?;
+        let year = two(*y1, *y0).ok_or(FAULT)?;
+        Self::from_parts(century.wrapping_mul(100).wrapping_add(year), rest).ok_or(FAULT)
+    }
+
+    /// A year, and `MMDDHHMMSSZ`.
+    #[inline]
+    fn from_parts(year: u32, rest: &[u8; 11]) -> Option<Self> {
+        let [m1, m0, d1, d0, h1, h0, n1, n0, s1, s0, b'Z'] = *rest else {
+            return None;
+        };
+        let civil = Self {
+            year,
+            month: two(m1, m0)?,
+            day: two(d1, d0)?,
+            hour: two(h1, h0)?,
+            minute: two(n1, n0)?,
+            second: two(s1, s0)?,
+        };
+        let valid = (1..=12).contains(&civil.month)
+            && (1..=civil.days_in_month()).contains(&civil.day)
+            && civil.hour < 24
+            && civil.minute < 60
+            && civil.second < 60;
+        valid.then_some(civil)
+    }
+
+    #[inline]
+    fn days_in_month(&self) -> u32 {
+        match self.month {
+            4 | 6 | 9 | 11 => 30,
+            2 if self.year.is_multiple_of(4)
+                && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400)) =>
+            {
+                29
+            }
+            2 => 28,
+            _ => 31,
+        }
+    }
+
+    /// Days since 1970, by counting years from March, so that the leap day is the last of its year; eras are 400 years.
+    /// All numbers are small, so that nothing wraps.
+    #[inline]
+    fn to_unix(self) -> UnixTime {
+        let before_march = u32::from(self.month < 3);
+        // One era is added, and taken off below, so that January of year 0 is not negative.
+        let year = self.year.wrapping_add(400).wrapping_sub(before_march);
+        let month = self
+            .month
+            .wrapping_add(before_march.wrapping_mul(12))
+            .wrapping_sub(3);
+        let day_of_year = month
+            .wrapping_mul(153)
+            .wrapping_add(2)
+            .wrapping_div(5)
+            .wrapping_add(self.day)
+            .wrapping_sub(1);
+        let days = year
+            .wrapping_mul(365)
+            .wrapping_add(year / 4)
+            .wrapping_sub(year / 100)
+            .wrapping_add(year / 400)
+            .wrapping_add(day_of_year);
+        let seconds = self
+            .hour
+            .wrapping_mul(3600)
+            .wrapping_add(self.minute.wrapping_mul(60))
+            .wrapping_add(self.second);
+        UnixTime(
+            i64::from(days)
+                .wrapping_sub(719_468 + 146_097)
+                .wrapping_mul(86_400)
+                .wrapping_add(i64::from(seconds)),
+        )
+    }
+
+    /// The inverse of [`Civil::to_unix`].
+    fn from_unix(time: UnixTime) -> Result<Self, OutOfRange> {
+        if !(UnixTime::MIN..=UnixTime::MAX).contains(&time) {
+            return Err(OutOfRange);
+        }
+        // From here on all numbers are small and none is negative.
+        let narrow = |number: i64| u32::try_from(number).map_err(|_| OutOfRange);
+        let second = narrow(time.0.rem_euclid(86_400))?;
+        let days = narrow(time.0.div_euclid(86_400).wrapping_add(719_468 + 146_097))?;
+        let era = days / 146_097;
+        let day_of_era = days % 146_097;
+        let year_of_era = day_of_era
+            .wrapping_sub(day_of_era / 1460)
+            .wrapping_add(day_of_era / 36_524)
+            .wrapping_sub(day_of_era / 146_096)
+            .wrapping_div(365);
+        let day_of_year = day_of_era
+            .wrapping_sub(year_of_era.wrapping_mul(365))
+            .wrapping_sub(year_of_era / 4)
+            .wrapping_add(year_of_era / 100);
+        let month = day_of_year.wrapping_mul(5).wrapping_add(2) / 153; // from March
+        let day = day_of_year
+            .wrapping_sub(month.wrapping_mul(153).wrapping_add(2) / 5)
+            .wrapping_add(1);
+        let before_march = u32::from(month >= 10);
+        Ok(Self {
+            year: era
+                .wrapping_mul(400)
+                .wrapping_add(year_of_era)
+                .wrapping_add(before_march)
+                .wrapping_sub(400),
+            month: month
+                .wrapping_add(3)
+                .wrapping_sub(before_march.wrapping_mul(12)),
+            day,
+            hour: second / 3600,
+            minute: second / 60 % 60,
+            second: second % 60,
+        })
+    }
+
+    fn put_rest(self, out: &mut Vec<u8>) {
+        for number in [self.month, self.day, self.hour, self.minute, self.second] {
+            put_two(out, number);
+        }
+        out.push(b'Z');
+    }
+}
+
+/// Two decimal digits.
+#[inline]
+fn two(tens: u8, ones: u8) -> Option<u32> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| {
+        u32::from(tens)
+            .wrapping_mul(10)
+            .wrapping_add(u32::from(ones))
+    })
+}
+
+/// Appends a number under 100 as two decimal digits.
+fn put_two(out: &mut Vec<u8>, number: u32) {
+    for digit in [number / 10 % 10, number % 10] {
+        out.push(b'0' | (digit & 0x0f) as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    fn take(text: &[u8]) -> Result<UnixTime, Fault> {
+        let tag = if text.len() == 15 {
+            GENERALIZED_TIME
+        } else {
+            UTC_TIME
+        };
+        let mut der = Vec::new();
+        tlv::put_head(&mut der, tag, u32::try_from(text.len()).unwrap());
+        der.extend_from_slice(text);
+        UnixTime::take(&mut &der[..])
+    }
+
+    #[test]
+    fn every_day_of_ten_thousand_years_is_followed_by_the_next() {
+        let mut days = UnixTime::MIN.0;
+        let mut last = "0".to_string();
+        while days <= UnixTime::MAX.0 {
+            let text = UnixTime(days).to_string();
+            assert!(text > last);
+            assert_eq!(text.parse(), Ok(UnixTime(days)));
+            last = text;
+            days += 86_400;
+        }
+        assert_eq!(last, "9999-12-31T00:00:00Z");
+    }
+
+    #[test]
+    fn moments_that_everyone_knows() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59Z", -1),
+            ("2000-02-29T12:34:56Z", 951_827_696),
+            ("2038-01-19T03:14:08Z", 2_147_483_648),
+            ("0000-01-01T00:00:00Z", UnixTime::MIN.0),
+            ("9999-12-31T23:59:59Z", UnixTime::MAX.0),
+        ] {
+            assert_eq!(text.parse(), Ok(UnixTime(seconds)));
+            assert_eq!(UnixTime(seconds).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_form_follows_the_year() {
+        for (time, form) in [
+            ("1949-12-31T23:59:59Z", &b"\x18\x0f19491231235959Z"[..]),
+            ("1950-01-01T00:00:00Z", b"\x17\x0d500101000000Z"),
+            ("1999-12-31T23:59:59Z", b"\x17\x0d991231235959Z"),
+            ("2000-01-01T00:00:00Z", b"\x17\x0d000101000000Z"),
+            ("2049-12-31T23:59:59Z", b"\x17\x0d491231235959Z"),
+            ("2050-01-01T00:00:00Z", b"\x18\x0f20500101000000Z"),
+        ] {
+            let time: UnixTime = time.parse().unwrap();
+            let mut der = Vec::new();
+            time.encode(&mut der).unwrap();
+            assert_eq!(der, form);
+            assert_eq!(UnixTime::take(&mut &der[..]), Ok(time));
+        }
+    }
+
+    #[test]
+    fn times_that_rfc_5280_forbids_are_refused() {
+        for text in [
+            &b"2401010000Z"[..], // no seconds
+            b"240101000000+",    // not UTC
+            b"24010100000 Z",
+            b"240001000000Z",
+            b"241301000000Z",
+            b"240100000000Z",
+            b"230229000000Z", // not a leap year
+            b"240101240000Z",
+            b"240101006000Z",
+            b"240101000060Z",   // a leap second
+            b"20240101000000Z", // GeneralizedTime before 2050
+            b"20500101000000z",
+            b"2050010100000:Z",
+        ] {
+            assert!(take(text).is_err(), "{}", text.escape_ascii());
+        }
+        assert!(take(b"240229235959Z").is_ok());
+        assert!(take(b"20520229000000Z").is_ok());
+    }
+
+    #[test]
+    fn arithmetic_ends_where_i64_ends() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(UnixTime(0).checked_add(hour), Some(UnixTime(3600)));
+        assert_eq!(UnixTime(i64::MAX).checked_add(hour), None);
+        assert_eq!(UnixTime(i64::MIN).saturating_sub(hour), UnixTime(i64::MIN));
+        assert_eq!(
+            UnixTime(0).saturating_add(Duration::MAX),
+            UnixTime(i64::MAX)
+        );
+        assert_eq!(
+            UnixTime(10).since(UnixTime(4)),
+            Some(Duration::from_secs(6))
+        );
+        assert_eq!(UnixTime(4).since(UnixTime(10)), None);
+        assert_eq!(
+            UnixTime(i64::MAX).to_string(),
+            "9223372036854775807 s since 1970"
+        );
+    }
+}
