@@ -1,0 +1,35 @@
+//! `cargo xtask bench`: the benchmarks by name.
+
+use anyhow::{Result, bail};
+
+use crate::workspace::Workspace;
+
+/// A benchmark: its name, what it shows, and the cargo arguments that run it.
+struct Bench {
+    name: &'static str,
+    shows: &'static str,
+    cargo: &'static [&'static str],
+}
+
+const BENCHES: [Bench; 0] = [];
+
+pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
+    let chosen = BENCHES
+        .iter()
+        .filter(|bench| name.is_none_or(|name| name == bench.name))
+        .collect::<Vec<_>>();
+    if chosen.is_empty() {
+        let known = BENCHES
+            .iter()
+            .map(|bench| format!("  {}: {}\n", bench.name, bench.shows))
+            .collect::<String>();
+        bail!("no such benchmark; there are:\n{known}");
+    }
+    for bench in chosen {
+        println!("{}: {}", bench.name, bench.shows);
+        if !workspace.cargo().args(bench.cargo).status()?.success() {
+            bail!("{} failed", bench.name);
+        }
+    }
+    Ok(())
+}

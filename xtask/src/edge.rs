@@ -1,0 +1,211 @@
+//! The edge in workerd: migrations applied, wrangler started, waited for, stopped with all that it started.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    build::{self, Profile},
+    fingerprint::Fingerprint,
+    process::{Group, Stop, run_until_stopped, wait_until},
+    progress::Progress,
+    tools::Tools,
+    workspace::Workspace,
+};
+
+/// The database's name in wrangler.toml.
+pub(crate) const DATABASE: &str = "crl-edge";
+
+/// What a person may choose for one edge.
+pub(crate) struct Settings {
+    pub(crate) origin_url: String,
+    pub(crate) port: u16,
+    pub(crate) state: PathBuf,
+    pub(crate) vars: Vec<Var>,
+    pub(crate) test_scheduled: bool,
+}
+
+/// A setting of the Worker.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Var {
+    key: String,
+    value: String,
+}
+
+impl Var {
+    pub(crate) fn new(key: &str, value: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+}
+
+impl FromStr for Var {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if is_key(key) => Ok(Self::new(key, value)),
+            _ => Err("expected KEY=VALUE, with KEY of letters, digits and _".to_owned()),
+        }
+    }
+}
+
+fn is_key(key: &str) -> bool {
+    !key.is_empty()
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// `cargo xtask edge`: runs one until it is stopped.
+pub(crate) fn run(
+    workspace: &Workspace,
+    settings: &Settings,
+    until_stdin_closes: bool,
+) -> Result<()> {
+    let tools = Tools::ensure(workspace)?;
+    build::ensure(workspace, &tools, Profile::Release)?;
+    let stop = Stop::on_signals()?;
+    if until_stdin_closes {
+        stop.also_when_stdin_closes();
+    }
+    let mut edge = start(&tools, workspace, settings, &stop)?;
+    println!(
+        "ready on http://127.0.0.1:{} (process group {})",
+        settings.port,
+        edge.id()
+    );
+    run_until_stopped(&stop, &mut [&mut edge])
+}
+
+/// Starts an edge from what is in build/, and returns once it answers.
+pub(crate) fn start(
+    tools: &Tools,
+    workspace: &Workspace,
+    settings: &Settings,
+    stop: &Stop,
+) -> Result<Group> {
+    refuse_taken_port(settings.port)?;
+    fs::create_dir_all(&settings.state)?;
+    let state = settings.state.canonicalize()?;
+    migrate(tools, workspace, &state)?;
+
+    let mut wrangler = tools.wrangler();
+    wrangler
+        .args([
+            "dev",
+            "--local",
+            "--ip",
+            "127.0.0.1",
+            "--show-interactive-dev-session=false",
+        ])
+        .args(["--port", &settings.port.to_string()])
+        .args(["--inspector-port", &free_port()?.to_string()])
+        .arg("--persist-to")
+        .arg(&state)
+        .args(["--var", &format!("ORIGIN_URL:{}", settings.origin_url)])
+        .args(settings.test_scheduled.then_some("--test-scheduled"))
+        .env(build::BUILT, "1")
+        // The local runtime would ask the network what today's `request.cf` looks like.
+        .env("CLOUDFLARE_CF_FETCH_ENABLED", "false")
+        // Edges that run at once must not take each other for one application.
+        .env("WRANGLER_REGISTRY_PATH", state.join("registry"));
+    for Var { key, value } in &settings.vars {
+        wrangler.args(["--var", &format!("{key}:{value}")]);
+    }
+    let mut edge = Group::spawn(
+        "the edge (wrangler dev)",
+        &mut wrangler,
+        &state.join("wrangler.log"),
+    )?;
+    wait_until(Duration::from_mins(1), stop, &mut [&mut edge], || {
+        answers_200(settings.port, "/healthz")
+    })?;
+    Ok(edge)
+}
+
+/// Applies the D1 migrations to a state folder that has not seen these.
+fn migrate(tools: &Tools, workspace: &Workspace, state: &Path) -> Result<()> {
+    let mut migrations = Fingerprint::default();
+    migrations.path(&workspace.join("migrations"))?;
+    let wanted = migrations.finish();
+    let stamp = state.join("migrated");
+    if fs::read_to_string(&stamp).is_ok_and(|applied| applied == wanted) {
+        return Ok(());
+    }
+    let mut apply = tools.wrangler();
+    apply
+        .args([
+            "d1",
+            "migrations",
+            "apply",
+            DATABASE,
+            "--local",
+            "--persist-to",
+        ])
+        .arg(state)
+        // Never asks.
+        .env("CI", "1");
+    Progress::default().run("applying the D1 migrations", &mut apply)?;
+    fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+/// A clear word now is better than wrangler's later.
+pub(crate) fn refuse_taken_port(port: u16) -> Result<()> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!("port {port} on 127.0.0.1 cannot be used: {error}"),
+    }
+}
+
+fn free_port() -> Result<u16> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Whether a GET of `path` is answered by 200 within a second.
+pub(crate) fn answers_200(port: u16, path: &str) -> bool {
+    status_line(port, path).is_ok_and(|line| line.starts_with(b"HTTP/1.1 200"))
+}
+
+fn status_line(port: u16, path: &str) -> std::io::Result<[u8; 12]> {
+    let limit = Duration::from_secs(1);
+    let mut stream =
+        TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut line = [0; 12];
+    stream.read_exact(&mut line)?;
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Var;
+
+    #[test]
+    fn a_var_is_split_at_the_first_equals_sign() {
+        assert_eq!(
+            "ORIGIN_TOKEN=a=b".parse(),
+            Ok(Var::new("ORIGIN_TOKEN", "a=b"))
+        );
+        assert_eq!("EMPTY=".parse(), Ok(Var::new("EMPTY", "")));
+        assert!("=x".parse::<Var>().is_err());
+        assert!("A B=x".parse::<Var>().is_err());
+        assert!("no value".parse::<Var>().is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! Outside programs that some tests compare with or drive. A test whose program is missing is skipped;
+//! with `CI=true` the programs are installed, and a skip is a failure.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Result;
+
+use crate::{apt, progress::Progress, workspace::Workspace};
+
+/// A program, and the Debian package that brings it.
+const PROGRAMS: [(&str, &str); 8] = [
+    ("openssl", "openssl"),
+    ("curl", "curl"),
+    ("java", "default-jdk-headless"),
+    ("chromium", "chromium"),
+    ("promtool", "prometheus"),
+    ("certtool", "gnutls-bin"),
+    ("nginx", "nginx-light"),
+    ("softhsm2-util", "softhsm2"),
+];
+
+/// Python programs, pinned, in an environment of their own.
+const REQUIREMENTS: &str = "xtask/python/requirements.txt";
+
+/// Whether this is a run that may install, and must not skip.
+pub(crate) fn is_ci() -> bool {
+    env::var("CI").is_ok_and(|ci| ci == "true")
+}
+
+/// Installs what is missing, in CI. A program that cannot be had is left to the tests that need it.
+pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
+    if !is_ci() {
+        return Ok(());
+    }
+    let progress = Progress::default();
+    let missing = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_in_path(program))
+        .map(|(_, package)| *package)
+        .collect::<Vec<_>>();
+    if !missing.is_empty() && apt::is_usable() {
+        apt::install(
+            &progress,
+            &format!("installing {} for the tests", missing.join(", ")),
+            &missing,
+        )?;
+    }
+    ensure_python(&progress, workspace)
+}
+
+/// Folders with programs that tests should find first.
+pub(crate) fn paths(workspace: &Workspace) -> Vec<PathBuf> {
+    vec![python(workspace).join("bin"), PathBuf::from("/usr/sbin")]
+}
+
+fn python(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("python")
+}
+
+fn ensure_python(progress: &Progress, workspace: &Workspace) -> Result<()> {
+    let requirements = workspace.join(REQUIREMENTS);
+    let Ok(wanted) = fs::read_to_string(&requirements) else {
+        return Ok(());
+    };
+    let folder = python(workspace);
+    let installed = folder.join("installed-requirements.txt");
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    progress.run(
+        "making a Python environment",
+        Command::new("python3").args(["-m", "venv"]).arg(&folder),
+    )?;
+    progress.run(
+        "installing Python programs for the tests",
+        Command::new(folder.join("bin/pip"))
+            .args(["install", "--require-virtualenv", "-r"])
+            .arg(&requirements),
+    )?;
+    fs::write(installed, wanted)?;
+    Ok(())
+}
+
+fn is_in_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain([Path::new("/usr/sbin").to_owned()])
+        .any(|folder| folder.join(program).exists())
+}

@@ -1,0 +1,232 @@
+//! Children that run beside xtask: each in a process group of its own, so that all that it started ends with it.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
+
+/// How long a child may take to end by itself before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A child and everything that it starts. Dropping it ends them all, also when xtask panics.
+pub(crate) struct Group {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Group {
+    /// Starts `command` with its output going to the file `log`.
+    pub(crate) fn spawn(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
+        adopt_orphans();
+        let output =
+            File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        Ok(Self {
+            name,
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    /// The process group's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// An error with the end of its log, if the child has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(self.ended(status)),
+        }
+    }
+
+    fn ended(&self, status: ExitStatus) -> anyhow::Error {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines = log.lines().collect::<Vec<_>>();
+        let tail = lines
+            .get(lines.len().saturating_sub(40)..)
+            .unwrap_or_default()
+            .join("\n");
+        anyhow::anyhow!(
+            "{} ended with {status}; its log, {}, ends with\n\n{tail}",
+            self.name,
+            self.log.display()
+        )
+    }
+
+    /// Asks all of the group to end, then ends it.
+    fn stop(&mut self, grace: Duration) {
+        let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else {
+            return;
+        };
+        for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, GRACE)] {
+            // Fails only where nothing is left to signal.
+            let _ = kill_process_group(group, signal);
+            let started = Instant::now();
+            while started.elapsed() < patience {
+                if has_ended(group) {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+/// Reaps what has ended of a group; whether that was all of it.
+fn has_ended(group: Pid) -> bool {
+    loop {
+        match waitpgid(group, WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) => return false,
+            Err(_) => return true,
+        }
+    }
+}
+
+/// Makes this process the parent of its descendants' orphans, so that it can wait for them.
+/// Elsewhere than on Linux they are init's, and end without being waited for.
+fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.stop(GRACE);
+    }
+}
+
+/// Set once someone wants xtask to end: Ctrl-C, SIGTERM, SIGHUP, or the end of standard input.
+#[derive(Clone)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(crate) fn on_signals() -> Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [
+            signal_hook::consts::SIGINT,
+            signal_hook::consts::SIGTERM,
+            signal_hook::consts::SIGHUP,
+        ] {
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        }
+        Ok(Self(flag))
+    }
+
+    pub(crate) fn also_when_stdin_closes(&self) {
+        let flag = Arc::clone(&self.0);
+        thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            flag.store(true, Ordering::Relaxed);
+        });
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits until `is_ready`; ends early, and with an error, when a child does, someone wants to stop, or it takes over `limit`.
+pub(crate) fn wait_until(
+    limit: Duration,
+    stop: &Stop,
+    groups: &mut [&mut Group],
+    mut is_ready: impl FnMut() -> bool,
+) -> Result<()> {
+    let started = Instant::now();
+    while !is_ready() {
+        if stop.is_wanted() {
+            bail!("stopped");
+        }
+        for group in groups.iter_mut() {
+            group.check()?;
+            if started.elapsed() > limit {
+                bail!(
+                    "{} is not ready after {limit:?}; its log is {}",
+                    group.name,
+                    group.log.display()
+                );
+            }
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Waits until someone wants to stop, which is no error, or a child ends, which is one.
+pub(crate) fn run_until_stopped(stop: &Stop, groups: &mut [&mut Group]) -> Result<()> {
+    while !stop.is_wanted() {
+        for group in groups.iter_mut() {
+            group.check()?;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        process::Command,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use rustix::process::{Pid, test_kill_process};
+
+    use super::Group;
+
+    #[test]
+    fn stopping_a_group_ends_its_grandchildren_also_the_stubborn() {
+        let log = std::env::temp_dir().join(format!("group-{}.log", std::process::id()));
+        let script = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.05; done' & wait";
+        let mut group = Group::spawn(
+            "a stubborn child",
+            Command::new("sh").args(["-c", script]),
+            &log,
+        )
+        .unwrap();
+        let grandchild = first_line_as_pid(&log);
+        assert!(test_kill_process(grandchild).is_ok());
+        group.stop(Duration::from_millis(100));
+        let _ = fs::remove_file(&log);
+        assert!(test_kill_process(grandchild).is_err());
+    }
+
+    fn first_line_as_pid(log: &std::path::Path) -> Pid {
+        let started = Instant::now();
+        loop {
+            let text = fs::read_to_string(log).unwrap();
+            if let Some(line) = text.lines().next() {
+                return Pid::from_raw(line.parse().unwrap()).unwrap();
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "the child printed nothing"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What the test programs said, added up.
+
+use std::fmt;
+
+/// The tests that ran, over all test programs.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Summary {
+    /// As the programs count: with those that were skipped by a printed line.
+    ok: u64,
+    failed: u64,
+    /// How many of `ok` were skipped.
+    skipped_ok: u64,
+    /// Name and reason of each test that could not run here.
+    skipped: Vec<String>,
+}
+
+impl Summary {
+    /// Takes in one line that a test program printed.
+    ///
+    /// Programs end with libtest's `test result:` line. A test that lacks an outside tool either prints
+    /// `skipped: NAME: why` and passes, or is reported as `test NAME ... ignored, why`.
+    pub(crate) fn read(&mut self, line: &str) {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            self.ok += count(result, " passed");
+            self.failed += count(result, " failed");
+        } else if let Some(skipped) = line.strip_prefix("skipped: ") {
+            self.skipped.push(skipped.to_owned());
+            self.skipped_ok += 1;
+        } else if let Some((name, why)) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... ignored"))
+        {
+            self.skipped
+                .push(format!("{name}: {}", why.trim_start_matches(", ")));
+        }
+    }
+
+    pub(crate) fn has_failures(&self) -> bool {
+        self.failed > 0
+    }
+
+    pub(crate) fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for skipped in &self.skipped {
+            writeln!(f, "skipped: {skipped}")?;
+        }
+        let passed = self.ok.saturating_sub(self.skipped_ok);
+        write!(
+            f,
+            "{passed} passed, {} failed, {} skipped",
+            self.failed,
+            self.skipped.len()
+        )
+    }
+}
+
+/// The number before `label` in `ok. 3 passed; 1 failed; 0 ignored; …`.
+fn count(result: &str, label: &str) -> u64 {
+    result
+        .split([';', '.'])
+        .find_map(|part| part.strip_suffix(label)?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Summary;
+
+    #[test]
+    fn results_of_all_programs_add_up_and_skips_are_not_passes() {
+        let mut summary = Summary::default();
+        for line in [
+            "test reader::reads ... ok",
+            "skipped: openssl_agrees: no openssl in PATH",
+            "test java_accepts ... ignored, no java in PATH",
+            "test result: FAILED. 12 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+            "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+        ] {
+            summary.read(line);
+        }
+        assert!(summary.has_failures());
+        assert_eq!(
+            summary.to_string(),
+            "skipped: openssl_agrees: no openssl in PATH\n\
+             skipped: java_accepts: no java in PATH\n\
+             16 passed, 2 failed, 2 skipped"
+        );
+    }
+}
