@@ -1,0 +1,334 @@
+//! What goes wrong towards a client: each error's status, stable code and one helpful line. Causes stay in the log.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use origin_api::{CrlName, IssuerId, Problem};
+
+use crate::answer::{Answer, Body, Headers};
+use crate::config::SettingsError;
+
+/// The longest that a 404 may be kept: a new issuer is not to be missing for longer.
+const NOT_FOUND_MAX_AGE: Duration = Duration::from_mins(1);
+
+/// An error that a client is told of. It displays as the line that the client reads, so it holds no internal text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EdgeError {
+    /// The registry does not know the issuer.
+    #[error("there is no issuer {issuer:?} here", issuer = .issuer.as_str())]
+    UnknownIssuer {
+        /// Who was asked for.
+        issuer: IssuerId,
+        /// How long this answer may be kept; no more than a minute is.
+        max_age: Duration,
+    },
+    /// The issuer has no CRL of this name.
+    #[error("issuer {issuer:?} has no CRL {name}", issuer = .issuer.as_str())]
+    UnknownCrl {
+        /// Who was asked for.
+        issuer: IssuerId,
+        /// Which of its CRLs.
+        name: CrlName,
+        /// How long this answer may be kept; no more than a minute is.
+        max_age: Duration,
+    },
+    /// The issuer is known, and its CRLs are not served here.
+    #[error("issuer {issuer:?} publishes its CRLs elsewhere: its certificates say where", issuer = .issuer.as_str())]
+    PublishedElsewhere {
+        /// Who was asked for.
+        issuer: IssuerId,
+        /// How long this answer may be kept; no more than a minute is.
+        max_age: Duration,
+    },
+    /// Nothing is at this path.
+    #[error(
+        "nothing is here; CRLs are at /crl/{{issuer}}.crl and /crl/{{issuer}}/{{name}}.crl, in PEM with .pem for .crl"
+    )]
+    NotFound,
+    /// The path is known, and this method is not for it.
+    #[error("use one of: {allow}")]
+    MethodNotAllowed {
+        /// The methods that are, as in `Allow`.
+        allow: &'static str,
+    },
+    /// `If-Match` or `If-Unmodified-Since` does not hold.
+    #[error(
+        "the CRL is not the one that If-Match or If-Unmodified-Since asks for; ask again without"
+    )]
+    PreconditionFailed,
+    /// The range that was asked for begins past the end.
+    #[error("the range lies outside of the {size} bytes that there are")]
+    RangeNotSatisfiable {
+        /// The length of the CRL in the encoding asked for, in bytes.
+        size: u64,
+    },
+    /// No CRL is held that is still valid, and none could be had.
+    #[error(
+        "no valid CRL can be had from the issuer right now; ask again in {} s", seconds(*.retry_after)
+    )]
+    CrlUnavailable {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// The operator has set something wrong.
+    #[error("the edge is not set up: {0}")]
+    WrongSetting(SettingsError),
+    /// What should not happen.
+    #[error("the edge failed on this request; its log says why")]
+    Internal,
+    /// The token is missing or wrong.
+    #[error("this call needs `Authorization: Bearer` with the operator's token")]
+    Unauthorized,
+    /// The token is right, and does not reach this far.
+    #[error("this token is only good for refreshing one issuer")]
+    TokenNotAllowed,
+    /// There is no token that a caller could show.
+    #[error("operators' calls are closed until the secret OPERATOR_TOKEN is set")]
+    OperatorTokenNotSet,
+    /// A parameter has a value that is not allowed.
+    #[error("the parameter {name} {problem}")]
+    BadParameter {
+        /// Which one.
+        name: &'static str,
+        /// What is wrong, and what is allowed: the end of a sentence that begins with the parameter.
+        problem: Cow<'static, str>,
+    },
+}
+
+impl EdgeError {
+    /// The HTTP status and the stable name, for programs, which never changes its meaning.
+    #[must_use]
+    pub const fn status_and_code(&self) -> (u16, &'static str) {
+        match self {
+            Self::BadParameter { .. } => (400, "bad_parameter"),
+            Self::Unauthorized => (401, "unauthorized"),
+            Self::TokenNotAllowed => (403, "token_not_allowed"),
+            Self::UnknownIssuer { .. } => (404, "unknown_issuer"),
+            Self::UnknownCrl { .. } => (404, "unknown_crl"),
+            Self::PublishedElsewhere { .. } => (404, "published_elsewhere"),
+            Self::NotFound => (404, "not_found"),
+            Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
+            Self::PreconditionFailed => (412, "precondition_failed"),
+            Self::RangeNotSatisfiable { .. } => (416, "range_not_satisfiable"),
+            Self::Internal => (500, "internal"),
+            Self::WrongSetting(_) => (500, "wrong_setting"),
+            Self::CrlUnavailable { .. } => (503, "crl_unavailable"),
+            Self::OperatorTokenNotSet => (503, "operator_token_not_set"),
+        }
+    }
+
+    /// The problem details (RFC 9457) that the client reads.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let (status, code) = self.status_and_code();
+        Problem::new(status, code, phrase(status)).with_detail(self.to_string())
+    }
+
+    /// The whole answer.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        // Every field is text or a number, so that this cannot fail.
+        let text = serde_json::to_string(&self.problem()).unwrap_or_default();
+        let mut headers: Headers = vec![
+            ("Content-Type", Problem::MEDIA_TYPE.into()),
+            ("Content-Length", text.len().to_string().into()),
+            ("Cache-Control", self.cache_control()),
+            ("X-Content-Type-Options", "nosniff".into()),
+            ("Access-Control-Allow-Origin", "*".into()),
+        ];
+        headers.extend(self.own_header());
+        Answer {
+            status: self.status_and_code().0,
+            headers,
+            body: Body::Text(text),
+        }
+    }
+
+    fn cache_control(&self) -> Cow<'static, str> {
+        match self {
+            Self::UnknownIssuer { max_age, .. }
+            | Self::UnknownCrl { max_age, .. }
+            | Self::PublishedElsewhere { max_age, .. }
+                if max_age.as_secs() > 0 =>
+            {
+                let max_age = max_age.min(&NOT_FOUND_MAX_AGE).as_secs();
+                format!("public, max-age={max_age}").into()
+            }
+            _ => "no-store".into(),
+        }
+    }
+
+    /// The header that this error's status asks for.
+    fn own_header(&self) -> Option<(&'static str, Cow<'static, str>)> {
+        Some(match self {
+            Self::MethodNotAllowed { allow } => ("Allow", (*allow).into()),
+            Self::Unauthorized => ("WWW-Authenticate", "Bearer realm=\"crl-edge\"".into()),
+            Self::RangeNotSatisfiable { size } => {
+                ("Content-Range", format!("bytes */{size}").into())
+            }
+            Self::CrlUnavailable { retry_after } => {
+                ("Retry-After", seconds(*retry_after).to_string().into())
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Whole seconds, rounded up and at least one: a client that comes back sooner comes in vain.
+fn seconds(span: Duration) -> u64 {
+    span.as_secs()
+        .saturating_add(u64::from(span.subsec_nanos() > 0))
+        .max(1)
+}
+
+/// The status's own phrase (RFC 9110, section 15), which `about:blank` problems have as their title (RFC 9457, section 4.2.1).
+const fn phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        412 => "Precondition Failed",
+        416 => "Range Not Satisfiable",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issuer() -> IssuerId {
+        "demo-p256".parse().unwrap()
+    }
+
+    fn every_error() -> Vec<EdgeError> {
+        let max_age = Duration::from_secs(30);
+        vec![
+            EdgeError::UnknownIssuer {
+                issuer: issuer(),
+                max_age,
+            },
+            EdgeError::UnknownCrl {
+                issuer: issuer(),
+                name: CrlName::Shard(3),
+                max_age,
+            },
+            EdgeError::PublishedElsewhere {
+                issuer: issuer(),
+                max_age,
+            },
+            EdgeError::NotFound,
+            EdgeError::MethodNotAllowed { allow: "GET, HEAD" },
+            EdgeError::PreconditionFailed,
+            EdgeError::RangeNotSatisfiable { size: 10 },
+            EdgeError::CrlUnavailable {
+                retry_after: Duration::from_millis(1500),
+            },
+            EdgeError::WrongSetting(SettingsError(Vec::new())),
+            EdgeError::Internal,
+            EdgeError::Unauthorized,
+            EdgeError::TokenNotAllowed,
+            EdgeError::OperatorTokenNotSet,
+            EdgeError::BadParameter {
+                name: "limit",
+                problem: "is 0: use 1 to 1000".into(),
+            },
+        ]
+    }
+
+    #[test]
+    fn every_answer_is_problem_details_that_repeat_its_status_and_code() {
+        for error in every_error() {
+            let answer = error.answer();
+            let Body::Text(text) = &answer.body else {
+                panic!("{error:?} has no text")
+            };
+            let problem: Problem = serde_json::from_str(text).unwrap();
+            assert_eq!(
+                (problem.status, problem.code.as_ref()),
+                error.status_and_code()
+            );
+            assert_eq!(problem.status, answer.status);
+            assert!(problem.detail.is_some_and(|detail| detail.len() > 10));
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/problem+json")
+            );
+            assert_eq!(
+                answer.header("content-length"),
+                Some(text.len().to_string().as_str())
+            );
+        }
+    }
+
+    #[test]
+    fn codes_are_distinct_and_lower_case() {
+        let mut codes: Vec<_> = every_error()
+            .iter()
+            .map(|error| error.status_and_code().1)
+            .collect();
+        assert!(
+            codes
+                .iter()
+                .all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        );
+        codes.sort_unstable();
+        let count = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+    }
+
+    #[test]
+    fn nothing_but_a_404_may_be_kept_and_that_for_a_minute_at_most() {
+        let kept = |seconds| {
+            EdgeError::UnknownIssuer {
+                issuer: issuer(),
+                max_age: Duration::from_secs(seconds),
+            }
+            .answer()
+            .header("cache-control")
+            .map(str::to_owned)
+        };
+        assert_eq!(kept(0).as_deref(), Some("no-store"));
+        assert_eq!(kept(59).as_deref(), Some("public, max-age=59"));
+        assert_eq!(kept(3600).as_deref(), Some("public, max-age=60"));
+        for error in every_error() {
+            let answer = error.answer();
+            assert!(
+                answer.status == 404 || answer.header("cache-control") == Some("no-store"),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_status_that_asks_for_a_header_has_it() {
+        let header = |error: EdgeError, name| error.answer().header(name).map(str::to_owned);
+        assert_eq!(
+            header(EdgeError::MethodNotAllowed { allow: "GET, HEAD" }, "allow").unwrap(),
+            "GET, HEAD"
+        );
+        assert!(
+            header(EdgeError::Unauthorized, "www-authenticate")
+                .unwrap()
+                .starts_with("Bearer ")
+        );
+        assert_eq!(
+            header(EdgeError::RangeNotSatisfiable { size: 7 }, "content-range").unwrap(),
+            "bytes */7"
+        );
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up_so_that_it_is_never_in_vain() {
+        for (millis, expected) in [(0, "1"), (999, "1"), (1000, "1"), (1001, "2")] {
+            let error = EdgeError::CrlUnavailable {
+                retry_after: Duration::from_millis(millis),
+            };
+            assert_eq!(error.answer().header("retry-after"), Some(expected));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The answer to a relying party, decided from the request and the head alone, for one moment.
+
+use std::time::Duration;
+
+use super::conditions::{self, Verdict};
+use super::date;
+use super::freshness::{Freshness, Policy};
+use super::range::{self, Selection};
+use super::representation::{Encoding, Representation};
+use super::{Method, Validity};
+use crate::answer::{Answer, Body, Headers};
+use crate::problem::EdgeError;
+use crate::refresh::head::Head;
+use crate::time::Timestamp;
+
+/// When to ask again for a CRL that has expired, if nobody knows better: about as long as a refresh may take.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Decides what a request for the CRL with this head is answered at `now`.
+///
+/// `header` gives a request header's value by its name, those of repeated headers joined by `, ` (RFC 9110, section
+/// 5.3); it is asked only for what matters. A CRL that has expired is answered by 503 unless the policy allows it, so
+/// the caller looks for a newer one first ([`Validity::of`]).
+#[must_use]
+pub fn answer(
+    method: Method,
+    header: impl Fn(&str) -> Option<String>,
+    head: &Head,
+    encoding: Encoding,
+    policy: &Policy,
+    now: Timestamp,
+) -> Answer {
+    let answer =
+        decide(method, header, head, encoding, policy, now).unwrap_or_else(|error| error.answer());
+    match method {
+        Method::Get => answer,
+        Method::Head => answer.without_body(),
+    }
+}
+
+fn decide(
+    method: Method,
+    header: impl Fn(&str) -> Option<String>,
+    head: &Head,
+    encoding: Encoding,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Answer, EdgeError> {
+    let validity = Validity::of(head, now, policy.clock_skew);
+    if validity == Validity::Expired && !policy.serve_expired {
+        return Err(EdgeError::CrlUnavailable {
+            retry_after: RETRY_AFTER,
+        });
+    }
+    let current = Representation::of(head, encoding, now);
+    let size = current.length;
+    let (status, body) = match conditions::evaluate(&header, &current) {
+        Verdict::PreconditionFailed => return Err(EdgeError::PreconditionFailed),
+        Verdict::NotModified => (304, Body::None),
+        Verdict::Proceed => match method {
+            Method::Head => (200, Body::Whole),
+            Method::Get => match range::select(&header, &current) {
+                Selection::Whole => (200, Body::Whole),
+                Selection::Part(part) => (206, Body::Part(part)),
+                Selection::Unsatisfiable => return Err(EdgeError::RangeNotSatisfiable { size }),
+            },
+        },
+    };
+    let freshness = Freshness::at(now, head, policy);
+    Ok(Answer {
+        status,
+        headers: headers(current, &body, head, encoding, freshness),
+        body,
+    })
+}
+
+/// The headers of a 200, which a 304 and the answer to HEAD carry too, and a 206 with its own length.
+fn headers(
+    current: Representation,
+    body: &Body,
+    head: &Head,
+    encoding: Encoding,
+    freshness: Freshness,
+) -> Headers {
+    let mut headers = Headers::with_capacity(12);
+    headers.push(("Content-Type", encoding.media_type().into()));
+    let length = match body {
+        Body::Part(part) => {
+            let (first, last, size) = (part.first, part.last(), current.length);
+            headers.push((
+                "Content-Range",
+                format!("bytes {first}-{last}/{size}").into(),
+            ));
+            part.length
+        }
+        _ => current.length,
+    };
+    let last_modified = date::format(current.last_modified.time);
+    headers.extend([
+        ("Content-Length", length.to_string().into()),
+        ("ETag", current.etag.into()),
+        ("Last-Modified", last_modified.into()),
+        ("Cache-Control", freshness.cache_control()),
+        ("Expires", date::format(freshness.expires()).into()),
+        ("Accept-Ranges", "bytes".into()),
+        ("X-Content-Type-Options", "nosniff".into()),
+        ("Access-Control-Allow-Origin", "*".into()),
+        ("CRL-Number", head.number.to_string().into()),
+    ]);
+    headers
+}

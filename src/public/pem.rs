@@ -1,0 +1,128 @@
+//! DER to PEM (RFC 7468, sections 3 and 6) as it streams by: what is held back is less than one line.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+const BEGIN: &str = "-----BEGIN X509 CRL-----\n";
+const END: &str = "-----END X509 CRL-----\n";
+/// A full line's characters: RFC 7468 has generators wrap at exactly 64.
+const LINE_CHARACTERS: usize = 64;
+/// The DER that a full line holds.
+const LINE_BYTES: usize = LINE_CHARACTERS / 4 * 3;
+
+/// How many bytes the PEM of `der_length` bytes has.
+#[must_use]
+pub const fn length(der_length: u64) -> u64 {
+    let characters = der_length.div_ceil(3).saturating_mul(4);
+    let line_ends = der_length.div_ceil(LINE_BYTES as u64);
+    characters
+        .saturating_add(line_ends)
+        .saturating_add(BEGIN.len() as u64)
+        .saturating_add(END.len() as u64)
+}
+
+/// Makes PEM from DER that comes in chunks of any size.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    /// The bytes of a line that is not full yet.
+    held: Vec<u8>,
+    has_begun: bool,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self {
+            held: Vec::with_capacity(LINE_BYTES),
+            has_begun: false,
+        }
+    }
+}
+
+impl Encoder {
+    /// The text that the next bytes complete; it may be empty.
+    #[must_use = "what is not sent is lost"]
+    pub fn push(&mut self, der: &[u8]) -> Vec<u8> {
+        let mut text = self.begin(der.len());
+        let missing = match self.held.len() {
+            0 => 0,
+            held => LINE_BYTES.saturating_sub(held),
+        };
+        let (first, der) = der.split_at_checked(missing).unwrap_or((der, &[]));
+        self.held.extend_from_slice(first);
+        if self.held.len() == LINE_BYTES {
+            write_line(&self.held, &mut text);
+            self.held.clear();
+        }
+        let mut lines = der.chunks_exact(LINE_BYTES);
+        for line in &mut lines {
+            write_line(line, &mut text);
+        }
+        self.held.extend_from_slice(lines.remainder());
+        text.into_bytes()
+    }
+
+    /// The text after the last bytes.
+    #[must_use = "without its end, PEM is broken"]
+    pub fn finish(mut self) -> Vec<u8> {
+        let mut text = self.begin(END.len());
+        if !self.held.is_empty() {
+            write_line(&self.held, &mut text);
+        }
+        text.push_str(END);
+        text.into_bytes()
+    }
+
+    /// An empty text, or the first line, with room for what `more` bytes become.
+    fn begin(&mut self, more: usize) -> String {
+        let characters = usize::try_from(length(more as u64)).unwrap_or(more);
+        let mut text = String::with_capacity(characters.saturating_add(LINE_CHARACTERS));
+        if !std::mem::replace(&mut self.has_begun, true) {
+            text.push_str(BEGIN);
+        }
+        text
+    }
+}
+
+fn write_line(der: &[u8], text: &mut String) {
+    STANDARD.encode_string(der, text);
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use pem_rfc7468::LineEnding;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        let mut pem: Vec<u8> = chunks
+            .into_iter()
+            .flat_map(|chunk| encoder.push(chunk))
+            .collect();
+        pem.extend(encoder.finish());
+        pem
+    }
+
+    #[test]
+    fn the_length_is_known_before_the_text() {
+        for size in 0..500_u32 {
+            let der = vec![7; size as usize];
+            assert_eq!(encode([der.as_slice()]).len() as u64, length(size.into()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunks_give_what_an_independent_encoder_gives(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..8),
+        ) {
+            // For nothing at all the other encoder writes an empty line; a CRL is never empty.
+            prop_assume!(!chunks.concat().is_empty());
+            let expected = pem_rfc7468::encode_string("X509 CRL", LineEnding::LF, &chunks.concat()).unwrap();
+            let pem = String::from_utf8(encode(chunks.iter().map(Vec::as_slice))).unwrap();
+            prop_assert_eq!(pem, expected);
+        }
+    }
+}
