@@ -152,7 +152,7 @@ impl Algorithm {
         })
     }
 
-    fn from_identifier(identifier: &AlgorithmIdentifierRef<'_>) -> Option<Self> {
+    pub(crate) fn from_identifier(identifier: &AlgorithmIdentifierRef<'_>) -> Option<Self> {
         let algorithm = match identifier.oid {
             oid::SHA256_WITH_RSA => Self::RsaPkcs1(Digest::Sha256),
             oid::SHA384_WITH_RSA => Self::RsaPkcs1(Digest::Sha384),

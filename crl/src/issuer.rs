@@ -1,0 +1,112 @@
+//! The certificate that verifies an issuer's CRLs. Its own trust is not judged here: whoever gives it, trusts it.
+
+use alloc::vec::Vec;
+
+use der::{Decode, Encode};
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::{KeyUsage, SubjectKeyIdentifier};
+use x509_cert::spki::SubjectPublicKeyInfoRef;
+
+use crate::key::PublicKey;
+use crate::name::DistinguishedName;
+use crate::oid;
+
+/// What of an issuer's certificate counts for its CRLs.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    subject: DistinguishedName,
+    subject_key_id: Option<Vec<u8>>,
+    may_sign_crls: bool,
+    key: PublicKey,
+}
+
+/// Why a certificate cannot verify CRLs. [`IssuerError::code`] gives the stable code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssuerError {
+    /// Not the DER of a certificate.
+    #[error("the issuer's certificate is malformed: {0}")]
+    Malformed(&'static str),
+    /// A key that we do not verify with.
+    #[error("the issuer's key is not supported: {0}")]
+    UnsupportedKey(&'static str),
+}
+
+impl IssuerError {
+    /// The stable code, which users and the event table see.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::UnsupportedKey(_) => "unsupported_algorithm",
+        }
+    }
+}
+
+impl Issuer {
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    /// [`IssuerError`].
+    pub fn from_der(der: &[u8]) -> Result<Self, IssuerError> {
+        let certificate = Certificate::from_der(der)
+            .map_err(|_| IssuerError::Malformed("it is not a certificate"))?;
+        let tbs = certificate.tbs_certificate();
+        let extension = |oid| {
+            let mut extensions = tbs.extensions().into_iter().flatten();
+            extensions
+                .find(|extension| extension.extn_id == oid)
+                .map(|extension| extension.extn_value.as_bytes())
+        };
+        let subject_key_id = extension(oid::SUBJECT_KEY_IDENTIFIER)
+            .map(SubjectKeyIdentifier::from_der)
+            .transpose()
+            .map_err(|_| IssuerError::Malformed("its subject key identifier is malformed"))?;
+        let key_usage = extension(oid::KEY_USAGE)
+            .map(KeyUsage::from_der)
+            .transpose()
+            .map_err(|_| IssuerError::Malformed("its key usage is malformed"))?;
+        let spki = tbs
+            .subject_public_key_info()
+            .to_der()
+            .map_err(|_| IssuerError::Malformed("its public key is malformed"))?;
+        let spki = SubjectPublicKeyInfoRef::from_der(&spki)
+            .map_err(|_| IssuerError::Malformed("its public key is malformed"))?;
+        Ok(Self {
+            subject: DistinguishedName::try_from(tbs.subject())
+                .map_err(|_| IssuerError::Malformed("its subject is malformed"))?,
+            subject_key_id: subject_key_id.map(|id| id.0.as_bytes().to_vec()),
+            // Without the extension every use is allowed (RFC 5280 §4.2.1.3).
+            may_sign_crls: key_usage.is_none_or(|usage| usage.crl_sign()),
+            key: PublicKey::from_spki(&spki)
+                .map_err(|unsupported| IssuerError::UnsupportedKey(unsupported.0))?,
+        })
+    }
+
+    /// The name that its CRLs must have as issuer.
+    #[must_use]
+    pub fn subject(&self) -> &DistinguishedName {
+        &self.subject
+    }
+
+    /// The identifier that its CRLs have as authority key identifier (RFC 5280 §4.2.1.2).
+    #[must_use]
+    pub fn subject_key_id(&self) -> Option<&[u8]> {
+        self.subject_key_id.as_deref()
+    }
+
+    /// Whether its key usage allows to sign CRLs (RFC 5280 §4.2.1.3).
+    #[must_use]
+    pub fn may_sign_crls(&self) -> bool {
+        self.may_sign_crls
+    }
+
+    /// The kind of its key: `RSA`, `RSA-PSS`, `P-256`, `P-384`, `P-521` or `Ed25519`.
+    #[must_use]
+    pub fn key_kind(&self) -> &'static str {
+        self.key.kind()
+    }
+
+    pub(crate) fn key(&self) -> &PublicKey {
+        &self.key
+    }
+}

@@ -1,0 +1,752 @@
+//! The push reader: a CRL's bytes come in pieces of any size, and a visitor gets what was read. Nothing is judged here but the
+//! encoding, and no list is kept.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::ops::Range;
+
+use der::asn1::ObjectIdentifier;
+
+use crate::algorithm::AlgorithmIdentifier;
+use crate::entry::Entry;
+use crate::extensions::{Extensions, ExtensionsError};
+use crate::name::DistinguishedName;
+use crate::time::UnixTime;
+use crate::tlv::{
+    BIT_STRING, CONTEXT_0, Fault, GENERALIZED_TIME, Head, INTEGER, SEQUENCE, UTC_TIME,
+};
+
+/// Gets what a [`Reader`] reads, as it reads it. Every method does nothing unless it is given.
+pub trait Visitor {
+    /// All that stands before the list of entries. Comes first, and once.
+    #[inline]
+    fn header(&mut self, header: &Header) {
+        let _ = header;
+    }
+
+    /// More bytes of tbsCertList, which is what is signed, in order; together all of them, also those from before
+    /// [`Visitor::header`].
+    #[inline]
+    fn signed(&mut self, bytes: &[u8]) {
+        let _ = bytes;
+    }
+
+    /// The next entry of the list.
+    #[inline]
+    fn entry(&mut self, entry: &Entry<'_>) {
+        let _ = entry;
+    }
+}
+
+/// Visits nothing.
+impl Visitor for () {}
+
+impl<V: Visitor> Visitor for &mut V {
+    #[inline]
+    fn header(&mut self, header: &Header) {
+        V::header(self, header);
+    }
+    #[inline]
+    fn signed(&mut self, bytes: &[u8]) {
+        V::signed(self, bytes);
+    }
+    #[inline]
+    fn entry(&mut self, entry: &Entry<'_>) {
+        V::entry(self, entry);
+    }
+}
+
+/// Both get everything.
+impl<A: Visitor, B: Visitor> Visitor for (A, B) {
+    #[inline]
+    fn header(&mut self, header: &Header) {
+        self.0.header(header);
+        self.1.header(header);
+    }
+    #[inline]
+    fn signed(&mut self, bytes: &[u8]) {
+        self.0.signed(bytes);
+        self.1.signed(bytes);
+    }
+    #[inline]
+    fn entry(&mut self, entry: &Entry<'_>) {
+        self.0.entry(entry);
+        self.1.entry(entry);
+    }
+}
+
+/// How large a CRL and its parts may be, in octets. The reader's memory is bounded by the last three together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The whole CRL.
+    pub max_bytes: u64,
+    /// What stands before the list; and each of the two fields that stand behind tbsCertList.
+    pub max_header_bytes: usize,
+    /// One entry.
+    pub max_entry_bytes: usize,
+    /// The CRL's own extensions.
+    pub max_extensions_bytes: usize,
+}
+
+/// 128 MiB in all; 64 KiB for each part, where a few hundred octets are usual.
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 128 << 20,
+            max_header_bytes: 64 << 10,
+            max_entry_bytes: 64 << 10,
+            max_extensions_bytes: 64 << 10,
+        }
+    }
+}
+
+/// What stands before the list of entries (RFC 5280 §5.1.2.1 to §5.1.2.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Of the format.
+    pub version: Version,
+    /// The inner one, which is signed.
+    pub algorithm: AlgorithmIdentifier,
+    /// Who signed.
+    pub issuer: DistinguishedName,
+    /// When the CRL was made.
+    pub this_update: UnixTime,
+    /// By when the next one will be there; RFC 5280 §5.1.2.5 wants it in every CRL.
+    pub next_update: Option<UnixTime>,
+}
+
+/// The version of a CRL (RFC 5280 §5.1.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// Without a version field, and so without extensions.
+    V1,
+    /// The one that RFC 5280 profiles.
+    V2,
+}
+
+/// All that a CRL says, apart from its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crl {
+    /// What stands before the list.
+    pub header: Header,
+    /// How many certificates are listed.
+    pub entry_count: u64,
+    /// What stands behind the list.
+    pub extensions: Extensions,
+    /// The first extension of an entry that is critical and unknown to us.
+    pub unknown_critical_entry_extension: Option<ObjectIdentifier>,
+    /// The outer signature algorithm, which is not signed.
+    pub algorithm: AlgorithmIdentifier,
+    /// The contents of the BIT STRING.
+    pub signature: Vec<u8>,
+    /// Where tbsCertList lies, its own tag and length included: octets from the CRL's first.
+    pub tbs: Range<u64>,
+    /// Octets of the whole CRL.
+    pub size: u64,
+}
+
+/// Why bytes are not a CRL that we read. [`ReadError::code`] gives the stable code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Not DER, or not a CRL.
+    #[error("malformed at octet {offset}: {fault}")]
+    Malformed {
+        /// Where the element begins that is wrong.
+        offset: u64,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// The bytes ended before the CRL did.
+    #[error("the CRL ends after {received} octets, before it is complete")]
+    Truncated {
+        /// How many there were.
+        received: u64,
+        /// How many there should have been, if its first octets were among them.
+        size: Option<u64>,
+    },
+    /// There is more after the CRL's end.
+    #[error("there is more data after the CRL's {size} octets")]
+    TrailingData {
+        /// Octets of the CRL.
+        size: u64,
+    },
+    /// A part of it, or the whole, is over the limit.
+    #[error("{what} has {size} octets, over the limit of {limit}")]
+    TooLarge {
+        /// Which part.
+        what: &'static str,
+        /// Its size.
+        size: u64,
+        /// From [`Limits`].
+        limit: u64,
+    },
+    /// The version field is there, and is not v2 (RFC 5280 §5.1.2.1).
+    #[error("the version is neither absent nor 1, which means v2 (RFC 5280 §5.1.2.1)")]
+    UnsupportedVersion,
+    /// Over 20 octets.
+    #[error("the CRLNumber has {octets} octets, over the 20 that RFC 5280 §5.2.3 allows")]
+    NumberTooLong {
+        /// How many it has.
+        octets: usize,
+    },
+}
+
+impl ReadError {
+    /// The stable code, which users and the event table see.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } | Self::Truncated { .. } => "malformed",
+            Self::TrailingData { .. } => "trailing_data",
+            Self::TooLarge { .. } => "too_large",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::NumberTooLong { .. } => "number_too_long",
+        }
+    }
+}
+
+/// Reads a CRL that lies in one slice. See [`Reader`].
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read(der: &[u8], limits: Limits, visitor: &mut impl Visitor) -> Result<Crl, ReadError> {
+    let mut reader = Reader::new(limits);
+    reader.push(der, visitor)?;
+    reader.finish()
+}
+
+/// Reads a CRL from pieces of any size, as they come.
+///
+/// ```
+/// use crl::{Entry, Limits, Reader, Visitor};
+///
+/// struct Count(u64);
+/// impl Visitor for Count {
+///     fn entry(&mut self, _: &Entry<'_>) {
+///         self.0 += 1;
+///     }
+/// }
+///
+/// # let der = include_bytes!("../tests/data/openssl-p256.crl");
+/// let mut reader = Reader::new(Limits::default());
+/// let mut count = Count(0);
+/// for piece in der.chunks(7) {
+///     reader.push(piece, &mut count)?;
+/// }
+/// let crl = reader.finish()?;
+/// assert_eq!(crl.entry_count, count.0);
+/// # Ok::<(), crl::ReadError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Reader {
+    limits: Limits,
+    state: State,
+    /// How many octets were taken in, those in `held` included.
+    offset: u64,
+    /// The element under way, where it began in an earlier piece.
+    held: Vec<u8>,
+    /// tbsCertList up to here, until the header is complete.
+    head: Vec<u8>,
+    /// Up to where the visitor got the signed bytes.
+    signed: u64,
+    size: u64,
+    tbs: Range<u64>,
+    list_end: u64,
+    parts: Parts,
+    error: Option<ReadError>,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    CertificateList,
+    TbsCertList,
+    Version,
+    Algorithm,
+    Issuer,
+    ThisUpdate,
+    NextUpdate,
+    List,
+    Entries,
+    Extensions,
+    OuterAlgorithm,
+    Signature,
+    Done,
+}
+
+/// What was read so far.
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    version: Option<Version>,
+    algorithm: Option<AlgorithmIdentifier>,
+    issuer: Option<DistinguishedName>,
+    this_update: Option<UnixTime>,
+    next_update: Option<UnixTime>,
+    header: Option<Header>,
+    entry_count: u64,
+    extensions: Extensions,
+    unknown_critical_entry_extension: Option<ObjectIdentifier>,
+    outer_algorithm: Option<AlgorithmIdentifier>,
+    signature: Vec<u8>,
+}
+
+/// Bytes are worked on in runs of this size, so that a visitor that hashes them finds them in the processor's cache.
+const RUN: usize = 32 << 10;
+
+const TOO_LONG: Fault = "an element is longer than what holds it";
+
+impl Reader {
+    /// Before the first byte.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: State::CertificateList,
+            offset: 0,
+            held: Vec::new(),
+            head: Vec::new(),
+            signed: 0,
+            size: 0,
+            tbs: 0..0,
+            list_end: 0,
+            parts: Parts::default(),
+            error: None,
+        }
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`ReadError`], as soon as the bytes tell. After an error, every call gives it again.
+    pub fn push(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> Result<(), ReadError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let result = bytes
+            .chunks(RUN)
+            .try_for_each(|run| self.push_run(run, visitor));
+        self.error = result.err();
+        result
+    }
+
+    /// After the last byte.
+    ///
+    /// # Errors
+    /// The one that [`Reader::push`] gave, or [`ReadError::Truncated`].
+    pub fn finish(self) -> Result<Crl, ReadError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let parts = self.parts;
+        match (self.state, parts.header, parts.outer_algorithm) {
+            (State::Done, Some(header), Some(algorithm)) => Ok(Crl {
+                header,
+                entry_count: parts.entry_count,
+                extensions: parts.extensions,
+                unknown_critical_entry_extension: parts.unknown_critical_entry_extension,
+                algorithm,
+                signature: parts.signature,
+                tbs: self.tbs,
+                size: self.size,
+            }),
+            _ => Err(ReadError::Truncated {
+                received: self.offset,
+                size: (self.size != 0).then_some(self.size),
+            }),
+        }
+    }
+
+    /// What stands before the list, once it was read.
+    #[must_use]
+    pub fn header(&self) -> Option<&Header> {
+        self.parts.header.as_ref()
+    }
+
+    fn push_run(&mut self, run: &[u8], visitor: &mut impl Visitor) -> Result<(), ReadError> {
+        let start = self.offset;
+        let mut rest = run;
+        while self.step(&mut rest, visitor)? {}
+        if self.parts.header.is_some() {
+            let from = within(self.signed.saturating_sub(start), run);
+            let to = within(self.tbs.end.saturating_sub(start), run);
+            if let Some(signed @ [_, ..]) = run.get(from..to) {
+                visitor.signed(signed);
+                self.signed = self.signed.saturating_add(signed.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what comes next; says whether to go on, which is not so once `rest` does not suffice.
+    #[inline]
+    fn step(&mut self, rest: &mut &[u8], visitor: &mut impl Visitor) -> Result<bool, ReadError> {
+        match self.state {
+            State::Entries => self.entries(rest, visitor),
+            _ => self.field(rest, visitor),
+        }
+    }
+
+    /// Everything but entries: gathered in `held`, then read.
+    fn field(&mut self, rest: &mut &[u8], visitor: &mut impl Visitor) -> Result<bool, ReadError> {
+        if self.state == State::Done {
+            return match rest {
+                [] => Ok(false),
+                _ => Err(ReadError::TrailingData { size: self.size }),
+            };
+        }
+        // What is optional may be missing at the end of tbsCertList.
+        if self.offset == self.tbs.end && self.held.is_empty() {
+            match self.state {
+                State::NextUpdate | State::List => {
+                    self.end_header(visitor)?;
+                    self.state = State::OuterAlgorithm;
+                }
+                State::Extensions => self.state = State::OuterAlgorithm,
+                _ => {}
+            }
+        }
+        let Some(head) = self.gather_head(rest)? else {
+            return Ok(false);
+        };
+        let next = match self.state {
+            State::CertificateList => {
+                self.expect(head, SEQUENCE, "a CRL begins with a SEQUENCE")?;
+                self.size = head.total();
+                check("the CRL", self.size, self.limits.max_bytes)?;
+                self.held.clear();
+                State::TbsCertList
+            }
+            State::TbsCertList => {
+                self.expect(head, SEQUENCE, "tbsCertList is not a SEQUENCE")?;
+                let start = self.start();
+                self.tbs = start..start.saturating_add(head.total());
+                if self.tbs.end > self.size {
+                    return Err(self.malformed(TOO_LONG));
+                }
+                self.end_field();
+                State::Version
+            }
+            State::Version if head.tag != INTEGER => State::Algorithm,
+            State::NextUpdate if !matches!(head.tag, UTC_TIME | GENERALIZED_TIME) => State::List,
+            State::List => {
+                let next = if head.tag == SEQUENCE {
+                    self.list_end = self.offset.saturating_add(u64::from(head.length));
+                    if self.list_end > self.tbs.end {
+                        return Err(self.malformed(TOO_LONG));
+                    }
+                    State::Entries
+                } else {
+                    State::Extensions
+                };
+                if next == State::Entries {
+                    self.end_field();
+                }
+                self.end_header(visitor)?;
+                next
+            }
+            _ => {
+                if !self.gather(rest, head)? {
+                    return Ok(false);
+                }
+                let field = mem::take(&mut self.held);
+                let next = self.read_field(head, &field);
+                self.held = field;
+                let next = next?;
+                match next {
+                    // All up to here is kept until the header is complete.
+                    State::Algorithm
+                    | State::Issuer
+                    | State::ThisUpdate
+                    | State::NextUpdate
+                    | State::List => self.end_field(),
+                    _ => self.held.clear(),
+                }
+                next
+            }
+        };
+        self.state = next;
+        Ok(true)
+    }
+
+    /// Reads one field that was gathered whole; gives what comes next.
+    fn read_field(&mut self, head: Head, field: &[u8]) -> Result<State, ReadError> {
+        let malformed = |fault| ReadError::Malformed {
+            offset: self.offset.saturating_sub(field.len() as u64),
+            fault,
+        };
+        let mut contents = field;
+        Ok(match self.state {
+            State::Version => {
+                // v2 is 1; the field is absent in v1 (RFC 5280 §5.1.2.1).
+                if field != [INTEGER, 1, 1] {
+                    return Err(ReadError::UnsupportedVersion);
+                }
+                self.parts.version = Some(Version::V2);
+                State::Algorithm
+            }
+            State::Algorithm => {
+                let algorithm = AlgorithmIdentifier::from_der(field)
+                    .map_err(|_| malformed("the inner signature is not an AlgorithmIdentifier"))?;
+                self.parts.algorithm = Some(algorithm);
+                State::Issuer
+            }
+            State::Issuer => {
+                let issuer = DistinguishedName::from_der(field)
+                    .map_err(|_| malformed("the issuer is not a Name"))?;
+                self.parts.issuer = Some(issuer);
+                State::ThisUpdate
+            }
+            State::ThisUpdate => {
+                self.parts.this_update = Some(UnixTime::take(&mut contents).map_err(malformed)?);
+                State::NextUpdate
+            }
+            State::NextUpdate => {
+                self.parts.next_update = Some(UnixTime::take(&mut contents).map_err(malformed)?);
+                State::List
+            }
+            State::Extensions => {
+                if head.tag != CONTEXT_0 {
+                    return Err(malformed("crlExtensions are not [0]"));
+                }
+                let contents = field.get(head.size..).unwrap_or_default();
+                self.parts.extensions =
+                    Extensions::from_der(contents).map_err(|error| match error {
+                        ExtensionsError::Malformed(fault) => malformed(fault),
+                        ExtensionsError::NumberTooLong(octets) => {
+                            ReadError::NumberTooLong { octets }
+                        }
+                    })?;
+                if self.offset != self.tbs.end {
+                    return Err(malformed("tbsCertList goes on after its extensions"));
+                }
+                State::OuterAlgorithm
+            }
+            State::OuterAlgorithm => {
+                let algorithm = AlgorithmIdentifier::from_der(field)
+                    .map_err(|_| malformed("signatureAlgorithm is not an AlgorithmIdentifier"))?;
+                self.parts.outer_algorithm = Some(algorithm);
+                State::Signature
+            }
+            State::Signature => {
+                // A signature is whole octets: no bit of the last one is unused.
+                let (BIT_STRING, Some([0, signature @ ..])) = (head.tag, field.get(head.size..))
+                else {
+                    return Err(malformed(
+                        "the signature is not a BIT STRING of whole octets",
+                    ));
+                };
+                self.parts.signature = signature.to_vec();
+                if self.offset != self.size {
+                    return Err(malformed("the CRL goes on after its signature"));
+                }
+                State::Done
+            }
+            // Their contents are not gathered.
+            State::CertificateList
+            | State::TbsCertList
+            | State::List
+            | State::Entries
+            | State::Done => self.state,
+        })
+    }
+
+    /// Tells the visitor what stands before the list. What was kept for that goes.
+    fn end_header(&mut self, visitor: &mut impl Visitor) -> Result<(), ReadError> {
+        let parts = &mut self.parts;
+        let (Some(algorithm), Some(issuer), Some(this_update)) = (
+            parts.algorithm.take(),
+            parts.issuer.take(),
+            parts.this_update,
+        ) else {
+            return Err(self.malformed("tbsCertList ends before its list"));
+        };
+        let header = parts.header.insert(Header {
+            version: parts.version.unwrap_or(Version::V1),
+            algorithm,
+            issuer,
+            this_update,
+            next_update: parts.next_update,
+        });
+        visitor.header(header);
+        let head = mem::take(&mut self.head);
+        visitor.signed(&head);
+        visitor.signed(&self.held);
+        self.signed = self.offset;
+        Ok(())
+    }
+
+    /// As many entries as `rest` holds.
+    fn entries(&mut self, rest: &mut &[u8], visitor: &mut impl Visitor) -> Result<bool, ReadError> {
+        if !self.held.is_empty() {
+            let Some(head) = self.gather_head(rest)? else {
+                return Ok(false);
+            };
+            self.check_entry(head)?;
+            if !self.gather(rest, head)? {
+                return Ok(false);
+            }
+            let offset = self.start();
+            let mut element = mem::take(&mut self.held);
+            let entry = Entry::from_contents(element.get(head.size..).unwrap_or_default())
+                .map_err(|fault| ReadError::Malformed { offset, fault })?;
+            self.count(&entry, visitor);
+            element.clear();
+            self.held = element;
+        }
+        let in_list = within(self.list_end.saturating_sub(self.offset), rest);
+        let (list, behind) = rest.split_at_checked(in_list).unwrap_or((rest, &[]));
+        let left = self.whole_entries(list, visitor)?;
+        self.held.extend_from_slice(left);
+        self.offset = self.offset.saturating_add(left.len() as u64);
+        *rest = behind;
+        if self.offset < self.list_end {
+            return Ok(false);
+        }
+        if !self.held.is_empty() {
+            return Err(self.malformed(TOO_LONG));
+        }
+        self.state = State::Extensions;
+        Ok(true)
+    }
+
+    /// The hot loop: entries that lie whole in `list`, uncopied. Gives what is left: less than an entry.
+    #[inline]
+    fn whole_entries<'a>(
+        &mut self,
+        mut list: &'a [u8],
+        visitor: &mut impl Visitor,
+    ) -> Result<&'a [u8], ReadError> {
+        loop {
+            let at = self.offset;
+            let malformed = |fault| ReadError::Malformed { offset: at, fault };
+            let Some(head) = Head::read(list).map_err(malformed)? else {
+                return Ok(list);
+            };
+            self.check_entry(head)?;
+            let Some((contents, rest)) = list
+                .get(head.size..)
+                .and_then(|contents| contents.split_at_checked(head.length as usize))
+            else {
+                return Ok(list);
+            };
+            let entry = Entry::from_contents(contents).map_err(malformed)?;
+            self.offset = at.saturating_add(head.total());
+            list = rest;
+            self.count(&entry, visitor);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, entry: &Entry<'_>, visitor: &mut impl Visitor) {
+        self.parts.entry_count = self.parts.entry_count.saturating_add(1);
+        if let unknown @ Some(_) = entry.unknown_critical_extension {
+            let first = &mut self.parts.unknown_critical_entry_extension;
+            *first = first.or(unknown);
+        }
+        visitor.entry(entry);
+    }
+
+    /// Whether an entry with that head can be one.
+    #[inline]
+    fn check_entry(&self, head: Head) -> Result<(), ReadError> {
+        self.expect(head, SEQUENCE, "an entry is not a SEQUENCE")?;
+        let size = head.total();
+        if self.start().saturating_add(size) > self.list_end {
+            return Err(self.malformed(TOO_LONG));
+        }
+        check("an entry", size, self.limits.max_entry_bytes as u64)
+    }
+
+    /// Moves bytes to `held` until it has a whole head; `None` if `rest` does not suffice.
+    fn gather_head(&mut self, rest: &mut &[u8]) -> Result<Option<Head>, ReadError> {
+        loop {
+            if let Some(head) = Head::read(&self.held).map_err(|fault| self.malformed(fault))? {
+                return Ok(Some(head));
+            }
+            if !self.take(rest, 1) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Moves bytes to `held` until it has the whole element; says whether it has.
+    fn gather(&mut self, rest: &mut &[u8], head: Head) -> Result<bool, ReadError> {
+        let total = head.total();
+        let (what, limit, end) = match self.state {
+            State::Entries => ("an entry", self.limits.max_entry_bytes, self.list_end),
+            State::Extensions => (
+                "crlExtensions",
+                self.limits.max_extensions_bytes,
+                self.tbs.end,
+            ),
+            State::OuterAlgorithm | State::Signature => (
+                "what follows tbsCertList",
+                self.limits.max_header_bytes,
+                self.size,
+            ),
+            _ => (
+                "what precedes the list",
+                self.limits.max_header_bytes.saturating_sub(self.head.len()),
+                self.tbs.end,
+            ),
+        };
+        if self.start().saturating_add(total) > end {
+            return Err(self.malformed(TOO_LONG));
+        }
+        check(what, total, limit as u64)?;
+        Ok(self.take(rest, total.saturating_sub(self.held.len() as u64)))
+    }
+
+    /// Moves `count` bytes to `held`, or as many as there are; says whether it was all of them.
+    fn take(&mut self, rest: &mut &[u8], count: u64) -> bool {
+        let (taken, left) = rest
+            .split_at_checked(within(count, rest))
+            .unwrap_or((rest, &[]));
+        self.held.extend_from_slice(taken);
+        self.offset = self.offset.saturating_add(taken.len() as u64);
+        *rest = left;
+        taken.len() as u64 == count
+    }
+
+    /// Keeps what is held for the visitor, which gets it after the header.
+    fn end_field(&mut self) {
+        self.head.append(&mut self.held);
+    }
+
+    /// Where the element under way begins.
+    #[inline]
+    fn start(&self) -> u64 {
+        self.offset.saturating_sub(self.held.len() as u64)
+    }
+
+    #[inline]
+    fn expect(&self, head: Head, tag: u8, fault: Fault) -> Result<(), ReadError> {
+        if head.tag == tag {
+            Ok(())
+        } else {
+            Err(self.malformed(fault))
+        }
+    }
+
+    #[cold]
+    fn malformed(&self, fault: Fault) -> ReadError {
+        ReadError::Malformed {
+            offset: self.start(),
+            fault,
+        }
+    }
+}
+
+#[inline]
+fn check(what: &'static str, size: u64, limit: u64) -> Result<(), ReadError> {
+    if size > limit {
+        return Err(ReadError::TooLarge { what, size, limit });
+    }
+    Ok(())
+}
+
+/// A distance, or the end of the bytes if that comes first.
+#[inline]
+fn within(distance: u64, bytes: &[u8]) -> usize {
+    usize::try_from(distance).map_or(bytes.len(), |distance| distance.min(bytes.len()))
+}
