@@ -1,7 +1,10 @@
-//! DER to PEM (RFC 7468, sections 3 and 6) as it streams by: what is held back is less than one line.
+//! DER to PEM (RFC 7468, sections 3 and 6) as it streams by, all of it or some: what is held back is less than one line.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use super::Slice;
+use crate::answer::ByteRange;
 
 const BEGIN: &str = "-----BEGIN X509 CRL-----\n";
 const END: &str = "-----END X509 CRL-----\n";
@@ -9,16 +12,69 @@ const END: &str = "-----END X509 CRL-----\n";
 const LINE_CHARACTERS: usize = 64;
 /// The DER that a full line holds.
 const LINE_BYTES: usize = LINE_CHARACTERS / 4 * 3;
+/// A full line's DER, and its text with the line's end, as lengths in a whole CRL are counted.
+const LINE_DER: u64 = LINE_BYTES as u64;
+const LINE_TEXT: u64 = LINE_CHARACTERS as u64 + 1;
 
 /// How many bytes the PEM of `der_length` bytes has.
 #[must_use]
 pub const fn length(der_length: u64) -> u64 {
     let characters = der_length.div_ceil(3).saturating_mul(4);
-    let line_ends = der_length.div_ceil(LINE_BYTES as u64);
+    let line_ends = der_length.div_ceil(LINE_DER);
     characters
         .saturating_add(line_ends)
         .saturating_add(BEGIN.len() as u64)
         .saturating_add(END.len() as u64)
+}
+
+/// How some of a PEM's bytes are made from no more of the DER than they need.
+#[derive(Clone, Debug)]
+pub struct Excerpt {
+    /// Which bytes of the DER to read, and to push into the encoder.
+    pub der: ByteRange,
+    /// Makes whole lines from them.
+    pub encoder: Encoder,
+    /// Cuts the range out of the encoder's text, its end included.
+    pub slice: Slice,
+}
+
+impl Excerpt {
+    /// What it takes to send `range` of the PEM of `der_length` bytes.
+    #[must_use]
+    pub fn of(range: ByteRange, der_length: u64) -> Self {
+        let last_line = der_length.saturating_sub(1) / LINE_DER;
+        let line_at = |position: u64| {
+            let line = position.saturating_sub(BEGIN.len() as u64) / LINE_TEXT;
+            line.min(last_line)
+        };
+        let (first, last) = (line_at(range.first), line_at(range.last()));
+        let der_first = first.saturating_mul(LINE_DER);
+        let der_end = last
+            .saturating_add(1)
+            .saturating_mul(LINE_DER)
+            .min(der_length);
+        // The first line brings the one before it, which has no DER of its own.
+        let text_first = match first {
+            0 => 0,
+            line => line
+                .saturating_mul(LINE_TEXT)
+                .saturating_add(BEGIN.len() as u64),
+        };
+        Self {
+            der: ByteRange {
+                first: der_first,
+                length: der_end.saturating_sub(der_first),
+            },
+            encoder: Encoder {
+                has_begun: first > 0,
+                ..Encoder::default()
+            },
+            slice: Slice::of(ByteRange {
+                first: range.first.saturating_sub(text_first),
+                length: range.length,
+            }),
+        }
+    }
 }
 
 /// Makes PEM from DER that comes in chunks of any size.
@@ -116,13 +172,38 @@ mod tests {
     proptest! {
         #[test]
         fn any_chunks_give_what_an_independent_encoder_gives(
-            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..8),
+            // A CRL is never empty; for nothing at all the other encoder writes an empty line.
+            first in proptest::collection::vec(any::<u8>(), 1..200),
+            rest in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..8),
         ) {
-            // For nothing at all the other encoder writes an empty line; a CRL is never empty.
-            prop_assume!(!chunks.concat().is_empty());
+            let chunks = [vec![first], rest].concat();
             let expected = pem_rfc7468::encode_string("X509 CRL", LineEnding::LF, &chunks.concat()).unwrap();
             let pem = String::from_utf8(encode(chunks.iter().map(Vec::as_slice))).unwrap();
             prop_assert_eq!(pem, expected);
+        }
+
+        #[test]
+        fn an_excerpt_gives_the_range_from_the_lines_that_it_lies_in(
+            size in 1..400_usize,
+            first in any::<proptest::sample::Index>(),
+            length in 1..600_u64,
+        ) {
+            let der: Vec<u8> = (0..=u8::MAX).cycle().take(size).collect();
+            let pem = encode([der.as_slice()]);
+            let first = first.index(pem.len());
+            let range = ByteRange { first: first as u64, length: length.min((pem.len() - first) as u64) };
+            let Excerpt { der: part, mut encoder, mut slice } = Excerpt::of(range, size as u64);
+            let bounds = |range: ByteRange| usize::try_from(range.first).unwrap()..usize::try_from(range.end()).unwrap();
+            let mut sent = Vec::new();
+            for chunk in der[bounds(part)].chunks(31) {
+                let text = encoder.push(chunk);
+                sent.extend_from_slice(&text[slice.next(text.len())]);
+            }
+            let text = encoder.finish();
+            sent.extend_from_slice(&text[slice.next(text.len())]);
+            prop_assert_eq!(&sent, &pem[bounds(range)]);
+            prop_assert!(slice.is_done());
+            prop_assert!(part.length <= (length / LINE_TEXT + 2) * LINE_DER);
         }
     }
 }
