@@ -1,1 +1,27 @@
-//! Skeleton.
+//! What end-to-end tests stand on: the real Worker in workerd, the real origin, an origin that misbehaves
+//! on demand, and real clients. The tests themselves are in tests/.
+//!
+//! Each test program starts one [`suite::World`] and shares it among its tests, which use issuers of their own.
+//! Everything that is started ends with the program, however that ends.
+
+pub mod certificate_authority;
+pub mod client;
+pub mod edge;
+pub mod events;
+mod http;
+mod port;
+mod program;
+pub mod suite;
+pub mod test_origin;
+
+pub use certificate_authority::CertificateAuthority;
+pub use edge::{Edge, Start};
+pub use events::Event;
+pub use suite::{Skipped, World};
+pub use test_origin::{Answer, TestOrigin};
+
+/// The path of xtask, for what operators do by it.
+#[must_use]
+pub fn xtask() -> std::path::PathBuf {
+    program::path("xtask")
+}

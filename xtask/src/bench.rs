@@ -20,9 +20,8 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
         .collect::<Vec<_>>();
     if chosen.is_empty() {
         let known = BENCHES
-            .iter()
-            .map(|bench| format!("  {}: {}\n", bench.name, bench.shows))
-            .collect::<String>();
+            .map(|bench| format!("  {}: {}", bench.name, bench.shows))
+            .join("\n");
         bail!("no such benchmark; there are:\n{known}");
     }
     for bench in chosen {

@@ -18,7 +18,7 @@ impl Summary {
     /// Takes in one line that a test program printed.
     ///
     /// Programs end with libtest's `test result:` line. A test that lacks an outside tool either prints
-    /// `skipped: NAME: why` and passes, or is reported as `test NAME ... ignored, why`.
+    /// `skipped: NAME: why` and passes, or is reported as `test NAME ... ignored, why` (or `(why)`).
     pub(crate) fn read(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             self.ok += count(result, " passed");
@@ -30,8 +30,8 @@ impl Summary {
             .strip_prefix("test ")
             .and_then(|rest| rest.split_once(" ... ignored"))
         {
-            self.skipped
-                .push(format!("{name}: {}", why.trim_start_matches(", ")));
+            let why = why.trim_matches([',', ' ', '(', ')']);
+            self.skipped.push(format!("{}: {why}", name.trim_end()));
         }
     }
 
@@ -78,7 +78,8 @@ mod tests {
             "test reader::reads ... ok",
             "skipped: openssl_agrees: no openssl in PATH",
             "test java_accepts ... ignored, no java in PATH",
-            "test result: FAILED. 12 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+            "test curl_resumes  ... ignored (no curl in PATH)",
+            "test result: FAILED. 12 passed; 2 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.10s",
             "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
         ] {
             summary.read(line);
@@ -88,7 +89,8 @@ mod tests {
             summary.to_string(),
             "skipped: openssl_agrees: no openssl in PATH\n\
              skipped: java_accepts: no java in PATH\n\
-             16 passed, 2 failed, 2 skipped"
+             skipped: curl_resumes: no curl in PATH\n\
+             16 passed, 2 failed, 3 skipped"
         );
     }
 }

@@ -27,9 +27,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     build::ensure(workspace, &tools, Profile::Release)?;
 
     let mut summary = Summary::default();
-    let mut build = workspace.cargo();
-    build.args(["build", "--workspace", "--bins"]);
-    let built = build.status()?.success();
+    let built = workspace
+        .cargo()
+        .args(["build", "--workspace", "--bins"])
+        .status()?
+        .success();
     let tested = built && cargo_test(workspace, &mut summary)?;
 
     println!(

@@ -1,0 +1,1 @@
+//! Real clients of a CRL URL, run as people run them.

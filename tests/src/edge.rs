@@ -1,0 +1,275 @@
+//! The real edge: `cargo xtask edge` with a port and a state folder of its own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use reqwest::{Method, RequestBuilder, Response};
+use tempfile::TempDir;
+
+use crate::{events::Database, port, program};
+
+/// What the edge shows to the origin.
+pub const ORIGIN_TOKEN: &str = "the-origins-token";
+/// What operators show to the edge.
+pub const OPERATOR_TOKEN: &str = "the-operators-token";
+/// What the origin's hook shows to the edge.
+pub const HOOK_TOKEN: &str = "the-hooks-token";
+
+/// How to start an edge.
+pub struct Start {
+    origin_url: String,
+    vars: Vec<(String, String)>,
+    state: TempDir,
+}
+
+impl Start {
+    /// In front of the origin at this URL, with all tokens set and a registry that is asked for every second.
+    #[must_use]
+    pub fn new(origin_url: &str) -> Self {
+        let start = Self {
+            origin_url: origin_url.to_owned(),
+            vars: Vec::new(),
+            state: TempDir::with_prefix("crl-edge-").expect("a temporary folder"),
+        };
+        start
+            .var("ORIGIN_TOKEN", ORIGIN_TOKEN)
+            .var("OPERATOR_TOKEN", OPERATOR_TOKEN)
+            .var("HOOK_TOKEN", HOOK_TOKEN)
+            .var("REGISTRY_TTL_SECONDS", "1")
+    }
+
+    /// With one setting; a later one wins.
+    #[must_use]
+    pub fn var(mut self, key: &str, value: &str) -> Self {
+        self.vars.retain(|(known, _)| known != key);
+        self.vars.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Another origin, for an edge that is started again.
+    #[must_use]
+    pub fn origin_url(mut self, origin_url: &str) -> Self {
+        origin_url.clone_into(&mut self.origin_url);
+        self
+    }
+
+    /// The state folder: KV, D1 and the Durable Objects.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Starts it, and returns once it answers.
+    ///
+    /// # Panics
+    /// Where it does not start; with what it printed.
+    pub async fn start(self) -> Edge {
+        tokio::task::spawn_blocking(|| Edge::start(self))
+            .await
+            .expect("an edge")
+    }
+}
+
+/// A running edge. Dropping it ends every process that belongs to it.
+pub struct Edge {
+    port: u16,
+    process_group: u32,
+    client: reqwest::Client,
+    /// Closing it ends the edge, also when this program is killed.
+    stdin: Option<ChildStdin>,
+    xtask: Child,
+    /// What it was started with; holds the state folder.
+    start: Option<Start>,
+}
+
+impl Edge {
+    fn start(start: Start) -> Self {
+        let port = port::free();
+        let mut command = Command::new(program::path("xtask"));
+        command
+            .args([
+                "edge",
+                "--until-stdin-closes",
+                "--test-scheduled",
+                "--origin-url",
+                &start.origin_url,
+            ])
+            .args(["--port", &port.to_string(), "--state"])
+            .arg(start.state.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (key, value) in &start.vars {
+            command.args(["--var", &format!("{key}={value}")]);
+        }
+        let mut xtask = command.spawn().expect("xtask");
+        let lines = lines_of(&mut xtask);
+        let mut printed = String::new();
+        let process_group = loop {
+            match lines.recv_timeout(Duration::from_mins(5)) {
+                Ok(line) if line.starts_with("ready") => break process_group_in(&line),
+                Ok(line) => printed = printed + &line + "\n",
+                Err(error) => {
+                    let _ = xtask.kill();
+                    let _ = xtask.wait();
+                    panic!("the edge does not start ({error}); it printed\n{printed}");
+                }
+            }
+        };
+        // Not on any proxy, and never following a redirect: CRL clients do not.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_mins(2))
+            .build()
+            .expect("an HTTP client");
+        let stdin = xtask.stdin.take();
+        Self {
+            port,
+            process_group,
+            client,
+            stdin,
+            xtask,
+            start: Some(start),
+        }
+    }
+
+    /// `http://127.0.0.1:PORT` and this path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The process group of all that serves this edge.
+    #[must_use]
+    pub fn process_group(&self) -> u32 {
+        self.process_group
+    }
+
+    /// A request of a relying party, to be refined and sent.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    /// GET, as a relying party.
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path)
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    /// A request of an operator.
+    pub async fn operate(&self, method: Method, path: &str) -> Response {
+        self.request(method, path)
+            .bearer_auth(OPERATOR_TOKEN)
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    /// Refreshes all CRLs of an issuer, as an operator.
+    pub async fn refresh(&self, issuer: &str) -> Response {
+        self.operate(Method::POST, &format!("/v1/issuers/{issuer}/refresh"))
+            .await
+    }
+
+    /// Fires the cron trigger, and returns once the handler has ended.
+    pub async fn tick(&self) -> Response {
+        self.get("/cdn-cgi/handler/scheduled").await
+    }
+
+    /// The table of events.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        Database::in_state(self.state())
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.start.as_ref().expect("only stopping takes it").state()
+    }
+
+    /// What the Worker and wrangler printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.state().join("wrangler.log")
+    }
+
+    /// Stops it in good order. What is returned starts one again, on the same state.
+    #[must_use]
+    pub fn stop(mut self) -> Start {
+        self.end();
+        self.start.take().expect("only stopping takes it")
+    }
+
+    /// Kills it without any warning (SIGKILL). What is returned starts one again, on the same state.
+    ///
+    /// # Panics
+    /// Where it cannot be killed.
+    #[must_use]
+    pub fn kill(mut self) -> Start {
+        let killed = Command::new("kill")
+            .args(["-KILL", "--", &format!("-{}", self.process_group)])
+            .status();
+        assert!(
+            killed.is_ok_and(|status| status.success()),
+            "cannot kill the edge"
+        );
+        self.end();
+        self.start.take().expect("only stopping takes it")
+    }
+
+    fn end(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.xtask.wait();
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// All that a child prints, line by line. The channel closes when the child does.
+fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    let stdout = child
+        .stdout
+        .take()
+        .map(|stream| Box::new(stream) as Box<dyn std::io::Read + Send>);
+    let stderr = child
+        .stderr
+        .take()
+        .map(|stream| Box::new(stream) as Box<dyn std::io::Read + Send>);
+    for stream in [stdout, stderr].into_iter().flatten() {
+        let sender = sender.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                // Read on when nobody listens, or the child would block on a full pipe.
+                let _ = sender.send(line);
+            }
+        });
+    }
+    receiver
+}
+
+/// The number in `ready on URL (process group N)`.
+fn process_group_in(line: &str) -> u32 {
+    line.rsplit_once("process group ")
+        .and_then(|(_, number)| number.trim_end_matches(')').parse().ok())
+        .unwrap_or_else(|| panic!("no process group in {line:?}"))
+}

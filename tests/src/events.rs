@@ -1,0 +1,141 @@
+//! The tables in D1, read from the file in which workerd keeps them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, OpenFlags, types::Value};
+
+/// The edge's D1 database.
+pub struct Database {
+    file: PathBuf,
+}
+
+/// One row, by column.
+pub type Row = BTreeMap<String, Value>;
+
+/// A row of `crl_generation_events`, as far as tests look at it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// `id`
+    pub id: String,
+    /// `issuer_id`
+    pub issuer_id: String,
+    /// `crl_name`
+    pub crl_name: String,
+    /// `trigger`
+    pub trigger: String,
+    /// `outcome`
+    pub outcome: String,
+    /// `succeeded`
+    pub succeeded: bool,
+    /// `crl_number`
+    pub crl_number: Option<String>,
+    /// `error_code`
+    pub error_code: Option<String>,
+    /// `error`
+    pub error: Option<String>,
+}
+
+impl Database {
+    pub(crate) fn in_state(state: &Path) -> Self {
+        let folder = state.join("v3/d1/miniflare-D1DatabaseObject");
+        let is_database = |path: &PathBuf| {
+            path.extension()
+                .is_some_and(|extension| extension == "sqlite")
+                && path.file_stem().is_some_and(|stem| stem != "metadata")
+        };
+        let file = fs::read_dir(&folder)
+            .unwrap_or_else(|error| panic!("no D1 in {}: {error}", folder.display()))
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(is_database)
+            .unwrap_or_else(|| panic!("no D1 database in {}", folder.display()));
+        Self { file }
+    }
+
+    /// The rows that a query yields.
+    ///
+    /// # Panics
+    /// Where the query is wrong.
+    #[must_use]
+    pub fn query(&self, sql: &str) -> Vec<Row> {
+        let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .expect("the D1 file opens");
+        connection
+            .busy_timeout(Duration::from_secs(10))
+            .expect("a busy timeout");
+        let mut statement = connection.prepare(sql).expect("the query is right");
+        let columns = statement
+            .column_names()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        let rows = statement.query_map([], |row| {
+            columns
+                .iter()
+                .enumerate()
+                .map(|(index, column)| Ok((column.clone(), row.get(index)?)))
+                .collect::<rusqlite::Result<Row>>()
+        });
+        rows.expect("the query runs")
+            .collect::<rusqlite::Result<_>>()
+            .expect("rows can be read")
+    }
+
+    /// All events of an issuer, oldest first.
+    #[must_use]
+    pub fn events(&self, issuer: &str) -> Vec<Event> {
+        assert!(!issuer.contains('\''), "issuer ids have no quotes");
+        self.query(&format!(
+            "SELECT * FROM crl_generation_events WHERE issuer_id = '{issuer}' ORDER BY started_at, id"
+        ))
+        .iter()
+        .map(Event::from_row)
+        .collect()
+    }
+
+    /// The events of an issuer, once there are at least `count`: they are written after the refresh was answered.
+    ///
+    /// # Panics
+    /// Where they do not come within 20 s.
+    pub async fn events_when(&self, issuer: &str, count: usize) -> Vec<Event> {
+        let started = Instant::now();
+        loop {
+            let events = self.events(issuer);
+            if events.len() >= count {
+                return events;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "only {} of {count} events of {issuer} came: {events:#?}",
+                events.len()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Event {
+    fn from_row(row: &Row) -> Self {
+        let optional = |column: &str| match row.get(column) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            Some(Value::Null) => None,
+            other => panic!("{column} is {other:?}"),
+        };
+        let text = |column: &str| optional(column).unwrap_or_else(|| panic!("{column} is null"));
+        Self {
+            id: text("id"),
+            issuer_id: text("issuer_id"),
+            crl_name: text("crl_name"),
+            trigger: text("trigger"),
+            outcome: text("outcome"),
+            succeeded: row.get("succeeded") == Some(&Value::Integer(1)),
+            crl_number: optional("crl_number"),
+            error_code: optional("error_code"),
+            error: optional("error"),
+        }
+    }
+}

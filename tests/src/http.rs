@@ -1,0 +1,118 @@
+//! Just enough of an HTTP/1.1 server to break its rules: no library would let a test lie about lengths.
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+/// A request: what tests look at.
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// With its query.
+    pub(crate) target: String,
+    /// By lower-case name.
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+/// What goes over the wire, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    pub(crate) delay: Duration,
+    /// The bytes to send one after the other, each after its pause.
+    pub(crate) pieces: Vec<(Duration, Vec<u8>)>,
+    pub(crate) end: End,
+}
+
+/// What follows the last piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Close,
+    /// Nothing more, and the connection stays.
+    Hang,
+}
+
+/// Listens until it is dropped; open connections then end too.
+pub(crate) struct Server {
+    port: u16,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start<A>(answer: A) -> io::Result<Self>
+    where
+        A: Fn(Request) -> Response + Send + Sync + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let answer = Arc::new(answer);
+        let accepting = tokio::spawn(async move {
+            // Aborts its tasks when it is dropped.
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let answer = Arc::clone(&answer);
+                connections.spawn(async move { serve(stream, &*answer).await });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { port, accepting })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// One request a connection: then nothing of one answer can leak into the next.
+async fn serve(stream: TcpStream, answer: &(dyn Fn(Request) -> Response + Sync)) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let request = read(&mut stream).await?;
+    let response = answer(request);
+    tokio::time::sleep(response.delay).await;
+    for (pause, bytes) in &response.pieces {
+        tokio::time::sleep(*pause).await;
+        stream.write_all(bytes).await?;
+        stream.flush().await?;
+    }
+    match response.end {
+        End::Close => stream.shutdown().await,
+        End::Hang => std::future::pending().await,
+    }
+}
+
+async fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Request> {
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let mut headers = BTreeMap::new();
+    loop {
+        line.clear();
+        stream.read_line(&mut line).await?;
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let length = headers
+        .get("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(Request {
+        method,
+        target,
+        headers,
+    })
+}

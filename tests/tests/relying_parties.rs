@@ -1,0 +1,291 @@
+//! The path of a CRL from the origin to a relying party: cold, warm, many at once, and where something is wrong.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use end_to_end::{
+    Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite, test_origin::sha256,
+};
+use reqwest::{Response, StatusCode};
+use tokio::task::JoinSet;
+
+struct Shared {
+    origin: TestOrigin,
+    edge: Edge,
+}
+
+impl World for Shared {
+    async fn start() -> Self {
+        let origin = TestOrigin::start().await;
+        for id in ISSUERS {
+            origin.add(&CertificateAuthority::new(id));
+        }
+        let edge = Start::new(&origin.url()).start().await;
+        Self { origin, edge }
+    }
+
+    fn log(&self) -> String {
+        self.edge.log()
+    }
+}
+
+/// Registered before the edge first asks, so that no test waits for the registry to be read again.
+const ISSUERS: [&str; 9] = [
+    "cold", "crowded", "known", "garbage", "failing", "foreign", "replaced", "pinned", "operated",
+];
+
+async fn a_cold_issuer_is_fetched_verified_and_served(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("cold");
+    let der = ca.crl(7);
+    world.origin.answer("cold", Answer::crl(der.clone()));
+
+    let response = world.edge.get("/crl/cold.crl").await;
+
+    assert_eq!(response.status(), 200);
+    assert_eq!(header(&response, "content-type"), "application/pkix-crl");
+    assert_eq!(header(&response, "crl-number"), "7");
+    assert_eq!(body(response).await, der);
+    let events = world.edge.database().events_when("cold", 1).await;
+    assert_eq!(
+        (events[0].trigger.as_str(), events[0].outcome.as_str()),
+        ("request", "published")
+    );
+    assert_eq!(events[0].crl_number.as_deref(), Some("7"));
+
+    let again = world.edge.get("/crl/cold.crl").await;
+    assert_eq!(body(again).await, der);
+    assert_eq!(world.origin.calls("cold").len(), 1);
+}
+
+async fn many_at_once_on_a_cold_issuer_cost_one_call(world: Arc<Shared>) {
+    let der = CertificateAuthority::new("crowded").crl(1);
+    let slow = Answer::crl(der.clone()).after(Duration::from_millis(500));
+    world.origin.answer("crowded", slow);
+
+    let mut crowd = JoinSet::new();
+    for _ in 0..100 {
+        let world = Arc::clone(&world);
+        crowd.spawn(async move { body(world.edge.get("/crl/crowded.crl").await).await });
+    }
+
+    for served in crowd.join_all().await {
+        assert_eq!(sha256(&served), sha256(&der));
+    }
+    assert_eq!(world.origin.calls("crowded").len(), 1);
+    assert_eq!(
+        world.edge.database().events_when("crowded", 1).await.len(),
+        1
+    );
+}
+
+async fn an_unknown_issuer_is_404_and_costs_the_origin_nothing(world: Arc<Shared>) {
+    let _ = world.edge.get("/crl/known.crl").await;
+    for id in ["nobody", "cold2", "..%2f..%2fknown"] {
+        let response = world.edge.get(&format!("/crl/{id}.crl")).await;
+        assert_eq!(response.status(), 404, "{id}");
+        assert_ne!(header(&response, "content-type"), "application/pkix-crl");
+        assert!(world.origin.calls(id).is_empty());
+        assert!(world.edge.database().events("nobody").is_empty());
+    }
+}
+
+async fn an_unknown_crl_name_is_404(world: Arc<Shared>) {
+    for path in [
+        "/crl/known/delta.crl",
+        "/crl/known/shard-0.crl",
+        "/crl/known/nonsense.crl",
+        "/crl/known.txt",
+    ] {
+        assert_eq!(world.edge.get(path).await.status(), 404, "{path}");
+    }
+}
+
+async fn garbage_from_the_origin_is_never_served(world: Arc<Shared>) {
+    world.origin.answer(
+        "garbage",
+        Answer::crl(b"<html>Service temporarily unavailable</html>".to_vec()),
+    );
+
+    let response = world.edge.get("/crl/garbage.crl").await;
+
+    assert_unavailable(response).await;
+    let events = world.edge.database().events_when("garbage", 1).await;
+    assert_eq!(events[0].outcome, "rejected");
+    assert_eq!(events[0].error_code.as_deref(), Some("malformed"));
+    assert!(!events[0].succeeded);
+}
+
+async fn an_origin_that_fails_is_503_and_a_failed_event(world: Arc<Shared>) {
+    world
+        .origin
+        .answer("failing", Answer::status(500).body(b"stack trace".to_vec()));
+
+    let response = world.edge.get("/crl/failing.crl").await;
+
+    assert_unavailable(response).await;
+    let events = world.edge.database().events_when("failing", 1).await;
+    assert_eq!(
+        (events[0].outcome.as_str(), events[0].error_code.as_deref()),
+        ("failed", Some("origin_status"))
+    );
+}
+
+async fn a_crl_that_another_authority_signed_is_refused(world: Arc<Shared>) {
+    let forged = CertificateAuthority::new("foreign").rekeyed().crl(1);
+    world.origin.answer("foreign", Answer::crl(forged));
+
+    assert_unavailable(world.edge.get("/crl/foreign.crl").await).await;
+
+    let events = world.edge.database().events_when("foreign", 1).await;
+    assert_eq!(events[0].outcome, "rejected");
+}
+
+async fn a_refused_crl_leaves_the_good_one_served(world: Arc<Shared>) {
+    let good = CertificateAuthority::new("replaced").crl(5);
+    world.origin.answer("replaced", Answer::crl(good.clone()));
+    assert_eq!(body(world.edge.get("/crl/replaced.crl").await).await, good);
+
+    world.origin.answer(
+        "replaced",
+        Answer::crl(CertificateAuthority::new("replaced").crl(4)),
+    );
+    let refreshed = world.edge.refresh("replaced").await;
+
+    assert_eq!(refreshed.status(), 502);
+    let answer: serde_json::Value = refreshed.json().await.unwrap();
+    assert_eq!(answer["events"][0]["error_code"], "number_regressed");
+    assert_eq!(answer["events"][0]["trigger"], "operator");
+    assert_eq!(body(world.edge.get("/crl/replaced.crl").await).await, good);
+}
+
+async fn an_operators_refresh_publishes_and_answers_with_the_event(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("operated");
+    world.origin.answer("operated", Answer::crl(ca.crl(1)));
+    let first = world.edge.refresh("operated").await;
+    assert_eq!(first.status(), 200);
+    let answer: serde_json::Value = first.json().await.unwrap();
+    assert_eq!(answer["events"][0]["outcome"], "published");
+    assert_eq!(answer["events"][0]["crl_number"], "1");
+
+    let newer = ca.crl(2);
+    world.origin.answer("operated", Answer::crl(newer.clone()));
+    assert_eq!(world.edge.refresh("operated").await.status(), 200);
+    assert_eq!(body(world.edge.get("/crl/operated.crl").await).await, newer);
+    assert!(
+        world
+            .origin
+            .calls("operated")
+            .iter()
+            .all(|call| call.held.is_none()),
+        "asks for a new one"
+    );
+}
+
+async fn operators_calls_want_the_operators_token(world: Arc<Shared>) {
+    let path = "/v1/issuers/known/refresh";
+    let without = world
+        .edge
+        .request(reqwest::Method::POST, path)
+        .send()
+        .await
+        .unwrap();
+    let wrong = world
+        .edge
+        .request(reqwest::Method::POST, path)
+        .bearer_auth("wrong")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (without.status(), wrong.status()),
+        (StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED)
+    );
+    assert_eq!(world.edge.get("/v1/events").await.status(), 401);
+}
+
+async fn a_wrong_token_at_the_origin_is_a_failure_that_operators_see(world: Arc<Shared>) {
+    let edge = Start::new(&world.origin.url())
+        .var("ORIGIN_TOKEN", "wrong")
+        .start()
+        .await;
+    assert_unavailable(edge.get("/crl/pinned.crl").await).await;
+    assert!(world.origin.calls("pinned").is_empty());
+    let tick = edge.tick().await;
+    assert!(
+        !tick.status().is_success() || edge.log().contains("origin"),
+        "a tick that reached nobody is not silent"
+    );
+}
+
+async fn an_origin_that_is_down_is_503_and_comes_back(_: Arc<Shared>) {
+    let origin = TestOrigin::start().await;
+    let dead_url = origin.url();
+    drop(origin);
+    let edge = Start::new(&dead_url).start().await;
+    assert_unavailable(edge.get("/crl/late.crl").await).await;
+
+    let origin = TestOrigin::start().await;
+    let ca = CertificateAuthority::new("late");
+    origin.add(&ca);
+    let edge = edge.stop().origin_url(&origin.url()).start().await;
+    assert_eq!(edge.get("/crl/late.crl").await.status(), 200);
+}
+
+async fn a_published_crl_is_served_from_kv_alone(_: Arc<Shared>) {
+    let origin = TestOrigin::start().await;
+    let ca = CertificateAuthority::new("replica");
+    origin.add(&ca);
+    let edge = Start::new(&origin.url()).start().await;
+    let first = body(edge.get("/crl/replica.crl").await).await;
+    edge.database().events_when("replica", 1).await;
+    drop(origin);
+
+    // Neither the origin nor the object that fetched it is there any more.
+    let start = edge.stop();
+    fs::remove_dir_all(start.state().join("v3/do")).unwrap();
+    let edge = start.start().await;
+
+    assert_eq!(body(edge.get("/crl/replica.crl").await).await, first);
+}
+
+async fn assert_unavailable(response: Response) {
+    assert_eq!(response.status(), 503);
+    assert_eq!(
+        header(&response, "content-type"),
+        "application/problem+json"
+    );
+    assert_eq!(header(&response, "cache-control"), "no-store");
+    assert!(!header(&response, "retry-after").is_empty());
+    let problem: serde_json::Value = response.json().await.unwrap();
+    assert!(problem["code"].is_string(), "{problem}");
+    assert!(!problem.to_string().contains("stack trace"), "{problem}");
+}
+
+fn header<'r>(response: &'r Response, name: &str) -> &'r str {
+    response
+        .headers()
+        .get(name)
+        .map(|value| value.to_str().unwrap())
+        .unwrap_or_default()
+}
+
+async fn body(response: Response) -> Vec<u8> {
+    assert_eq!(response.status(), 200);
+    response.bytes().await.unwrap().to_vec()
+}
+
+suite!(
+    Shared;
+    a_cold_issuer_is_fetched_verified_and_served,
+    many_at_once_on_a_cold_issuer_cost_one_call,
+    an_unknown_issuer_is_404_and_costs_the_origin_nothing,
+    an_unknown_crl_name_is_404,
+    garbage_from_the_origin_is_never_served,
+    an_origin_that_fails_is_503_and_a_failed_event,
+    a_crl_that_another_authority_signed_is_refused,
+    a_refused_crl_leaves_the_good_one_served,
+    an_operators_refresh_publishes_and_answers_with_the_event,
+    operators_calls_want_the_operators_token,
+    a_wrong_token_at_the_origin_is_a_failure_that_operators_see,
+    an_origin_that_is_down_is_503_and_comes_back,
+    a_published_crl_is_served_from_kv_alone,
+);
