@@ -50,10 +50,10 @@ impl Freshness {
             .before(policy.clock_skew)
             .since(now);
         let longest = match Validity::of(head, now, policy.clock_skew) {
-            Validity::Fresh => policy.max_age,
+            // Of an expired one nothing is left.
+            Validity::Fresh | Validity::Expired => policy.max_age,
             // A clock that has gone back is not to be relied on for long.
             Validity::Due | Validity::NotYetValid => policy.max_age.min(DUE_MAX_AGE),
-            Validity::Expired => Duration::ZERO,
         };
         // Whole seconds, rounded down on both sides, so that the sum is not past the end.
         let max_age = left.min(longest).as_secs();

@@ -184,10 +184,12 @@ mod tests {
 
         #[test]
         fn an_excerpt_gives_the_range_from_the_lines_that_it_lies_in(
-            size in 1..400_usize,
+            lines in 0..8_usize,
+            more in prop_oneof![Just(LINE_BYTES), 1..LINE_BYTES],
             first in any::<proptest::sample::Index>(),
             length in 1..600_u64,
         ) {
+            let size = lines * LINE_BYTES + more;
             let der: Vec<u8> = (0..=u8::MAX).cycle().take(size).collect();
             let pem = encode([der.as_slice()]);
             let first = first.index(pem.len());
@@ -203,7 +205,7 @@ mod tests {
             sent.extend_from_slice(&text[slice.next(text.len())]);
             prop_assert_eq!(&sent, &pem[bounds(range)]);
             prop_assert!(slice.is_done());
-            prop_assert!(part.length <= (length / LINE_TEXT + 2) * LINE_DER);
+            prop_assert!(part.length > 0 && part.length <= (length / LINE_TEXT + 2) * LINE_DER);
         }
     }
 }
