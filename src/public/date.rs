@@ -4,12 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use crl::UnixTime;
 
-/// 9999-12-31T23:59:59Z, the last second that the format can name, and also the last of a GeneralizedTime.
-const LAST: u64 = 253_402_300_799;
-
-/// An IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`. Moments outside of 1970 to 9999 become the nearest within.
+/// An IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`. Moments outside of 1970 to 9999, where a CRL's own dates end too,
+/// become the nearest within.
 pub(super) fn format(time: UnixTime) -> String {
-    let seconds = u64::try_from(time.0).unwrap_or(0).min(LAST);
+    let seconds = u64::try_from(time.min(UnixTime::MAX).0).unwrap_or(0);
     SystemTime::UNIX_EPOCH
         .checked_add(Duration::from_secs(seconds))
         .map(httpdate::fmt_http_date)
@@ -52,7 +50,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_second_comes_back(seconds in 0..=253_402_300_799_i64) {
+        fn every_second_comes_back(seconds in 0..=UnixTime::MAX.0) {
             prop_assert_eq!(parse(&format(UnixTime(seconds))), Some(UnixTime(seconds)));
         }
 
