@@ -67,9 +67,6 @@ impl Start {
     }
 
     /// Starts it, and returns once it answers.
-    ///
-    /// # Panics
-    /// Where it does not start; with what it printed.
     pub async fn start(self) -> Edge {
         tokio::task::spawn_blocking(|| Edge::start(self))
             .await
@@ -216,9 +213,6 @@ impl Edge {
     }
 
     /// Kills it without any warning (SIGKILL). What is returned starts one again, on the same state.
-    ///
-    /// # Panics
-    /// Where it cannot be killed.
     #[must_use]
     pub fn kill(mut self) -> Start {
         let killed = Command::new("kill")

@@ -57,9 +57,6 @@ impl Database {
     }
 
     /// The rows that a query yields.
-    ///
-    /// # Panics
-    /// Where the query is wrong.
     #[must_use]
     pub fn query(&self, sql: &str) -> Vec<Row> {
         let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)
@@ -70,7 +67,6 @@ impl Database {
         let mut statement = connection.prepare(sql).expect("the query is right");
         let columns = statement
             .column_names()
-            .into_iter()
             .map(str::to_owned)
             .collect::<Vec<_>>();
         let rows = statement.query_map([], |row| {
@@ -98,9 +94,6 @@ impl Database {
     }
 
     /// The events of an issuer, once there are at least `count`: they are written after the refresh was answered.
-    ///
-    /// # Panics
-    /// Where they do not come within 20 s.
     pub async fn events_when(&self, issuer: &str, count: usize) -> Vec<Event> {
         let started = Instant::now();
         loop {

@@ -4,6 +4,11 @@
 //! Each test program starts one [`suite::World`] and shares it among its tests, which use issuers of their own.
 //! Everything that is started ends with the program, however that ends.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a harness panics wherever a test must fail"
+)]
+
 pub mod certificate_authority;
 pub mod client;
 pub mod edge;

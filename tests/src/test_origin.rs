@@ -190,9 +190,6 @@ struct ScriptedIssuer {
 
 impl TestOrigin {
     /// Starts one without issuers.
-    ///
-    /// # Panics
-    /// Where no port is free.
     pub async fn start() -> Self {
         let state = Arc::new(Mutex::new(State {
             issuers: BTreeMap::new(),
@@ -246,9 +243,6 @@ impl TestOrigin {
     }
 
     /// From now on, calls for this issuer's CRLs are answered so.
-    ///
-    /// # Panics
-    /// For an issuer that is not registered.
     pub fn on_call(&self, issuer: &str, script: impl FnMut(&Call) -> Answer + Send + 'static) {
         let mut state = lock(&self.state);
         state
@@ -376,7 +370,7 @@ fn well_behaved(ca: CertificateAuthority) -> impl FnMut(&Call) -> Answer + Send 
     }
 }
 
-/// Lower-case hex, as in the contract's ETags.
+/// Lower-case hex, as in the contract's entity tags.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -14,7 +14,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{apt, progress::Progress, workspace::Workspace};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What Workers run.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Debian's Rust that has a wasm target: compiler, cargo, and the standard library's source.
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];

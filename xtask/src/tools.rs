@@ -14,6 +14,9 @@ use crate::{apt, progress::Progress, toolchain::path_with, workspace::Workspace}
 /// The release that fits the `worker` in Cargo.toml.
 const WORKER_BUILD: &str = "0.8.7";
 
+/// Reads deny.toml.
+const CARGO_DENY: &str = "0.20.2";
+
 /// All tools, there and of the right version.
 pub(crate) struct Tools {
     workspace_root: PathBuf,
@@ -74,10 +77,10 @@ impl Tools {
     }
 
     /// cargo-deny, installed where it is missing: only lint needs it.
-    pub(crate) fn cargo_deny(&self, progress: &Progress, version: &str) -> Result<Command> {
+    pub(crate) fn cargo_deny(&self, progress: &Progress) -> Result<Command> {
         let program = self.folder.join("bin/cargo-deny");
-        if version_of(&program).as_deref() != Some(&format!("cargo-deny {version}")) {
-            self.cargo_install(progress, "cargo-deny", version, Lock::Published)?;
+        if version_of(&program).as_deref() != Some(&format!("cargo-deny {CARGO_DENY}")) {
+            self.cargo_install(progress, "cargo-deny", CARGO_DENY, Lock::Published)?;
         }
         Ok(self.command(program))
     }
