@@ -257,9 +257,7 @@ impl<'a> Entry<'a> {
         if !input.is_empty() {
             return Err("an entry goes on after its extensions");
         }
-        if extensions.is_empty() {
-            return Err("an entry's extensions are an empty SEQUENCE");
-        }
+        // An empty SEQUENCE is taken for none, as webpki does: CAs do write it.
         let all = extensions;
         while !extensions.is_empty() {
             let before = all.len().wrapping_sub(extensions.len());
@@ -328,11 +326,12 @@ impl<'a> Extension<'a> {
         )?;
         let mut critical = false;
         if let [BOOLEAN, ..] = fields {
-            // DER leaves the default out (X.690 §11.5) and knows one way to say TRUE (§11.1).
-            let &[0xff] = tlv::take(&mut fields, BOOLEAN, "")? else {
-                return Err("an entry's extension does not state critical as DER does");
+            // DER leaves the default out (X.690 §11.5), but CAs do write it, and webpki and OpenSSL take it.
+            critical = match tlv::take(&mut fields, BOOLEAN, "")? {
+                [0x00] => false,
+                [0xff] => true,
+                _ => return Err("an entry's extension does not state critical as DER does"),
             };
-            critical = true;
         }
         let value = tlv::take(
             &mut fields,
@@ -359,5 +358,136 @@ impl<'a> Extension<'a> {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry's contents: serial number 1, a date, and what follows.
+    fn entry(rest: &[u8]) -> Vec<u8> {
+        [b"\x02\x01\x01\x17\x0d240102030405Z", rest].concat()
+    }
+
+    fn sequence(contents: &[u8]) -> Vec<u8> {
+        let mut der = Vec::new();
+        tlv::put_head(&mut der, SEQUENCE, contents.len() as u32);
+        der.extend_from_slice(contents);
+        der
+    }
+
+    fn extension(id: u8, critical: &[u8], value: &[u8]) -> Vec<u8> {
+        let value = [&[OCTET_STRING, value.len() as u8][..], value].concat();
+        sequence(&[&[0x06, 3, 0x55, 0x1d, id][..], critical, &value].concat())
+    }
+
+    fn with(extensions: &[Vec<u8>]) -> Vec<u8> {
+        entry(&sequence(&extensions.concat()))
+    }
+
+    #[test]
+    fn entries_are_read_as_they_are_written() {
+        let dates = [None, Some(UnixTime(0)), Some(UnixTime::MAX)];
+        for reason in Reason::ALL {
+            for invalidity_date in dates {
+                let revocation = Revocation {
+                    serial: Serial::from_be_bytes(&[0xff; 20]),
+                    date: UnixTime(1_700_000_000),
+                    reason,
+                    invalidity_date,
+                };
+                let mut der = Vec::new();
+                revocation.encode(&mut der).unwrap();
+                let mut rest = &der[..];
+                let contents = tlv::take(&mut rest, SEQUENCE, "").unwrap();
+                assert!(rest.is_empty());
+                let entry = Entry::from_contents(contents).unwrap();
+                assert_eq!(entry.serial, revocation.serial);
+                assert_eq!(entry.revocation_date, revocation.date);
+                assert_eq!(entry.reason.unwrap_or(Reason::Unspecified), reason);
+                assert_eq!(entry.reason.is_none(), reason == Reason::Unspecified);
+                assert_eq!(entry.invalidity_date, invalidity_date);
+            }
+        }
+    }
+
+    #[test]
+    fn reasons_have_the_numbers_of_the_standard() {
+        for code in 0..=u8::MAX {
+            let reason = Reason::from_code(code);
+            assert_eq!(reason.map(Reason::code).unwrap_or(code), code);
+            assert_eq!(reason.is_some(), code <= 10 && code != 7);
+        }
+        assert!(Reason::ALL.is_sorted());
+    }
+
+    #[test]
+    fn what_cas_do_write_is_taken() {
+        assert!(Entry::from_contents(&entry(b"\x30\x00")).is_ok());
+        let reason = with(&[extension(21, b"\x01\x01\x00", b"\x0a\x01\x01")]);
+        assert_eq!(
+            Entry::from_contents(&reason).unwrap().reason,
+            Some(Reason::KeyCompromise)
+        );
+    }
+
+    #[test]
+    fn unknown_extensions_count_if_critical() {
+        let unknown = |critical: &[u8]| {
+            let contents = with(&[
+                extension(21, b"", b"\x0a\x01\x05"),
+                extension(23, critical, b"x"),
+            ]);
+            let entry = Entry::from_contents(&contents).unwrap();
+            assert_eq!(entry.reason, Some(Reason::CessationOfOperation));
+            entry.unknown_critical_extension
+        };
+        assert_eq!(unknown(b""), None);
+        assert_eq!(
+            unknown(b"\x01\x01\xff"),
+            Some(ObjectIdentifier::new_unwrap("2.5.29.23"))
+        );
+    }
+
+    #[test]
+    fn a_certificate_issuer_is_shown_as_it_stands() {
+        let names = b"\x30\x06\x82\x04abcd";
+        let contents = with(&[extension(29, b"\x01\x01\xff", names)]);
+        let entry = Entry::from_contents(&contents).unwrap();
+        assert_eq!(entry.certificate_issuer, Some(&names[..]));
+        assert_eq!(entry.unknown_critical_extension, None);
+    }
+
+    #[test]
+    fn what_is_no_entry_is_refused() {
+        let reason = |value: &[u8]| with(&[extension(21, b"", value)]);
+        for contents in [
+            b"".to_vec(),
+            b"\x02\x01\x01".to_vec(),
+            b"\x02\x00\x17\x0d240102030405Z".to_vec(),
+            b"\x02\x02\x00\x01\x17\x0d240102030405Z".to_vec(),
+            b"\x04\x01\x01\x17\x0d240102030405Z".to_vec(),
+            b"\x02\x7f\x01\x17\x0d240102030405Z".to_vec(),
+            entry(b"\x04\x00"),
+            entry(b"\x30\x00\x00"),
+            entry(&sequence(b"\x30\x00")),
+            reason(b"\x0a\x01\x07"),
+            reason(b"\x0a\x01\x0b"),
+            reason(b"\x0a\x02\x00\x01"),
+            reason(b"\x02\x01\x01"),
+            reason(b"\x0a\x01\x01\x00"),
+            with(&[extension(24, b"", b"\x17\x0d240102030405Z")]),
+            with(&[extension(29, b"", b"\x30\x00")]),
+            with(&[extension(21, b"\x01\x01\x01", b"\x0a\x01\x01")]),
+            with(&[extension(21, b"\x01\x00", b"\x0a\x01\x01")]),
+            with(&[extension(99, b"", b""), extension(99, b"", b"")]),
+            with(&[
+                extension(21, b"", b"\x0a\x01\x01"),
+                extension(21, b"", b"\x0a\x01\x01"),
+            ]),
+        ] {
+            assert!(Entry::from_contents(&contents).is_err(), "{contents:02x?}");
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
+use der::Decode;
 use der::asn1::{ObjectIdentifier, Uint};
-use der::{Decode, Encode};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::AuthorityKeyIdentifier;
 use x509_cert::ext::pkix::crl::IssuingDistributionPoint;
@@ -130,11 +130,92 @@ fn number(value: &[u8]) -> Result<CrlNumber, ExtensionsError> {
     CrlNumber::from_be_bytes(octets).map_err(|_| ExtensionsError::NumberTooLong(octets.len()))
 }
 
-/// Decodes a value and sees that it is DER: `der` takes a default that is written out, which DER leaves out (X.690 §11.5).
-fn decode<'a, T: Decode<'a> + Encode>(der: &'a [u8], fault: Fault) -> Result<T, Fault> {
-    let value = T::from_der(der).map_err(|_| fault)?;
-    match value.to_der() {
-        Ok(again) if again == der => Ok(value),
-        _ => Err(fault),
+/// A default that is written out, which DER leaves out (X.690 §11.5), is taken, as webpki and OpenSSL do: CAs do write it.
+fn decode<'a, T: Decode<'a>>(der: &'a [u8], fault: Fault) -> Result<T, Fault> {
+    T::from_der(der).map_err(|_| fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::tlv;
+
+    /// `Extensions` of object identifiers 2.5.29.n.
+    fn extensions(list: &[(u8, Option<u8>, &[u8])]) -> Vec<u8> {
+        let mut all = Vec::new();
+        for (id, critical, value) in list {
+            let mut one = vec![0x06, 3, 0x55, 0x1d, *id];
+            if let Some(critical) = critical {
+                one.extend_from_slice(&[0x01, 1, *critical]);
+            }
+            tlv::put_head(&mut one, tlv::OCTET_STRING, value.len() as u32);
+            one.extend_from_slice(value);
+            tlv::put_head(&mut all, tlv::SEQUENCE, one.len() as u32);
+            all.extend_from_slice(&one);
+        }
+        let mut der = Vec::new();
+        tlv::put_head(&mut der, tlv::SEQUENCE, all.len() as u32);
+        der.extend_from_slice(&all);
+        der
+    }
+
+    #[test]
+    fn numbers_are_from_zero_and_of_twenty_octets_at_most() {
+        let read = |value: &[u8]| {
+            Extensions::from_der(&extensions(&[(20, None, value)])).map(|read| read.number.unwrap())
+        };
+        assert_eq!(read(&[2, 1, 0]), Ok(CrlNumber::from(0)));
+        assert_eq!(read(&[2, 2, 0, 0x80]), Ok(CrlNumber::from(128)));
+        assert!(matches!(
+            read(&[2, 1, 0x80]),
+            Err(ExtensionsError::Malformed(_))
+        ));
+        assert!(matches!(
+            read(&[2, 2, 0, 1]),
+            Err(ExtensionsError::Malformed(_))
+        ));
+        assert!(matches!(
+            read(&[2, 1, 0, 0]),
+            Err(ExtensionsError::Malformed(_))
+        ));
+        let mut long = vec![2, 20];
+        long.extend_from_slice(&[0x7f; 20]);
+        assert_eq!(
+            read(&long),
+            CrlNumber::from_be_bytes(&[0x7f; 20]).map_err(|_| unreachable!())
+        );
+        long.push(0x7f);
+        long[1] = 21;
+        assert_eq!(read(&long), Err(ExtensionsError::NumberTooLong(21)));
+    }
+
+    #[test]
+    fn unknown_ones_keep_their_criticality() {
+        let der = extensions(&[(99, Some(0xff), b""), (98, None, b""), (97, Some(0), b"")]);
+        let critical: Vec<bool> = Extensions::from_der(&der)
+            .unwrap()
+            .unknown
+            .iter()
+            .map(|extension| extension.critical)
+            .collect();
+        assert_eq!(critical, [true, false, false]);
+    }
+
+    #[test]
+    fn what_is_no_list_of_extensions_is_refused() {
+        for der in [
+            extensions(&[]),
+            extensions(&[(99, Some(1), b"")]),
+            extensions(&[(99, None, b""), (99, None, b"")]),
+            extensions(&[(28, Some(0xff), b"\x30\x00\x00")]),
+            extensions(&[(35, None, b"\x04\x00")]),
+            extensions(&[(46, None, b"")]),
+            b"\x04\x00".to_vec(),
+        ] {
+            let error = Extensions::from_der(&der).unwrap_err();
+            assert!(matches!(error, ExtensionsError::Malformed(_)), "{der:02x?}");
+        }
     }
 }
