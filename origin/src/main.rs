@@ -1,2 +1,7 @@
-//! Skeleton.
-fn main() {}
+//! The `crl-origin` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    crl_origin::cli::run()
+}

@@ -1,0 +1,12 @@
+//! The keys and certificates of local issuers. No storage, no network.
+
+mod certificate;
+mod key;
+mod serial;
+
+pub use certificate::{
+    CertificateError, Leaf, Request, authority_key_id, certificate_from_pem_or_der, issue,
+    parse_subject, self_sign, sign_authority,
+};
+pub use key::{KeyError, KeyKind, PrivateKey};
+pub use serial::{Serial, SerialError};

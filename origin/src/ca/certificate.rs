@@ -1,0 +1,370 @@
+//! Certificates: an issuer's own, and those that it issues (RFC 5280, section 4).
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crl::UnixTime;
+use der::asn1::{Ia5String, OctetString};
+use der::{DateTime, Decode, DecodePem};
+use x509_cert::Certificate;
+use x509_cert::builder::profile::BuilderProfile;
+use x509_cert::builder::{self, Builder, CertificateBuilder};
+use x509_cert::certificate::TbsCertificate;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::crl::CrlDistributionPoints;
+use x509_cert::ext::pkix::crl::dp::DistributionPoint;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
+    SubjectAltName, SubjectKeyIdentifier,
+};
+use x509_cert::name::Name;
+use x509_cert::request::{CertReq, ExtensionReq};
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+use x509_cert::spki::SubjectPublicKeyInfoRef;
+use x509_cert::time::{Time, Validity};
+
+use super::key::{BuilderKey, KeyError, PrivateKey, Signature};
+use super::serial::{Serial, SerialError};
+
+/// What can go wrong with a certificate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// Neither DER nor PEM of a certificate.
+    #[error("not an X.509 certificate, in DER or PEM: {0}")]
+    Malformed(der::Error),
+    /// The distinguished name cannot be read.
+    #[error("not a distinguished name such as \"CN=Example CA,O=Example,C=DE\": {0}")]
+    Subject(der::Error),
+    /// Not a DNS name.
+    #[error("{0:?} is not a DNS name in ASCII")]
+    DnsName(String),
+    /// A URL for distribution points must be ASCII.
+    #[error("{0:?} is not a URL in ASCII")]
+    Url(String),
+    /// Not a certificate signing request.
+    #[error("not a certificate signing request (PKCS#10), in DER or PEM: {0}")]
+    Request(der::Error),
+    /// The request is not signed by the key that it names.
+    #[error("the request's signature does not fit its own public key")]
+    RequestSignature,
+    /// A validity outside of what X.509 can say.
+    #[error("a validity must end after it begins, and before the year 10000")]
+    Validity,
+    /// No serial number could be made.
+    #[error("cannot make a serial number: {0}")]
+    Serial(#[from] SerialError),
+    /// The system gave no randomness.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The key failed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The certificate could not be put together.
+    #[error("cannot build the certificate: {0}")]
+    Build(builder::Error),
+}
+
+impl From<builder::Error> for CertificateError {
+    fn from(error: builder::Error) -> Self {
+        Self::Build(error)
+    }
+}
+
+impl From<der::Error> for CertificateError {
+    fn from(error: der::Error) -> Self {
+        Self::Build(builder::Error::Asn1(error))
+    }
+}
+
+/// Makes a root: a certificate for `key`, signed by itself, that may sign certificates and CRLs.
+///
+/// # Errors
+/// A validity that cannot be, or a key that fails.
+pub fn self_sign(
+    key: &PrivateKey,
+    subject: &Name,
+    not_before: UnixTime,
+    validity: Duration,
+) -> Result<Certificate, CertificateError> {
+    let profile = Names {
+        issuer: subject.clone(),
+        subject: subject.clone(),
+    };
+    let public = key.public_key()?;
+    let mut builder = new_builder(profile, not_before, validity, &public)?;
+    let own_id = key_identifier(&public)?;
+    add_authority_extensions(&mut builder, own_id)?;
+    Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
+}
+
+/// Makes a subordinate authority: a certificate for `public`, signed by the issuer's `key`.
+///
+/// # Errors
+/// A validity that cannot be, or a key that fails.
+pub fn sign_authority(
+    issuer: &Certificate,
+    key: &PrivateKey,
+    subject: &Name,
+    public: &SubjectPublicKeyInfoOwned,
+    distribution_points: &[String],
+    not_before: UnixTime,
+    validity: Duration,
+) -> Result<Certificate, CertificateError> {
+    let names = Names {
+        issuer: issuer.tbs_certificate().subject().clone(),
+        subject: subject.clone(),
+    };
+    let mut builder = new_builder(names, not_before, validity, public)?;
+    add_authority_extensions(&mut builder, key_identifier(public)?)?;
+    add_issuer_extensions(&mut builder, issuer, distribution_points)?;
+    Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
+}
+
+/// What a certificate for a relying party says.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// Who it is for.
+    pub subject: Name,
+    /// Its public key.
+    pub public_key: SubjectPublicKeyInfoOwned,
+    /// Its DNS names.
+    pub dns_names: Vec<String>,
+    /// The URLs of the CRL that will tell of its revocation.
+    pub distribution_points: Vec<String>,
+    /// When it begins.
+    pub not_before: UnixTime,
+    /// How long it lasts.
+    pub validity: Duration,
+}
+
+/// Issues a certificate for TLS servers and clients.
+///
+/// # Errors
+/// Names that are not ASCII, a validity that cannot be, or a key that fails.
+pub fn issue(
+    issuer: &Certificate,
+    key: &PrivateKey,
+    leaf: &Leaf,
+) -> Result<Certificate, CertificateError> {
+    let names = Names {
+        issuer: issuer.tbs_certificate().subject().clone(),
+        subject: leaf.subject.clone(),
+    };
+    let mut builder = new_builder(names, leaf.not_before, leaf.validity, &leaf.public_key)?;
+    builder.add_extension(&BasicConstraints {
+        ca: false,
+        path_len_constraint: None,
+    })?;
+    builder.add_extension(&KeyUsage(KeyUsages::DigitalSignature.into()))?;
+    builder.add_extension(&ExtendedKeyUsage(vec![
+        der::oid::db::rfc5280::ID_KP_SERVER_AUTH,
+        der::oid::db::rfc5280::ID_KP_CLIENT_AUTH,
+    ]))?;
+    builder.add_extension(&key_identifier(&leaf.public_key)?)?;
+    if !leaf.dns_names.is_empty() {
+        let names = leaf
+            .dns_names
+            .iter()
+            .map(|name| dns_name(name))
+            .collect::<Result<_, _>>()?;
+        builder.add_extension(&SubjectAltName(names))?;
+    }
+    add_issuer_extensions(&mut builder, issuer, &leaf.distribution_points)?;
+    Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
+}
+
+/// What is taken from a certificate signing request: the name, the key and the DNS names; the issuer decides the rest.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The name asked for.
+    pub subject: Name,
+    /// The key to be certified.
+    pub public_key: SubjectPublicKeyInfoOwned,
+    /// The DNS names asked for.
+    pub dns_names: Vec<String>,
+}
+
+impl Request {
+    /// Reads a PKCS#10 request (RFC 2986), in PEM or DER.
+    ///
+    /// # Errors
+    /// [`CertificateError::Request`].
+    pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
+        let request = if is_pem(bytes) {
+            CertReq::from_pem(bytes)
+        } else {
+            CertReq::from_der(bytes)
+        }
+        .map_err(CertificateError::Request)?;
+        let dns_names = request
+            .info
+            .attributes
+            .iter()
+            .filter(|attribute| attribute.oid == der::oid::db::rfc5912::ID_EXTENSION_REQ)
+            .flat_map(|attribute| attribute.values.iter())
+            .filter_map(|value| value.decode_as::<ExtensionReq>().ok())
+            .flat_map(|extensions| extensions.0)
+            .filter(|extension| extension.extn_id == der::oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME)
+            .filter_map(|extension| SubjectAltName::from_der(extension.extn_value.as_bytes()).ok())
+            .flat_map(|names| names.0)
+            .filter_map(|name| match name {
+                GeneralName::DnsName(name) => Some(name.to_string()),
+                _ => None,
+            })
+            .collect();
+        Ok(Self {
+            subject: request.info.subject,
+            public_key: request.info.public_key,
+            dns_names,
+        })
+    }
+}
+
+/// Reads a distinguished name from its text form (RFC 4514): `CN=Example CA,O=Example,C=DE`.
+///
+/// # Errors
+/// [`CertificateError::Subject`].
+pub fn parse_subject(text: &str) -> Result<Name, CertificateError> {
+    Name::from_str(text).map_err(CertificateError::Subject)
+}
+
+/// Reads one certificate, in PEM or DER.
+///
+/// # Errors
+/// [`CertificateError::Malformed`].
+pub fn certificate_from_pem_or_der(bytes: &[u8]) -> Result<Certificate, CertificateError> {
+    if is_pem(bytes) {
+        Certificate::from_pem(bytes)
+    } else {
+        Certificate::from_der(bytes)
+    }
+    .map_err(CertificateError::Malformed)
+}
+
+/// The key identifier that names an issuer's key in what it signs: its subject key identifier (RFC 5280, section 4.2.1.1).
+///
+/// # Errors
+/// If the certificate's public key cannot be encoded.
+pub fn authority_key_id(issuer: &Certificate) -> Result<Vec<u8>, CertificateError> {
+    let tbs = issuer.tbs_certificate();
+    let own = tbs.get_extension::<SubjectKeyIdentifier>().ok().flatten();
+    let id = match own {
+        Some((_, id)) => id,
+        None => key_identifier(tbs.subject_public_key_info())?,
+    };
+    Ok(id.0.into_bytes().into())
+}
+
+fn is_pem(bytes: &[u8]) -> bool {
+    // DER of a certificate or a request starts with a SEQUENCE's tag.
+    bytes.first() != Some(&0x30)
+}
+
+fn new_builder(
+    names: Names,
+    not_before: UnixTime,
+    validity: Duration,
+    public_key: &SubjectPublicKeyInfoOwned,
+) -> Result<CertificateBuilder<Names>, CertificateError> {
+    let not_after = not_before
+        .checked_add(validity)
+        .ok_or(CertificateError::Validity)?;
+    let serial = SerialNumber::new(Serial::random()?.as_bytes())?;
+    Ok(CertificateBuilder::new(
+        names,
+        serial,
+        Validity::new(time(not_before)?, time(not_after)?),
+        public_key.clone(),
+    )?)
+}
+
+fn time(at: UnixTime) -> Result<Time, CertificateError> {
+    let since_1970 = u64::try_from(at.0).map_err(|_| CertificateError::Validity)?;
+    let date = DateTime::from_unix_duration(Duration::from_secs(since_1970))
+        .map_err(|_| CertificateError::Validity)?;
+    Ok(Time::from(date))
+}
+
+fn add_authority_extensions(
+    builder: &mut CertificateBuilder<Names>,
+    own_id: SubjectKeyIdentifier,
+) -> Result<(), CertificateError> {
+    builder.add_extension(&BasicConstraints {
+        ca: true,
+        path_len_constraint: None,
+    })?;
+    builder.add_extension(&KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?;
+    builder.add_extension(&own_id)?;
+    Ok(())
+}
+
+fn add_issuer_extensions(
+    builder: &mut CertificateBuilder<Names>,
+    issuer: &Certificate,
+    distribution_points: &[String],
+) -> Result<(), CertificateError> {
+    let key_identifier = Some(OctetString::new(authority_key_id(issuer)?)?);
+    builder.add_extension(&AuthorityKeyIdentifier {
+        key_identifier,
+        ..AuthorityKeyIdentifier::default()
+    })?;
+    if !distribution_points.is_empty() {
+        let points = distribution_points
+            .iter()
+            .map(|url| distribution_point(url))
+            .collect::<Result<_, _>>()?;
+        builder.add_extension(&CrlDistributionPoints(points))?;
+    }
+    Ok(())
+}
+
+fn key_identifier(
+    public_key: &SubjectPublicKeyInfoOwned,
+) -> Result<SubjectKeyIdentifier, CertificateError> {
+    use der::referenced::OwnedToRef;
+    Ok(SubjectKeyIdentifier::try_from(public_key.owned_to_ref())?)
+}
+
+fn dns_name(name: &str) -> Result<GeneralName, CertificateError> {
+    Ia5String::new(name)
+        .map(GeneralName::DnsName)
+        .map_err(|_| CertificateError::DnsName(name.to_owned()))
+}
+
+fn distribution_point(url: &str) -> Result<DistributionPoint, CertificateError> {
+    let uri = Ia5String::new(url).map_err(|_| CertificateError::Url(url.to_owned()))?;
+    let names = vec![GeneralName::UniformResourceIdentifier(uri)];
+    Ok(DistributionPoint {
+        distribution_point: Some(DistributionPointName::FullName(names)),
+        reasons: None,
+        crl_issuer: None,
+    })
+}
+
+/// A profile that adds no extension of its own: all are named where the certificate is made.
+struct Names {
+    issuer: Name,
+    subject: Name,
+}
+
+impl BuilderProfile for Names {
+    fn get_issuer(&self, _: &Name) -> Name {
+        self.issuer.clone()
+    }
+
+    fn get_subject(&self) -> Name {
+        self.subject.clone()
+    }
+
+    fn build_extensions(
+        &self,
+        _: SubjectPublicKeyInfoRef<'_>,
+        _: SubjectPublicKeyInfoRef<'_>,
+        _: &TbsCertificate,
+    ) -> builder::Result<Vec<Extension>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,367 @@
+//! Private keys: made, read, written, and what they sign.
+
+use std::fmt;
+use std::str::FromStr;
+
+use der::asn1::BitString;
+use der::pem::LineEnding;
+use p256::ecdsa as p256;
+use p384::ecdsa as p384;
+use pkcs8::{DecodePrivateKey, EncodePrivateKey, SecretDocument};
+use rsa::Generate;
+use rsa::pkcs1v15::SigningKey as RsaKey;
+use rsa::traits::PublicKeyParts;
+use sha2::Sha256;
+use x509_cert::spki::{
+    AlgorithmIdentifierOwned, Document, DynSignatureAlgorithmIdentifier, EncodePublicKey,
+    SignatureBitStringEncoding, SubjectPublicKeyInfoOwned,
+};
+
+use zeroize::Zeroizing;
+
+use rsa::signature::{self, Keypair, MultipartSigner, SignatureEncoding, Signer};
+
+/// The kinds of key that an issuer may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeyKind {
+    /// RSA, 2048 bits, PKCS#1 v1.5 with SHA-256.
+    #[value(name = "rsa-2048")]
+    Rsa2048,
+    /// RSA, 3072 bits, PKCS#1 v1.5 with SHA-256.
+    #[value(name = "rsa-3072")]
+    Rsa3072,
+    /// RSA, 4096 bits, PKCS#1 v1.5 with SHA-256.
+    #[value(name = "rsa-4096")]
+    Rsa4096,
+    /// ECDSA on P-256 with SHA-256.
+    #[value(name = "p256")]
+    P256,
+    /// ECDSA on P-384 with SHA-384.
+    #[value(name = "p384")]
+    P384,
+    /// Ed25519 (RFC 8410).
+    #[value(name = "ed25519")]
+    Ed25519,
+}
+
+impl KeyKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+        Self::P256,
+        Self::P384,
+        Self::Ed25519,
+    ];
+
+    /// The kind's name, as written on the command line and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rsa2048 => "rsa-2048",
+            Self::Rsa3072 => "rsa-3072",
+            Self::Rsa4096 => "rsa-4096",
+            Self::P256 => "p256",
+            Self::P384 => "p384",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for KeyKind {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(KeyError::UnknownKind)
+    }
+}
+
+/// What can go wrong with a private key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// No such kind of key.
+    #[error("a key is one of rsa-2048, rsa-3072, rsa-4096, p256, p384, ed25519")]
+    UnknownKind,
+    /// The key could not be made.
+    #[error("cannot make the key: {0}")]
+    Generate(String),
+    /// Neither PKCS#8 nor of a supported algorithm.
+    #[error(
+        "not a PKCS#8 private key of a supported kind (RSA of 2048, 3072 or 4096 bits, P-256, P-384, Ed25519)"
+    )]
+    Unsupported,
+    /// An encoding failed.
+    #[error("cannot encode the key: {0}")]
+    Encode(String),
+    /// The key would not sign.
+    #[error("cannot sign: {0}")]
+    Sign(#[from] signature::Error),
+}
+
+/// A private key that signs certificates and CRLs. It is wiped from memory when it is dropped.
+pub enum PrivateKey {
+    /// RSA, PKCS#1 v1.5, SHA-256.
+    Rsa(Box<RsaKey<Sha256>>),
+    /// ECDSA, P-256, SHA-256.
+    P256(p256::SigningKey),
+    /// ECDSA, P-384, SHA-384.
+    P384(p384::SigningKey),
+    /// Ed25519.
+    Ed25519(ed25519_dalek::SigningKey),
+}
+
+impl PrivateKey {
+    /// Makes a new key from the system's randomness.
+    ///
+    /// # Errors
+    /// [`KeyError::Generate`] if there is no randomness.
+    pub fn generate(kind: KeyKind) -> Result<Self, KeyError> {
+        let rsa = |bits| {
+            let key = rsa::PrivateKey::new(&mut getrandom::SysRng, bits);
+            key.map(|key| Self::Rsa(Box::new(RsaKey::new(key))))
+                .map_err(|error| KeyError::Generate(error.to_string()))
+        };
+        match kind {
+            KeyKind::Rsa2048 => rsa(2048),
+            KeyKind::Rsa3072 => rsa(3072),
+            KeyKind::Rsa4096 => rsa(4096),
+            KeyKind::P256 => p256::SigningKey::try_generate()
+                .map(Self::P256)
+                .map_err(no_randomness),
+            KeyKind::P384 => p384::SigningKey::try_generate()
+                .map(Self::P384)
+                .map_err(no_randomness),
+            KeyKind::Ed25519 => {
+                let mut seed = zeroize::Zeroizing::new([0_u8; 32]);
+                getrandom::fill(seed.as_mut()).map_err(no_randomness)?;
+                Ok(Self::Ed25519(ed25519_dalek::SigningKey::from_bytes(&seed)))
+            }
+        }
+    }
+
+    /// Reads a key from PKCS#8 DER (RFC 5958).
+    ///
+    /// # Errors
+    /// [`KeyError::Unsupported`] if it is anything else, or of a size that is not offered.
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
+        let key = if let Ok(key) = rsa::PrivateKey::from_pkcs8_der(der) {
+            Self::Rsa(Box::new(RsaKey::new(key)))
+        } else if let Ok(key) = p256::SigningKey::from_pkcs8_der(der) {
+            Self::P256(key)
+        } else if let Ok(key) = p384::SigningKey::from_pkcs8_der(der) {
+            Self::P384(key)
+        } else if let Ok(key) = ed25519_dalek::SigningKey::from_pkcs8_der(der) {
+            Self::Ed25519(key)
+        } else {
+            return Err(KeyError::Unsupported);
+        };
+        key.kind().map(|_| key)
+    }
+
+    /// Writes the key as PKCS#8 DER (RFC 5958), unencrypted.
+    ///
+    /// # Errors
+    /// [`KeyError::Encode`].
+    pub fn to_pkcs8_der(&self) -> Result<SecretDocument, KeyError> {
+        match self {
+            Self::Rsa(key) => key.to_pkcs8_der(),
+            Self::P256(key) => key.to_pkcs8_der(),
+            Self::P384(key) => key.to_pkcs8_der(),
+            Self::Ed25519(key) => key.to_pkcs8_der(),
+        }
+        .map_err(|error| KeyError::Encode(error.to_string()))
+    }
+
+    /// Writes the key as PKCS#8 PEM (RFC 7468), unencrypted.
+    ///
+    /// # Errors
+    /// [`KeyError::Encode`].
+    pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
+        let der = self.to_pkcs8_der()?;
+        der.to_pem("PRIVATE KEY", LineEnding::LF)
+            .map_err(|error| KeyError::Encode(error.to_string()))
+    }
+
+    /// Which kind of key this is.
+    ///
+    /// # Errors
+    /// [`KeyError::Unsupported`] for an RSA key of another size.
+    pub fn kind(&self) -> Result<KeyKind, KeyError> {
+        match self {
+            Self::Rsa(key) => match key.as_ref().as_ref().n().bit_width() {
+                2048 => Ok(KeyKind::Rsa2048),
+                3072 => Ok(KeyKind::Rsa3072),
+                4096 => Ok(KeyKind::Rsa4096),
+                _ => Err(KeyError::Unsupported),
+            },
+            Self::P256(_) => Ok(KeyKind::P256),
+            Self::P384(_) => Ok(KeyKind::P384),
+            Self::Ed25519(_) => Ok(KeyKind::Ed25519),
+        }
+    }
+
+    /// The public half.
+    ///
+    /// # Errors
+    /// [`KeyError::Encode`].
+    pub fn public_key(&self) -> Result<SubjectPublicKeyInfoOwned, KeyError> {
+        match self {
+            Self::Rsa(key) => SubjectPublicKeyInfoOwned::from_key(&key.verifying_key()),
+            Self::P256(key) => SubjectPublicKeyInfoOwned::from_key(key.verifying_key()),
+            Self::P384(key) => SubjectPublicKeyInfoOwned::from_key(key.verifying_key()),
+            Self::Ed25519(key) => SubjectPublicKeyInfoOwned::from_key(&key.verifying_key()),
+        }
+        .map_err(|error| KeyError::Encode(error.to_string()))
+    }
+
+    /// The algorithm that [`sign`](Self::sign) signs with.
+    ///
+    /// # Errors
+    /// [`KeyError::Encode`].
+    pub fn algorithm(&self) -> Result<AlgorithmIdentifierOwned, KeyError> {
+        match self {
+            Self::Rsa(key) => key.signature_algorithm_identifier(),
+            Self::P256(key) => key.signature_algorithm_identifier(),
+            Self::P384(key) => key.signature_algorithm_identifier(),
+            Self::Ed25519(key) => key.signature_algorithm_identifier(),
+        }
+        .map_err(|error| KeyError::Encode(error.to_string()))
+    }
+
+    /// Signs a message that lies in parts, without joining them. The signature is as X.509 carries it.
+    ///
+    /// # Errors
+    /// [`KeyError::Sign`].
+    pub fn sign(&self, parts: &[&[u8]]) -> Result<Vec<u8>, KeyError> {
+        Ok(match self {
+            Self::Rsa(key) => key.try_multipart_sign(parts)?.to_vec(),
+            Self::P256(key) => {
+                let signature: p256::Signature = key.try_multipart_sign(parts)?;
+                signature.to_der().to_vec()
+            }
+            Self::P384(key) => {
+                let signature: p384::Signature = key.try_multipart_sign(parts)?;
+                signature.to_der().to_vec()
+            }
+            Self::Ed25519(key) => key.try_multipart_sign(parts)?.to_vec(),
+        })
+    }
+}
+
+fn no_randomness(error: impl fmt::Display) -> KeyError {
+    KeyError::Generate(error.to_string())
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(…)")
+    }
+}
+
+/// A signature as X.509 carries it.
+pub(crate) struct Signature(Vec<u8>);
+
+impl SignatureBitStringEncoding for Signature {
+    fn to_bitstring(&self) -> der::Result<BitString> {
+        BitString::from_bytes(&self.0)
+    }
+}
+
+/// A public key for x509-cert's builders.
+#[derive(Clone)]
+pub(crate) struct PublicKey(Document);
+
+impl EncodePublicKey for PublicKey {
+    fn to_public_key_der(&self) -> x509_cert::spki::Result<Document> {
+        Ok(self.0.clone())
+    }
+}
+
+/// A key whose public half and algorithm are known to be encodable, for x509-cert's builders.
+pub(crate) struct BuilderKey<'a> {
+    key: &'a PrivateKey,
+    public: PublicKey,
+}
+
+impl<'a> BuilderKey<'a> {
+    pub(crate) fn new(key: &'a PrivateKey) -> Result<Self, KeyError> {
+        let public = Document::encode_msg(&key.public_key()?)
+            .map_err(|error| KeyError::Encode(error.to_string()))?;
+        Ok(Self {
+            key,
+            public: PublicKey(public),
+        })
+    }
+}
+
+impl Keypair for BuilderKey<'_> {
+    type VerifyingKey = PublicKey;
+
+    fn verifying_key(&self) -> PublicKey {
+        self.public.clone()
+    }
+}
+
+impl Signer<Signature> for BuilderKey<'_> {
+    fn try_sign(&self, message: &[u8]) -> Result<Signature, signature::Error> {
+        self.key
+            .sign(&[message])
+            .map(Signature)
+            .map_err(signature::Error::from_source)
+    }
+}
+
+impl DynSignatureAlgorithmIdentifier for BuilderKey<'_> {
+    fn signature_algorithm_identifier(&self) -> x509_cert::spki::Result<AlgorithmIdentifierOwned> {
+        self.key
+            .algorithm()
+            .map_err(|_| x509_cert::spki::Error::KeyMalformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_pkcs8() {
+        for kind in [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519] {
+            let key = PrivateKey::generate(kind).unwrap();
+            let again = PrivateKey::from_pkcs8_der(key.to_pkcs8_der().unwrap().as_bytes()).unwrap();
+            assert_eq!(again.kind().unwrap(), kind);
+            assert_eq!(again.public_key().unwrap(), key.public_key().unwrap());
+        }
+    }
+
+    #[test]
+    fn parts_are_signed_as_the_whole_is() {
+        let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();
+        assert_eq!(
+            key.sign(&[b"one ", b"", b"message"]).unwrap(),
+            key.sign(&[b"one message"]).unwrap()
+        );
+        assert_ne!(
+            key.sign(&[b"one message"]).unwrap(),
+            key.sign(&[b"one massage"]).unwrap()
+        );
+    }
+
+    #[test]
+    fn each_kind_has_one_name() {
+        for kind in KeyKind::ALL {
+            assert_eq!(kind.to_string().parse::<KeyKind>().unwrap(), kind);
+        }
+        assert!("dsa".parse::<KeyKind>().is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! `crl-origin cert`: issue certificates.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use der::EncodePem;
+use der::pem::LineEnding;
+use origin_api::IssuerId;
+use serde::Serialize;
+
+use super::output::{self, Output};
+use super::{CliError, duration, read};
+use crate::ca::{self, CertificateError, KeyKind, Request};
+use crate::clock::Moment;
+use crate::origin::{NewCertificate, Origin, Subject};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Issue a certificate whose CRL distribution point is the issuer's.
+    Issue(Issue),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Issue {
+    /// The issuer's id.
+    issuer: IssuerId,
+    /// The distinguished name, such as CN=www.example.com
+    #[arg(long, value_name = "NAME", conflicts_with = "csr")]
+    subject: Option<String>,
+    /// A DNS name; may be repeated.
+    #[arg(long = "dns", value_name = "NAME", conflicts_with = "csr")]
+    dns_names: Vec<String>,
+    /// The kind of key to make.
+    #[arg(long, value_enum, default_value = "p256", conflicts_with = "csr")]
+    key: KeyKind,
+    /// Certify the name and the key of this request (PKCS#10, PEM or DER) instead of making a key.
+    #[arg(long, value_name = "FILE")]
+    csr: Option<PathBuf>,
+    /// How long it is valid.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "90d")]
+    validity: Duration,
+    /// Which shard's CRL will tell of its revocation.
+    #[arg(long, value_name = "NUMBER")]
+    shard: Option<u32>,
+    /// Write the certificate here, in PEM [default: print it]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write the new key here, in PEM, readable by its owner alone [default: print it]
+    #[arg(long, value_name = "FILE")]
+    key_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct View {
+    serial: String,
+    certificate: String,
+    private_key: Option<String>,
+}
+
+impl Command {
+    pub(super) fn run(self, origin: &Origin, output: Output) -> Result<(), CliError> {
+        let Self::Issue(issue) = self;
+        let subject = match &issue.csr {
+            Some(path) => Subject::Request(Request::from_pem_or_der(&read(path)?)?),
+            None => Subject::New {
+                name: ca::parse_subject(&issue.subject()?)?,
+                dns_names: issue.dns_names,
+                key: issue.key,
+            },
+        };
+        let new = NewCertificate {
+            subject,
+            validity: issue.validity,
+            shard: issue.shard,
+        };
+        let issued = origin.issue_certificate(&issue.issuer, new, Moment::now())?;
+        let mut view = View {
+            serial: issued.serial.to_string(),
+            certificate: issued
+                .certificate
+                .to_pem(LineEnding::LF)
+                .map_err(CertificateError::from)?,
+            private_key: issued
+                .key
+                .map(|key| key.to_pem())
+                .transpose()?
+                .map(|pem| pem.to_string()),
+        };
+        if let (Some(path), Some(key)) = (&issue.key_out, view.private_key.take()) {
+            output::write_secret(path, key.as_bytes())?;
+        }
+        if let Some(path) = &issue.out {
+            output::write(path, view.certificate.as_bytes())?;
+        }
+        let is_written = issue.out.is_some();
+        output.value(&view, |view| {
+            let mut text = format!("serial   {}\n", view.serial);
+            if !is_written {
+                text.push_str(&view.certificate);
+            }
+            text.push_str(view.private_key.as_deref().unwrap_or_default());
+            text.trim_end().to_owned()
+        })
+    }
+}
+
+impl Issue {
+    fn subject(&self) -> Result<String, CliError> {
+        match (&self.subject, self.dns_names.first()) {
+            (Some(subject), _) => Ok(subject.clone()),
+            (None, Some(dns_name)) => Ok(format!("CN={dns_name}")),
+            (None, None) => Err(CliError::Usage("give --subject, --dns or --csr".to_owned())),
+        }
+    }
+}

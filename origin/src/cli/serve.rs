@@ -1,0 +1,95 @@
+//! `crl-origin serve`: the service, from its settings to its end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::output;
+use super::{CliError, duration, read_text};
+use crate::http::{self, Service, StaticToken};
+use crate::origin::Origin;
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The address to listen on; port 0 takes a free one. The first line printed names it: ready http://ADDRESS
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
+    listen: SocketAddr,
+    /// A bearer token that is good for every call; may be repeated. Those of `crl-origin token` are good as well.
+    #[arg(
+        long = "token",
+        env = "ORIGIN_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    tokens: Vec<String>,
+    /// A file with one such token in each line.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// How long calls under way may take to finish once the service is told to stop.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    grace: Duration,
+}
+
+impl Serve {
+    pub(super) fn run(self, origin: Origin) -> Result<(), CliError> {
+        start_log();
+        let tokens = self.static_tokens()?;
+        if tokens.is_empty() && origin.tokens()?.is_empty() {
+            let missing = "no token: give --token or ORIGIN_TOKEN, or make one with `crl-origin token create`";
+            return Err(CliError::Usage(missing.to_owned()));
+        }
+        let runtime =
+            tokio::runtime::Runtime::new().map_err(|error| CliError::Serve(error.to_string()))?;
+        runtime.block_on(async {
+            let failed =
+                |error: std::io::Error| CliError::Serve(format!("{}: {error}", self.listen));
+            let listener = TcpListener::bind(self.listen).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+            let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+            let stop = async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            output::print(&format!("ready http://{address}"))?;
+            let service = Service::new(Arc::new(origin), tokens);
+            http::serve(listener, service, stop, self.grace)
+                .await
+                .map_err(failed)
+        })
+    }
+
+    fn static_tokens(&self) -> Result<Vec<StaticToken>, CliError> {
+        let file = self
+            .token_file
+            .as_ref()
+            .map(|path| read_text(path))
+            .transpose()?
+            .unwrap_or_default();
+        let given = self.tokens.iter().map(String::as_str).chain(file.lines());
+        Ok(given
+            .map(str::trim)
+            .filter(|token| !token.is_empty())
+            .map(StaticToken::new)
+            .collect())
+    }
+}
+
+/// One JSON object a line, on standard error. `RUST_LOG` says how much, as tracing-subscriber has it.
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,0 +1,115 @@
+//! The entries of a CRL, kept encoded in memory between two makings, and brought up to date by reading what changed.
+//!
+//! They lie in blocks of consecutive positions. One more revocation touches one block, so a list of a million entries
+//! is up to date again after reading a few thousand rows. The blocks are shared with the responses being sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use origin_api::Watermark;
+use rusqlite::Connection;
+
+use crate::store::StoreError;
+use crate::store::issuers::IssuerNumber;
+use crate::store::revocations::{self, Scope};
+
+/// Positions in a block: at some 50 bytes an entry, 400 KB.
+const BLOCK: i64 = 8192;
+
+/// The entries of one list.
+#[derive(Debug, Default)]
+pub struct Entries {
+    /// Up to where the blocks follow the revocations; `None` if nothing was read.
+    watermark: Option<Watermark>,
+    blocks: BTreeMap<i64, Block>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Block {
+    bytes: Bytes,
+    count: u64,
+}
+
+impl Entries {
+    /// Reads what changed since the last time.
+    ///
+    /// If the transaction behind `c` is rolled back, throw these entries away.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn follow(
+        &mut self,
+        c: &Connection,
+        issuer: IssuerNumber,
+        scope: Scope,
+        watermark: Watermark,
+    ) -> Result<(), StoreError> {
+        match self.watermark {
+            None => self.blocks = read(c, issuer, scope, 0..i64::MAX)?,
+            Some(last) => {
+                let mut touched = BTreeSet::new();
+                revocations::changed_positions(c, issuer, last, |position| {
+                    touched.insert(position.div_euclid(BLOCK));
+                })?;
+                for number in touched {
+                    let start = number.saturating_mul(BLOCK);
+                    let block = read(c, issuer, scope, start..start.saturating_add(BLOCK))?;
+                    self.blocks.remove(&number);
+                    self.blocks.extend(block);
+                }
+            }
+        }
+        self.watermark = Some(watermark);
+        Ok(())
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.blocks.values().map(|block| block.count).sum()
+    }
+
+    /// The entries' bytes, in order.
+    #[must_use]
+    pub fn chunks(&self) -> Vec<Bytes> {
+        self.blocks
+            .values()
+            .map(|block| block.bytes.clone())
+            .collect()
+    }
+}
+
+fn read(
+    c: &Connection,
+    issuer: IssuerNumber,
+    scope: Scope,
+    positions: std::ops::Range<i64>,
+) -> Result<BTreeMap<i64, Block>, StoreError> {
+    let mut blocks = BTreeMap::new();
+    let (mut number, mut bytes, mut count) = (0, BytesMut::new(), 0);
+    let mut close = |number: i64, bytes: &mut BytesMut, count: &mut u64| {
+        if !bytes.is_empty() {
+            // A copy of the exact length: what the buffer grew beyond that is not kept.
+            blocks.insert(
+                number,
+                Block {
+                    bytes: Bytes::copy_from_slice(bytes),
+                    count: *count,
+                },
+            );
+        }
+        bytes.clear();
+        *count = 0;
+    };
+    revocations::entries(c, issuer, scope, positions, |position, entry| {
+        let at = position.div_euclid(BLOCK);
+        if at != number {
+            close(number, &mut bytes, &mut count);
+            number = at;
+        }
+        bytes.put_slice(entry);
+        count = count.saturating_add(1);
+    })?;
+    close(number, &mut bytes, &mut count);
+    Ok(blocks)
+}

@@ -1,0 +1,143 @@
+//! The origin over HTTP: routes, and what holds for all of them. What a call does is decided in [`crate::origin`].
+
+mod auth;
+mod authority;
+mod error;
+mod log;
+mod registry;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::response::Json;
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::{ContactBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::clock::Moment;
+use crate::origin::{Origin, OriginError};
+
+pub use auth::StaticToken;
+pub use error::ApiError;
+
+/// The largest body that a call takes, in bytes.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Service {
+    origin: Arc<Origin>,
+    tokens: Arc<[StaticToken]>,
+}
+
+impl Service {
+    /// A service over the origin, for those who present one of these tokens or one that the origin keeps.
+    #[must_use]
+    pub fn new(origin: Arc<Origin>, tokens: Vec<StaticToken>) -> Self {
+        Self {
+            origin,
+            tokens: tokens.into(),
+        }
+    }
+
+    /// All routes.
+    #[must_use]
+    pub fn router(self) -> Router {
+        let (api, document) = documented_routes().split_for_parts();
+        let api = api.route_layer(middleware::from_fn_with_state(
+            self.clone(),
+            auth::require_token,
+        ));
+        let document = Json(document);
+        Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/v1/openapi.json", get(async || document))
+            .merge(api)
+            .fallback(error::no_such_path)
+            .method_not_allowed_fallback(error::method_not_allowed)
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .layer(CatchPanicLayer::custom(error::panicked))
+            .layer(middleware::from_fn(log::log_request))
+            .with_state(self)
+    }
+
+    /// Runs a call of the origin where it may block, at the present moment.
+    async fn call<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Origin, Moment) -> Result<T, OriginError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let origin = Arc::clone(&self.origin);
+        let result = tokio::task::spawn_blocking(move || f(&origin, Moment::now())).await;
+        Ok(result.map_err(|_| ApiError::internal())??)
+    }
+}
+
+/// The API's description, as served at `/v1/openapi.json`.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    documented_routes().into_openapi()
+}
+
+fn documented_routes() -> OpenApiRouter<Service> {
+    let info = InfoBuilder::new()
+        .title("Origin CA API")
+        .version("1")
+        .description(Some(
+            "Makes CRLs, and tells an edge which there are. Errors are problem details (RFC 9457).",
+        ))
+        .contact(Some(
+            ContactBuilder::new()
+                .url(Some(env!("CARGO_PKG_REPOSITORY")))
+                .build(),
+        ))
+        .build();
+    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
+        .routes(routes!(registry::list_issuers, authority::create_issuer))
+        .routes(routes!(registry::show_issuer))
+        .routes(routes!(registry::current_crl))
+        .routes(routes!(authority::issue_certificate))
+        .routes(routes!(authority::list_revocations, authority::revoke))
+        .routes(routes!(authority::show_revocation))
+        .routes(routes!(authority::release))
+}
+
+/// Serves until `stop` is done, and then lets the calls under way finish for as long as `grace`.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    service: Service,
+    stop: impl Future<Output = ()> + Send + 'static,
+    grace: Duration,
+) -> std::io::Result<()> {
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let stop = async move {
+        stop.await;
+        tracing::info!("stopping");
+        let _ = stopping.send(());
+    };
+    let serving = axum::serve(listener, service.router())
+        .with_graceful_shutdown(stop)
+        .into_future();
+    let overtime = async move {
+        // If the sender is gone without a word, the server ended by itself.
+        if stopped.await.is_ok() {
+            tokio::time::sleep(grace).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        result = serving => result,
+        () = overtime => {
+            tracing::warn!("some calls were cut off");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Who may call: bearer tokens (RFC 6750), from the settings and from the database.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{ApiError, Service};
+use crate::origin::token_hash;
+use crate::store::tokens::TokenScope;
+
+/// A token from the settings, good for everything. Only its hash is kept, and only hashes are compared: how long that takes
+/// tells nothing about the token.
+#[derive(Clone, Copy)]
+pub struct StaticToken([u8; 32]);
+
+impl StaticToken {
+    /// The token with this text.
+    #[must_use]
+    pub fn new(token: &str) -> Self {
+        Self(token_hash(token))
+    }
+}
+
+/// Lets a request through whose token is good for it.
+pub(super) async fn require_token(
+    State(service): State<Service>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let needed = needed_scope(&request);
+    match scope_of(&service, request.headers()).await {
+        Ok(Some(scope)) if scope >= needed => next.run(request).await,
+        Ok(Some(_)) => ApiError::forbidden().into_response(),
+        Ok(None) => ApiError::unauthorized().into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// An edge reads, and has CRLs made; all else takes more.
+fn needed_scope(request: &Request) -> TokenScope {
+    let path = request.uri().path();
+    let makes_crl = request.method() == Method::POST && path.contains("/crls/");
+    if request.method() == Method::GET || makes_crl {
+        TokenScope::Edge
+    } else {
+        TokenScope::Admin
+    }
+}
+
+async fn scope_of(service: &Service, headers: &HeaderMap) -> Result<Option<TokenScope>, ApiError> {
+    let Some(token) = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| bearer(value.to_str().ok()?))
+    else {
+        return Ok(None);
+    };
+    let hash = token_hash(token);
+    if service.tokens.iter().any(|known| known.0 == hash) {
+        return Ok(Some(TokenScope::Admin));
+    }
+    let token = token.to_owned();
+    service
+        .call(move |origin, now| origin.token_scope(&token, now))
+        .await
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim_start_matches(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_bearer_in_any_case() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc"), Some("abc"));
+        assert_eq!(bearer("Basic abc"), None);
+        assert_eq!(bearer("Bearer"), None);
+    }
+}

@@ -1,0 +1,304 @@
+//! The calls of a CA: issuers, certificates, revocations.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Json, Response};
+use der::EncodePem;
+use der::pem::LineEnding;
+use origin_api::{CrlName, Issuer, IssuerId, Problem, WATERMARK_HEADER};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Service;
+use super::error::{ApiError, Body, Path, Query};
+use super::registry::Page;
+use crate::ca::{self, KeyKind, Request};
+use crate::origin::{
+    Lists, NewCertificate, NewIssuer, NewKey, NewList, OriginError, Revoked, SignedBy, Subject,
+};
+use crate::revocation::Ask;
+use crate::wire::{HexSerial, KeyName, ReasonName, Revocation, Time};
+
+/// An issuer to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerBody {
+    id: IssuerId,
+    /// Its distinguished name, as RFC 4514 writes it; `CN=<id>` if absent.
+    subject: Option<String>,
+    key: KeyName,
+    /// How long its certificate is valid; ten years if absent.
+    validity_seconds: Option<u64>,
+    /// The issuer that signs its certificate; itself if absent.
+    signed_by: Option<IssuerId>,
+    /// The CRLs that it publishes.
+    crls: Vec<CrlBody>,
+}
+
+/// A CRL that an issuer is to publish.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CrlBody {
+    name: CrlName,
+    /// The http URL at which relying parties find it.
+    distribution_point: Option<String>,
+    /// From thisUpdate to nextUpdate; seven days if absent, one for a delta.
+    validity_seconds: Option<u64>,
+    /// How long before nextUpdate the next one is due; half of the validity if absent.
+    overlap_seconds: Option<u64>,
+}
+
+/// Makes an issuer with a key of its own.
+#[utoipa::path(post, path = "/v1/issuers", request_body = IssuerBody, responses(
+    (status = 201, body = Issuer),
+    (status = 400, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 409, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn create_issuer(
+    State(service): State<Service>,
+    Body(body): Body<IssuerBody>,
+) -> Result<Response, ApiError> {
+    let issuer = service
+        .call(move |origin, now| {
+            let lists = body.crls.into_iter().map(NewList::from).collect();
+            let new = NewIssuer {
+                subject: ca::parse_subject(
+                    body.subject
+                        .as_deref()
+                        .unwrap_or(&format!("CN={}", body.id)),
+                )?,
+                id: body.id,
+                key: NewKey::Generate(body.key.0),
+                validity: seconds(body.validity_seconds)
+                    .unwrap_or(crate::defaults::ISSUER_VALIDITY),
+                signed_by: body.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
+                lists: Lists::new(lists)?,
+            };
+            origin.create_issuer(new, now)
+        })
+        .await?;
+    Ok((StatusCode::CREATED, Json(issuer)).into_response())
+}
+
+impl From<CrlBody> for NewList {
+    fn from(body: CrlBody) -> Self {
+        Self {
+            name: body.name,
+            distribution_point: body.distribution_point,
+            validity: seconds(body.validity_seconds)
+                .unwrap_or(crate::defaults::crl_validity(body.name)),
+            overlap: seconds(body.overlap_seconds),
+        }
+    }
+}
+
+/// A certificate to be issued: for a request, or for a key that is made here.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CertificateBody {
+    /// A certificate signing request (PKCS#10), in PEM.
+    csr: Option<String>,
+    /// Without a request: the distinguished name, as RFC 4514 writes it.
+    subject: Option<String>,
+    /// Without a request: the DNS names.
+    #[serde(default)]
+    dns_names: Vec<String>,
+    /// Without a request: the kind of key to make; `p256` if absent.
+    key: Option<KeyName>,
+    /// How long it is valid; 90 days if absent.
+    validity_seconds: Option<u64>,
+    /// Which shard will tell of its revocation.
+    shard: Option<u32>,
+}
+
+/// A certificate that was issued.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CertificateView {
+    serial: HexSerial,
+    /// In PEM.
+    certificate: String,
+    /// In PEM (PKCS#8), if it was made here: the origin keeps no copy.
+    private_key: Option<String>,
+}
+
+/// Issues a certificate.
+#[utoipa::path(post, path = "/v1/issuers/{id}/certificates", params(("id" = IssuerId, Path)),
+    request_body = CertificateBody, responses(
+    (status = 201, body = CertificateView),
+    (status = 400, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn issue_certificate(
+    State(service): State<Service>,
+    Path(id): Path<IssuerId>,
+    Body(body): Body<CertificateBody>,
+) -> Result<Response, ApiError> {
+    let view = service
+        .call(move |origin, now| {
+            let subject = match (body.csr, body.subject) {
+                (Some(csr), _) => Subject::Request(Request::from_pem_or_der(csr.as_bytes())?),
+                (None, subject) => Subject::New {
+                    name: ca::parse_subject(&subject.unwrap_or_default())?,
+                    dns_names: body.dns_names,
+                    key: body.key.map_or(KeyKind::P256, |key| key.0),
+                },
+            };
+            let validity =
+                seconds(body.validity_seconds).unwrap_or(crate::defaults::CERTIFICATE_VALIDITY);
+            let issued = origin.issue_certificate(
+                &id,
+                NewCertificate {
+                    subject,
+                    validity,
+                    shard: body.shard,
+                },
+                now,
+            )?;
+            let certificate = issued
+                .certificate
+                .to_pem(LineEnding::LF)
+                .map_err(ca::CertificateError::from)?;
+            let private_key = issued
+                .key
+                .map(|key| key.to_pem())
+                .transpose()?
+                .map(|pem| pem.to_string());
+            Ok::<_, OriginError>(CertificateView {
+                serial: HexSerial(issued.serial),
+                certificate,
+                private_key,
+            })
+        })
+        .await?;
+    Ok((StatusCode::CREATED, Json(view)).into_response())
+}
+
+/// A revocation to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevocationBody {
+    serial: HexSerial,
+    /// `unspecified` if absent; `certificateHold` can be released.
+    reason: Option<ReasonName>,
+    /// Now if absent.
+    revoked_at: Option<Time>,
+    invalidity_date: Option<Time>,
+    /// When the certificate expires; known already if it was issued here.
+    not_after: Option<Time>,
+    /// The shard that its distribution point names; known already if it was issued here.
+    shard: Option<u32>,
+}
+
+/// Revokes a certificate, or puts it on hold. Asking again changes nothing.
+#[utoipa::path(post, path = "/v1/issuers/{id}/revocations", params(("id" = IssuerId, Path)),
+    request_body = RevocationBody, responses(
+    (status = 201, description = "it is revoked now", body = Revocation),
+    (status = 200, description = "it was revoked so already", body = Revocation),
+    (status = 400, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 409, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn revoke(
+    State(service): State<Service>,
+    Path(id): Path<IssuerId>,
+    Body(body): Body<RevocationBody>,
+) -> Result<Response, ApiError> {
+    let ask = Ask {
+        serial: body.serial.0,
+        reason: body
+            .reason
+            .map_or(crl::Reason::Unspecified, |reason| reason.0),
+        revoked_at: body.revoked_at.map(|time| time.0),
+        invalidity_date: body.invalidity_date.map(|time| time.0),
+        not_after: body.not_after.map(|time| time.0),
+        shard: body.shard,
+    };
+    let revoked = service
+        .call(move |origin, now| origin.revoke(&id, &ask, now))
+        .await?;
+    let status = if revoked.changed {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, revocation_response(revoked)).into_response())
+}
+
+/// Ends a hold. Asking again changes nothing.
+#[utoipa::path(post, path = "/v1/issuers/{id}/revocations/{serial}/release",
+    params(("id" = IssuerId, Path), ("serial" = HexSerial, Path)), responses(
+    (status = 200, body = Revocation),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 409, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn release(
+    State(service): State<Service>,
+    Path((id, HexSerial(serial))): Path<(IssuerId, HexSerial)>,
+) -> Result<Response, ApiError> {
+    let released = service
+        .call(move |origin, now| origin.release(&id, &serial, now))
+        .await?;
+    Ok(revocation_response(released))
+}
+
+/// How one certificate stands.
+#[utoipa::path(get, path = "/v1/issuers/{id}/revocations/{serial}",
+    params(("id" = IssuerId, Path), ("serial" = HexSerial, Path)), responses(
+    (status = 200, body = Revocation),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn show_revocation(
+    State(service): State<Service>,
+    Path((id, HexSerial(serial))): Path<(IssuerId, HexSerial)>,
+) -> Result<Json<Revocation>, ApiError> {
+    let row = service
+        .call(move |origin, _| origin.revocation(&id, &serial))
+        .await?;
+    Ok(Json(row.into()))
+}
+
+/// One page of an issuer's revocations.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RevocationsPage {
+    /// In the order of the CRL.
+    revocations: Vec<Revocation>,
+    /// Asks for the page that follows; absent on the last one.
+    next_cursor: Option<String>,
+}
+
+/// An issuer's revocations, in the order of its CRL.
+#[utoipa::path(get, path = "/v1/issuers/{id}/revocations", params(("id" = IssuerId, Path), Page), responses(
+    (status = 200, body = RevocationsPage),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn list_revocations(
+    State(service): State<Service>,
+    Path(id): Path<IssuerId>,
+    Query(page): Query<Page>,
+) -> Result<Json<RevocationsPage>, ApiError> {
+    let limit = page.limit()?;
+    let cursor = page.cursor().map(str::parse).transpose();
+    let cursor =
+        cursor.map_err(|_| ApiError::invalid("cursor is the next_cursor of the page before"))?;
+    let (rows, next) = service
+        .call(move |origin, _| origin.revocations(&id, cursor, limit))
+        .await?;
+    Ok(Json(RevocationsPage {
+        revocations: rows.into_iter().map(Revocation::from).collect(),
+        next_cursor: next.map(|position| position.to_string()),
+    }))
+}
+
+fn revocation_response(revoked: Revoked) -> Response {
+    let watermark = [(
+        HeaderName::from_static(WATERMARK_HEADER),
+        revoked.watermark.to_string(),
+    )];
+    (watermark, Json(Revocation::from(revoked.row))).into_response()
+}
+
+fn seconds(seconds: Option<u64>) -> Option<Duration> {
+    seconds.map(Duration::from_secs)
+}

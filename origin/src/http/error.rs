@@ -1,0 +1,143 @@
+//! Errors as callers see them: problem details with a stable code. Nothing internal is shown.
+
+use std::any::Any;
+
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, extract::FromRequest, extract::FromRequestParts};
+use origin_api::Problem;
+
+use crate::origin::{Fault, OriginError};
+
+/// An error answer.
+#[derive(Debug)]
+pub struct ApiError {
+    problem: Problem,
+    challenge: bool,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self {
+            problem: Problem::new(status.as_u16(), code, title).with_detail(detail),
+            challenge: false,
+        }
+    }
+
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "The origin failed; its log says why.",
+        )
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let detail = "This call needs a valid bearer token: Authorization: Bearer …";
+        Self {
+            challenge: true,
+            ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        }
+    }
+
+    pub(super) fn forbidden() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "This token is of scope edge; the call needs one of scope admin.",
+        )
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(Problem::MEDIA_TYPE),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<OriginError> for ApiError {
+    fn from(error: OriginError) -> Self {
+        let status = match error.fault() {
+            Fault::NotFound => StatusCode::NOT_FOUND,
+            Fault::Conflict => StatusCode::CONFLICT,
+            Fault::Request => StatusCode::BAD_REQUEST,
+            Fault::Origin => {
+                tracing::error!(code = error.code(), error = %error, "a call failed");
+                return Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    error.code(),
+                    "The origin failed; its log says why.",
+                );
+            }
+        };
+        Self::new(status, error.code(), error.to_string())
+    }
+}
+
+/// A JSON body, whose faults are told as problem details.
+#[derive(FromRequest)]
+#[from_request(via(axum::Json), rejection(ApiError))]
+pub(super) struct Body<T>(pub(super) T);
+
+/// A path's parameters: what cannot be parsed names nothing.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(ApiError))]
+pub(super) struct Path<T>(pub(super) T);
+
+/// A query's parameters, whose faults are told as problem details.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(ApiError))]
+pub(super) struct Query<T>(pub(super) T);
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::new(rejection.status(), "invalid_body", rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+pub(super) async fn no_such_path() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "No call has this path; /v1/openapi.json lists them.",
+    )
+}
+
+pub(super) async fn method_not_allowed() -> ApiError {
+    let detail = "This path does not take that method; /v1/openapi.json lists what it takes.";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    ApiError::internal().into_response()
+}

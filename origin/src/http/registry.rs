@@ -1,0 +1,152 @@
+//! The calls that an edge makes: which issuers there are, and their CRLs.
+
+use std::convert::Infallible;
+
+use axum::body::Body as HttpBody;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use futures_util::stream;
+use origin_api::{
+    CRL_MEDIA_TYPE, CrlName, Issuer, IssuerId, IssuersPage, PAGE_LIMIT, Problem, WATERMARK_HEADER,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Service;
+use super::error::{ApiError, Path, Query};
+use crate::hex;
+use crate::origin::{CrlAnswer, MadeCrl};
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct Page {
+    /// The `next_cursor` of the page before; none for the first page.
+    cursor: Option<String>,
+    /// How many at most, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+impl Page {
+    pub(super) fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+
+    pub(super) fn limit(&self) -> Result<u32, ApiError> {
+        let limit = self.limit.unwrap_or(100);
+        if PAGE_LIMIT.contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(ApiError::invalid("limit is from 1 to 1000"))
+        }
+    }
+}
+
+/// The issuers, in the order of their ids.
+#[utoipa::path(get, path = "/v1/issuers", params(Page), responses(
+    (status = 200, body = IssuersPage),
+    (status = 401, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn list_issuers(
+    State(service): State<Service>,
+    Query(page): Query<Page>,
+) -> Result<Json<IssuersPage>, ApiError> {
+    let limit = page.limit()?;
+    service
+        .call(move |origin, _| origin.issuers(page.cursor(), limit))
+        .await
+        .map(Json)
+}
+
+/// One issuer.
+#[utoipa::path(get, path = "/v1/issuers/{id}", params(("id" = IssuerId, Path)), responses(
+    (status = 200, body = Issuer),
+    (status = 401, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn show_issuer(
+    State(service): State<Service>,
+    Path(id): Path<IssuerId>,
+) -> Result<Json<Issuer>, ApiError> {
+    service
+        .call(move |origin, _| origin.issuer(&id))
+        .await
+        .map(Json)
+}
+
+/// The current CRL, made anew where it is due. Without `If-None-Match`, it is always made anew.
+#[utoipa::path(
+    post,
+    path = "/v1/issuers/{id}/crls/{name}",
+    params(
+        ("id" = IssuerId, Path),
+        ("name" = CrlName, Path),
+        ("If-None-Match" = Option<String>, Header, description = "the SHA-256 of the DER held: \"<64 hexadecimal digits>\""),
+    ),
+    responses(
+        (status = 200, description = "the CRL, in DER", body = Vec<u8>, content_type = CRL_MEDIA_TYPE, headers(
+            ("ETag" = String, description = "the SHA-256 of the DER, in lower-case hexadecimal"),
+            ("Revocation-Watermark" = u64, description = "grows with every change to the revocations"),
+        )),
+        (status = 204, description = "there is no CRL to publish"),
+        (status = 304, description = "the CRL held is current"),
+        (status = 401, body = Problem, content_type = Problem::MEDIA_TYPE),
+        (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+    )
+)]
+pub(super) async fn current_crl(
+    State(service): State<Service>,
+    Path((id, name)): Path<(IssuerId, CrlName)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let held = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| entity_tag(value.to_str().ok()?));
+    let answer = service
+        .call(move |origin, now| origin.make_crl(&id, name, held, now))
+        .await?;
+    Ok(match answer {
+        CrlAnswer::Crl(made) => crl_response(made),
+        CrlAnswer::Unchanged => StatusCode::NOT_MODIFIED.into_response(),
+        CrlAnswer::Nothing => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+/// Sends the parts as they lie in memory.
+fn crl_response(made: MadeCrl) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, CRL_MEDIA_TYPE.to_owned()),
+        (header::CONTENT_LENGTH, made.size.to_string()),
+        (header::ETAG, format!("\"{}\"", hex::encode(&made.sha256))),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (
+            HeaderName::from_static(WATERMARK_HEADER),
+            made.watermark.to_string(),
+        ),
+    ];
+    let parts = made.parts.into_iter().map(Ok::<_, Infallible>);
+    (headers, HttpBody::from_stream(stream::iter(parts))).into_response()
+}
+
+/// The SHA-256 in an entity tag. What is anything else is the tag of nothing that we made.
+fn entity_tag(value: &str) -> Option<[u8; 32]> {
+    let value = value.trim();
+    let value = value.strip_prefix("W/").unwrap_or(value);
+    hex::decode(value.strip_prefix('"')?.strip_suffix('"')?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entity_tag_is_a_quoted_sha_256() {
+        let hex = "0f".repeat(32);
+        assert_eq!(entity_tag(&format!("\"{hex}\"")), Some([0x0f; 32]));
+        assert_eq!(entity_tag(&format!("W/\"{hex}\"")), Some([0x0f; 32]));
+        for other in [&hex[..], "*", "\"0f\"", &format!("\"{}\"", "zz".repeat(32))] {
+            assert_eq!(entity_tag(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The origin CA API: makes CRLs for its own keys and in front of other CAs.
+//!
+//! [`http`] and [`cli`] are the two ways to reach [`origin`], which decides everything and keeps its state in [`store`].
+//! [`ca`], [`revocation`], [`sequence`] and [`entries`] are the rules, without storage or network.
+
+pub mod ca;
+pub mod cli;
+pub mod clock;
+pub mod defaults;
+pub mod entries;
+pub mod hex;
+pub mod http;
+pub mod origin;
+pub mod revocation;
+pub mod sequence;
+pub mod store;
+pub mod vault;
+pub mod wire;

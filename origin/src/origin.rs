@@ -1,0 +1,72 @@
+//! The origin: what its callers, over HTTP and on the command line, can ask of it. They share every rule here.
+//!
+//! All calls block on the database. Each takes the present moment as an argument.
+
+mod certificates;
+mod crls;
+mod error;
+mod issuers;
+mod revocations;
+mod settings;
+mod tokens;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use origin_api::{CrlName, IssuerId};
+use rusqlite::Connection;
+
+use crate::ca::PrivateKey;
+use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
+use crate::store::{Store, StoreError};
+use crate::vault::Vault;
+
+pub use certificates::{IssuedCertificate, NewCertificate, Subject};
+pub use crls::{CrlAnswer, MadeCrl};
+pub use error::{Fault, OriginError};
+pub use issuers::{NewIssuer, NewKey, SignedBy};
+pub use revocations::Revoked;
+pub use settings::{Lists, NewList, SettingsError};
+pub use tokens::{NewToken, TokenError, token_hash};
+
+/// The origin over one database.
+pub struct Origin {
+    store: Store,
+    vault: Vault,
+    /// Keys that were opened: decrypting one is slow on purpose.
+    keys: Mutex<HashMap<IssuerNumber, Arc<PrivateKey>>>,
+    lists: Mutex<HashMap<(IssuerNumber, CrlName), Arc<crls::ListInMemory>>>,
+}
+
+impl Origin {
+    /// Opens the database, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(database: &Path, vault: Vault) -> Result<Self, StoreError> {
+        Ok(Self {
+            store: Store::open(database)?,
+            vault,
+            keys: Mutex::default(),
+            lists: Mutex::default(),
+        })
+    }
+
+    /// The private key of a local issuer.
+    fn key(&self, c: &Connection, issuer: &IssuerRow) -> Result<Arc<PrivateKey>, OriginError> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = keys.get(&issuer.number) {
+            return Ok(Arc::clone(key));
+        }
+        let kept = issuer_rows::key(c, issuer.number)?
+            .ok_or_else(|| OriginError::NoKey(issuer.id.clone()))?;
+        let key = Arc::new(self.vault.open(&kept)?);
+        keys.insert(issuer.number, Arc::clone(&key));
+        Ok(key)
+    }
+}
+
+fn find_issuer(c: &Connection, id: &IssuerId) -> Result<IssuerRow, OriginError> {
+    issuer_rows::find(c, id)?.ok_or_else(|| OriginError::IssuerNotFound(id.clone()))
+}

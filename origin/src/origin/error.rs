@@ -1,0 +1,142 @@
+//! Why the origin could not do what it was asked, with a stable code for each kind.
+
+use crl::WriteError;
+use origin_api::{CrlName, IssuerId};
+
+use super::settings::SettingsError;
+use super::tokens::TokenError;
+use crate::ca::{CertificateError, KeyError, Serial};
+use crate::revocation::RevocationError;
+use crate::store::StoreError;
+use crate::vault::VaultError;
+
+/// Why the origin could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OriginError {
+    /// No issuer of that id.
+    #[error("no issuer is named {0}")]
+    IssuerNotFound(IssuerId),
+    /// The id is taken.
+    #[error("issuer {0} already exists")]
+    IssuerExists(IssuerId),
+    /// The issuer publishes no CRL of that name.
+    #[error("issuer {0} has no CRL named {1}")]
+    CrlNotFound(IssuerId, CrlName),
+    /// The certificate was never revoked.
+    #[error("no certificate {1} of issuer {0} was revoked")]
+    RevocationNotFound(IssuerId, Serial),
+    /// What was asked needs a key that is kept here.
+    #[error("issuer {0} has no key here: its CA does this")]
+    NoKey(IssuerId),
+    /// A certificate and a key that do not belong together.
+    #[error("the certificate's public key is not that of the private key")]
+    KeyDoesNotFit,
+    /// The certificate's shard does not exist.
+    #[error("issuer {0} has no shard {1}")]
+    ShardNotFound(IssuerId, u32),
+    /// The CRL numbers of 20 octets are used up (RFC 5280, section 5.2.3).
+    #[error("issuer {0} has used up its CRL numbers")]
+    NumbersUsedUp(IssuerId),
+    /// Settings that cannot work.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A revocation that cannot be.
+    #[error(transparent)]
+    Revocation(#[from] RevocationError),
+    /// A certificate that cannot be made or read.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// A key that cannot be made or read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A key that cannot be kept or opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A token that cannot be.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A CRL that cannot be written.
+    #[error("cannot write the CRL: {0}")]
+    Write(#[from] WriteError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whose fault an error is, and so what its caller may do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// What was named does not exist.
+    NotFound,
+    /// It is in the way of what exists.
+    Conflict,
+    /// The request itself is wrong.
+    Request,
+    /// The origin failed.
+    Origin,
+}
+
+impl OriginError {
+    /// The stable name of the error, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::IssuerNotFound(_) => "issuer_not_found",
+            Self::IssuerExists(_) => "issuer_exists",
+            Self::CrlNotFound(..) => "crl_not_found",
+            Self::RevocationNotFound(..) => "revocation_not_found",
+            Self::NoKey(_) => "no_key",
+            Self::KeyDoesNotFit => "key_does_not_fit",
+            Self::ShardNotFound(..) => "shard_not_found",
+            Self::NumbersUsedUp(_) => "numbers_used_up",
+            Self::Settings(_) => "invalid_settings",
+            Self::Revocation(error) => match error {
+                RevocationError::NotAReason => "not_a_reason",
+                RevocationError::InFuture(_) => "date_in_future",
+                RevocationError::AlreadyRevoked(_) => "already_revoked",
+                RevocationError::NotOnHold(_) => "not_on_hold",
+                RevocationError::Expired => "certificate_expired",
+            },
+            Self::Certificate(_) => "invalid_certificate",
+            Self::Key(_) => "invalid_key",
+            Self::Vault(_) => "key_unavailable",
+            Self::Token(TokenError::Exists(_)) => "token_exists",
+            Self::Token(TokenError::NotFound(_)) => "token_not_found",
+            Self::Token(_) => "token_failed",
+            Self::Write(_) => "crl_not_writable",
+            Self::Store(_) => "storage_failed",
+        }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::IssuerNotFound(_)
+            | Self::CrlNotFound(..)
+            | Self::RevocationNotFound(..)
+            | Self::Token(TokenError::NotFound(_)) => Fault::NotFound,
+            Self::IssuerExists(_)
+            | Self::NoKey(_)
+            | Self::Token(TokenError::Exists(_))
+            | Self::Revocation(
+                RevocationError::AlreadyRevoked(_)
+                | RevocationError::NotOnHold(_)
+                | RevocationError::Expired,
+            ) => Fault::Conflict,
+            Self::KeyDoesNotFit
+            | Self::ShardNotFound(..)
+            | Self::Settings(_)
+            | Self::Revocation(_)
+            | Self::Certificate(_)
+            | Self::Key(KeyError::UnknownKind | KeyError::Unsupported) => Fault::Request,
+            Self::NumbersUsedUp(_)
+            | Self::Key(_)
+            | Self::Vault(_)
+            | Self::Token(_)
+            | Self::Write(_)
+            | Self::Store(_) => Fault::Origin,
+        }
+    }
+}

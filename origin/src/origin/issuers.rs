@@ -1,0 +1,200 @@
+//! Issuers: made, imported, listed.
+
+use std::time::Duration;
+
+use crl::CrlNumber;
+use der::Encode;
+use origin_api::{Crl, Der, Issuer, IssuerId, IssuersPage, Watermark};
+use rusqlite::Connection;
+use x509_cert::Certificate;
+use x509_cert::name::Name;
+
+use super::settings::Lists;
+use super::{Origin, OriginError, find_issuer};
+use crate::ca::{self, KeyKind, PrivateKey};
+use crate::clock::Moment;
+use crate::sequence;
+use crate::store::issuers::{self as rows, IssuerRow};
+use crate::store::lists as list_rows;
+
+/// An issuer to be made here.
+#[derive(Debug)]
+pub struct NewIssuer {
+    /// Its stable short name.
+    pub id: IssuerId,
+    /// Its name in certificates and CRLs.
+    pub subject: Name,
+    /// Its key.
+    pub key: NewKey,
+    /// How long its certificate is valid.
+    pub validity: Duration,
+    /// Who signs its certificate.
+    pub signed_by: SignedBy,
+    /// The CRLs that it publishes.
+    pub lists: Lists,
+}
+
+/// Where a new issuer's key comes from.
+#[derive(Debug)]
+pub enum NewKey {
+    /// It is made.
+    Generate(KeyKind),
+    /// It was made elsewhere.
+    Import(PrivateKey),
+}
+
+/// Who signs a new issuer's certificate.
+#[derive(Debug)]
+pub enum SignedBy {
+    /// It signs its own.
+    Itself,
+    /// Another issuer here does.
+    Issuer(IssuerId),
+    /// Someone did already: the certificate, and the number of the last CRL that was made for it elsewhere.
+    Already(Box<Certificate>, Option<CrlNumber>),
+}
+
+impl Origin {
+    /// Makes an issuer with a key of its own.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerExists`], [`OriginError::Certificate`], [`OriginError::Key`], [`OriginError::Store`].
+    pub fn create_issuer(&self, new: NewIssuer, now: Moment) -> Result<Issuer, OriginError> {
+        // Looked up before a key is made, which may take seconds.
+        self.refuse_taken(&new.id)?;
+        let key = match new.key {
+            NewKey::Generate(kind) => PrivateKey::generate(kind)?,
+            NewKey::Import(key) => key,
+        };
+        let (certificate, lists) = match new.signed_by {
+            SignedBy::Itself => (
+                ca::self_sign(&key, &new.subject, now.time(), new.validity)?,
+                new.lists,
+            ),
+            SignedBy::Issuer(id) => (
+                self.sign_issuer(&id, &new.subject, &key, new.validity, now)?,
+                new.lists,
+            ),
+            SignedBy::Already(certificate, last_number) => {
+                if *certificate.tbs_certificate().subject_public_key_info() != key.public_key()? {
+                    return Err(OriginError::KeyDoesNotFit);
+                }
+                (
+                    *certificate,
+                    match last_number {
+                        Some(number) => new.lists.continuing_from(number),
+                        None => new.lists,
+                    },
+                )
+            }
+        };
+        let der = certificate.to_der().map_err(ca::CertificateError::from)?;
+        let sealed = self.vault.seal(&key)?;
+        self.store.write(|t| {
+            if rows::find(t, &new.id)?.is_some() {
+                return Err(OriginError::IssuerExists(new.id.clone()));
+            }
+            let watermark = sequence::next_watermark(Watermark::default(), now);
+            let number = rows::insert(t, &new.id, &der, LOCAL, watermark, now.time())?;
+            rows::insert_key(t, number, key.kind()?.as_str(), &sealed)?;
+            for list in lists.rows() {
+                list_rows::insert(t, number, list)?;
+            }
+            Ok(())
+        })?;
+        self.issuer(&new.id)
+    }
+
+    /// The registry's view of an issuer.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
+    pub fn issuer(&self, id: &IssuerId) -> Result<Issuer, OriginError> {
+        self.store.read(|c| view(c, find_issuer(c, id)?))
+    }
+
+    /// Issuers in the order of their ids, from the first one after `cursor`.
+    ///
+    /// # Errors
+    /// [`OriginError::Store`].
+    pub fn issuers(&self, cursor: Option<&str>, limit: u32) -> Result<IssuersPage, OriginError> {
+        self.store.read(|c| {
+            // One more than asked for tells whether there is a page to follow.
+            let mut found = rows::page(c, cursor.unwrap_or_default(), limit.saturating_add(1))?;
+            let more = found.len() > limit as usize;
+            found.truncate(limit as usize);
+            let next_cursor = found
+                .last()
+                .filter(|_| more)
+                .map(|last| last.id.to_string());
+            let issuers = found
+                .into_iter()
+                .map(|row| view(c, row))
+                .collect::<Result<_, _>>()?;
+            Ok(IssuersPage {
+                issuers,
+                next_cursor,
+            })
+        })
+    }
+
+    fn refuse_taken(&self, id: &IssuerId) -> Result<(), OriginError> {
+        match self.store.read(|c| rows::find(c, id))? {
+            Some(_) => Err(OriginError::IssuerExists(id.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn sign_issuer(
+        &self,
+        parent: &IssuerId,
+        subject: &Name,
+        key: &PrivateKey,
+        validity: Duration,
+        now: Moment,
+    ) -> Result<Certificate, OriginError> {
+        let (certificate, parent_key, points) = self.store.read(|c| {
+            let parent = find_issuer(c, parent)?;
+            let points = super::certificates::distribution_points(c, &parent, None)?;
+            Ok::<_, OriginError>((parent.parse_certificate()?, self.key(c, &parent)?, points))
+        })?;
+        let public = key.public_key()?;
+        Ok(ca::sign_authority(
+            &certificate,
+            &parent_key,
+            subject,
+            &public,
+            &points,
+            now.time(),
+            validity,
+        )?)
+    }
+}
+
+/// The connector of an issuer whose key is kept here.
+const LOCAL: &str = r#"{"kind":"local"}"#;
+
+impl IssuerRow {
+    /// The certificate, parsed.
+    ///
+    /// # Errors
+    /// [`ca::CertificateError::Malformed`].
+    pub fn parse_certificate(&self) -> Result<Certificate, ca::CertificateError> {
+        ca::certificate_from_pem_or_der(&self.certificate)
+    }
+}
+
+fn view(c: &Connection, row: IssuerRow) -> Result<Issuer, OriginError> {
+    let crls = list_rows::all(c, row.number)?
+        .into_iter()
+        .map(|list| Crl {
+            name: list.name,
+            distribution_point: list.distribution_point,
+        })
+        .collect();
+    Ok(Issuer {
+        id: row.id,
+        certificate: Der(row.certificate),
+        crls,
+    })
+}

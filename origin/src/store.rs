@@ -1,0 +1,205 @@
+//! What the origin keeps, in one SQLite file. Rows in and out; what they mean is decided elsewhere.
+//!
+//! Safe against `kill -9`: the journal is a write-ahead log, and a transaction is on the disk when it returns.
+//! Several processes may use the file at once; writers wait for each other.
+
+pub mod certificates;
+pub mod issuers;
+pub mod lists;
+pub mod revocations;
+pub mod tokens;
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// What can go wrong with the database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file cannot be opened or made.
+    #[error("cannot open the database {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A later release has changed the file.
+    #[error(
+        "the database is of version {found}, and this program knows those up to {known}: use the newer program"
+    )]
+    TooNew {
+        /// The version found.
+        found: u32,
+        /// The newest version known.
+        known: u32,
+    },
+    /// SQLite failed.
+    #[error("the database failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row holds what was never written there.
+    #[error("the database holds a {0} that cannot be read")]
+    Corrupt(&'static str),
+}
+
+/// How long a writer waits for another one before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The steps from an empty file to the present schema; the file's `user_version` counts those taken.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
+
+/// The database.
+pub struct Store {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    /// Connections that rest between reads.
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Store {
+    /// Opens the database, makes it where it is missing (readable by its owner alone), and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], [`StoreError::TooNew`], [`StoreError::Sqlite`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private_file(path).map_err(|source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut writer = connect(path)?;
+        migrate(&mut writer)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+        })
+    }
+
+    /// Runs `f` on a consistent snapshot.
+    ///
+    /// # Errors
+    /// Those of `f`, and SQLite's.
+    pub fn read<T, E: From<StoreError>>(
+        &self,
+        f: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let resting = lock(&self.readers).pop();
+        let mut connection = resting.map_or_else(|| connect(&self.path), Ok)?;
+        let result = {
+            let snapshot = connection.transaction().map_err(StoreError::from)?;
+            f(&snapshot)
+        };
+        lock(&self.readers).push(connection);
+        result
+    }
+
+    /// Runs `f` alone: no other writer, in this process or another one, runs at the same time.
+    /// Everything it wrote is durable when this returns `Ok`, and nothing of it is kept otherwise.
+    ///
+    /// # Errors
+    /// Those of `f`, and SQLite's.
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = lock(&self.writer);
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::from)?;
+        let result = f(&transaction)?;
+        transaction.commit().map_err(StoreError::from)?;
+        Ok(result)
+    }
+}
+
+/// A panic while a connection was held rolled its transaction back, so it can be used again.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make_private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a CRL number that was given out stays given out when the power fails.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    for step in MIGRATIONS.iter().skip(found as usize) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_transaction_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("origin.db")).unwrap();
+        let failed: Result<(), StoreError> = store.write(|t| {
+            t.execute(
+                "INSERT INTO tokens VALUES ('a', x'00', 'edge', 0, NULL)",
+                [],
+            )?;
+            Err(StoreError::Corrupt("test"))
+        });
+        assert!(failed.is_err());
+        let rows: Result<i64, StoreError> =
+            store.read(|c| Ok(c.query_row("SELECT count(*) FROM tokens", [], |row| row.get(0))?));
+        assert_eq!(rows.unwrap(), 0);
+    }
+
+    #[test]
+    fn a_newer_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("origin.db");
+        drop(Store::open(&path).unwrap());
+        Connection::open(&path)
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
+        assert!(matches!(
+            Store::open(&path),
+            Err(StoreError::TooNew { found: 99, .. })
+        ));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_may_read_the_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("origin.db");
+        drop(Store::open(&path).unwrap());
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Rows of the certificates issued here.
+
+use crl::UnixTime;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::StoreError;
+use super::issuers::IssuerNumber;
+use crate::ca::Serial;
+
+/// A certificate that was issued here.
+#[derive(Clone, Debug)]
+pub struct CertificateRow {
+    /// Its serial number.
+    pub serial: Serial,
+    /// Who it is for, as RFC 4514 writes it.
+    pub subject: String,
+    /// When it expires.
+    pub not_after: UnixTime,
+    /// The shard that its distribution point names, if any.
+    pub shard: Option<u32>,
+    /// Its DER.
+    pub der: Vec<u8>,
+}
+
+/// Keeps a certificate.
+///
+/// # Errors
+/// SQLite's.
+pub fn insert(
+    c: &Connection,
+    issuer: IssuerNumber,
+    certificate: &CertificateRow,
+) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "INSERT INTO certificates (issuer, serial, subject, not_after, shard, certificate)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        issuer.0,
+        certificate.serial.as_bytes(),
+        certificate.subject,
+        certificate.not_after.0,
+        certificate.shard,
+        certificate.der,
+    ])?;
+    Ok(())
+}
+
+/// Finds a certificate.
+///
+/// # Errors
+/// SQLite's.
+pub fn find(
+    c: &Connection,
+    issuer: IssuerNumber,
+    serial: &Serial,
+) -> Result<Option<CertificateRow>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT subject, not_after, shard, certificate FROM certificates WHERE issuer = ?1 AND serial = ?2",
+    )?;
+    let row = statement.query_row(params![issuer.0, serial.as_bytes()], |row| {
+        Ok(CertificateRow {
+            serial: serial.clone(),
+            subject: row.get(0)?,
+            not_after: UnixTime(row.get(1)?),
+            shard: row.get(2)?,
+            der: row.get(3)?,
+        })
+    });
+    Ok(row.optional()?)
+}

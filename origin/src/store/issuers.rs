@@ -1,0 +1,128 @@
+//! Rows of issuers and of their keys.
+
+use crl::UnixTime;
+use origin_api::{IssuerId, Watermark};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::StoreError;
+
+/// The key of an issuer's rows in the other tables. Never leaves the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IssuerNumber(pub i64);
+
+/// An issuer, as stored.
+#[derive(Clone, Debug)]
+pub struct IssuerRow {
+    /// Its number here.
+    pub number: IssuerNumber,
+    /// Its stable short name.
+    pub id: IssuerId,
+    /// The DER of its certificate.
+    pub certificate: Vec<u8>,
+    /// Where its CRLs come from, in JSON.
+    pub connector: String,
+    /// How far its revocations have come.
+    pub watermark: Watermark,
+    /// When it was made known here.
+    pub created_at: UnixTime,
+}
+
+const COLUMNS: &str = "number, id, certificate, connector, watermark, created_at";
+
+/// Adds an issuer.
+///
+/// # Errors
+/// SQLite's; a constraint fails if the id is taken.
+pub fn insert(
+    c: &Connection,
+    id: &IssuerId,
+    certificate: &[u8],
+    connector: &str,
+    watermark: Watermark,
+    now: UnixTime,
+) -> Result<IssuerNumber, StoreError> {
+    c.prepare_cached(
+        "INSERT INTO issuers (id, certificate, connector, watermark, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![id.as_str(), certificate, connector, watermark.0.cast_signed(), now.0])?;
+    Ok(IssuerNumber(c.last_insert_rowid()))
+}
+
+/// Finds an issuer.
+///
+/// # Errors
+/// SQLite's.
+pub fn find(c: &Connection, id: &IssuerId) -> Result<Option<IssuerRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM issuers WHERE id = ?1");
+    c.prepare_cached(&sql)?
+        .query_row([id.as_str()], from_row)
+        .optional()?
+        .transpose()
+}
+
+/// Issuers in the order of their ids, from the first one after `after`.
+///
+/// # Errors
+/// SQLite's.
+pub fn page(c: &Connection, after: &str, limit: u32) -> Result<Vec<IssuerRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM issuers WHERE id > ?1 ORDER BY id LIMIT ?2");
+    c.prepare_cached(&sql)?
+        .query_map(params![after, limit], from_row)?
+        .map(|row| row?)
+        .collect()
+}
+
+/// Sets the watermark.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_watermark(
+    c: &Connection,
+    issuer: IssuerNumber,
+    watermark: Watermark,
+) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE issuers SET watermark = ?2 WHERE number = ?1")?
+        .execute(params![issuer.0, watermark.0.cast_signed()])?;
+    Ok(())
+}
+
+/// Keeps an issuer's private key, as it is: encrypt it first.
+///
+/// # Errors
+/// SQLite's.
+pub fn insert_key(
+    c: &Connection,
+    issuer: IssuerNumber,
+    kind: &str,
+    pkcs8: &[u8],
+) -> Result<(), StoreError> {
+    c.prepare_cached("INSERT INTO keys (issuer, kind, pkcs8) VALUES (?1, ?2, ?3)")?
+        .execute(params![issuer.0, kind, pkcs8])?;
+    Ok(())
+}
+
+/// The private key as it was kept.
+///
+/// # Errors
+/// SQLite's.
+pub fn key(c: &Connection, issuer: IssuerNumber) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT pkcs8 FROM keys WHERE issuer = ?1")?;
+    Ok(statement
+        .query_row([issuer.0], |row| row.get(0))
+        .optional()?)
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuerRow, StoreError>> {
+    let id: String = row.get(1)?;
+    let Ok(id) = id.parse() else {
+        return Ok(Err(StoreError::Corrupt("issuer id")));
+    };
+    Ok(Ok(IssuerRow {
+        number: IssuerNumber(row.get(0)?),
+        id,
+        certificate: row.get(2)?,
+        connector: row.get(3)?,
+        watermark: Watermark(row.get::<_, i64>(4)?.cast_unsigned()),
+        created_at: UnixTime(row.get(5)?),
+    }))
+}

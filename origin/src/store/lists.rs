@@ -1,0 +1,257 @@
+//! Rows of the CRLs that an issuer publishes, and of those made.
+
+use std::time::Duration;
+
+use crl::{CrlNumber, UnixTime};
+use origin_api::{CrlName, Watermark};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::StoreError;
+use super::issuers::IssuerNumber;
+
+/// A CRL that an issuer publishes: its settings, and the last number and time given out.
+#[derive(Clone, Debug)]
+pub struct ListRow {
+    /// Which one.
+    pub name: CrlName,
+    /// The URL at which relying parties find it.
+    pub distribution_point: Option<String>,
+    /// From thisUpdate to nextUpdate.
+    pub validity: Duration,
+    /// How long before nextUpdate the next one is due.
+    pub overlap: Duration,
+    /// The last number given out.
+    pub number: Option<CrlNumber>,
+    /// The last thisUpdate given out.
+    pub this_update: Option<UnixTime>,
+}
+
+/// A CRL that was made.
+#[derive(Clone, Debug)]
+pub struct IssuedRow {
+    /// Its number.
+    pub number: CrlNumber,
+    /// Its thisUpdate.
+    pub this_update: UnixTime,
+    /// Its nextUpdate.
+    pub next_update: UnixTime,
+    /// How far the revocations had come.
+    pub watermark: Watermark,
+    /// How many entries it has.
+    pub entries: u64,
+    /// Its length in bytes; absent until it is signed.
+    pub size: Option<u64>,
+    /// Its SHA-256; absent until it is signed.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// Adds a CRL to those that an issuer publishes.
+///
+/// # Errors
+/// SQLite's; a constraint fails if the issuer has one of that name.
+pub fn insert(c: &Connection, issuer: IssuerNumber, list: &ListRow) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "INSERT INTO lists (issuer, name, distribution_point, validity, overlap, number, this_update)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        issuer.0,
+        list.name.to_string(),
+        list.distribution_point,
+        seconds(list.validity),
+        seconds(list.overlap),
+        list.number.map(octets),
+        list.this_update.map(|time| time.0),
+    ])?;
+    Ok(())
+}
+
+/// The CRLs that an issuer publishes, in the order of their names: full, delta, shards.
+///
+/// # Errors
+/// SQLite's.
+pub fn all(c: &Connection, issuer: IssuerNumber) -> Result<Vec<ListRow>, StoreError> {
+    let mut lists: Vec<ListRow> = c
+        .prepare_cached(
+            "SELECT name, distribution_point, validity, overlap, number, this_update FROM lists WHERE issuer = ?1",
+        )?
+        .query_map([issuer.0], list_from_row)?
+        .map(|row| row?)
+        .collect::<Result<_, _>>()?;
+    lists.sort_by_key(|list| list.name);
+    Ok(lists)
+}
+
+/// Gives out a number and a time: the CRL that is about to be signed.
+///
+/// # Errors
+/// SQLite's; a constraint fails if the number was given out before.
+pub fn reserve(
+    c: &Connection,
+    issuer: IssuerNumber,
+    name: CrlName,
+    issued: &IssuedRow,
+) -> Result<(), StoreError> {
+    let name = name.to_string();
+    c.prepare_cached(
+        "UPDATE lists SET number = ?3, this_update = ?4 WHERE issuer = ?1 AND name = ?2",
+    )?
+    .execute(params![
+        issuer.0,
+        name,
+        octets(issued.number),
+        issued.this_update.0
+    ])?;
+    c.prepare_cached(
+        "INSERT INTO issued (issuer, name, number, this_update, next_update, watermark, entries)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        issuer.0,
+        name,
+        octets(issued.number),
+        issued.this_update.0,
+        issued.next_update.0,
+        issued.watermark.0.cast_signed(),
+        issued.entries.cast_signed(),
+    ])?;
+    Ok(())
+}
+
+/// Notes that a CRL was signed, and what came of it.
+///
+/// # Errors
+/// SQLite's.
+pub fn signed(
+    c: &Connection,
+    issuer: IssuerNumber,
+    name: CrlName,
+    number: CrlNumber,
+    size: u64,
+    sha256: [u8; 32],
+) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "UPDATE issued SET size = ?4, sha256 = ?5 WHERE issuer = ?1 AND name = ?2 AND number = ?3",
+    )?
+    .execute(params![
+        issuer.0,
+        name.to_string(),
+        octets(number),
+        size.cast_signed(),
+        sha256
+    ])?;
+    Ok(())
+}
+
+/// The newest CRL that was signed.
+///
+/// # Errors
+/// SQLite's.
+pub fn latest(
+    c: &Connection,
+    issuer: IssuerNumber,
+    name: CrlName,
+) -> Result<Option<IssuedRow>, StoreError> {
+    first_issued(c, issuer, name, UnixTime::MIN, "DESC")
+}
+
+/// The oldest CRL that was signed and is still valid at `now`: what a relying party may still hold.
+///
+/// # Errors
+/// SQLite's.
+pub fn oldest_valid(
+    c: &Connection,
+    issuer: IssuerNumber,
+    name: CrlName,
+    now: UnixTime,
+) -> Result<Option<IssuedRow>, StoreError> {
+    first_issued(c, issuer, name, now, "ASC")
+}
+
+fn first_issued(
+    c: &Connection,
+    issuer: IssuerNumber,
+    name: CrlName,
+    valid_at: UnixTime,
+    order: &str,
+) -> Result<Option<IssuedRow>, StoreError> {
+    let sql = format!(
+        "SELECT number, this_update, next_update, watermark, entries, size, sha256 FROM issued
+         WHERE issuer = ?1 AND name = ?2 AND sha256 IS NOT NULL AND next_update >= ?3 ORDER BY number {order} LIMIT 1"
+    );
+    c.prepare_cached(&sql)?
+        .query_row(
+            params![issuer.0, name.to_string(), valid_at.0],
+            issued_from_row,
+        )
+        .optional()?
+        .transpose()
+}
+
+/// Forgets the CRLs that expired before `now`, but for the newest.
+///
+/// # Errors
+/// SQLite's.
+pub fn forget_expired(
+    c: &Connection,
+    issuer: IssuerNumber,
+    name: CrlName,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "DELETE FROM issued WHERE issuer = ?1 AND name = ?2 AND next_update < ?3 AND number <
+         (SELECT max(number) FROM issued WHERE issuer = ?1 AND name = ?2 AND sha256 IS NOT NULL)",
+    )?
+    .execute(params![issuer.0, name.to_string(), now.0])?;
+    Ok(())
+}
+
+fn list_from_row(row: &Row<'_>) -> rusqlite::Result<Result<ListRow, StoreError>> {
+    let name: String = row.get(0)?;
+    let number: Option<Vec<u8>> = row.get(4)?;
+    let (Ok(name), Ok(number)) = (
+        name.parse(),
+        number.as_deref().map(CrlNumber::from_be_bytes).transpose(),
+    ) else {
+        return Ok(Err(StoreError::Corrupt("CRL's name or number")));
+    };
+    Ok(Ok(ListRow {
+        name,
+        distribution_point: row.get(1)?,
+        validity: duration(row.get(2)?),
+        overlap: duration(row.get(3)?),
+        number,
+        this_update: row.get::<_, Option<i64>>(5)?.map(UnixTime),
+    }))
+}
+
+fn issued_from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuedRow, StoreError>> {
+    let Ok(number) = CrlNumber::from_be_bytes(&row.get::<_, Vec<u8>>(0)?) else {
+        return Ok(Err(StoreError::Corrupt("CRL number")));
+    };
+    Ok(Ok(IssuedRow {
+        number,
+        this_update: UnixTime(row.get(1)?),
+        next_update: UnixTime(row.get(2)?),
+        watermark: Watermark(row.get::<_, i64>(3)?.cast_unsigned()),
+        entries: row.get::<_, i64>(4)?.cast_unsigned(),
+        size: row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned),
+        sha256: row.get(6)?,
+    }))
+}
+
+/// All twenty octets, so that numbers sort as blobs do.
+fn octets(number: CrlNumber) -> Vec<u8> {
+    let digits = number.as_be_bytes();
+    let mut octets = vec![0; CrlNumber::MAX_OCTETS.saturating_sub(digits.len())];
+    octets.extend_from_slice(digits);
+    octets
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn duration(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}

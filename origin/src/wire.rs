@@ -1,0 +1,180 @@
+//! How values are written in JSON, by the API and by the command line's `--json`.
+
+use crl::{Reason, UnixTime};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::ca::{KeyKind, Serial, SerialError};
+use crate::store::revocations::RevocationRow;
+
+/// A revocation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Revocation {
+    /// The certificate's serial number.
+    pub serial: HexSerial,
+    /// `listed`, `released` (was on hold, and is valid again) or `expired` (taken off the list).
+    pub state: &'static str,
+    /// Why.
+    pub reason: ReasonName,
+    /// When.
+    pub revoked_at: Time,
+    /// Since when the certificate is, or may be, invalid.
+    pub invalidity_date: Option<Time>,
+    /// When the certificate expires, if that is known.
+    pub not_after: Option<Time>,
+    /// The shard whose CRL tells of it, beside the full one.
+    pub shard: Option<u32>,
+}
+
+impl From<RevocationRow> for Revocation {
+    fn from(row: RevocationRow) -> Self {
+        Self {
+            serial: HexSerial(row.serial),
+            state: row.state.as_str(),
+            reason: ReasonName(row.reason),
+            revoked_at: Time(row.revoked_at),
+            invalidity_date: row.invalidity_date.map(Time),
+            not_after: row.not_after.map(Time),
+            shard: row.shard,
+        }
+    }
+}
+
+/// A time, in RFC 3339 and UTC, in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Time(pub UnixTime);
+
+impl TryFrom<String> for Time {
+    type Error = crl::TimeError;
+
+    fn try_from(text: String) -> Result<Self, crl::TimeError> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Time> for String {
+    fn from(time: Time) -> Self {
+        time.0.to_string()
+    }
+}
+
+/// A serial number, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HexSerial(pub Serial);
+
+impl TryFrom<String> for HexSerial {
+    type Error = SerialError;
+
+    fn try_from(text: String) -> Result<Self, SerialError> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<HexSerial> for String {
+    fn from(serial: HexSerial) -> Self {
+        serial.0.to_string()
+    }
+}
+
+/// A revocation's reason, by its name in RFC 5280.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ReasonName(pub Reason);
+
+/// The text names no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a reason is one of unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, \
+     certificateHold, privilegeWithdrawn, aACompromise"
+)]
+pub struct ReasonError;
+
+impl std::str::FromStr for ReasonName {
+    type Err = ReasonError;
+
+    /// Takes a name in any case.
+    fn from_str(text: &str) -> Result<Self, ReasonError> {
+        let found = Reason::ALL
+            .into_iter()
+            .find(|reason| reason.name().eq_ignore_ascii_case(text));
+        found.map(Self).ok_or(ReasonError)
+    }
+}
+
+impl TryFrom<String> for ReasonName {
+    type Error = ReasonError;
+
+    fn try_from(text: String) -> Result<Self, ReasonError> {
+        text.parse()
+    }
+}
+
+impl From<ReasonName> for String {
+    fn from(reason: ReasonName) -> Self {
+        reason.0.name().to_owned()
+    }
+}
+
+/// A kind of key, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyName(pub KeyKind);
+
+impl TryFrom<String> for KeyName {
+    type Error = crate::ca::KeyError;
+
+    fn try_from(text: String) -> Result<Self, crate::ca::KeyError> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<KeyName> for String {
+    fn from(key: KeyName) -> Self {
+        key.0.to_string()
+    }
+}
+
+impl ToSchema for Time {}
+impl PartialSchema for Time {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        Object::builder()
+            .schema_type(Type::String)
+            .format(Some(format))
+            .into()
+    }
+}
+
+impl ToSchema for HexSerial {}
+impl PartialSchema for HexSerial {
+    fn schema() -> RefOr<Schema> {
+        Object::builder()
+            .schema_type(Type::String)
+            .pattern(Some("^[0-9A-Fa-f:]+$"))
+            .into()
+    }
+}
+
+impl ToSchema for ReasonName {}
+impl PartialSchema for ReasonName {
+    fn schema() -> RefOr<Schema> {
+        Object::builder()
+            .schema_type(Type::String)
+            .enum_values(Some(Reason::ALL.map(Reason::name)))
+            .into()
+    }
+}
+
+impl ToSchema for KeyName {}
+impl PartialSchema for KeyName {
+    fn schema() -> RefOr<Schema> {
+        Object::builder()
+            .schema_type(Type::String)
+            .enum_values(Some(KeyKind::ALL.map(KeyKind::as_str)))
+            .into()
+    }
+}
