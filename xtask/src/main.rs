@@ -10,6 +10,7 @@ use crate::workspace::Workspace;
 mod apt;
 mod bench;
 mod build;
+mod dev;
 mod edge;
 mod fingerprint;
 mod lint;
@@ -41,6 +42,8 @@ struct Cli {
 enum Command {
     /// Bring what is missing, and do nothing else
     Setup,
+    /// Run the demo: an origin with three issuers on 8788, the edge on 8787; Ctrl-C stops both
+    Dev(dev::Ports),
     /// Run every test, unit to end-to-end; ends with a summary
     Test,
     /// Run the edge alone in workerd, against any origin
@@ -107,6 +110,7 @@ fn run(command: Command) -> Result<()> {
             println!("everything is there");
             Ok(())
         }
+        Command::Dev(ports) => dev::run(&workspace, &ports),
         Command::Test => test::run(&workspace),
         Command::Edge(args) => {
             let settings = edge::Settings {

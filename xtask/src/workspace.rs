@@ -36,6 +36,12 @@ impl Workspace {
         self.join("target/tools")
     }
 
+    /// Where this run's cargo puts native builds.
+    pub(crate) fn native_target(&self) -> PathBuf {
+        env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| self.join("target"), |folder| self.root.join(folder))
+    }
+
     /// A command that runs at the root.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
