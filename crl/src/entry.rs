@@ -416,7 +416,7 @@ mod tests {
     fn reasons_have_the_numbers_of_the_standard() {
         for code in 0..=u8::MAX {
             let reason = Reason::from_code(code);
-            assert_eq!(reason.map(Reason::code).unwrap_or(code), code);
+            assert_eq!(reason.map_or(code, Reason::code), code);
             assert_eq!(reason.is_some(), code <= 10 && code != 7);
         }
         assert!(Reason::ALL.is_sorted());

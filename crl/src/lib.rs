@@ -13,6 +13,10 @@
         clippy::panic
     )
 )]
+#![cfg_attr(
+    test,
+    allow(clippy::cast_possible_truncation, reason = "what tests make is small")
+)]
 
 extern crate alloc;
 
@@ -23,6 +27,7 @@ mod examination;
 mod extensions;
 mod issuer;
 mod key;
+mod lookup;
 mod name;
 mod number;
 mod oid;
@@ -38,6 +43,7 @@ pub use entry::{Entry, Reason, Revocation};
 pub use examination::{Examination, Examined};
 pub use extensions::{Extensions, UnknownExtension};
 pub use issuer::{Issuer, IssuerError};
+pub use lookup::{Listed, Lookup, find};
 pub use name::DistinguishedName;
 pub use number::{CrlNumber, NumberError, Serial};
 pub use reader::{Crl, Header, Limits, ReadError, Reader, Version, Visitor, read};

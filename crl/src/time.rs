@@ -432,7 +432,7 @@ mod tests {
 
     #[test]
     fn arithmetic_ends_where_i64_ends() {
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         assert_eq!(UnixTime(0).checked_add(hour), Some(UnixTime(3600)));
         assert_eq!(UnixTime(i64::MAX).checked_add(hour), None);
         assert_eq!(UnixTime(i64::MIN).saturating_sub(hour), UnixTime(i64::MIN));

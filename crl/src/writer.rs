@@ -435,7 +435,7 @@ mod tests {
         let seal = tbs.seal(&vec![0x5a; signed.len() % 7 + 64]).unwrap();
         let crl = [&seal.prefix[..], &signed, &seal.suffix].concat();
         assert_eq!(crl.len() as u64, seal.size);
-        assert_eq!(crl, sign(&template(), &[revocation; 5000]));
+        assert_eq!(crl, sign(&template(), &vec![revocation; 5000]));
     }
 
     #[test]
