@@ -1,17 +1,17 @@
 //! What relying parties see: routes, conditional requests, ranges, cache policy, PEM. Pure: no I/O, no clock, no platform types.
 //!
-//! [`Route::parse`] says what is asked for; [`answer()`] decides, from the head alone, what is answered; [`pem`],
-//! [`parts`] and [`Slice`] tell how its body is cut from the stored bytes.
+//! [`Route::parse`] says what is asked for; [`answer()`] decides, from the head alone, what is answered; [`pem`] and
+//! [`Slice`] make its body from the stored bytes.
 
 mod conditions;
 mod date;
 mod decision;
 mod freshness;
-pub mod parts;
 pub mod pem;
 mod range;
 mod representation;
 mod route;
+mod serve;
 mod slice;
 #[cfg(test)]
 mod tables;
@@ -21,5 +21,6 @@ pub use decision::answer;
 pub use freshness::Policy;
 pub use representation::Encoding;
 pub use route::{Method, Route};
+pub use serve::{Lookup, Served, Shelves, Source, Unserved, Wanted, serve};
 pub use slice::Slice;
 pub use validity::Validity;

@@ -1,0 +1,544 @@
+//! The issuer's Durable Object, less the platform: flights, the committed CRLs, what is owed to KV and D1, and the alarm.
+
+mod flight;
+mod lease;
+mod publish;
+mod task;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, join_all, select};
+use futures_util::{FutureExt as _, pin_mut};
+use origin_api::{CrlName, IssuerId};
+use serde::{Deserialize, Serialize};
+
+pub use flight::{Boarding, Flights, Landing};
+pub use lease::{BodyLease, Leases};
+pub use task::OneAtATime;
+
+use crate::config::Settings;
+use crate::events::{Event, Outcome, Trigger};
+use crate::refresh::{
+    CrlState, Current, EventLog, Host, IssuerState, Origin, Publication, Refresh, Replica, Report,
+    Status, Store, StoreError, fingerprint,
+};
+use crate::time::Timestamp;
+
+/// How long one write to KV or D1 may take before it counts as failed, and is owed.
+const WRITE_LIMIT: Duration = Duration::from_secs(60);
+/// How soon events that D1 did not take are tried again.
+const DELIVERY_PAUSE: Duration = Duration::from_secs(30);
+/// How many events go to D1 at once.
+const DELIVERY_BATCH: usize = 50;
+/// KV needs up to a minute to spread a write: what it says sooner proves nothing.
+const KV_SPREAD: Duration = Duration::from_secs(60);
+
+/// The seams that an issuer's object stands on.
+pub trait Parts: 'static {
+    /// The machine.
+    type Host: Host;
+    /// The origin.
+    type Origin: Origin;
+    /// The object's storage.
+    type Store: Store;
+    /// KV.
+    type Replica: Replica;
+    /// D1.
+    type Log: EventLog;
+}
+
+/// Keeps one issuer's CRLs: whoever wants one, or wants it refreshed, asks here.
+#[derive(Debug)]
+pub struct Custodian<P: Parts> {
+    /// The machine.
+    pub host: P::Host,
+    /// The origin.
+    pub origin: P::Origin,
+    /// The object's storage.
+    pub store: Rc<P::Store>,
+    /// KV.
+    pub replica: P::Replica,
+    /// D1.
+    pub log: P::Log,
+    /// The settings.
+    pub settings: Rc<Settings>,
+    /// Whose CRLs.
+    pub issuer: IssuerId,
+    /// The refreshes under way.
+    pub flights: Flights<Report>,
+    /// The bodies that are being read.
+    pub leases: Leases,
+    /// Copying to KV.
+    pub publishing: OneAtATime,
+    /// Delivering events to D1.
+    pub delivering: OneAtATime,
+}
+
+/// A CRL to be served. Its body stays in storage for as long as this lives.
+#[derive(Debug)]
+pub struct Serving {
+    /// The CRL.
+    pub current: Current,
+    /// Keeps the body from being swept.
+    pub lease: BodyLease,
+}
+
+/// Why there is nothing to serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unserved {
+    /// The issuer has no CRL to publish here.
+    PublishedElsewhere,
+    /// There is no valid CRL, and none can be had now.
+    Unavailable {
+        /// When it is worth to ask again, in seconds.
+        retry_after_seconds: u64,
+    },
+}
+
+/// What an operator sees of one issuer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Overview {
+    /// The issuer.
+    pub issuer: IssuerState,
+    /// Its CRLs.
+    pub crls: Vec<(CrlName, CrlState)>,
+    /// How many events D1 does not have yet.
+    pub events_owed: u64,
+}
+
+impl<P: Parts> Custodian<P> {
+    /// The CRL as a relying party gets it: what is committed while it is valid, else what a refresh brings.
+    ///
+    /// # Errors
+    /// Why there is nothing to serve.
+    pub async fn serve(self: &Rc<Self>, name: CrlName) -> Result<Serving, Unserved> {
+        let now = self.host.now();
+        let state = self.state(name);
+        if let Some(current) = state.valid(now) {
+            self.refresh_due(name);
+            return Ok(self.serving(current.clone()));
+        }
+        // After a failure an expired CRL is asked for by the back-off, not by every client that comes.
+        if state.is_due(now) && state.not_before.is_none_or(|not_before| not_before <= now) {
+            self.fly(name, Trigger::Request, false).await;
+        }
+        let (now, state) = (self.host.now(), self.state(name));
+        let servable = state.valid(now).or_else(|| {
+            state
+                .current
+                .as_ref()
+                .filter(|_| self.settings.serve_expired)
+        });
+        if let Some(current) = servable {
+            return Ok(self.serving(current.clone()));
+        }
+        if state.last_outcome == Some(Outcome::Skipped) {
+            return Err(Unserved::PublishedElsewhere);
+        }
+        let wait = state.not_before.map_or(Duration::ZERO, |at| at.since(now));
+        Err(Unserved::Unavailable {
+            retry_after_seconds: wait.as_secs().clamp(1, 3600),
+        })
+    }
+
+    /// Begins the refresh of a CRL that is due, unless back-off forbids it, and does not wait for it.
+    pub fn refresh_due(self: &Rc<Self>, name: CrlName) {
+        let (now, state) = (self.host.now(), self.state(name));
+        if state.is_due(now) && state.not_before.is_none_or(|not_before| not_before <= now) {
+            drop(self.fly(name, Trigger::Request, false));
+        }
+    }
+
+    /// Refreshes one CRL, or all of the issuer's, and tells what came of each. Events are in D1 when this returns, unless D1 is down.
+    pub async fn refresh(self: &Rc<Self>, name: Option<CrlName>, trigger: Trigger) -> Vec<Event> {
+        let names = match name {
+            Some(name) => vec![name],
+            None => self.listed(),
+        };
+        let mut events = self.refresh_each(&names, trigger).await;
+        if name.is_none() {
+            // Only with the first refresh did this object learn which lists there are.
+            let learnt: Vec<_> = self
+                .listed()
+                .into_iter()
+                .filter(|name| !names.contains(name))
+                .collect();
+            events.extend(self.refresh_each(&learnt, trigger).await);
+        }
+        self.deliver_events().await;
+        events
+    }
+
+    async fn refresh_each(self: &Rc<Self>, names: &[CrlName], trigger: Trigger) -> Vec<Event> {
+        let new_crl = matches!(trigger, Trigger::Operator | Trigger::Hook);
+        let now = self.host.now();
+        let landings = names
+            .iter()
+            .filter(|name| {
+                new_crl
+                    || self
+                        .state(**name)
+                        .origin_closed_until
+                        .is_none_or(|until| until <= now)
+            })
+            .map(|name| self.fly(*name, trigger, new_crl));
+        join_all(landings)
+            .await
+            .into_iter()
+            .map(|report| report.event)
+            .collect()
+    }
+
+    /// The alarm: refreshes what is due, pays what is owed, and sets itself for the next time. May run twice.
+    ///
+    /// # Errors
+    /// Where storage fails: the platform then runs it again.
+    pub async fn alarm(self: &Rc<Self>) -> Result<(), StoreError> {
+        let now = self.host.now();
+        let due: Vec<_> = self
+            .listed()
+            .into_iter()
+            .filter(|name| {
+                let state = self.state(*name);
+                // A list that was skipped has no next attempt: it comes back by the cron or by a request.
+                let skipped = state.last_outcome == Some(Outcome::Skipped);
+                !skipped && state.is_due(now) && state.not_before.is_none_or(|at| at <= now)
+            })
+            .collect();
+        self.refresh_each(&due, Trigger::Alarm).await;
+        self.settle().await;
+        self.set_alarm().await
+    }
+
+    /// What operators see.
+    ///
+    /// # Errors
+    /// Where storage fails.
+    pub fn overview(&self) -> Result<Overview, StoreError> {
+        Ok(Overview {
+            issuer: self.store.issuer()?,
+            crls: self.store.crls()?,
+            events_owed: self.store.owed_events(usize::MAX)?.len() as u64,
+        })
+    }
+
+    /// Accepts the changed certificate that is waiting, and refreshes with it. None where none is waiting.
+    ///
+    /// # Errors
+    /// Where storage fails.
+    pub async fn trust(self: &Rc<Self>) -> Result<Option<Vec<Event>>, StoreError> {
+        let mut issuer = self.store.issuer()?;
+        let Some(waiting) = issuer.waiting.take() else {
+            return Ok(None);
+        };
+        issuer.pinned = Some(waiting);
+        self.store.set_issuer(&issuer)?;
+        Ok(Some(self.refresh(None, Trigger::Operator).await))
+    }
+
+    /// KV showed a reader something else than what is committed, or nothing: copy it again, unless KV just had no time to spread it.
+    pub fn replica_disagrees(self: &Rc<Self>, name: CrlName) {
+        let mut state = self.state(name);
+        let now = self.host.now();
+        let patience = self.settings.kv_cache_ttl.saturating_add(KV_SPREAD);
+        if matches!(state.publication, Publication::Done { at } if now.since(at) > patience) {
+            state.publication = Publication::Owed {
+                attempts: 0,
+                retry_at: now,
+            };
+            if self.store.set_crl(name, &state).is_ok() {
+                let this = Rc::clone(self);
+                self.host
+                    .spawn(async move { this.settle_and_set_alarm().await }.boxed_local());
+            }
+        }
+    }
+
+    /// Boards the flight of a CRL. The flight goes on if what this returns is dropped.
+    fn fly(
+        self: &Rc<Self>,
+        name: CrlName,
+        trigger: Trigger,
+        new_crl: bool,
+    ) -> impl Future<Output = Report> + use<P> {
+        let boarding = self.flights.board(name, new_crl, |demand| {
+            let this = Rc::clone(self);
+            async move {
+                let replaced = this.state(name).head().cloned();
+                let refresh = Refresh {
+                    host: &this.host,
+                    origin: &this.origin,
+                    store: &*this.store,
+                    settings: &this.settings,
+                    issuer: &this.issuer,
+                };
+                let report = refresh.run(name, trigger, &demand).await;
+                if let Some(replaced) = replaced
+                    && report.event.outcome == Outcome::Published
+                {
+                    let doomed = publish::doomed_parts(
+                        &this.issuer,
+                        name,
+                        &replaced,
+                        this.host.now(),
+                        this.settings.kv_cache_ttl,
+                    );
+                    this.note(this.store.doom(&doomed));
+                }
+                report
+            }
+        });
+        let landing = boarding.landing();
+        if let Boarding::Launched(landing) = boarding {
+            let this = Rc::clone(self);
+            self.host.spawn(
+                async move {
+                    let report = landing.await;
+                    this.log_report(&report);
+                    if report.event.outcome == Outcome::Unchanged {
+                        this.compare_with_replica(name).await;
+                    }
+                    this.settle_and_set_alarm().await;
+                }
+                .boxed_local(),
+            );
+        }
+        landing
+    }
+
+    async fn settle_and_set_alarm(self: &Rc<Self>) {
+        // Twice: so that what is owed is paid even if this object ends in the middle of paying.
+        let set = self.set_alarm().await;
+        self.note(set);
+        self.settle().await;
+        let set = self.set_alarm().await;
+        self.note(set);
+    }
+
+    /// Pays what is owed: the copy in KV, the events in D1, what is to be removed.
+    async fn settle(self: &Rc<Self>) {
+        if self.flights.all_landed() {
+            self.note(self.store.sweep(&self.leases.held()));
+        }
+        let this = Rc::clone(self);
+        self.publishing
+            .run(|| async move { this.publish_owed().await }.boxed_local())
+            .await;
+        self.deliver_events().await;
+        self.remove_doomed().await;
+    }
+
+    async fn publish_owed(self: &Rc<Self>) {
+        let Some(crls) = self.note(self.store.crls()) else {
+            return;
+        };
+        for (name, state) in crls {
+            let now = self.host.now();
+            let (Some(current), Publication::Owed { attempts, retry_at }) =
+                (&state.current, state.publication)
+            else {
+                continue;
+            };
+            if retry_at > now {
+                continue;
+            }
+            let _lease = self.leases.take(current.body);
+            let write = publish::publish(&self.replica, &self.issuer, name, current);
+            let published = self.within(WRITE_LIMIT, write).await;
+            let mut after = self.state(name);
+            if after.current.as_ref() != Some(current) {
+                // Another CRL was committed meanwhile, and its own publication is owed.
+                continue;
+            }
+            after.publication = match published {
+                Some(Ok(())) => Publication::Done {
+                    at: self.host.now(),
+                },
+                failed => {
+                    self.host.log(&serde_json::json!({
+                        "level": "warning", "what": "publish to KV failed, will be tried again",
+                        "issuer": self.issuer, "crl": name, "attempts": attempts,
+                        "cause": failed.map_or("timed out".to_owned(), |result| format!("{result:?}")),
+                    }));
+                    let pause = Duration::from_secs(2)
+                        .saturating_mul(1 << attempts.min(8))
+                        .min(Duration::from_secs(300));
+                    Publication::Owed {
+                        attempts: attempts.saturating_add(1),
+                        retry_at: self.host.now().after(pause),
+                    }
+                }
+            };
+            self.note(self.store.set_crl(name, &after));
+        }
+    }
+
+    /// A refresh found the CRL unchanged: a good time to see whether KV still has it.
+    async fn compare_with_replica(self: &Rc<Self>, name: CrlName) {
+        let state = self.state(name);
+        let key = crate::replica::key(&self.issuer, name);
+        let Some(Ok(found)) = self.within(WRITE_LIMIT, self.replica.metadata(&key)).await else {
+            return;
+        };
+        let found = found.map(|metadata| metadata.head.sha256);
+        if found != state.head().map(|head| head.sha256) {
+            self.replica_disagrees(name);
+        }
+    }
+
+    /// Brings the outbox to D1.
+    pub async fn deliver_events(self: &Rc<Self>) {
+        let this = Rc::clone(self);
+        self.delivering
+            .run(|| async move { this.deliver_all().await }.boxed_local())
+            .await;
+    }
+
+    async fn deliver_all(self: &Rc<Self>) {
+        while let Some(events) = self.note(self.store.owed_events(DELIVERY_BATCH)) {
+            if events.is_empty() {
+                return;
+            }
+            let statuses = self.statuses(&events);
+            let append = self.log.append(&events, &statuses);
+            match self.within(WRITE_LIMIT, append).await {
+                Some(Ok(())) => {
+                    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+                    if self.note(self.store.events_delivered(&ids)).is_none() {
+                        return;
+                    }
+                }
+                failed => {
+                    self.host.log(&serde_json::json!({
+                        "level": "warning", "what": "D1 did not take events, they are kept and tried again",
+                        "issuer": self.issuer, "events": events.len(),
+                        "cause": failed.map_or("timed out".to_owned(), |result| format!("{result:?}")),
+                    }));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The rows in `crl_status` of the CRLs that these events are about.
+    fn statuses(&self, events: &[Event]) -> Vec<Status> {
+        let issuer = self.store.issuer().unwrap_or_default();
+        let owed = self
+            .store
+            .owed_events(usize::MAX)
+            .map_or(0, |all| all.len());
+        let mut names: Vec<_> = events.iter().map(|event| event.crl_name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+            .into_iter()
+            .map(|name| Status {
+                issuer_id: self.issuer.clone(),
+                crl_name: name,
+                state: self.state(name),
+                pinned: issuer.pinned.as_ref().map(fingerprint),
+                waiting: issuer.waiting.as_ref().map(fingerprint),
+                events_owed: owed.saturating_sub(events.len()) as u64,
+            })
+            .collect()
+    }
+
+    async fn remove_doomed(&self) {
+        let now = self.host.now();
+        for doomed in self.note(self.store.doomed()).unwrap_or_default() {
+            if doomed.after <= now && self.replica.delete(&doomed.key).await.is_ok() {
+                self.note(self.store.buried(&doomed.key));
+            }
+        }
+    }
+
+    async fn set_alarm(&self) -> Result<(), StoreError> {
+        match self.wake_time()? {
+            // An alarm for now, set inside an alarm, would stall.
+            Some(at) => {
+                let soonest = self.host.now().after(Duration::from_millis(1));
+                self.host.set_alarm(at.max(soonest)).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// When something is to be done next.
+    fn wake_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let listed = self.listed();
+        let refreshes_and_publications =
+            self.store.crls()?.into_iter().flat_map(|(name, state)| {
+                let refresh = state.next_attempt.filter(|_| listed.contains(&name));
+                let publication = match state.publication {
+                    Publication::Owed { retry_at, .. } => Some(retry_at),
+                    Publication::Nothing | Publication::Done { .. } => None,
+                };
+                [refresh, publication]
+            });
+        let delivery =
+            (!self.store.owed_events(1)?.is_empty()).then(|| self.host.now().after(DELIVERY_PAUSE));
+        let removals = self.store.doomed()?.into_iter().map(|doomed| doomed.after);
+        Ok(refreshes_and_publications
+            .flatten()
+            .chain(delivery)
+            .chain(removals)
+            .min())
+    }
+
+    /// The CRLs that the issuer has, as far as this object knows: at least the full one.
+    fn listed(&self) -> Vec<CrlName> {
+        let record = self
+            .note(self.store.issuer())
+            .and_then(|issuer| issuer.record);
+        match record {
+            Some(record) if !record.issuer.crls.is_empty() => {
+                record.issuer.crls.iter().map(|crl| crl.name).collect()
+            }
+            _ => vec![CrlName::Full],
+        }
+    }
+
+    fn serving(&self, current: Current) -> Serving {
+        Serving {
+            lease: self.leases.take(current.body),
+            current,
+        }
+    }
+
+    /// What is known of a CRL; nothing where storage cannot be read, which the log tells.
+    fn state(&self, name: CrlName) -> CrlState {
+        self.note(self.store.crl(name)).unwrap_or_default()
+    }
+
+    async fn within<T>(&self, limit: Duration, step: impl Future<Output = T>) -> Option<T> {
+        let time_out = self.host.sleep(limit);
+        pin_mut!(step, time_out);
+        match select(step, time_out).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
+        }
+    }
+
+    fn note<T>(&self, result: Result<T, StoreError>) -> Option<T> {
+        result
+            .inspect_err(|error| {
+                self.host.log(&serde_json::json!({
+                    "level": "error", "what": "storage failed",
+                    "issuer": self.issuer, "cause": error.to_string(),
+                }));
+            })
+            .ok()
+    }
+
+    fn log_report(&self, report: &Report) {
+        let level = if report.event.outcome.succeeded() {
+            "info"
+        } else {
+            "error"
+        };
+        self.host
+            .log(&serde_json::json!({ "level": level, "what": "refresh", "event": report.event }));
+    }
+}

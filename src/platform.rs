@@ -1,0 +1,24 @@
+//! The only room that names the platform's bindings: KV, D1, durable storage, the origin client, the clock, the log.
+
+mod bindings;
+mod d1;
+mod entry;
+mod host;
+mod issuer_object;
+mod issuer_store;
+mod kv;
+mod objects;
+mod origin;
+mod registry_object;
+mod registry_store;
+mod reply;
+mod sql;
+mod streams;
+
+pub use bindings::Bindings;
+pub use entry::{fetch, scheduled};
+pub use host::JsHost;
+pub use issuer_object::IssuerObject;
+pub use objects::{ObjectError, WorkerObjects};
+pub use registry_object::RegistryObject;
+pub use reply::{problem, respond};

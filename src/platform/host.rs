@@ -1,0 +1,76 @@
+//! The machine: the platform's clock, chance, timers, tasks and log.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use worker::durable::State;
+use worker::js_sys;
+use worker::{Date, Delay, ScheduledTime};
+
+use crate::refresh::{Host, StoreError};
+use crate::time::Timestamp;
+
+/// The machine, as a Durable Object has it.
+#[derive(Clone, Debug)]
+pub struct JsHost {
+    /// The object's state, which holds its alarm.
+    pub state: Rc<State>,
+}
+
+/// The time now, as the platform tells it: it stands still while code runs.
+#[must_use]
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_millis(i64::try_from(Date::now().as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Writes one line to the operator's log, at the level that it names.
+pub(super) fn log(line: &serde_json::Value) {
+    match line.get("level").and_then(serde_json::Value::as_str) {
+        Some("error") => worker::console_error!("{line}"),
+        Some("warning") => worker::console_warn!("{line}"),
+        _ => worker::console_log!("{line}"),
+    }
+}
+
+impl Host for JsHost {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        Delay::from(span).await;
+    }
+
+    fn random(&self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        if let Err(error) = getrandom::fill(&mut bytes) {
+            // Ids then repeat only within one millisecond and one issuer; a platform without random bytes serves no TLS either.
+            log(
+                &serde_json::json!({ "level": "error", "what": "no random bytes", "cause": error.to_string() }),
+            );
+        }
+        bytes
+    }
+
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
+        self.state.wait_until(task);
+    }
+
+    async fn set_alarm(&self, at: Timestamp) -> Result<(), StoreError> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "JavaScript counts milliseconds in doubles, which hold these exactly until the year 287396"
+        )]
+        let date = js_sys::Date::new(&js_sys::Number::from(at.as_millis() as f64));
+        self.state
+            .storage()
+            .set_alarm(ScheduledTime::new(date))
+            .await
+            .map_err(|error| StoreError::Failed(error.to_string()))
+    }
+
+    fn log(&self, line: &serde_json::Value) {
+        log(line);
+    }
+}

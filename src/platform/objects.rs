@@ -1,0 +1,416 @@
+//! The Worker's way to the objects, and to KV: the seams of `public` and `schedule`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use origin_api::{CrlName, IssuerId};
+use serde::de::DeserializeOwned;
+use worker::wasm_bindgen::JsValue;
+use worker::{Context, Method, ObjectNamespace, Request, RequestInit, Response, Stub};
+
+use super::bindings::Bindings;
+use super::host::{log, now};
+use super::issuer_object::{Call, HEAD_HEADER};
+use super::kv::{self, KvReader};
+use super::registry_object::{self, RegistryCall};
+use super::streams::{self, Chunks};
+use crate::answer::{Answer, Body, ByteRange};
+use crate::config::Settings;
+use crate::events::{Event, Trigger};
+use crate::issuer::{self, Overview};
+use crate::public::{Encoding, Lookup, Shelves, Unserved, Wanted};
+use crate::refresh::{Head, Metadata, Sha256};
+use crate::registry::{Batch, Index, Lease};
+use crate::replica;
+use crate::schedule::Objects;
+use crate::time::Timestamp;
+
+/// How rarely one isolate asks for the refresh of one CRL.
+const REFRESH_PAUSE: Duration = Duration::from_secs(20);
+
+thread_local! {
+    /// The index as this isolate last saw it, and until when it can say who does not exist.
+    static INDEX: RefCell<Option<(Rc<Index>, Timestamp)>> = const { RefCell::new(None) };
+    /// When this isolate last asked for a refresh.
+    static ASKED: RefCell<HashMap<(IssuerId, CrlName), Timestamp>> = RefCell::default();
+}
+
+/// The objects and KV, as the Worker reaches them.
+#[derive(Clone, Debug)]
+pub struct WorkerObjects {
+    settings: Rc<Settings>,
+    issuers: Rc<ObjectNamespace>,
+    registry: Rc<ObjectNamespace>,
+    kv: KvReader,
+    context: Option<Rc<Context>>,
+}
+
+/// An object did not answer as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// It could not be reached, or failed.
+    #[error("an object did not answer: {0}")]
+    Platform(#[from] worker::Error),
+    /// It said no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl WorkerObjects {
+    /// What `bindings` bind. Background work needs the request's `context`.
+    ///
+    /// # Errors
+    /// Where a binding is missing.
+    pub fn new(
+        bindings: &Bindings,
+        settings: &Rc<Settings>,
+        context: Option<Context>,
+    ) -> worker::Result<Self> {
+        Ok(Self {
+            settings: Rc::clone(settings),
+            issuers: Rc::new(bindings.issuers()?),
+            registry: Rc::new(bindings.registry()?),
+            kv: KvReader {
+                kv: bindings.kv()?,
+                settings: Rc::clone(settings),
+            },
+            context: context.map(Rc::new),
+        })
+    }
+
+    /// What the issuer's object knows.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectError> {
+        self.call(issuer, "overview", None, None).await
+    }
+
+    /// Accepts the changed certificate that waits; none where none does.
+    ///
+    /// # Errors
+    /// Where the object does not answer.
+    pub async fn trust(&self, issuer: &IssuerId) -> Result<Option<Vec<Event>>, ObjectError> {
+        self.call(issuer, "trust", None, None).await
+    }
+
+    /// Refreshes one CRL of the issuer, or all.
+    ///
+    /// # Errors
+    /// Where the object does not answer.
+    pub async fn refresh_crls(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+        trigger: Trigger,
+    ) -> Result<Vec<Event>, ObjectError> {
+        self.call(issuer, "refresh", name, Some(trigger)).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        issuer: &IssuerId,
+        action: &str,
+        name: Option<CrlName>,
+        trigger: Option<Trigger>,
+    ) -> Result<T, ObjectError> {
+        let call = Call {
+            issuer: issuer.clone(),
+            action: action.to_owned(),
+            name,
+            trigger,
+            seen: None,
+        };
+        let stub = self.issuers.get_by_name(issuer.as_str())?;
+        let mut response = stub.fetch_with_str(&call.url()).await?;
+        Ok(response.json().await?)
+    }
+
+    async fn registry<T: DeserializeOwned>(&self, call: &RegistryCall) -> Result<T, ObjectError> {
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post)
+            .with_body(Some(JsValue::from_str(
+                &serde_json::to_string(call).map_err(worker::Error::from)?,
+            )));
+        let request = Request::new_with_init("http://registry/", &init)?;
+        let stub: Stub = self.registry.get_by_name(registry_object::NAME)?;
+        let mut response = stub.fetch_with_request(request).await?;
+        if response.status_code() != 200 {
+            return Err(ObjectError::Refused(response.text().await?));
+        }
+        Ok(response.json().await?)
+    }
+
+    /// The registry's index: from the isolate's memory, KV, or the registry's object, whichever can say who does not exist. Where
+    /// none can, the object's last one is the answer.
+    ///
+    /// # Errors
+    /// Where there is none at all.
+    pub async fn index(&self) -> Result<Rc<Index>, ObjectError> {
+        let kept = INDEX.with_borrow(Clone::clone);
+        if let Some((index, until)) = kept
+            && until > now()
+        {
+            return Ok(index);
+        }
+        let ttl = self.settings.registry_ttl;
+        let index = match self.kv.index().await {
+            Some(index) if index.is_fresh(now(), ttl) => Rc::new(index),
+            _ => Rc::new(self.registry(&RegistryCall::Index).await?),
+        };
+        let until = if index.is_fresh(now(), ttl) {
+            index.read_at.after(ttl)
+        } else {
+            // The origin cannot be asked: the object will not say more for a while.
+            now().after(ttl)
+        };
+        INDEX.set(Some((Rc::clone(&index), until)));
+        Ok(index)
+    }
+
+    async fn from_object(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        seen: Option<Sha256>,
+    ) -> Result<Result<(Head, web_sys::ReadableStream), issuer::Unserved>, ObjectError> {
+        let call = Call {
+            issuer: issuer.clone(),
+            action: "serve".to_owned(),
+            name: Some(name),
+            trigger: None,
+            seen,
+        };
+        let stub = self.issuers.get_by_name(issuer.as_str())?;
+        let mut response = stub.fetch_with_str(&call.url()).await?;
+        let Some(head) = response.headers().get(HEAD_HEADER)? else {
+            return Ok(Err(response.json().await?));
+        };
+        let head = serde_json::from_str(&head).map_err(worker::Error::from)?;
+        let body = body_of(response)
+            .ok_or_else(|| ObjectError::Refused("a CRL without a body".to_owned()))?;
+        Ok(Ok((head, body)))
+    }
+
+    /// A part of a large CRL: from KV, or where it is missing there, cut out of the same version in the issuer's object.
+    async fn part(self, wanted: Wanted, head: Head, part: u32, within: ByteRange) -> Chunks {
+        let Wanted { issuer, name, .. } = wanted;
+        let key = replica::part_key(&issuer, name, head.sha256, part);
+        if let Some(chunks) = self.kv.part(&key).await {
+            return streams::cut(chunks, within);
+        }
+        log(
+            &serde_json::json!({ "level": "warning", "what": "a part is missing in KV", "key": key }),
+        );
+        match self.from_object(&issuer, name, None).await {
+            Ok(Ok((current, body))) if current.sha256 == head.sha256 => {
+                let first = replica::part_range(part, head.size)
+                    .first
+                    .saturating_add(within.first);
+                let length = within.length;
+                streams::cut(streams::chunks(body), ByteRange { first, length })
+            }
+            _ => {
+                let gone = "the CRL was replaced while it was being read";
+                futures_util::stream::iter([Err(JsValue::from_str(gone))]).boxed_local()
+            }
+        }
+    }
+}
+
+/// Where a body lies that was not read yet.
+#[derive(Debug)]
+pub enum ShelfBody {
+    /// All of it, in one stream.
+    Stream(web_sys::ReadableStream),
+    /// In parts, in KV.
+    Parts,
+}
+
+impl WorkerObjects {
+    /// The stream that carries the body of `answer`.
+    ///
+    /// # Errors
+    /// Where the platform cannot make one.
+    pub fn stream(
+        &self,
+        wanted: &Wanted,
+        answer: &Answer,
+        crl: (Head, ShelfBody),
+    ) -> Result<Option<web_sys::ReadableStream>, JsValue> {
+        let (head, body) = crl;
+        let (range, length) = match (&answer.body, wanted.encoding) {
+            (Body::None | Body::Text(_), _) => {
+                if let ShelfBody::Stream(stream) = body {
+                    // Nobody reads it: let the source go.
+                    let _ = stream.cancel();
+                }
+                return Ok(None);
+            }
+            (Body::Whole, Encoding::Der) => (None, head.size),
+            (Body::Whole, Encoding::Pem) => (None, crate::public::pem::length(head.size)),
+            (Body::Part(range), _) => (Some(*range), range.length),
+        };
+        let chunks = match (body, range, wanted.encoding) {
+            // The hot path: the stream goes to the client as it is.
+            (ShelfBody::Stream(stream), None, Encoding::Der) => return Ok(Some(stream)),
+            (ShelfBody::Stream(stream), Some(range), Encoding::Der) => {
+                streams::cut(streams::chunks(stream), range)
+            }
+            (ShelfBody::Parts, range, Encoding::Der) => self.parts(wanted, &head, range),
+            (body, range, Encoding::Pem) => {
+                let der = match body {
+                    ShelfBody::Stream(stream) => streams::chunks(stream),
+                    ShelfBody::Parts => self.parts(wanted, &head, None),
+                };
+                let pem = streams::to_pem(der);
+                match range {
+                    Some(range) => streams::cut(pem, range),
+                    None => pem,
+                }
+            }
+        };
+        streams::readable(chunks, length).map(Some)
+    }
+
+    fn parts(&self, wanted: &Wanted, head: &Head, range: Option<ByteRange>) -> Chunks {
+        let range = range.unwrap_or(ByteRange {
+            first: 0,
+            length: head.size,
+        });
+        let (this, wanted, head) = (self.clone(), wanted.clone(), head.clone());
+        kv::in_turn(replica::parts_of(range).map(move |(part, within)| {
+            this.clone()
+                .part(wanted.clone(), head.clone(), part, within)
+        }))
+    }
+}
+
+impl Shelves for WorkerObjects {
+    type Body = ShelfBody;
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn replica(&self, issuer: &IssuerId, name: CrlName) -> Option<(Metadata, ShelfBody)> {
+        let (metadata, stream) = self.kv.crl(issuer, name).await?;
+        let body = if metadata.parts == 0 {
+            ShelfBody::Stream(stream)
+        } else {
+            let _ = stream.cancel();
+            ShelfBody::Parts
+        };
+        Some((metadata, body))
+    }
+
+    async fn object(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        seen: Option<Sha256>,
+    ) -> Result<(Head, ShelfBody), Unserved> {
+        match self.from_object(issuer, name, seen).await {
+            Ok(Ok((head, stream))) => Ok((head, ShelfBody::Stream(stream))),
+            Ok(Err(issuer::Unserved::PublishedElsewhere)) => Err(Unserved::PublishedElsewhere),
+            Ok(Err(issuer::Unserved::Unavailable {
+                retry_after_seconds,
+            })) => Err(Unserved::Unavailable(Duration::from_secs(
+                retry_after_seconds,
+            ))),
+            Err(error) => {
+                log(&serde_json::json!({
+                    "level": "error", "what": "an issuer's object did not answer",
+                    "issuer": issuer, "cause": error.to_string(),
+                }));
+                Err(Unserved::Unavailable(Duration::from_secs(5)))
+            }
+        }
+    }
+
+    async fn lookup(&self, issuer: &IssuerId) -> Lookup {
+        // Who was listed once is known; only who is not needs an index of this minute.
+        let kept = INDEX.with_borrow(Clone::clone);
+        if let Some(listed) = kept.and_then(|(index, _)| index.issuers.get(issuer).cloned()) {
+            return Lookup::Known(listed);
+        }
+        match self.index().await {
+            Ok(index) => match index.issuers.get(issuer) {
+                Some(listed) => Lookup::Known(listed.clone()),
+                None => {
+                    let end = index.read_at.after(self.settings.registry_ttl);
+                    Lookup::Unknown(end.since(now()))
+                }
+            },
+            Err(error) => {
+                log(&serde_json::json!({
+                    "level": "error", "what": "no list of issuers", "cause": error.to_string(),
+                }));
+                Lookup::CannotTell
+            }
+        }
+    }
+
+    fn refresh_soon(&self, issuer: &IssuerId, name: CrlName) {
+        let now = now();
+        let asked_lately = ASKED.with_borrow_mut(|asked| {
+            asked.retain(|_, at| now.since(*at) < REFRESH_PAUSE);
+            let lately = asked.contains_key(&(issuer.clone(), name));
+            asked.entry((issuer.clone(), name)).or_insert(now);
+            lately
+        });
+        let Some(context) = &self.context else {
+            return;
+        };
+        if !asked_lately {
+            let (this, issuer) = (self.clone(), issuer.clone());
+            context.wait_until(
+                async move {
+                    let called = this
+                        .call::<()>(&issuer, "refresh-due", Some(name), None)
+                        .await;
+                    if let Err(error) = called {
+                        log(&serde_json::json!({
+                            "level": "warning", "what": "a refresh could not be asked for",
+                            "issuer": issuer, "cause": error.to_string(),
+                        }));
+                    }
+                }
+                .boxed_local(),
+            );
+        }
+    }
+}
+
+impl Objects for WorkerObjects {
+    type Error = ObjectError;
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn begin_tick(&self) -> Result<Option<Lease>, ObjectError> {
+        self.registry(&RegistryCall::BeginTick).await
+    }
+
+    async fn next_batch(&self, lease: &Lease) -> Result<Batch, ObjectError> {
+        self.registry(&RegistryCall::NextBatch(lease.clone())).await
+    }
+
+    async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), ObjectError> {
+        self.registry(&RegistryCall::EndTick(lease.clone(), unreached.to_vec()))
+            .await
+    }
+
+    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, ObjectError> {
+        self.refresh_crls(id, None, trigger).await
+    }
+}
+
+fn body_of(response: Response) -> Option<web_sys::ReadableStream> {
+    let response: web_sys::Response = response.into();
+    response.body()
+}

@@ -1,0 +1,144 @@
+//! What the registry's object stores: `RegistryStore` over its SQLite.
+
+use origin_api::{CrlName, IssuerId};
+use worker::SqlStorageValue;
+use worker::durable::State;
+
+use super::sql::{Sql, integer, json, to_json};
+use crate::refresh::StoreError;
+use crate::registry::{Lease, RegistryStore, Row};
+use crate::time::Timestamp;
+
+const SCHEMA: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS issuer (id TEXT PRIMARY KEY, crls TEXT NOT NULL, gone_since INTEGER, asked_at INTEGER NOT NULL DEFAULT 0)",
+    "CREATE INDEX IF NOT EXISTS issuer_by_asked_at ON issuer (asked_at, id) WHERE gone_since IS NULL",
+];
+
+/// The storage of the registry's object.
+#[derive(Debug)]
+pub(super) struct SqlRegistry {
+    sql: Sql,
+}
+
+impl SqlRegistry {
+    /// Opens the storage, making its tables where they are missing.
+    pub(super) fn open(state: &State) -> Result<Self, StoreError> {
+        let store = Self {
+            sql: Sql::of(state),
+        };
+        for statement in SCHEMA {
+            store.sql.run(statement, vec![])?;
+        }
+        Ok(store)
+    }
+
+    fn fact<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        self.sql
+            .rows("SELECT value FROM fact WHERE name = ?", vec![name.into()])?
+            .first()
+            .map(|row| json(row.first()))
+            .transpose()
+    }
+
+    fn set_fact<T: serde::Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
+        self.sql.run(
+            "INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)",
+            vec![name.into(), to_json(value)?],
+        )
+    }
+}
+
+impl RegistryStore for SqlRegistry {
+    fn rows(&self) -> Result<(Option<Timestamp>, Vec<Row>), StoreError> {
+        let rows = self
+            .sql
+            .rows(
+                "SELECT json_quote(id), crls, gone_since FROM issuer",
+                vec![],
+            )?
+            .iter()
+            .map(|row| {
+                Ok(Row {
+                    id: json(row.first())?,
+                    crls: json::<Vec<CrlName>>(row.get(1))?,
+                    gone_since: match row.get(2) {
+                        Some(SqlStorageValue::Null) => None,
+                        moment => Some(Timestamp::from_millis(integer(moment)?)),
+                    },
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok((self.fact("read_at")?, rows))
+    }
+
+    fn update(
+        &self,
+        read_at: Timestamp,
+        changed: &[Row],
+        removed: &[IssuerId],
+    ) -> Result<(), StoreError> {
+        self.sql.atomically(|| {
+            for row in changed {
+                self.sql.run(
+                    "INSERT INTO issuer (id, crls, gone_since) VALUES (?, ?, ?) \
+                     ON CONFLICT (id) DO UPDATE SET crls = excluded.crls, gone_since = excluded.gone_since",
+                    vec![
+                        row.id.as_str().into(),
+                        to_json(&row.crls)?,
+                        row.gone_since.map(Timestamp::as_millis).into(),
+                    ],
+                )?;
+            }
+            self.sql.run(
+                "DELETE FROM issuer WHERE id IN (SELECT value FROM json_each(?))",
+                vec![to_json(&removed)?],
+            )?;
+            self.set_fact("read_at", &read_at)
+        })
+    }
+
+    fn unasked(
+        &self,
+        began_at: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<IssuerId>, u64), StoreError> {
+        let condition = "FROM issuer WHERE gone_since IS NULL AND asked_at < ?";
+        let began_at = SqlStorageValue::Integer(began_at.as_millis());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let ids = self
+            .sql
+            .rows(
+                &format!("SELECT json_quote(id) {condition} ORDER BY asked_at, id LIMIT ?"),
+                vec![began_at.clone(), limit.into()],
+            )?
+            .iter()
+            .map(|row| json(row.first()))
+            .collect::<Result<_, _>>()?;
+        let counted = self
+            .sql
+            .rows(&format!("SELECT count(*) {condition}"), vec![began_at])?;
+        let all = integer(counted.first().and_then(|row| row.first()))?;
+        Ok((ids, u64::try_from(all).unwrap_or(0)))
+    }
+
+    fn asked(&self, issuers: &[IssuerId], at: Timestamp) -> Result<(), StoreError> {
+        self.sql.run(
+            "UPDATE issuer SET asked_at = ? WHERE id IN (SELECT value FROM json_each(?))",
+            vec![at.as_millis().into(), to_json(&issuers)?],
+        )
+    }
+
+    fn lease(&self) -> Result<Option<Lease>, StoreError> {
+        self.fact("lease")
+    }
+
+    fn set_lease(&self, lease: Option<&Lease>) -> Result<(), StoreError> {
+        match lease {
+            Some(lease) => self.set_fact("lease", lease),
+            None => self
+                .sql
+                .run("DELETE FROM fact WHERE name = 'lease'", vec![]),
+        }
+    }
+}

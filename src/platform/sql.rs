@@ -1,0 +1,128 @@
+//! An object's SQLite storage: statements, rows, and transactions that are undone when they fail.
+
+use worker::durable::State;
+use worker::js_sys::{self, Reflect};
+use worker::wasm_bindgen::prelude::*;
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::{SqlStorage, SqlStorageValue};
+
+use crate::refresh::StoreError;
+
+#[wasm_bindgen]
+extern "C" {
+    /// `DurableObjectStorage`, for the one method that the `worker` crate does not bind.
+    type TransactionalStorage;
+
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    fn transaction_sync(
+        this: &TransactionalStorage,
+        closure: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+}
+
+/// The storage of one object.
+#[derive(Debug)]
+pub(super) struct Sql {
+    sql: SqlStorage,
+    storage: JsValue,
+}
+
+impl Sql {
+    pub(super) fn of(state: &State) -> Self {
+        let storage = state.storage();
+        Self {
+            sql: storage.sql(),
+            storage: storage.as_raw().into(),
+        }
+    }
+
+    /// Runs a statement that gives no rows.
+    pub(super) fn run(&self, query: &str, values: Vec<SqlStorageValue>) -> Result<(), StoreError> {
+        self.sql.exec(query, values).map(drop).map_err(failed)
+    }
+
+    /// Runs a statement and gives its rows, each with its columns in order.
+    pub(super) fn rows(
+        &self,
+        query: &str,
+        values: Vec<SqlStorageValue>,
+    ) -> Result<Vec<Vec<SqlStorageValue>>, StoreError> {
+        let cursor = self.sql.exec(query, values).map_err(failed)?;
+        cursor.raw().collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// The first column of the first row, left where JavaScript has it.
+    pub(super) fn value(
+        &self,
+        query: &str,
+        values: Vec<SqlStorageValue>,
+        column: &str,
+    ) -> Result<Option<JsValue>, StoreError> {
+        let mut cursor = self.sql.exec(query, values).map_err(failed)?;
+        let Some(row) = Iterator::next(&mut cursor) else {
+            return Ok(None);
+        };
+        let value = Reflect::get(&row.map_err(failed)?, &column.into());
+        value.map(Some).map_err(|error| failed(error.into()))
+    }
+
+    /// Runs `steps` in one transaction: all of them hold when this returns, or none.
+    pub(super) fn atomically<T>(
+        &self,
+        steps: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let storage: &TransactionalStorage = self.storage.unchecked_ref();
+        let mut steps = Some(steps);
+        let mut outcome = None;
+        let transaction = storage.transaction_sync(&mut || {
+            let result = match steps.take() {
+                Some(steps) => steps(),
+                None => Err(StoreError::Failed("a transaction ran twice".to_owned())),
+            };
+            // What is thrown makes the platform undo the transaction.
+            let thrown = result
+                .as_ref()
+                .err()
+                .map(|error| js_sys::Error::new(&error.to_string()).into());
+            outcome = Some(result);
+            thrown.map_or(Ok(JsValue::UNDEFINED), Err)
+        });
+        match (outcome, transaction) {
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(value)), Ok(_)) => Ok(value),
+            (_, Err(error)) => Err(failed(error.into())),
+            (None, Ok(_)) => Err(StoreError::Failed("a transaction did not run".to_owned())),
+        }
+    }
+}
+
+fn failed(error: worker::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+/// JSON out of a text column.
+pub(super) fn json<T: serde::de::DeserializeOwned>(
+    value: Option<&SqlStorageValue>,
+) -> Result<T, StoreError> {
+    match value {
+        Some(SqlStorageValue::String(text)) => {
+            serde_json::from_str(text).map_err(|error| StoreError::Unreadable(error.to_string()))
+        }
+        other => Err(StoreError::Unreadable(format!("no text, but {other:?}"))),
+    }
+}
+
+/// A number out of an integer column.
+pub(super) fn integer(value: Option<&SqlStorageValue>) -> Result<i64, StoreError> {
+    match value {
+        Some(SqlStorageValue::Integer(number)) => Ok(*number),
+        other => Err(StoreError::Unreadable(format!("no integer, but {other:?}"))),
+    }
+}
+
+/// JSON for a text column.
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<SqlStorageValue, StoreError> {
+    serde_json::to_string(value)
+        .map(SqlStorageValue::String)
+        .map_err(|error| StoreError::Failed(error.to_string()))
+}

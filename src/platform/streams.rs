@@ -1,0 +1,118 @@
+//! Bodies on their way out, as the platform's streams: from storage, cut, joined, or turned into PEM.
+
+use std::rc::Rc;
+
+use futures_util::stream::{self, LocalBoxStream, Stream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use wasm_streams::ReadableStream;
+use worker::js_sys::Uint8Array;
+use worker::wasm_bindgen::{JsCast as _, JsValue};
+use worker::wasm_bindgen_futures::spawn_local;
+use worker::worker_sys::FixedLengthStream;
+
+use super::issuer_store::SqlStore;
+use crate::answer::ByteRange;
+use crate::issuer::BodyLease;
+use crate::public::{Slice, pem};
+use crate::refresh::{BodyId, Pieces};
+
+/// Chunks as JavaScript has them: what only passes through is never copied into wasm memory.
+pub(super) type Chunks = LocalBoxStream<'static, Result<Uint8Array, JsValue>>;
+
+/// A body in storage.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) store: Rc<SqlStore>,
+}
+
+impl Stored {
+    /// The pieces of a body, in order. `lease` keeps them from being swept until the last is read.
+    pub(super) fn chunks(&self, pieces: Pieces, lease: Option<BodyLease>) -> Chunks {
+        let store = Rc::clone(&self.store);
+        let Pieces {
+            body, first, end, ..
+        } = pieces;
+        stream::iter(first..end)
+            .map(move |number| {
+                let _ = &lease;
+                piece(&store, body, number)
+            })
+            .boxed_local()
+    }
+}
+
+fn piece(store: &SqlStore, body: BodyId, number: u32) -> Result<Uint8Array, JsValue> {
+    store
+        .piece_buffer(body, number)
+        .map(|buffer| Uint8Array::new(&buffer))
+        .map_err(|error| JsValue::from_str(&error.to_string()))
+}
+
+/// The chunks of a stream of the platform's.
+pub(super) fn chunks(stream: web_sys::ReadableStream) -> Chunks {
+    ReadableStream::from_raw(stream.unchecked_into())
+        .into_stream()
+        .map_ok(worker::wasm_bindgen::JsCast::unchecked_into)
+        .boxed_local()
+}
+
+/// The bytes in `range`, and the rest unread.
+pub(super) fn cut(chunks: Chunks, range: ByteRange) -> Chunks {
+    let state = (chunks, Slice::of(range));
+    stream::try_unfold(state, |(mut chunks, mut slice)| async move {
+        if slice.is_done() {
+            return Ok(None);
+        }
+        let Some(chunk) = chunks.try_next().await? else {
+            return Err(JsValue::from_str("the body ended before the range did"));
+        };
+        let part = slice.next(chunk.length() as usize);
+        let (start, end) = (position(part.start), position(part.end));
+        Ok(Some((chunk.subarray(start, end), (chunks, slice))))
+    })
+    .boxed_local()
+}
+
+fn position(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// The same CRL in PEM.
+pub(super) fn to_pem(der: Chunks) -> Chunks {
+    let text = der.map(Some).chain(stream::iter([None])).scan(
+        Some(pem::Encoder::default()),
+        |encoder, chunk| {
+            let text = match chunk {
+                Some(Ok(der)) => encoder
+                    .as_mut()
+                    .map(|encoder| Ok(encoder.push(&der.to_vec()))),
+                Some(Err(error)) => Some(Err(error)),
+                None => encoder.take().map(|encoder| Ok(encoder.finish())),
+            };
+            async move { text }
+        },
+    );
+    text.map_ok(|text| Uint8Array::from(text.as_slice()))
+        .boxed_local()
+}
+
+/// A stream for the platform, of exactly `length` bytes: a client sees a broken body as broken.
+pub(super) fn readable(
+    chunks: impl Stream<Item = Result<Uint8Array, JsValue>> + 'static,
+    length: u64,
+) -> Result<web_sys::ReadableStream, JsValue> {
+    let source = ReadableStream::from_stream(
+        chunks
+            .try_filter(|chunk| std::future::ready(chunk.length() > 0))
+            .map_ok(JsValue::from),
+    );
+    let fixed: JsValue = FixedLengthStream::new_big_int(length.into())?.into();
+    let fixed: web_sys::TransformStream = fixed.unchecked_into();
+    let mut writable = wasm_streams::WritableStream::from_raw(fixed.writable().unchecked_into());
+    spawn_local(async move {
+        let mut source = source;
+        // A failure breaks the readable side, and who reads it sees that.
+        let _ = source.pipe_to(&mut writable).await;
+    });
+    Ok(fixed.readable())
+}

@@ -1,0 +1,181 @@
+//! The life of a relying party's request: the replica first, the issuer's object where the replica cannot answer. Generic over
+//! where these lie.
+
+#![expect(
+    async_fn_in_trait,
+    reason = "an isolate has one thread: no future here needs Send"
+)]
+
+use std::time::Duration;
+
+use origin_api::{CrlName, IssuerId};
+
+use super::{Encoding, Method, Policy, Validity};
+use crate::answer::Answer;
+use crate::problem::EdgeError;
+use crate::refresh::{Head, Metadata, Sha256};
+use crate::registry::Listed;
+use crate::time::Timestamp;
+
+/// Where CRLs lie.
+pub trait Shelves {
+    /// A body that was not read yet.
+    type Body;
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// The replica at this point of presence: one read. None where it has nothing, or nothing readable.
+    async fn replica(&self, issuer: &IssuerId, name: CrlName) -> Option<(Metadata, Self::Body)>;
+    /// The issuer's object. `seen` is what the replica had.
+    async fn object(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        seen: Option<Sha256>,
+    ) -> Result<(Head, Self::Body), Unserved>;
+    /// What the registry says of an issuer.
+    async fn lookup(&self, issuer: &IssuerId) -> Lookup;
+    /// Has the object refresh what is due, without waiting for it; does so rarely, however often it is called.
+    fn refresh_soon(&self, issuer: &IssuerId, name: CrlName);
+}
+
+/// What the registry says of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// It is known.
+    Known(Listed),
+    /// It is not, and will not be for this long.
+    Unknown(Duration),
+    /// There is no list of issuers, and none can be had now.
+    CannotTell,
+}
+
+/// Why the issuer's object has nothing to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unserved {
+    /// The issuer publishes elsewhere.
+    PublishedElsewhere,
+    /// No valid CRL can be had for about this long.
+    Unavailable(Duration),
+}
+
+/// A CRL that is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// With its body or without.
+    pub method: Method,
+    /// Whose.
+    pub issuer: IssuerId,
+    /// Which.
+    pub name: CrlName,
+    /// As DER or PEM.
+    pub encoding: Encoding,
+}
+
+/// Where an answer came from, for `Cache-Status` (RFC 9211).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The replica.
+    Replica,
+    /// The issuer's object.
+    Object,
+    /// Neither: an error.
+    Nowhere,
+}
+
+/// An answer, and the body that it is made from.
+#[derive(Debug)]
+pub struct Served<B> {
+    /// What to answer.
+    pub answer: Answer,
+    /// The CRL that it tells of.
+    pub crl: Option<(Head, B)>,
+    /// Where that came from.
+    pub source: Source,
+}
+
+/// Answers a request for a CRL.
+pub async fn serve<S: Shelves>(
+    shelves: &S,
+    wanted: &Wanted,
+    header: impl Fn(&str) -> Option<String>,
+    policy: &Policy,
+) -> Served<S::Body> {
+    let answered = |head: Head, body, source| Served {
+        answer: super::answer(
+            wanted.method,
+            &header,
+            &head,
+            wanted.encoding,
+            policy,
+            shelves.now(),
+        ),
+        crl: Some((head, body)),
+        source,
+    };
+    let Wanted { issuer, name, .. } = wanted;
+    let replica = shelves.replica(issuer, *name).await;
+    let expired = match replica {
+        Some((metadata, body)) => {
+            match Validity::of(&metadata.head, shelves.now(), policy.clock_skew) {
+                Validity::Expired => Some((metadata.head, body)),
+                validity => {
+                    if validity == Validity::Due {
+                        shelves.refresh_soon(issuer, *name);
+                    }
+                    return answered(metadata.head, body, Source::Replica);
+                }
+            }
+        }
+        None => match unlisted(shelves.lookup(issuer).await, issuer, *name) {
+            Some(error) => return failed(wanted.method, &error),
+            None => None,
+        },
+    };
+    let seen = expired.as_ref().map(|(head, _)| head.sha256);
+    match (shelves.object(issuer, *name, seen).await, expired) {
+        (Ok((head, body)), _) => answered(head, body, Source::Object),
+        (Err(Unserved::Unavailable(_)), Some((head, body))) if policy.serve_expired => {
+            answered(head, body, Source::Replica)
+        }
+        (Err(Unserved::Unavailable(retry_after)), _) => {
+            failed(wanted.method, &EdgeError::CrlUnavailable { retry_after })
+        }
+        (Err(Unserved::PublishedElsewhere), _) => failed(
+            wanted.method,
+            &EdgeError::PublishedElsewhere {
+                issuer: issuer.clone(),
+                max_age: Duration::ZERO,
+            },
+        ),
+    }
+}
+
+/// Why the registry keeps a request from the issuer's object.
+fn unlisted(lookup: Lookup, issuer: &IssuerId, name: CrlName) -> Option<EdgeError> {
+    let issuer = issuer.clone();
+    match lookup {
+        // Of one that publishes elsewhere the object knows since when; it decides.
+        Lookup::Known(listed) if listed.crls.is_empty() || listed.crls.contains(&name) => None,
+        Lookup::Known(_) => Some(EdgeError::UnknownCrl {
+            issuer,
+            name,
+            max_age: Duration::ZERO,
+        }),
+        Lookup::Unknown(max_age) => Some(EdgeError::UnknownIssuer { issuer, max_age }),
+        Lookup::CannotTell => Some(EdgeError::CrlUnavailable {
+            retry_after: Duration::from_secs(10),
+        }),
+    }
+}
+
+fn failed<B>(method: Method, error: &EdgeError) -> Served<B> {
+    let answer = error.answer();
+    Served {
+        answer: match method {
+            Method::Get => answer,
+            Method::Head => answer.without_body(),
+        },
+        crl: None,
+        source: Source::Nowhere,
+    }
+}

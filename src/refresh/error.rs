@@ -1,0 +1,145 @@
+//! Why a refresh did not publish: typed inside, a stable code and one line outside.
+
+use std::time::Duration;
+
+use crl::{ReadError, Refusal};
+use origin_api::CrlName;
+
+use crate::events::Outcome;
+
+/// Why a refresh ended without a CRL.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The exchange with the origin failed.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// What the origin sent is not a CRL as RFC 5280 has it.
+    #[error(transparent)]
+    Unreadable(#[from] ReadError),
+    /// The origin's CRL was not admitted.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The origin names another certificate than the pinned one.
+    #[error(
+        "the origin names another certificate for this issuer than the pinned one: compare them, then accept the new one with POST /v1/issuers/{{id}}/trust"
+    )]
+    IssuerChanged,
+    /// The issuer's certificate cannot be used to verify a CRL.
+    #[error("the issuer's certificate cannot verify a CRL: {0}")]
+    UnusableCertificate(#[from] crl::IssuerError),
+    /// The origin does not list this CRL.
+    #[error("the origin does not list a CRL named {0} for this issuer")]
+    NotListed(CrlName),
+    /// The object's storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RefreshError {
+    /// The stable code, as the event table and operators see it.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Origin(error) => error.code(),
+            Self::Unreadable(error) => error.code(),
+            Self::Refused(refusal) => refusal.code(),
+            Self::IssuerChanged => "issuer_changed",
+            Self::UnusableCertificate(error) => error.code(),
+            Self::NotListed(_) => "crl_not_listed",
+            Self::Store(_) => "storage_failed",
+        }
+    }
+
+    /// Whether a CRL came and was refused, or none came.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unreadable(_) | Self::Refused(_) | Self::IssuerChanged => Outcome::Rejected,
+            Self::Origin(_)
+            | Self::UnusableCertificate(_)
+            | Self::NotListed(_)
+            | Self::Store(_) => Outcome::Failed,
+        }
+    }
+
+    /// How long the origin wants to be left alone.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Origin(OriginError::Status { retry_after, .. }) => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// Why an exchange with the origin failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OriginError {
+    /// No connection, or it broke before the answer began.
+    #[error("the origin could not be reached: {0}")]
+    Unreachable(String),
+    /// The exchange took longer than `ORIGIN_TIMEOUT_MS`.
+    #[error("the origin did not finish within {} ms (ORIGIN_TIMEOUT_MS)", .0.as_millis())]
+    Timeout(Duration),
+    /// A status that is not in the contract, or one that says no.
+    #[error("the origin answered {status}{}", explain(*.status))]
+    Status {
+        /// The status.
+        status: u16,
+        /// Its `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// The body ended before its announced length, or broke.
+    #[error("the origin's answer broke off after {received} bytes: {cause}")]
+    Truncated {
+        /// How many bytes came.
+        received: u64,
+        /// What is missing, or what the platform said.
+        cause: String,
+    },
+    /// Another media type than that of a CRL.
+    #[error("the origin sent {}, not application/pkix-crl", .0.as_deref().unwrap_or("no Content-Type"))]
+    WrongContentType(Option<String>),
+    /// The issuer's record is not as the contract has it.
+    #[error("the origin's record of the issuer is not as the contract has it: {0}")]
+    MalformedRecord(String),
+}
+
+impl OriginError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "origin_unreachable",
+            Self::Timeout(_) => "origin_timeout",
+            Self::Status { .. } => "origin_status",
+            Self::Truncated { .. } => "origin_truncated",
+            Self::WrongContentType(_) => "wrong_content_type",
+            Self::MalformedRecord(_) => "malformed_record",
+        }
+    }
+}
+
+const fn explain(status: u16) -> &'static str {
+    match status {
+        401 | 403 => ": it does not accept ORIGIN_TOKEN",
+        404 => ": it does not know this issuer or CRL name",
+        429 => ": it wants fewer requests",
+        300..=399 => ": redirects are not followed, set ORIGIN_URL to where the API is",
+        _ => "",
+    }
+}
+
+/// The object's storage did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The CRL held is not the one that a conclusion was drawn from.
+    #[error("the CRL was replaced while it was being refreshed")]
+    Conflict,
+    /// The platform said no. What was to be written may yet have been kept.
+    #[error("the object's storage failed: {0}")]
+    Failed(String),
+    /// What is stored is not readable by this release.
+    #[error("what is stored cannot be read by this release: {0}")]
+    Unreadable(String),
+}

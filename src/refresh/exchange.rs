@@ -1,0 +1,280 @@
+//! The exchange with the origin: the issuer's record, the CRL's bytes into storage piece by piece, and the gate.
+
+use std::time::Duration;
+
+use crl::{Admission, Examination, Expected, Held, Limits, Policy, Scope};
+use futures_util::future::{Either, select};
+use futures_util::pin_mut;
+use origin_api::{CrlName, Der};
+use sha2::Digest as _;
+
+use super::error::{OriginError, RefreshError};
+use super::head::{Head, Sha256};
+use super::seams::{Answer, BodyId, Host, Origin, OriginBody, Store};
+use super::state::{IssuerState, Record};
+use super::{Demand, PIECE_BYTES, Refresh};
+use crate::events::Seen;
+use crate::time::Timestamp;
+
+/// One refresh of one CRL, up to its conclusion.
+pub(super) struct Exchange<'a, H, O, S> {
+    pub(super) refresh: &'a Refresh<'a, H, O, S>,
+    pub(super) name: CrlName,
+}
+
+/// What the origin's answer comes to.
+pub(super) enum Found {
+    /// A CRL that was admitted; its body is staged.
+    New(Box<Admitted>),
+    /// What is held is current.
+    Unchanged,
+    /// There is no CRL to publish.
+    Nothing,
+}
+
+/// A CRL that passed every rule.
+pub(super) struct Admitted {
+    pub(super) head: Head,
+    pub(super) body: BodyId,
+    pub(super) pieces: u32,
+    pub(super) watermark: Option<u64>,
+    /// The certificate that verified it.
+    pub(super) certificate: Der,
+    /// The CRL that it replaces.
+    pub(super) drawn_from: Option<Sha256>,
+}
+
+/// A body that has come whole, and what reading it gave.
+struct Staged {
+    body: BodyId,
+    pieces: u32,
+    size: u64,
+    sha256: Sha256,
+    examined: crl::Examined,
+}
+
+impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
+    pub(super) async fn run(
+        &self,
+        demand: &Demand,
+        seen: &mut Seen,
+    ) -> Result<Found, RefreshError> {
+        let limit = self.refresh.settings.origin_timeout;
+        let Some(record) = self.within(limit, self.record()).await?? else {
+            return Ok(Found::Nothing);
+        };
+        let certificate = self.trusted_certificate(&record)?;
+        let Some(listed) = record.crls.iter().find(|crl| crl.name == self.name) else {
+            return if record.crls.is_empty() {
+                Ok(Found::Nothing)
+            } else {
+                Err(RefreshError::NotListed(self.name))
+            };
+        };
+        let before = self.refresh.store.crl(self.name)?;
+        let held = before.head().map(|head| head.sha256);
+        let asked_for = if demand.settle() { None } else { held };
+        let answer = self.within(limit, self.fetch(asked_for, seen)).await??;
+        let (staged, watermark) = match answer {
+            Fetched::Staged(staged, watermark) => (staged, watermark),
+            Fetched::Current => {
+                if let Some(head) = before.head() {
+                    *seen = Seen::from(head);
+                }
+                return Ok(Found::Unchanged);
+            }
+            Fetched::Nothing => return Ok(Found::Nothing),
+        };
+        let held_crl = before.head().map(|head| Held {
+            number: head.number,
+            this_update: head.this_update,
+            watermark: before.watermark,
+            sha256: head.sha256.0,
+        });
+        let expected = Expected {
+            scope: match self.name {
+                CrlName::Full => Scope::Full,
+                CrlName::Delta => Scope::Delta,
+                CrlName::Shard(_) => Scope::Shard,
+            },
+            distribution_point: listed.distribution_point.as_deref(),
+            sha256: staged.sha256.0,
+            watermark,
+        };
+        let policy = Policy {
+            clock_skew: self.refresh.settings.clock_skew,
+        };
+        let issuer = crl::Issuer::from_der(&certificate.0)?;
+        let admission = crl::admit(
+            &staged.examined,
+            &issuer,
+            &expected,
+            held_crl.as_ref(),
+            &policy,
+            self.refresh.host.now().as_unix_time(),
+        )?;
+        let admitted = match admission {
+            Admission::Unchanged => return Ok(Found::Unchanged),
+            Admission::Admitted(admitted) => admitted,
+            // Ed25519 hashes the message twice, the second time with the signature that stands at its end.
+            Admission::NeedsSecondPass(mut second_pass) => {
+                for index in 0..staged.pieces {
+                    second_pass.push(&self.refresh.store.piece(staged.body, index)?);
+                }
+                second_pass.finish()?
+            }
+        };
+        Ok(Found::New(Box::new(Admitted {
+            head: Head {
+                number: admitted.number(),
+                sha256: staged.sha256,
+                size: staged.size,
+                this_update: admitted.this_update(),
+                next_update: admitted.next_update(),
+                refresh_after: Timestamp::from(admitted.next_update()),
+                generated_at: self.refresh.host.now(),
+                entry_count: admitted.crl().entry_count,
+            },
+            body: staged.body,
+            pieces: staged.pieces,
+            watermark,
+            certificate,
+            drawn_from: held,
+        })))
+    }
+
+    /// The origin's record of the issuer, read again once it is older than `REGISTRY_TTL_SECONDS`. Where the origin cannot be
+    /// asked, the last one does: a list that is due must not wait for the registry.
+    async fn record(&self) -> Result<Option<origin_api::Issuer>, RefreshError> {
+        let store = self.refresh.store;
+        let known = store.issuer()?;
+        let now = self.refresh.host.now();
+        if let Some(record) = &known.record
+            && now.since(record.read_at) < self.refresh.settings.registry_ttl
+        {
+            return Ok(Some(record.issuer.clone()));
+        }
+        match self.refresh.origin.issuer(self.refresh.issuer).await {
+            Ok(Some(issuer)) => {
+                store.set_issuer(&IssuerState {
+                    record: Some(Record {
+                        issuer: issuer.clone(),
+                        read_at: now,
+                    }),
+                    ..known
+                })?;
+                Ok(Some(issuer))
+            }
+            Ok(None) => Err(OriginError::Status {
+                status: 404,
+                retry_after: None,
+            }
+            .into()),
+            Err(error) => match known.record {
+                Some(record) => Ok(Some(record.issuer)),
+                None => Err(error.into()),
+            },
+        }
+    }
+
+    /// The certificate to verify with: the pinned one, which must be the one that the origin names.
+    fn trusted_certificate(&self, record: &origin_api::Issuer) -> Result<Der, RefreshError> {
+        match self.refresh.store.issuer()?.pinned {
+            Some(pinned) if pinned != record.certificate => Err(RefreshError::IssuerChanged),
+            _ => Ok(record.certificate.clone()),
+        }
+    }
+
+    async fn fetch(&self, held: Option<Sha256>, seen: &mut Seen) -> Result<Fetched, RefreshError> {
+        let Refresh { origin, issuer, .. } = self.refresh;
+        match origin.crl(issuer, self.name, held).await? {
+            Answer::Current if held.is_none() => Err(OriginError::Status {
+                status: 304,
+                retry_after: None,
+            }
+            .into()),
+            Answer::Current => Ok(Fetched::Current),
+            Answer::Nothing => Ok(Fetched::Nothing),
+            Answer::Crl { body, watermark } => {
+                let staged = self.stage(body, seen).await?;
+                Ok(Fetched::Staged(staged, watermark))
+            }
+        }
+    }
+
+    /// Takes the body in, piece by piece: into storage, the hash, and the reader. Memory stays flat.
+    async fn stage(&self, mut source: O::Body, seen: &mut Seen) -> Result<Staged, RefreshError> {
+        let store = self.refresh.store;
+        let body = store.new_body()?;
+        let mut examination = Examination::new(Limits {
+            max_bytes: self.refresh.settings.max_crl_bytes,
+            ..Limits::default()
+        });
+        let mut hash = sha2::Sha256::new();
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut pieces = 0_u32;
+        let mut size = 0_u64;
+        loop {
+            let filled = fill(&mut source, &mut piece).await?;
+            let Some(bytes) = piece.get(..filled).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            size = size.saturating_add(bytes.len() as u64);
+            seen.size = Some(size);
+            examination.push(bytes)?;
+            hash.update(bytes);
+            store.append(body, pieces, bytes)?;
+            pieces = pieces.saturating_add(1);
+        }
+        let examined = examination.finish()?;
+        let sha256 = Sha256(hash.finalize().into());
+        let crl = examined.crl();
+        *seen = Seen {
+            number: crl.extensions.number,
+            entry_count: Some(crl.entry_count),
+            size: Some(size),
+            sha256: Some(sha256),
+            this_update: Some(crl.header.this_update),
+            next_update: crl.header.next_update,
+        };
+        Ok(Staged {
+            body,
+            pieces,
+            size,
+            sha256,
+            examined,
+        })
+    }
+
+    /// Runs a step of the exchange, for as long as it may take.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        step: impl Future<Output = T>,
+    ) -> Result<T, OriginError> {
+        let time_out = self.refresh.host.sleep(limit);
+        pin_mut!(step, time_out);
+        match select(step, time_out).await {
+            Either::Left((done, _)) => Ok(done),
+            Either::Right(((), _)) => Err(OriginError::Timeout(limit)),
+        }
+    }
+}
+
+enum Fetched {
+    Staged(Staged, Option<u64>),
+    Current,
+    Nothing,
+}
+
+/// Reads until `piece` is full or the body ends.
+async fn fill(source: &mut impl OriginBody, piece: &mut [u8]) -> Result<usize, OriginError> {
+    let mut filled = 0_usize;
+    while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match source.read(rest).await? {
+            0 => break,
+            read => filled = filled.saturating_add(read),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,11 @@
+//! The registry: which issuers there are. One object keeps it, KV has a copy, and the origin is asked by one caller at a time.
+
+mod index;
+mod keeper;
+mod tick;
+
+pub use index::{Index, IndexError, Listed};
+pub use keeper::{
+    IndexReplica, Keeper, KeeperParts, OriginPages, RegistryError, RegistryStore, Row,
+};
+pub use tick::{Batch, Lease, TICK_BATCH};

@@ -1,0 +1,101 @@
+//! The index: every issuer's id and CRL names, as readers in all isolates hold it. Its JSON lies in KV, so it is versioned.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use origin_api::{CrlName, IssuerId};
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// Every issuer that is known, as of one reading of the origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub struct Index {
+    /// When the origin was read.
+    pub read_at: Timestamp,
+    /// The issuers.
+    pub issuers: BTreeMap<IssuerId, Listed>,
+}
+
+/// What the index tells of an issuer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its CRLs; none where it publishes elsewhere.
+    pub crls: Vec<CrlName>,
+    /// Since when the origin does not list it any more. It is served for as long as its CRL is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_since: Option<Timestamp>,
+}
+
+impl Index {
+    /// Whether the origin was read so lately that this index can say who does not exist.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp, ttl: Duration) -> bool {
+        now.since(self.read_at) < ttl
+    }
+}
+
+/// The stored form, version 1.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u8,
+    read_at: Timestamp,
+    issuers: BTreeMap<IssuerId, Listed>,
+}
+
+/// What is stored is not an index that this release knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the registry's index has version {0}, and this release reads version 1")]
+pub struct IndexError(u8);
+
+impl From<Index> for Stored {
+    fn from(index: Index) -> Self {
+        Self {
+            version: 1,
+            read_at: index.read_at,
+            issuers: index.issuers,
+        }
+    }
+}
+
+impl TryFrom<Stored> for Index {
+    type Error = IndexError;
+
+    fn try_from(stored: Stored) -> Result<Self, IndexError> {
+        if stored.version != 1 {
+            return Err(IndexError(stored.version));
+        }
+        Ok(Self {
+            read_at: stored.read_at,
+            issuers: stored.issuers,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORED: &str = r#"{"version":1,"read_at":1700000000000,"issuers":{"a":{"crls":["full","shard-0"]},"b":{"crls":[],"gone_since":1699999999999}}}"#;
+
+    #[test]
+    fn the_stored_form_is_pinned() {
+        let index: Index = serde_json::from_str(STORED).unwrap();
+        assert_eq!(serde_json::to_string(&index).unwrap(), STORED);
+    }
+
+    #[test]
+    fn a_later_version_is_refused() {
+        let later = STORED.replacen(r#""version":1"#, r#""version":2"#, 1);
+        assert!(serde_json::from_str::<Index>(&later).is_err());
+    }
+
+    #[test]
+    fn an_index_says_who_does_not_exist_until_its_time_is_over() {
+        let index: Index = serde_json::from_str(STORED).unwrap();
+        let ttl = Duration::from_secs(60);
+        assert!(index.is_fresh(index.read_at.after(Duration::from_millis(59_999)), ttl));
+        assert!(!index.is_fresh(index.read_at.after(ttl), ttl));
+    }
+}

@@ -1,0 +1,331 @@
+//! The registry's object, less the platform: reads the origin page by page, remembers who is gone, and hands out ticks.
+
+#![expect(
+    async_fn_in_trait,
+    reason = "a Durable Object has one thread: no future here needs Send"
+)]
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, LocalBoxFuture, Shared, WeakShared, select};
+use futures_util::pin_mut;
+use origin_api::{CrlName, Issuer, IssuerId};
+
+use super::index::{Index, Listed};
+use super::tick::{Batch, Lease, TICK_BATCH};
+use crate::config::Settings;
+use crate::refresh::{Host, OriginError, ReplicaError, StoreError};
+use crate::time::Timestamp;
+
+/// How many pages are read before the origin counts as mad: 1,000 issuers each.
+const MOST_PAGES: usize = 200;
+
+/// The origin's list of issuers, page by page.
+pub trait OriginPages {
+    /// One page. An issuer whose record cannot be read is left out, and named in the log: it must not hide the others.
+    async fn page(
+        &self,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<Issuer>, Option<String>), OriginError>;
+}
+
+/// The copy of the index in KV.
+pub trait IndexReplica {
+    /// Replaces the copy.
+    async fn put(&self, index: &Index) -> Result<(), ReplicaError>;
+}
+
+/// One issuer in the object's storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Who.
+    pub id: IssuerId,
+    /// Its CRLs.
+    pub crls: Vec<CrlName>,
+    /// Since when the origin does not list it.
+    pub gone_since: Option<Timestamp>,
+}
+
+/// The object's storage. Calls are synchronous and durable before an answer leaves the object.
+pub trait RegistryStore {
+    /// Every issuer, and when the origin was read.
+    fn rows(&self) -> Result<(Option<Timestamp>, Vec<Row>), StoreError>;
+    /// Replaces or adds these, removes those, and notes when the origin was read; all or nothing.
+    fn update(
+        &self,
+        read_at: Timestamp,
+        changed: &[Row],
+        removed: &[IssuerId],
+    ) -> Result<(), StoreError>;
+    /// The issuers that are not gone and were last asked before `began_at`, the longest ago first; and how many there are in all.
+    fn unasked(
+        &self,
+        began_at: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<IssuerId>, u64), StoreError>;
+    /// These were asked at `at`.
+    fn asked(&self, issuers: &[IssuerId], at: Timestamp) -> Result<(), StoreError>;
+    /// The lease of the tick under way.
+    fn lease(&self) -> Result<Option<Lease>, StoreError>;
+    /// Replaces it.
+    fn set_lease(&self, lease: Option<&Lease>) -> Result<(), StoreError>;
+}
+
+/// Why the registry cannot tell.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// The origin could not be asked, and there is no earlier list.
+    #[error("the list of issuers cannot be had: {0}")]
+    Origin(#[from] OriginError),
+    /// The object's storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The seams that the registry's object stands on.
+pub trait KeeperParts: 'static {
+    /// The machine.
+    type Host: Host;
+    /// The origin.
+    type Origin: OriginPages;
+    /// The object's storage.
+    type Store: RegistryStore;
+    /// KV.
+    type Replica: IndexReplica;
+}
+
+/// Keeps the registry.
+#[derive(Debug)]
+pub struct Keeper<P: KeeperParts> {
+    /// The machine.
+    pub host: P::Host,
+    /// The origin.
+    pub origin: P::Origin,
+    /// The object's storage.
+    pub store: P::Store,
+    /// KV.
+    pub replica: P::Replica,
+    /// The settings.
+    pub settings: Rc<Settings>,
+    /// The reading under way, and the index that the last one left.
+    pub reading: Reading,
+}
+
+type Read = Result<Rc<Index>, RegistryError>;
+
+/// The reading of the origin that is under way, if any, and what is known.
+#[derive(Debug, Default)]
+pub struct Reading {
+    under_way: RefCell<Option<WeakShared<LocalBoxFuture<'static, Read>>>>,
+    index: RefCell<Option<Rc<Index>>>,
+    /// After a failed reading the origin is left alone until then: unknown ids must cost it nothing.
+    not_before: RefCell<Option<Timestamp>>,
+}
+
+impl<P: KeeperParts> Keeper<P> {
+    /// The index, read from the origin if it is older than `REGISTRY_TTL_SECONDS`. However many ask, the origin is read once.
+    /// Where it cannot be read, the last index is the answer.
+    ///
+    /// # Errors
+    /// Where there is no index at all.
+    pub async fn index(self: &Rc<Self>) -> Read {
+        let now = self.host.now();
+        let known = self.known()?;
+        let ttl = self.settings.registry_ttl;
+        let held_back = self
+            .reading
+            .not_before
+            .borrow()
+            .is_some_and(|not_before| not_before > now);
+        match known {
+            Some(index) if index.is_fresh(now, ttl) || held_back => Ok(index),
+            known => match (self.read().await, known) {
+                (Err(RegistryError::Origin(_)), Some(index)) => Ok(index),
+                (read, _) => read,
+            },
+        }
+    }
+
+    fn read(self: &Rc<Self>) -> Shared<LocalBoxFuture<'static, Read>> {
+        let mut under_way = self.reading.under_way.borrow_mut();
+        let running = under_way
+            .as_ref()
+            .and_then(WeakShared::upgrade)
+            .filter(|reading| reading.peek().is_none());
+        running.unwrap_or_else(|| {
+            let this = Rc::clone(self);
+            let reading = async move { this.read_origin().await }
+                .boxed_local()
+                .shared();
+            *under_way = reading.downgrade();
+            // Who asked may leave: the reading goes on.
+            self.host.spawn(reading.clone().map(drop).boxed_local());
+            reading
+        })
+    }
+
+    async fn read_origin(&self) -> Read {
+        let listed = self.pages().await;
+        if let Err(error) = &listed {
+            let pause = self.settings.registry_ttl;
+            *self.reading.not_before.borrow_mut() = Some(self.host.now().after(pause));
+            self.host.log(&serde_json::json!({
+                "level": "error", "what": "the list of issuers could not be read",
+                "code": error.code(), "cause": error.to_string(),
+            }));
+        }
+        let index = Rc::new(self.adopt(&listed?)?);
+        *self.reading.index.borrow_mut() = Some(Rc::clone(&index));
+        if let Err(error) = self.replica.put(&index).await {
+            // Readers ask here when their copy is old, so a copy that is late costs time, not truth.
+            self.host.log(&serde_json::json!({
+                "level": "warning", "what": "the registry's copy in KV is late", "cause": error.to_string(),
+            }));
+        }
+        Ok(index)
+    }
+
+    async fn pages(&self) -> Result<Vec<Issuer>, OriginError> {
+        let mut issuers = Vec::new();
+        let mut cursor: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let (page, next) = self.page(cursor.as_deref()).await?;
+            issuers.extend(page);
+            match next {
+                Some(next) if Some(&next) != cursor.as_ref() => cursor = Some(next),
+                Some(_) => break,
+                None => return Ok(issuers),
+            }
+        }
+        Err(OriginError::MalformedRecord(
+            "the pages of the list of issuers do not end".to_owned(),
+        ))
+    }
+
+    async fn page(
+        &self,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<Issuer>, Option<String>), OriginError> {
+        let limit = self.settings.origin_timeout;
+        let page = self.origin.page(cursor);
+        let time_out = self.host.sleep(limit);
+        pin_mut!(page, time_out);
+        match select(page, time_out).await {
+            Either::Left((page, _)) => page,
+            Either::Right(_) => Err(OriginError::Timeout(limit)),
+        }
+    }
+
+    /// Brings storage up to what the origin lists. Who is gone stays, marked, for as long as events are kept.
+    fn adopt(&self, listed: &[Issuer]) -> Result<Index, StoreError> {
+        let now = self.host.now();
+        let (_, before) = self.store.rows()?;
+        let here: BTreeSet<_> = listed.iter().map(|issuer| &issuer.id).collect();
+        let rows_listed = listed.iter().map(|issuer| Row {
+            id: issuer.id.clone(),
+            crls: issuer.crls.iter().map(|crl| crl.name).collect(),
+            gone_since: None,
+        });
+        let (kept, forgotten): (Vec<_>, Vec<_>) = before
+            .iter()
+            .filter(|row| !here.contains(&row.id))
+            .map(|row| Row {
+                gone_since: row.gone_since.or(Some(now)),
+                ..row.clone()
+            })
+            .partition(|row| {
+                row.gone_since
+                    .is_none_or(|since| now.since(since) < self.settings.event_retention)
+            });
+        let after: Vec<_> = rows_listed.chain(kept).collect();
+        let known: std::collections::HashMap<_, _> =
+            before.iter().map(|row| (&row.id, row)).collect();
+        let changed: Vec<_> = after
+            .iter()
+            .filter(|row| known.get(&row.id) != Some(row))
+            .cloned()
+            .collect();
+        let removed: Vec<_> = forgotten.into_iter().map(|row| row.id).collect();
+        self.store.update(now, &changed, &removed)?;
+        Ok(index_of(now, after))
+    }
+
+    fn known(&self) -> Result<Option<Rc<Index>>, StoreError> {
+        if let Some(index) = self.reading.index.borrow().as_ref() {
+            return Ok(Some(Rc::clone(index)));
+        }
+        let (read_at, rows) = self.store.rows()?;
+        Ok(read_at.map(|read_at| {
+            let index = Rc::new(index_of(read_at, rows));
+            *self.reading.index.borrow_mut() = Some(Rc::clone(&index));
+            index
+        }))
+    }
+
+    /// Begins a tick, unless one is under way.
+    ///
+    /// # Errors
+    /// Where the registry cannot be had.
+    pub async fn begin_tick(self: &Rc<Self>) -> Result<Option<Lease>, RegistryError> {
+        self.index().await?;
+        let lease = Lease::begin(self.store.lease()?.as_ref(), self.host.now());
+        if let Some(lease) = &lease {
+            self.store.set_lease(Some(lease))?;
+        }
+        Ok(lease)
+    }
+
+    /// The issuers that the tick of `lease` asks next. They count as asked from now on: what a tick does not come to is where the
+    /// next one begins.
+    ///
+    /// # Errors
+    /// Where storage fails. A tick whose lease another one took over gets an empty batch.
+    pub fn next_batch(&self, lease: &Lease) -> Result<Batch, StoreError> {
+        let now = self.host.now();
+        let holds = self
+            .store
+            .lease()?
+            .is_some_and(|held| held.began_at == lease.began_at);
+        if !holds {
+            return Ok(Batch::default());
+        }
+        let (issuers, all) = self.store.unasked(lease.began_at, TICK_BATCH)?;
+        self.store.asked(&issuers, now.max(lease.began_at))?;
+        self.store.set_lease(Some(&lease.renewed(now)))?;
+        Ok(Batch {
+            left: all.saturating_sub(issuers.len() as u64),
+            issuers,
+        })
+    }
+
+    /// Ends the tick of `lease`. Those that it took and did not come to are asked first next time.
+    ///
+    /// # Errors
+    /// Where storage fails.
+    pub fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), StoreError> {
+        self.store.asked(unreached, Timestamp::from_millis(0))?;
+        match self.store.lease()? {
+            Some(held) if held.began_at == lease.began_at => self.store.set_lease(None),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn index_of(read_at: Timestamp, rows: Vec<Row>) -> Index {
+    Index {
+        read_at,
+        issuers: rows
+            .into_iter()
+            .map(|row| {
+                let listed = Listed {
+                    crls: row.crls,
+                    gone_since: row.gone_since,
+                };
+                (row.id, listed)
+            })
+            .collect(),
+    }
+}
