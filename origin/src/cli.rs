@@ -45,7 +45,8 @@ struct Global {
         value_name = "FILE"
     )]
     database: PathBuf,
-    /// A file whose first line is the passphrase that private keys are encrypted under [env: ORIGIN_PASSPHRASE: itself]
+    /// A file whose first line is the passphrase that private keys are encrypted under; `ORIGIN_PASSPHRASE`
+    /// may hold the passphrase itself.
     #[arg(long, global = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// Print JSON for programs instead of tables for people.

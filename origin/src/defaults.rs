@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use origin_api::CrlName;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// How long an issuer's own certificate is valid: ten years.
 pub const ISSUER_VALIDITY: Duration = DAY.saturating_mul(3650);

@@ -1,9 +1,18 @@
 //! Hexadecimal digits.
 
+use std::fmt::Write as _;
+
 /// Bytes in lower-case hexadecimal.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(
+        String::with_capacity(bytes.len().saturating_mul(2)),
+        |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        },
+    )
 }
 
 /// Exactly `N` bytes from hexadecimal.

@@ -46,7 +46,6 @@ impl Service {
     }
 
     /// All routes.
-    #[must_use]
     pub fn router(self) -> Router {
         let (api, document) = documented_routes().split_for_parts();
         let api = api.route_layer(middleware::from_fn_with_state(

@@ -87,9 +87,8 @@ pub fn revoke(
         State::Released => true,
         State::Expired => return Ok(Decision::Unchanged),
         State::Listed => {
-            known.reason == ask.reason
-                || known.reason == Reason::CertificateHold
-                || (ask.reason == Reason::KeyCompromise && known.reason != Reason::CertificateHold)
+            let raised = ask.reason == Reason::KeyCompromise;
+            known.reason == ask.reason || known.reason == Reason::CertificateHold || raised
         }
     };
     if !may_replace {

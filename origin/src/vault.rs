@@ -47,8 +47,7 @@ impl Vault {
         let Some(passphrase) = &self.passphrase else {
             return Ok(Zeroizing::new(plain.as_bytes().to_vec()));
         };
-        let info = PrivateKeyInfoRef::try_from(plain.as_bytes())
-            .map_err(|error| VaultError::Encrypt(error.into()))?;
+        let info = PrivateKeyInfoRef::try_from(plain.as_bytes()).map_err(VaultError::Encrypt)?;
         let sealed = info
             .encrypt(passphrase.as_bytes())
             .map_err(VaultError::Encrypt)?;

@@ -96,7 +96,7 @@ pub fn self_sign(
     let public = key.public_key()?;
     let mut builder = new_builder(profile, not_before, validity, &public)?;
     let own_id = key_identifier(&public)?;
-    add_authority_extensions(&mut builder, own_id)?;
+    add_authority_extensions(&mut builder, &own_id)?;
     Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
 }
 
@@ -118,7 +118,7 @@ pub fn sign_authority(
         subject: subject.clone(),
     };
     let mut builder = new_builder(names, not_before, validity, public)?;
-    add_authority_extensions(&mut builder, key_identifier(public)?)?;
+    add_authority_extensions(&mut builder, &key_identifier(public)?)?;
     add_issuer_extensions(&mut builder, issuer, distribution_points)?;
     Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
 }
@@ -290,14 +290,14 @@ fn time(at: UnixTime) -> Result<Time, CertificateError> {
 
 fn add_authority_extensions(
     builder: &mut CertificateBuilder<Names>,
-    own_id: SubjectKeyIdentifier,
+    own_id: &SubjectKeyIdentifier,
 ) -> Result<(), CertificateError> {
     builder.add_extension(&BasicConstraints {
         ca: true,
         path_len_constraint: None,
     })?;
     builder.add_extension(&KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?;
-    builder.add_extension(&own_id)?;
+    builder.add_extension(own_id)?;
     Ok(())
 }
 

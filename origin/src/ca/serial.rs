@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::hex;
+
 /// A serial number: a positive integer of at most 20 octets (RFC 5280, section 4.1.2.2).
 ///
 /// Kept as its shortest big-endian bytes, without a sign octet, so that equal numbers are equal bytes.
@@ -87,8 +89,7 @@ impl FromStr for Serial {
 
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        f.pad(&text)
+        f.pad(&hex::encode(&self.0))
     }
 }
 

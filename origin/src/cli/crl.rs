@@ -44,20 +44,20 @@ struct Made {
 
 impl Command {
     pub(super) fn run(self, global: &Global, output: Output) -> Result<(), CliError> {
-        let Self::Make(make) = self;
+        let Self::Make(asked) = self;
         let CrlAnswer::Crl(crl) =
             global
                 .open()?
-                .make_crl(&make.issuer, make.name, None, Moment::now())?
+                .make_crl(&asked.issuer, asked.name, None, Moment::now())?
         else {
             return output::print("there is no CRL to publish");
         };
-        if let Some(path) = &make.out {
+        if let Some(path) = &asked.out {
             output::write(path, &crl.to_der())?;
         }
         let made = Made {
-            issuer: make.issuer,
-            name: make.name,
+            issuer: asked.issuer,
+            name: asked.name,
             number: crl.number.to_string(),
             this_update: crl.this_update.to_string(),
             next_update: crl.next_update.to_string(),

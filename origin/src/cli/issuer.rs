@@ -193,7 +193,7 @@ impl Import {
         Ok(NewIssuer {
             id: self.id,
             subject: certificate.tbs_certificate().subject().clone(),
-            key: NewKey::Import(key),
+            key: NewKey::Import(Box::new(key)),
             validity: defaults::ISSUER_VALIDITY,
             signed_by: SignedBy::Already(Box::new(certificate), self.last_number),
             lists: self.crls.lists()?,

@@ -17,7 +17,7 @@ use crate::origin::Origin;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// The address to listen on; port 0 takes a free one. The first line printed names it: ready http://ADDRESS
+    /// The address to listen on; port 0 takes a free one. The first line printed names it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
     listen: SocketAddr,
     /// A bearer token that is good for every call; may be repeated. Those of `crl-origin token` are good as well.

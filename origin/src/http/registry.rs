@@ -20,6 +20,7 @@ use crate::origin::{CrlAnswer, MadeCrl};
 
 /// Which page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// The `next_cursor` of the page before; none for the first page.
     cursor: Option<String>,

@@ -77,7 +77,7 @@ enum Plan {
 /// All that a CRL says, before it is signed.
 struct Draft {
     key: Arc<PrivateKey>,
-    issued: IssuedRow,
+    next: IssuedRow,
     template: Template,
     entries: Vec<Bytes>,
 }
@@ -153,19 +153,18 @@ impl Origin {
             CrlName::Full | CrlName::Shard(_) => None,
         };
         let watermark = drop_expired(c, &issuer, &lists, now)?;
-        let (chunks, count) = match &base {
-            Some(base) => delta_entries(c, &issuer, base.watermark)?,
-            None => {
-                entries.follow(c, issuer.number, scope(name), watermark)?;
-                (entries.chunks(), entries.count())
-            }
+        let (chunks, count) = if let Some(base) = &base {
+            delta_entries(c, &issuer, base.watermark)?
+        } else {
+            entries.follow(c, issuer.number, scope(name), watermark)?;
+            (entries.chunks(), entries.count())
         };
         let this_update = sequence::next_this_update(list.this_update, now);
         let last_number = lists
             .iter()
             .filter(|other| same_sequence(other.name, name))
             .filter_map(|list| list.number);
-        let issued = IssuedRow {
+        let next = IssuedRow {
             number: sequence::next_number(last_number.max(), now)
                 .ok_or_else(|| OriginError::NumbersUsedUp(issuer.id.clone()))?,
             this_update,
@@ -175,7 +174,7 @@ impl Origin {
             size: None,
             sha256: None,
         };
-        list_rows::reserve(c, issuer.number, name, &issued)?;
+        list_rows::reserve(c, issuer.number, name, &next)?;
         list_rows::forget_expired(c, issuer.number, name, now.time())?;
         let key = self.key(c, &issuer)?;
         let template = template(
@@ -183,12 +182,12 @@ impl Origin {
             &lists,
             list,
             &key,
-            &issued,
+            &next,
             base.map(|base| base.number),
         )?;
         Ok(Plan::Sign(Box::new(Draft {
             key,
-            issued,
+            next,
             template,
             entries: chunks,
         })))
@@ -209,7 +208,9 @@ impl Draft {
         parts.insert(0, seal.prefix.into());
         parts.push(seal.suffix.into());
         let mut hash = Sha256::new();
-        parts.iter().for_each(|part| hash.update(part));
+        for part in &parts {
+            hash.update(part);
+        }
         let IssuedRow {
             number,
             this_update,
@@ -217,7 +218,7 @@ impl Draft {
             watermark,
             entries,
             ..
-        } = self.issued;
+        } = self.next;
         let sha256 = hash.finalize().into();
         Ok(MadeCrl {
             parts,
@@ -307,7 +308,7 @@ fn template(
     lists: &[ListRow],
     list: &ListRow,
     key: &PrivateKey,
-    issued: &IssuedRow,
+    next: &IssuedRow,
     base_number: Option<CrlNumber>,
 ) -> Result<Template, OriginError> {
     let certificate = issuer.parse_certificate()?;
@@ -317,9 +318,9 @@ fn template(
     Ok(Template {
         issuer: DistinguishedName::try_from(subject).map_err(CertificateError::from)?,
         algorithm: AlgorithmIdentifier::from_der(&algorithm).map_err(CertificateError::from)?,
-        this_update: issued.this_update,
-        next_update: issued.next_update,
-        number: issued.number,
+        this_update: next.this_update,
+        next_update: next.next_update,
+        number: next.number,
         authority_key_id: Some(ca::authority_key_id(&certificate)?),
         // A shard tells what it is limited to; a list of everything has no limit to tell (RFC 5280, section 5.2.5).
         issuing_distribution_point: match (list.name, &list.distribution_point) {

@@ -40,7 +40,7 @@ pub enum NewKey {
     /// It is made.
     Generate(KeyKind),
     /// It was made elsewhere.
-    Import(PrivateKey),
+    Import(Box<PrivateKey>),
 }
 
 /// Who signs a new issuer's certificate.
@@ -64,7 +64,7 @@ impl Origin {
         self.refuse_taken(&new.id)?;
         let key = match new.key {
             NewKey::Generate(kind) => PrivateKey::generate(kind)?,
-            NewKey::Import(key) => key,
+            NewKey::Import(key) => *key,
         };
         let (certificate, lists) = match new.signed_by {
             SignedBy::Itself => (

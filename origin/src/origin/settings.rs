@@ -111,7 +111,7 @@ impl Lists {
 }
 
 fn check(list: NewList) -> Result<ListRow, SettingsError> {
-    const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 86_400);
+    const TEN_YEARS: Duration = Duration::from_hours(10 * 366 * 24);
     let NewList {
         name,
         distribution_point,
@@ -153,7 +153,7 @@ fn check(list: NewList) -> Result<ListRow, SettingsError> {
 mod tests {
     use super::*;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn list(name: CrlName) -> NewList {
         let distribution_point = Some(format!("http://crl.example/{name}.crl"));

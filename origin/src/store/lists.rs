@@ -90,7 +90,7 @@ pub fn reserve(
     c: &Connection,
     issuer: IssuerNumber,
     name: CrlName,
-    issued: &IssuedRow,
+    next: &IssuedRow,
 ) -> Result<(), StoreError> {
     let name = name.to_string();
     c.prepare_cached(
@@ -99,8 +99,8 @@ pub fn reserve(
     .execute(params![
         issuer.0,
         name,
-        octets(issued.number),
-        issued.this_update.0
+        octets(next.number),
+        next.this_update.0
     ])?;
     c.prepare_cached(
         "INSERT INTO issued (issuer, name, number, this_update, next_update, watermark, entries)
@@ -109,11 +109,11 @@ pub fn reserve(
     .execute(params![
         issuer.0,
         name,
-        octets(issued.number),
-        issued.this_update.0,
-        issued.next_update.0,
-        issued.watermark.0.cast_signed(),
-        issued.entries.cast_signed(),
+        octets(next.number),
+        next.this_update.0,
+        next.next_update.0,
+        next.watermark.0.cast_signed(),
+        next.entries.cast_signed(),
     ])?;
     Ok(())
 }

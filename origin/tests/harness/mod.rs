@@ -1,0 +1,244 @@
+//! Runs the real binary, over a database of its own, and OpenSSL where it is installed.
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+use ureq::http::Response;
+use ureq::{Agent, Body};
+use x509_cert::crl::CertificateList;
+use x509_cert::der::Decode;
+use x509_cert::der::oid::AssociatedOid;
+use x509_cert::ext::pkix::CrlNumber;
+
+/// A folder with a database, gone when the test ends.
+pub(crate) struct Origin {
+    folder: TempDir,
+}
+
+impl Origin {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crl-origin"));
+        command
+            .args(arguments)
+            .arg("--database")
+            .arg(self.path("origin.db"));
+        command
+            .current_dir(self.folder.path())
+            .env_remove("ORIGIN_TOKEN")
+            .env_remove("ORIGIN_PASSPHRASE");
+        command
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must fail; its exit code and complaint.
+    pub(crate) fn fail(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.command(arguments).output().unwrap();
+        let code = output.status.code().unwrap();
+        assert_ne!(code, 0, "{arguments:?} succeeded");
+        (code, String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// An issuer with a full CRL at a made-up URL.
+    pub(crate) fn issuer(&self, id: &str, key: &str) {
+        let url = format!("http://crl.example/{id}.crl");
+        self.run(&[
+            "issuer",
+            "create",
+            id,
+            "--key",
+            key,
+            "--distribution-point",
+            &url,
+        ]);
+        std::fs::write(
+            self.path(&format!("{id}.pem")),
+            self.run(&["issuer", "show", id, "--pem"]),
+        )
+        .unwrap();
+    }
+
+    /// A certificate of that issuer in `{name}.pem`; its serial number.
+    pub(crate) fn certificate(&self, issuer: &str, name: &str) -> String {
+        let (out, key) = (format!("{name}.pem"), format!("{name}.key"));
+        let issued = self.run(&[
+            "cert",
+            "issue",
+            issuer,
+            "--dns",
+            name,
+            "--out",
+            &out,
+            "--key-out",
+            &key,
+            "--json",
+        ]);
+        let issued: serde_json::Value = serde_json::from_str(&issued).unwrap();
+        issued["serial"].as_str().unwrap().to_owned()
+    }
+
+    /// A new CRL, in a file and as bytes.
+    pub(crate) fn crl(&self, issuer: &str, name: &str) -> (PathBuf, Vec<u8>) {
+        let path = self.path(&format!("{issuer}-{name}.crl"));
+        self.run(&["crl", "make", issuer, name, "--out", path.to_str().unwrap()]);
+        let der = std::fs::read(&path).unwrap();
+        (path, der)
+    }
+
+    pub(crate) fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    pub(crate) fn serve_with(&self, more: &[&str]) -> Server {
+        let arguments = [
+            &["serve", "--listen", "127.0.0.1:0", "--token", "secret"],
+            more,
+        ]
+        .concat();
+        let mut child = self
+            .command(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let Some(url) = line.trim().strip_prefix("ready ") else {
+            let _ = child.kill();
+            panic!("not ready: {line:?}");
+        };
+        Server {
+            url: url.to_owned(),
+            child,
+        }
+    }
+}
+
+/// A running service, ended with the test, also when that fails.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) child: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    pub(crate) fn get(&self, path: &str) -> Response<Body> {
+        agent()
+            .get(format!("{}{path}", self.url))
+            .header("Authorization", "Bearer secret")
+            .call()
+            .unwrap()
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &serde_json::Value) -> Response<Body> {
+        let request = agent()
+            .post(format!("{}{path}", self.url))
+            .header("Authorization", "Bearer secret");
+        request.send_json(body).unwrap()
+    }
+
+    pub(crate) fn crl(&self, issuer: &str, name: &str, held: Option<&str>) -> Response<Body> {
+        let url = format!("{}/v1/issuers/{issuer}/crls/{name}", self.url);
+        let mut request = agent().post(url).header("Authorization", "Bearer secret");
+        if let Some(held) = held {
+            request = request.header("If-None-Match", held);
+        }
+        request.send_empty().unwrap()
+    }
+}
+
+pub(crate) fn agent() -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into()
+}
+
+pub(crate) fn header<'a>(response: &'a Response<Body>, name: &str) -> &'a str {
+    response
+        .headers()
+        .get(name)
+        .unwrap_or_else(|| panic!("no {name}"))
+        .to_str()
+        .unwrap()
+}
+
+pub(crate) fn json(response: &mut Response<Body>) -> serde_json::Value {
+    response.body_mut().read_json().unwrap()
+}
+
+/// What a CRL says, read by an independent parser.
+pub(crate) fn parse(der: &[u8]) -> CertificateList {
+    CertificateList::from_der(der).unwrap()
+}
+
+pub(crate) fn number(der: &[u8]) -> u128 {
+    let extensions = parse(der).tbs_cert_list.crl_extensions.unwrap();
+    let number = extensions
+        .iter()
+        .find(|extension| extension.extn_id == CrlNumber::OID)
+        .expect("a CRL number");
+    let CrlNumber(number) = CrlNumber::from_der(number.extn_value.as_bytes()).unwrap();
+    number
+        .as_bytes()
+        .iter()
+        .fold(0, |number, &byte| number << 8 | u128::from(byte))
+}
+
+/// The serial numbers on a CRL, in hexadecimal.
+pub(crate) fn serials(der: &[u8]) -> Vec<String> {
+    let entries = parse(der)
+        .tbs_cert_list
+        .revoked_certificates
+        .unwrap_or_default();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    entries
+        .iter()
+        .map(|entry| hex(entry.serial_number.as_bytes()))
+        .collect()
+}
+
+/// Runs OpenSSL; `None`, and a line that says so, where it is not installed.
+pub(crate) fn openssl(folder: &Path, arguments: &[&str]) -> Option<Output> {
+    match Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+    {
+        Ok(output) => Some(output),
+        Err(error) => {
+            println!("skipped: openssl: {error}");
+            None
+        }
+    }
+}
