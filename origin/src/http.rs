@@ -4,7 +4,9 @@ mod auth;
 mod authority;
 mod error;
 mod log;
+mod metrics;
 mod registry;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ use crate::origin::{Origin, OriginError};
 
 pub use auth::StaticToken;
 pub use error::ApiError;
+pub use tls::{TlsError, TlsListener, configuration as tls_configuration};
 
 /// The largest body that a call takes, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -33,6 +36,7 @@ const BODY_LIMIT: usize = 1024 * 1024;
 pub struct Service {
     origin: Arc<Origin>,
     tokens: Arc<[StaticToken]>,
+    metrics: Arc<metrics::Metrics>,
 }
 
 impl Service {
@@ -42,6 +46,7 @@ impl Service {
         Self {
             origin,
             tokens: tokens.into(),
+            metrics: Arc::new(metrics::Metrics::new()),
         }
     }
 
@@ -55,13 +60,17 @@ impl Service {
         let document = Json(document);
         Router::new()
             .route("/healthz", get(async || "ok\n"))
+            .route("/metrics", get(metrics::metrics))
             .route("/v1/openapi.json", get(async || document))
             .merge(api)
             .fallback(error::no_such_path)
             .method_not_allowed_fallback(error::method_not_allowed)
             .layer(DefaultBodyLimit::max(BODY_LIMIT))
             .layer(CatchPanicLayer::custom(error::panicked))
-            .layer(middleware::from_fn(log::log_request))
+            .layer(middleware::from_fn_with_state(
+                self.clone(),
+                log::log_request,
+            ))
             .with_state(self)
     }
 
@@ -109,12 +118,16 @@ fn documented_routes() -> OpenApiRouter<Service> {
 ///
 /// # Errors
 /// If the listener fails.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
+pub async fn serve<L>(
+    listener: L,
     service: Service,
     stop: impl Future<Output = ()> + Send + 'static,
     grace: Duration,
-) -> std::io::Result<()> {
+) -> std::io::Result<()>
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let stop = async move {
         stop.await;

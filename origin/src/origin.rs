@@ -23,7 +23,7 @@ use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
 pub use certificates::{IssuedCertificate, NewCertificate, Subject};
-pub use crls::{CrlAnswer, MadeCrl};
+pub use crls::{CrlAnswer, IssuedCrl, MadeCrl};
 pub use error::{Fault, OriginError};
 pub use issuers::{NewIssuer, NewKey, SignedBy};
 pub use revocations::Revoked;

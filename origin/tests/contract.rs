@@ -96,10 +96,7 @@ fn a_crl_comes_with_its_hash_its_length_and_its_watermark() {
             .is_ok()
     );
     let der = response.body_mut().read_to_vec().unwrap();
-    let digest = Sha256::digest(&der)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
+    let digest = crl_origin::hex::encode(&Sha256::digest(&der));
     assert_eq!(tag, format!("\"{digest}\""));
     assert_eq!(length, der.len());
 }
@@ -272,10 +269,10 @@ fn a_ca_is_run_over_http_alone() {
     );
     let serial = issued["serial"].as_str().unwrap();
     let hold = serde_json::json!({"serial": serial, "reason": "certificateHold"});
-    let mut held = server.post("/v1/issuers/web/revocations", &hold);
-    assert_eq!(held.status(), 201);
+    let mut answer = server.post("/v1/issuers/web/revocations", &hold);
+    assert_eq!(answer.status(), 201);
     assert!(
-        json(&mut held)["not_after"].is_string(),
+        json(&mut answer)["not_after"].is_string(),
         "known from the certificate"
     );
     assert_eq!(
@@ -321,6 +318,21 @@ fn the_description_names_every_call() {
         assert!(document["paths"][path].is_object(), "{path}");
     }
     assert_eq!(document["openapi"], "3.1.0");
+}
+
+#[test]
+fn metrics_tell_of_requests_and_of_the_newest_crls() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    let server = origin.serve();
+    assert_eq!(server.crl("ca", "full", None).status(), 200);
+    let text = server.get("/metrics").body_mut().read_to_string().unwrap();
+    let requests = r#"crl_origin_requests_total{method="POST",route="/v1/issuers/{id}/crls/{name}",status="200"} 1"#;
+    assert!(text.contains(requests), "{text}");
+    assert!(
+        text.contains(r#"crl_origin_crl_entries{issuer="ca",name="full"} 0"#),
+        "{text}"
+    );
 }
 
 #[test]

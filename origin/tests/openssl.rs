@@ -69,3 +69,37 @@ fn openssl_verifies_the_crl_of_every_kind_of_key() {
         );
     }
 }
+
+#[test]
+fn the_service_speaks_tls() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    origin.run(&[
+        "cert",
+        "issue",
+        "ca",
+        "--dns",
+        "localhost",
+        "--out",
+        "tls.pem",
+        "--key-out",
+        "tls.key",
+    ]);
+    let server = origin.serve_with(&["--tls-certificate", "tls.pem", "--tls-key", "tls.key"]);
+    let address = server.url.strip_prefix("https://").unwrap();
+    let connect = [
+        "s_client",
+        "-connect",
+        address,
+        "-CAfile",
+        "ca.pem",
+        "-verify_hostname",
+        "localhost",
+        "-brief",
+    ];
+    let Some(output) = openssl(&origin.path("."), &connect) else {
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("Verification: OK"), "{said}");
+}

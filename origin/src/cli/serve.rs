@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::output;
 use super::{CliError, duration, read_text};
-use crate::http::{self, Service, StaticToken};
+use crate::http::{self, Service, StaticToken, TlsListener};
 use crate::origin::Origin;
 
 #[derive(Debug, Args)]
@@ -31,6 +31,12 @@ pub(super) struct Serve {
     /// A file with one such token in each line.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Serve https with this certificate chain, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The key of --tls-certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
     /// How long calls under way may take to finish once the service is told to stop.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
     grace: Duration,
@@ -44,6 +50,13 @@ impl Serve {
             let missing = "no token: give --token or ORIGIN_TOKEN, or make one with `crl-origin token create`";
             return Err(CliError::Usage(missing.to_owned()));
         }
+        let tls = match (&self.tls_certificate, &self.tls_key) {
+            (Some(chain), Some(key)) => Some(
+                http::tls_configuration(chain, key)
+                    .map_err(|error| CliError::Serve(error.to_string()))?,
+            ),
+            _ => None,
+        };
         let runtime =
             tokio::runtime::Runtime::new().map_err(|error| CliError::Serve(error.to_string()))?;
         runtime.block_on(async {
@@ -59,11 +72,19 @@ impl Serve {
                     _ = interrupt.recv() => {}
                 }
             };
-            output::print(&format!("ready http://{address}"))?;
             let service = Service::new(Arc::new(origin), tokens);
-            http::serve(listener, service, stop, self.grace)
-                .await
-                .map_err(failed)
+            if let Some(tls) = tls {
+                let listener = TlsListener::new(listener, tls).map_err(failed)?;
+                output::print(&format!("ready https://{address}"))?;
+                http::serve(listener, service, stop, self.grace)
+                    .await
+                    .map_err(failed)
+            } else {
+                output::print(&format!("ready http://{address}"))?;
+                http::serve(listener, service, stop, self.grace)
+                    .await
+                    .map_err(failed)
+            }
         })
     }
 

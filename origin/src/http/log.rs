@@ -1,12 +1,18 @@
-//! One line in the log for each request.
+//! One line in the log for each request, and one count.
 
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
-pub(super) async fn log_request(request: Request, next: Next) -> Response {
+use super::Service;
+
+pub(super) async fn log_request(
+    State(service): State<Service>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
@@ -15,8 +21,15 @@ pub(super) async fn log_request(request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map(|route| route.as_str().to_owned());
     let response = next.run(request).await;
-    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let duration = started.elapsed();
     let status = response.status().as_u16();
+    service.metrics.count(
+        method.as_str(),
+        route.as_deref().unwrap_or("none"),
+        status,
+        duration,
+    );
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(%method, path, route, status, duration_ms, "request");
     response
 }

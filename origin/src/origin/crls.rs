@@ -63,6 +63,25 @@ impl MadeCrl {
     }
 }
 
+/// The newest CRL of a list, without its bytes.
+#[derive(Clone, Debug)]
+pub struct IssuedCrl {
+    /// Whose.
+    pub issuer: IssuerId,
+    /// Which.
+    pub name: CrlName,
+    /// Its number.
+    pub number: CrlNumber,
+    /// Its thisUpdate.
+    pub this_update: UnixTime,
+    /// Its nextUpdate.
+    pub next_update: UnixTime,
+    /// How many entries it has.
+    pub entries: u64,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
 /// A list's entries between two makings. Who holds the lock is the only one in this process to make that list.
 pub(super) type ListInMemory = Mutex<Entries>;
 
@@ -117,6 +136,33 @@ impl Origin {
         self.store
             .write(|t| list_rows::signed(t, number, name, made.number, made.size, made.sha256))?;
         Ok(CrlAnswer::Crl(made))
+    }
+
+    /// The newest CRL of each list, of all issuers.
+    ///
+    /// # Errors
+    /// [`OriginError::Store`].
+    pub fn newest_crls(&self) -> Result<Vec<IssuedCrl>, OriginError> {
+        self.store.read(|c| {
+            let mut newest = Vec::new();
+            for issuer in issuer_rows::page(c, "", u32::MAX)? {
+                for list in list_rows::all(c, issuer.number)? {
+                    let Some(latest) = list_rows::latest(c, issuer.number, list.name)? else {
+                        continue;
+                    };
+                    newest.push(IssuedCrl {
+                        issuer: issuer.id.clone(),
+                        name: list.name,
+                        number: latest.number,
+                        this_update: latest.this_update,
+                        next_update: latest.next_update,
+                        entries: latest.entries,
+                        size: latest.size.unwrap_or_default(),
+                    });
+                }
+            }
+            Ok(newest)
+        })
     }
 
     fn list_in_memory(&self, issuer: IssuerNumber, name: CrlName) -> Arc<ListInMemory> {

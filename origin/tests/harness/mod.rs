@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use crl_origin::hex::encode;
 use tempfile::TempDir;
 use ureq::http::Response;
 use ureq::{Agent, Body};
@@ -83,7 +84,7 @@ impl Origin {
     /// A certificate of that issuer in `{name}.pem`; its serial number.
     pub(crate) fn certificate(&self, issuer: &str, name: &str) -> String {
         let (out, key) = (format!("{name}.pem"), format!("{name}.key"));
-        let issued = self.run(&[
+        let printed = self.run(&[
             "cert",
             "issue",
             issuer,
@@ -95,8 +96,8 @@ impl Origin {
             &key,
             "--json",
         ]);
-        let issued: serde_json::Value = serde_json::from_str(&issued).unwrap();
-        issued["serial"].as_str().unwrap().to_owned()
+        let new: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        new["serial"].as_str().unwrap().to_owned()
     }
 
     /// A new CRL, in a file and as bytes.
@@ -221,10 +222,10 @@ pub(crate) fn serials(der: &[u8]) -> Vec<String> {
         .tbs_cert_list
         .revoked_certificates
         .unwrap_or_default();
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+
     entries
         .iter()
-        .map(|entry| hex(entry.serial_number.as_bytes()))
+        .map(|entry| encode(entry.serial_number.as_bytes()))
         .collect()
 }
 

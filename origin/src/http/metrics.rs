@@ -1,0 +1,139 @@
+//! What is counted, in the Prometheus text format: requests, CRLs made, and how the newest ones stand.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{ApiError, Service};
+use crate::origin::IssuedCrl;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    /// The route's pattern, so that paths cannot make the table grow.
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CrlLabels {
+    issuer: String,
+    name: String,
+}
+
+/// What is counted while the service runs.
+pub(super) struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Histogram,
+    entries: Family<CrlLabels, Gauge>,
+    size: Family<CrlLabels, Gauge>,
+    this_update: Family<CrlLabels, Gauge>,
+    next_update: Family<CrlLabels, Gauge>,
+    registry: Mutex<Registry>,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            request_seconds: Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0]),
+            entries: Family::default(),
+            size: Family::default(),
+            this_update: Family::default(),
+            next_update: Family::default(),
+            registry: Mutex::new(Registry::with_prefix("crl_origin")),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&self) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.register("requests", "Requests answered", self.requests.clone());
+        let seconds = self.request_seconds.clone();
+        registry.register_with_unit(
+            "request_duration",
+            "How long answers took to begin",
+            Unit::Seconds,
+            seconds,
+        );
+        registry.register(
+            "crl_entries",
+            "Entries of the newest CRL",
+            self.entries.clone(),
+        );
+        registry.register_with_unit(
+            "crl_size",
+            "Size of the newest CRL",
+            Unit::Bytes,
+            self.size.clone(),
+        );
+        let (this_update, next_update) = (self.this_update.clone(), self.next_update.clone());
+        registry.register_with_unit(
+            "crl_this_update",
+            "When the newest CRL was made",
+            Unit::Seconds,
+            this_update,
+        );
+        registry.register_with_unit(
+            "crl_next_update",
+            "When the newest CRL expires",
+            Unit::Seconds,
+            next_update,
+        );
+    }
+
+    pub(super) fn count(&self, method: &str, route: &str, status: u16, duration: Duration) {
+        let labels = RequestLabels {
+            method: method.to_owned(),
+            route: route.to_owned(),
+            status,
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.request_seconds.observe(duration.as_secs_f64());
+    }
+
+    fn show(&self, crls: &[IssuedCrl]) {
+        for crl in crls {
+            let labels = CrlLabels {
+                issuer: crl.issuer.to_string(),
+                name: crl.name.to_string(),
+            };
+            self.entries
+                .get_or_create(&labels)
+                .set(crl.entries.cast_signed());
+            self.size.get_or_create(&labels).set(crl.size.cast_signed());
+            self.this_update
+                .get_or_create(&labels)
+                .set(crl.this_update.0);
+            self.next_update
+                .get_or_create(&labels)
+                .set(crl.next_update.0);
+        }
+    }
+}
+
+/// Everything counted. Says nothing that the CRLs do not say: it takes no token.
+pub(super) async fn metrics(State(service): State<Service>) -> Result<Response, ApiError> {
+    let crls = service.call(|origin, _| origin.newest_crls()).await?;
+    service.metrics.show(&crls);
+    let mut body = String::new();
+    let registry = service
+        .metrics
+        .registry
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    text::encode(&mut body, &registry).map_err(|_| ApiError::internal())?;
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
+}
