@@ -151,15 +151,17 @@ pub(crate) fn admit(
     issuer: &Issuer,
     expected: &Expected<'_>,
 ) -> Result<Admitted, Refusal> {
-    let admission = crl::admit(
-        &examine(crl),
-        issuer,
-        expected,
-        None,
-        &Policy::default(),
-        NOW,
-    )?;
-    match admission {
+    admit_at(NOW, crl, issuer, expected)
+}
+
+pub(crate) fn admit_at(
+    now: UnixTime,
+    crl: &[u8],
+    issuer: &Issuer,
+    expected: &Expected<'_>,
+) -> Result<Admitted, Refusal> {
+    let policy = Policy::default();
+    match crl::admit(&examine(crl), issuer, expected, None, &policy, now)? {
         Admission::Admitted(admitted) => Ok(admitted),
         Admission::NeedsSecondPass(pass) => second_pass(pass, crl.chunks(100)),
         Admission::Unchanged => panic!("nothing was held"),
