@@ -2,6 +2,7 @@
 
 mod certificate;
 mod crl;
+mod import;
 mod issuer;
 mod output;
 mod revocation;
@@ -66,6 +67,8 @@ enum Command {
     Revoke(revocation::Revoke),
     /// End a certificate's hold.
     Release(revocation::Release),
+    /// Take over revocations from OpenSSL's index.txt, a CSV file or a CRL.
+    Import(import::Import),
     /// Make and examine CRLs.
     #[command(subcommand)]
     Crl(crl::Command),
@@ -103,6 +106,7 @@ impl Arguments {
             Command::Cert(command) => command.run(&global.open()?, output),
             Command::Revoke(command) => command.run(&global.open()?, output),
             Command::Release(command) => command.run(&global.open()?, output),
+            Command::Import(command) => command.run(&global.open()?, output),
             Command::Crl(command) => command.run(&global, output),
             Command::Token(command) => command.run(&global.open()?, output),
             Command::Serve(command) => command.run(global.open()?),
@@ -154,6 +158,17 @@ enum CliError {
     /// The network.
     #[error("{0}")]
     Serve(String),
+    /// Some lines of an import were not taken over; each was named.
+    #[error("{0} lines were not taken over")]
+    BadLines(u64),
+    /// A file that is no CRL.
+    #[error("{path}: {source}")]
+    NotCrl {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: ::crl::ReadError,
+    },
     /// Arguments that do not fit each other.
     #[error("{0}")]
     Usage(String),

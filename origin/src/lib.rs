@@ -10,6 +10,7 @@ pub mod defaults;
 pub mod entries;
 pub mod hex;
 pub mod http;
+pub mod import;
 pub mod origin;
 pub mod revocation;
 pub mod sequence;

@@ -2,6 +2,7 @@
 //!
 //! All calls block on the database. Each takes the present moment as an argument.
 
+mod batch;
 mod certificates;
 mod crls;
 mod error;
@@ -22,6 +23,7 @@ use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
+pub use batch::{BatchFault, BatchResult};
 pub use certificates::{IssuedCertificate, NewCertificate, Subject};
 pub use crls::{CrlAnswer, IssuedCrl, MadeCrl};
 pub use error::{Fault, OriginError};

@@ -72,7 +72,7 @@ impl TlsListener {
                         // If nobody receives, the service has ended.
                         Ok(Ok(stream)) => drop(done.send((stream, client)).await),
                         Ok(Err(error)) => {
-                            tracing::debug!(%client, %error, "a TLS handshake failed")
+                            tracing::debug!(%client, %error, "a TLS handshake failed");
                         }
                         Err(_) => tracing::debug!(%client, "a TLS handshake took too long"),
                     }

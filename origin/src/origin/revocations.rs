@@ -3,6 +3,7 @@
 use origin_api::{IssuerId, Watermark};
 use rusqlite::Connection;
 
+use super::batch::{complete, shards};
 use super::{Origin, OriginError, find_issuer};
 use crate::ca::Serial;
 use crate::clock::Moment;
@@ -11,7 +12,6 @@ use crate::sequence;
 use crate::store::StoreError;
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::revocations::{self as rows, RevocationRow};
-use crate::store::{certificates, lists};
 
 /// What came of a revocation or a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,11 @@ impl Origin {
         self.store.write(|t| {
             let issuer = find_local(t, issuer)?;
             let ask = complete(t, &issuer, ask)?;
+            if let Some(shard) = ask.shard
+                && !shards(t, &issuer)?.contains(&shard)
+            {
+                return Err(OriginError::ShardNotFound(issuer.id, shard));
+            }
             let known = rows::find(t, issuer.number, &ask.serial)?;
             let decision =
                 revocation::revoke(known.as_ref().map(|(_, row)| row), &ask, now.time())?;
@@ -131,26 +136,6 @@ pub(super) fn find_local(c: &Connection, id: &IssuerId) -> Result<IssuerRow, Ori
         Some(_) => Ok(issuer),
         None => Err(OriginError::NoKey(issuer.id)),
     }
-}
-
-/// Adds what is known of the certificate, and refuses a shard that does not exist.
-fn complete(c: &Connection, issuer: &IssuerRow, ask: &Ask) -> Result<Ask, OriginError> {
-    let known = certificates::find(c, issuer.number, &ask.serial)?;
-    let shard = ask.shard.or(known.as_ref().and_then(|known| known.shard));
-    if let Some(shard) = shard {
-        let name = origin_api::CrlName::Shard(shard);
-        if !lists::all(c, issuer.number)?
-            .iter()
-            .any(|list| list.name == name)
-        {
-            return Err(OriginError::ShardNotFound(issuer.id.clone(), shard));
-        }
-    }
-    Ok(Ask {
-        not_after: ask.not_after.or(known.map(|known| known.not_after)),
-        shard,
-        ..ask.clone()
-    })
 }
 
 fn carry_out(

@@ -118,6 +118,22 @@ pub fn reserve(
     Ok(())
 }
 
+/// Makes each list's last number at least this one.
+///
+/// # Errors
+/// SQLite's.
+pub fn raise_numbers(
+    c: &Connection,
+    issuer: IssuerNumber,
+    used: CrlNumber,
+) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "UPDATE lists SET number = ?2 WHERE issuer = ?1 AND (number IS NULL OR number < ?2)",
+    )?
+    .execute(params![issuer.0, octets(used)])?;
+    Ok(())
+}
+
 /// Notes that a CRL was signed, and what came of it.
 ///
 /// # Errors

@@ -1,0 +1,192 @@
+//! `crl-origin import`: revocations from elsewhere.
+
+use std::fs::File;
+use std::io::{BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use origin_api::IssuerId;
+use serde::Serialize;
+
+use super::output::Output;
+use super::{CliError, read};
+use crate::clock::Moment;
+use crate::import::{self, BadLine, Imported};
+use crate::origin::Origin;
+use crate::revocation::Ask;
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The issuer's id.
+    issuer: IssuerId,
+    /// The file to read.
+    file: PathBuf,
+    /// What the file is [default: by its name: index.txt, .csv, .crl, .pem]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// How many revocations go into one transaction. What is in is durable: after a crash, run the same command again.
+    #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// The shard that the certificates' distribution point names.
+    #[arg(long, value_name = "NUMBER")]
+    shard: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// The index.txt of `openssl ca`.
+    Openssl,
+    /// CSV: a line of column names, then one line for each certificate.
+    Csv,
+    /// A CRL, in DER or PEM; its number counts as used.
+    Crl,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    revoked: u64,
+    already_revoked: u64,
+    not_taken_over: u64,
+}
+
+impl Import {
+    pub(super) fn run(self, origin: &Origin, output: Output) -> Result<(), CliError> {
+        origin.issuer(&self.issuer)?;
+        let bad_head = |bad: BadLine| CliError::Usage(format!("{}: {bad}", self.file.display()));
+        let summary = match self.format()? {
+            Format::Openssl => {
+                let progress = self.progress()?;
+                let file = progress.wrap_read(self.open()?);
+                self.take_over(origin, import::read_index(BufReader::new(file)))?
+            }
+            Format::Csv => {
+                let progress = self.progress()?;
+                let file = progress.wrap_read(self.open()?);
+                self.take_over(origin, import::read_csv(file).map_err(bad_head)?)?
+            }
+            Format::Crl => {
+                let crl = import::read_crl(&read_der(&self.file)?).map_err(|source| {
+                    CliError::NotCrl {
+                        path: self.file.clone(),
+                        source,
+                    }
+                })?;
+                if let Some(number) = crl.number {
+                    origin.continue_numbers(&self.issuer, number)?;
+                }
+                self.take_over(origin, crl.entries.into_iter())?
+            }
+        };
+        let bad = summary.not_taken_over;
+        output.value(&summary, |summary| {
+            format!(
+                "{} revoked, {} already were",
+                summary.revoked, summary.already_revoked
+            )
+        })?;
+        if bad == 0 {
+            Ok(())
+        } else {
+            Err(CliError::BadLines(bad))
+        }
+    }
+
+    fn take_over(
+        &self,
+        origin: &Origin,
+        lines: impl Iterator<Item = Result<Imported, BadLine>>,
+    ) -> Result<Summary, CliError> {
+        let mut summary = Summary::default();
+        let mut batch = Vec::with_capacity(self.batch as usize);
+        for line in lines {
+            match line {
+                Ok(mut imported) => {
+                    imported.ask.shard = imported.ask.shard.or(self.shard);
+                    batch.push(imported);
+                }
+                Err(bad) => self.complain(&mut summary, &bad),
+            }
+            if batch.len() >= self.batch as usize {
+                self.commit(origin, &mut batch, &mut summary)?;
+            }
+        }
+        self.commit(origin, &mut batch, &mut summary)?;
+        Ok(summary)
+    }
+
+    fn commit(
+        &self,
+        origin: &Origin,
+        batch: &mut Vec<Imported>,
+        summary: &mut Summary,
+    ) -> Result<(), CliError> {
+        let (lines, asks): (Vec<u64>, Vec<Ask>) =
+            batch.drain(..).map(|one| (one.line, one.ask)).unzip();
+        let result = origin.revoke_batch(&self.issuer, &asks, Moment::now())?;
+        summary.revoked = summary.revoked.saturating_add(result.changed);
+        summary.already_revoked = summary.already_revoked.saturating_add(result.unchanged);
+        for (place, fault) in result.refused {
+            let line = lines.get(place).copied().unwrap_or_default();
+            self.complain(summary, &format!("line {line}: {fault}"));
+        }
+        Ok(())
+    }
+
+    fn complain(&self, summary: &mut Summary, complaint: &dyn std::fmt::Display) {
+        summary.not_taken_over = summary.not_taken_over.saturating_add(1);
+        eprintln!("{}: {complaint}", self.file.display());
+    }
+
+    fn format(&self) -> Result<Format, CliError> {
+        if let Some(format) = self.format {
+            return Ok(format);
+        }
+        let extension = self
+            .file
+            .extension()
+            .and_then(|extension| extension.to_str())
+            .unwrap_or_default();
+        match extension.to_ascii_lowercase().as_str() {
+            "txt" => Ok(Format::Openssl),
+            "csv" => Ok(Format::Csv),
+            "crl" | "der" | "pem" => Ok(Format::Crl),
+            _ => Err(CliError::Usage(
+                "cannot tell what the file is by its name: give --format".to_owned(),
+            )),
+        }
+    }
+
+    fn open(&self) -> Result<File, CliError> {
+        File::open(&self.file).map_err(|source| CliError::File {
+            path: self.file.clone(),
+            source,
+        })
+    }
+
+    /// A bar that follows the file, where someone is looking.
+    fn progress(&self) -> Result<ProgressBar, CliError> {
+        if !std::io::stderr().is_terminal() {
+            return Ok(ProgressBar::hidden());
+        }
+        let size = self.open()?.metadata().map_or(0, |metadata| metadata.len());
+        let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}, {eta} left");
+        Ok(ProgressBar::new(size)
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+}
+
+/// Reads a file in DER, or in PEM of a CRL.
+pub(super) fn read_der(path: &Path) -> Result<Vec<u8>, CliError> {
+    let bytes = read(path)?;
+    if bytes.first() == Some(&0x30) {
+        return Ok(bytes);
+    }
+    match der::pem::decode_vec(&bytes) {
+        Ok(("X509 CRL", der)) => Ok(der),
+        _ => Err(CliError::Usage(format!(
+            "{} is a CRL neither in DER nor in PEM",
+            path.display()
+        ))),
+    }
+}
