@@ -1,5 +1,7 @@
 //! Events: what each refresh did, one row each in the D1 table. Shapes and seams; the SQL runs in `platform`.
 
+pub mod retention;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;

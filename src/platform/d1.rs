@@ -3,6 +3,7 @@
 use worker::wasm_bindgen::JsValue;
 use worker::{D1Database, D1PreparedStatement};
 
+use crate::events::retention::OldEvents;
 use crate::events::{Event, Outcome};
 use crate::refresh::{EventLog, EventLogError, Publication, Status};
 use crate::time::Timestamp;
@@ -29,6 +30,10 @@ const REPORT: &str = "INSERT INTO crl_status \
      publish_owed = excluded.publish_owed, events_owed = excluded.events_owed \
     WHERE excluded.revision >= revision";
 
+/// RFC 3339 in UTC with milliseconds sorts as time does.
+const REMOVE: &str = "DELETE FROM crl_generation_events WHERE id IN \
+    (SELECT id FROM crl_generation_events WHERE started_at < ? ORDER BY started_at LIMIT ?)";
+
 /// D1 as an issuer's object writes it.
 #[derive(Debug)]
 pub(super) struct D1Log(pub(super) D1Database);
@@ -50,6 +55,22 @@ impl EventLog for D1Log {
             .map_err(failed)?;
         // A batch is one transaction.
         self.0.batch(statements).await.map(drop).map_err(failed)
+    }
+}
+
+impl OldEvents for D1Log {
+    async fn remove(&self, before: Timestamp, limit: u32) -> Result<u64, EventLogError> {
+        let failed = |error: worker::Error| EventLogError(error.to_string());
+        let removed = self
+            .0
+            .prepare(REMOVE)
+            .bind(&[before.to_string().into(), limit.into()])
+            .map_err(failed)?
+            .run()
+            .await
+            .map_err(failed)?;
+        let meta = removed.meta().map_err(failed)?;
+        Ok(meta.and_then(|meta| meta.changes).unwrap_or(0) as u64)
     }
 }
 

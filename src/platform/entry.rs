@@ -6,11 +6,12 @@ use origin_api::IssuerId;
 use worker::{Context, Env, Request, Response, ResponseBuilder};
 
 use super::bindings::Bindings;
-use super::host::log;
+use super::d1::D1Log;
+use super::host::{log, now};
 use super::objects::{ObjectError, WorkerObjects};
 use super::reply::{problem, respond};
 use crate::config::Settings;
-use crate::events::{Event, Trigger};
+use crate::events::{Event, Trigger, retention};
 use crate::operator;
 use crate::problem::EdgeError;
 use crate::public::{self, Lookup, Method, Route, Shelves as _, Source, Wanted};
@@ -191,6 +192,24 @@ fn internal(error: impl std::fmt::Display) -> EdgeError {
     EdgeError::Internal
 }
 
+/// Removes old events. A tick that did its work is not a failed one because D1 is down.
+async fn prune(bindings: &Bindings, settings: &Settings) {
+    let pruned = match bindings.d1() {
+        Ok(database) => retention::prune(&D1Log(database), now(), settings.event_retention)
+            .await
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match pruned {
+        Ok(removed) => log(
+            &serde_json::json!({ "level": "info", "what": "old events removed", "events": removed }),
+        ),
+        Err(cause) => log(
+            &serde_json::json!({ "level": "warning", "what": "old events not removed", "cause": cause }),
+        ),
+    }
+}
+
 /// Runs a tick.
 ///
 /// # Errors
@@ -201,9 +220,9 @@ pub async fn scheduled(env: Env) -> Result<Summary, String> {
     let objects =
         WorkerObjects::new(&bindings, &settings, None).map_err(|error| error.to_string())?;
     let concurrency = settings.regenerate_concurrency;
-    let summary = schedule::regenerate_all(&objects, Trigger::Cron, concurrency)
-        .await
-        .map_err(|error: ObjectError| error.to_string())?;
+    let walked = schedule::regenerate_all(&objects, Trigger::Cron, concurrency).await;
+    prune(&bindings, &settings).await;
+    let summary = walked.map_err(|error: ObjectError| error.to_string())?;
     log(&serde_json::json!({ "level": "info", "what": "tick", "summary": summary }));
     if summary.everything_failed() {
         return Err(format!("every issuer failed: {summary:?}"));
