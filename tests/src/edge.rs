@@ -26,6 +26,7 @@ pub const HOOK_TOKEN: &str = "the-hooks-token";
 pub struct Start {
     origin_url: String,
     vars: Vec<(String, String)>,
+    port: u16,
     state: TempDir,
 }
 
@@ -36,6 +37,7 @@ impl Start {
         let start = Self {
             origin_url: origin_url.to_owned(),
             vars: Vec::new(),
+            port: port::free(),
             state: TempDir::with_prefix("crl-edge-").expect("a temporary folder"),
         };
         start
@@ -60,6 +62,12 @@ impl Start {
         self
     }
 
+    /// `http://127.0.0.1:PORT` and this path, as it will be: certificates name it before the edge runs.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
     /// The state folder: KV, D1 and the Durable Objects.
     #[must_use]
     pub fn state(&self) -> &Path {
@@ -76,7 +84,6 @@ impl Start {
 
 /// A running edge. Dropping it ends every process that belongs to it.
 pub struct Edge {
-    port: u16,
     process_group: u32,
     client: reqwest::Client,
     /// Closing it ends the edge, also when this program is killed.
@@ -88,7 +95,6 @@ pub struct Edge {
 
 impl Edge {
     fn start(start: Start) -> Self {
-        let port = port::free();
         let mut command = Command::new(program::path("xtask"));
         command
             .args([
@@ -98,7 +104,7 @@ impl Edge {
                 "--origin-url",
                 &start.origin_url,
             ])
-            .args(["--port", &port.to_string(), "--state"])
+            .args(["--port", &start.port.to_string(), "--state"])
             .arg(start.state.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -129,7 +135,6 @@ impl Edge {
             .expect("an HTTP client");
         let stdin = xtask.stdin.take();
         Self {
-            port,
             process_group,
             client,
             stdin,
@@ -141,7 +146,7 @@ impl Edge {
     /// `http://127.0.0.1:PORT` and this path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        self.started_with().url(path)
     }
 
     /// The process group of all that serves this edge.
@@ -192,7 +197,7 @@ impl Edge {
     /// The state folder.
     #[must_use]
     pub fn state(&self) -> &Path {
-        self.start.as_ref().expect("only stopping takes it").state()
+        self.started_with().state()
     }
 
     /// What the Worker and wrangler printed.
@@ -224,6 +229,10 @@ impl Edge {
         );
         self.end();
         self.start.take().expect("only stopping takes it")
+    }
+
+    fn started_with(&self) -> &Start {
+        self.start.as_ref().expect("only stopping takes it")
     }
 
     fn end(&mut self) {

@@ -10,10 +10,11 @@
 )]
 
 pub mod certificate_authority;
-pub mod client;
 pub mod edge;
 pub mod events;
 mod http;
+pub mod openssl;
+pub mod origin;
 mod port;
 mod program;
 pub mod suite;
@@ -22,6 +23,7 @@ pub mod test_origin;
 pub use certificate_authority::CertificateAuthority;
 pub use edge::{Edge, Start};
 pub use events::Event;
+pub use origin::Origin;
 pub use suite::{Skipped, World};
 pub use test_origin::{Answer, TestOrigin};
 

@@ -16,7 +16,8 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Set for a wrangler that xtask starts: its `[build]` command has been run already.
+/// Set for what xtask starts, wrangler with its `[build]` command and the end-to-end tests: it has been built already,
+/// and does not change under them.
 pub(crate) const BUILT: &str = "CRL_EDGE_BUILT";
 
 /// What the Worker is made from; missing ones count as such.
@@ -40,14 +41,14 @@ pub(crate) enum Profile {
 
 /// `cargo xtask build`, which is also wrangler.toml's `[build]`.
 pub(crate) fn run(workspace: &Workspace, profile: Profile) -> Result<()> {
-    if env::var_os(BUILT).is_some() {
-        return Ok(());
-    }
     ensure(workspace, &Tools::ensure(workspace)?, profile)
 }
 
 /// Builds into build/, unless it holds just that already. Only one process does so at a time.
 pub(crate) fn ensure(workspace: &Workspace, tools: &Tools, profile: Profile) -> Result<()> {
+    if env::var_os(BUILT).is_some() {
+        return Ok(());
+    }
     let target = workspace.join("target/wasm");
     fs::create_dir_all(&target)?;
     let lock = File::create(target.join("lock"))?;

@@ -65,7 +65,8 @@ fn cargo_test(workspace: &Workspace, summary: &mut Summary) -> Result<bool> {
             "--show-output",
         ])
         .env("PATH", path_with(&optional::paths(workspace))?)
-        .env(BINARIES_BUILT, "1");
+        .env(BINARIES_BUILT, "1")
+        .env(build::BUILT, "1");
     stream(&mut tests, summary)
 }
 

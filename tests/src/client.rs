@@ -1,1 +1,0 @@
-//! Real clients of a CRL URL, run as people run them.

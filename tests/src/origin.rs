@@ -1,0 +1,168 @@
+//! The real origin: `crl-origin` with a port and a database of its own.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{edge::ORIGIN_TOKEN, program};
+
+/// A running origin. Dropping it ends its process.
+pub struct Origin {
+    url: String,
+    folder: TempDir,
+    /// Closing it ends the origin, also when this program is killed.
+    stdin: Option<ChildStdin>,
+    shell: Child,
+}
+
+/// A certificate that the origin issued.
+pub struct Certificate {
+    issuer: String,
+    file: PathBuf,
+}
+
+impl Certificate {
+    /// Its file, in PEM.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+impl Origin {
+    /// Starts one without issuers.
+    #[must_use]
+    pub fn start() -> Self {
+        let folder = TempDir::with_prefix("crl-origin-").expect("a temporary folder");
+        // crl-origin does not watch its standard input, so a shell does.
+        let mut shell = Command::new("sh")
+            .args(["-c", r#""$@" & read _; kill $!; wait"#, "sh"])
+            .arg(program::path("crl-origin"))
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--grace",
+                "1s",
+                "--token",
+                ORIGIN_TOKEN,
+            ])
+            .arg("--database")
+            .arg(folder.path().join("origin.sqlite"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        let stdin = shell.stdin.take();
+        let mut ready = String::new();
+        let stdout = shell.stdout.take().expect("a pipe");
+        BufReader::new(stdout)
+            .read_line(&mut ready)
+            .expect("the origin's first line");
+        let url = ready
+            .trim()
+            .strip_prefix("ready ")
+            .expect("the origin is ready")
+            .to_owned();
+        Self {
+            url,
+            folder,
+            stdin,
+            shell,
+        }
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Makes an issuer with a full CRL at this URL.
+    pub fn create_issuer(&self, id: &str, key: &str, distribution_point: &str) {
+        let subject = format!("CN={id},O=Tests,C=DE");
+        self.run(&[
+            "issuer",
+            "create",
+            id,
+            "--key",
+            key,
+            "--subject",
+            &subject,
+            "--distribution-point",
+            distribution_point,
+        ]);
+    }
+
+    /// The issuer's certificate, as a PEM file.
+    #[must_use]
+    pub fn issuer_certificate(&self, issuer: &str) -> PathBuf {
+        let file = self.folder.path().join(format!("{issuer}.pem"));
+        std::fs::write(&file, self.run(&["issuer", "show", issuer, "--pem"])).expect("a file");
+        file
+    }
+
+    /// Issues a certificate.
+    #[must_use]
+    pub fn issue(&self, issuer: &str, dns_name: &str) -> Certificate {
+        let file = self.folder.path().join(format!("{issuer}-{dns_name}.pem"));
+        let key = file.with_extension("key");
+        let (out, key_out) = (file.display().to_string(), key.display().to_string());
+        self.run(&[
+            "cert",
+            "issue",
+            issuer,
+            "--dns",
+            dns_name,
+            "--out",
+            &out,
+            "--key-out",
+            &key_out,
+        ]);
+        Certificate {
+            issuer: issuer.to_owned(),
+            file,
+        }
+    }
+
+    /// Revokes a certificate.
+    pub fn revoke(&self, certificate: &Certificate) {
+        let file = certificate.file.display().to_string();
+        self.run(&[
+            "revoke",
+            &certificate.issuer,
+            "--reason",
+            "keyCompromise",
+            "--certificate",
+            &file,
+        ]);
+    }
+
+    /// Runs a command of crl-origin, beside the service and on the same database.
+    fn run(&self, args: &[&str]) -> String {
+        let output = Command::new(program::path("crl-origin"))
+            .args(args)
+            .arg("--database")
+            .arg(self.folder.path().join("origin.sqlite"))
+            .output()
+            .expect("crl-origin");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "crl-origin {args:?} failed: {error}"
+        );
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
