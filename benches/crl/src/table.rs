@@ -1,0 +1,87 @@
+//! Figures, and the table that they are printed in.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// One measurement.
+#[derive(Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) time: Duration,
+    /// Bytes of memory beyond the input, at most.
+    pub(crate) peak: Option<usize>,
+}
+
+/// The best time of some runs, as many as fit in a second or so; the peak of the first.
+pub(crate) fn best<T>(mut run: impl FnMut() -> T) -> Figure {
+    let (time, peak) = crate::memory::peak(|| once(&mut run));
+    let runs = (Duration::from_secs(1).as_nanos() / time.as_nanos().max(1)).clamp(2, 200);
+    let time = (0..runs).map(|_| once(&mut run)).fold(time, Duration::min);
+    Figure {
+        time,
+        peak: Some(peak),
+    }
+}
+
+fn once<T>(run: &mut impl FnMut() -> T) -> Duration {
+    let start = Instant::now();
+    let result = run();
+    let time = start.elapsed();
+    drop(std::hint::black_box(result));
+    time
+}
+
+/// Rows for each number of entries; ratios are to the row that was given first.
+pub(crate) struct Table {
+    title: &'static str,
+    ratio: &'static str,
+    rows: Vec<(usize, &'static str, Option<Figure>, Option<Duration>)>,
+}
+
+impl Table {
+    pub(crate) fn new(title: &'static str, ratio: &'static str) -> Self {
+        Self {
+            title,
+            ratio,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; without a figure, it could not be measured. `unit` is what the ratio is to.
+    pub(crate) fn row(
+        &mut self,
+        entries: usize,
+        name: &'static str,
+        figure: Option<Figure>,
+        unit: Option<Duration>,
+    ) {
+        self.rows.push((entries, name, figure, unit));
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\n## {}; ratio: {}\n", self.title, self.ratio)?;
+        writeln!(f, "| entries | what | ms | ratio | peak KiB |")?;
+        writeln!(f, "| ---: | --- | ---: | ---: | ---: |")?;
+        for (entries, name, figure, unit) in &self.rows {
+            write!(f, "| {entries} | {name} |")?;
+            let Some(figure) = figure else {
+                writeln!(f, " – | – | – |")?;
+                continue;
+            };
+            write!(f, " {:.3} |", figure.time.as_secs_f64() * 1e3)?;
+            match unit {
+                Some(unit) => write!(f, " {:.3} |", figure.time.div_duration_f64(*unit))?,
+                None => write!(f, " – |")?,
+            }
+            match figure.peak {
+                Some(peak) => writeln!(f, " {} |", peak.div_ceil(1024))?,
+                None => writeln!(f, " – |")?,
+            }
+        }
+        Ok(())
+    }
+}

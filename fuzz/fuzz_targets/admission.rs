@@ -1,0 +1,93 @@
+//! Changed CRLs against the issuers that signed them: no panic, and nothing is admitted that was not signed.
+//! The first octet chooses the issuer, the rest is the CRL.
+#![no_main]
+
+use crl::{Admission, CrlNumber, Examination, Expected, Held, Issuer, Limits, Policy, Scope};
+use libfuzzer_sys::fuzz_target;
+
+const SIGNED: [(&[u8], &[u8]); 6] = [
+    (
+        include_bytes!("../../crl/tests/data/openssl-p256.cer"),
+        include_bytes!("../../crl/tests/data/openssl-p256.crl"),
+    ),
+    (
+        include_bytes!("../../crl/tests/data/openssl-p384.cer"),
+        include_bytes!("../../crl/tests/data/openssl-p384.crl"),
+    ),
+    (
+        include_bytes!("../../crl/tests/data/openssl-p521.cer"),
+        include_bytes!("../../crl/tests/data/openssl-p521.crl"),
+    ),
+    (
+        include_bytes!("../../crl/tests/data/openssl-rsa2048.cer"),
+        include_bytes!("../../crl/tests/data/openssl-rsa2048.crl"),
+    ),
+    (
+        include_bytes!("../../crl/tests/data/openssl-rsa-pss.cer"),
+        include_bytes!("../../crl/tests/data/openssl-rsa-pss.crl"),
+    ),
+    (
+        include_bytes!("../../crl/tests/data/openssl-ed25519.cer"),
+        include_bytes!("../../crl/tests/data/openssl-ed25519.crl"),
+    ),
+];
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, der)) = data.split_first() else {
+        return;
+    };
+    // Any certificate, too: reading one must not panic.
+    let _ = Issuer::from_der(der);
+    let (certificate, signed) = SIGNED[usize::from(choice % 6)];
+    let issuer = Issuer::from_der(certificate).unwrap();
+    let mut examination = Examination::new(Limits::default());
+    let Ok(()) = examination.push(der) else {
+        return;
+    };
+    let Ok(examined) = examination.finish() else {
+        return;
+    };
+    let now = examined.crl().header.this_update;
+    let held = (choice & 0x80 != 0).then_some(Held {
+        number: CrlNumber::from(1),
+        this_update: now,
+        watermark: Some(1),
+        sha256: [0; 32],
+    });
+    let expected = Expected {
+        scope: [Scope::Full, Scope::Delta, Scope::Shard][usize::from(choice >> 4 & 3) % 3],
+        distribution_point: (choice & 0x40 != 0).then_some("http://example.com/crl"),
+        sha256: [1; 32],
+        watermark: Some(u64::from(choice & 8)),
+    };
+    let admitted = match crl::admit(
+        &examined,
+        &issuer,
+        &expected,
+        held.as_ref(),
+        &Policy::default(),
+        now,
+    ) {
+        Ok(Admission::Admitted(admitted)) => admitted,
+        Ok(Admission::NeedsSecondPass(mut pass)) => {
+            for piece in der.chunks(usize::from(*choice) + 1) {
+                pass.push(piece);
+            }
+            match pass.finish() {
+                Ok(admitted) => admitted,
+                Err(_) => return,
+            }
+        }
+        Ok(Admission::Unchanged) => unreachable!("the hashes differ"),
+        Err(refusal) => {
+            assert!(!refusal.code().is_empty() && !refusal.to_string().is_empty());
+            return;
+        }
+    };
+    let tbs = &admitted.crl().tbs;
+    let tbs = &der[tbs.start as usize..tbs.end as usize];
+    assert!(
+        signed.windows(tbs.len()).any(|bytes| bytes == tbs),
+        "a forgery"
+    );
+});
