@@ -13,6 +13,7 @@ mod build;
 mod dev;
 mod edge;
 mod fingerprint;
+mod fuzz;
 mod lint;
 mod optional;
 mod process;

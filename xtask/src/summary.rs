@@ -35,6 +35,15 @@ impl Summary {
         }
     }
 
+    /// Counts a check that is no test program.
+    pub(crate) fn count(&mut self, name: &str, outcome: Outcome) {
+        match outcome {
+            Outcome::Passed => self.ok += 1,
+            Outcome::Failed => self.failed += 1,
+            Outcome::Skipped(why) => self.skipped.push(format!("{name}: {why}")),
+        }
+    }
+
     pub(crate) fn has_failures(&self) -> bool {
         self.failed > 0
     }
@@ -57,6 +66,14 @@ impl fmt::Display for Summary {
             self.skipped.len()
         )
     }
+}
+
+/// How one check ended.
+pub(crate) enum Outcome {
+    Passed,
+    Failed,
+    /// And why.
+    Skipped(String),
 }
 
 /// The number before `label` in `ok. 3 passed; 1 failed; 0 ignored; …`.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     build::{self, Profile},
-    optional,
+    fuzz, optional,
     summary::Summary,
     toolchain::path_with,
     tools::Tools,
@@ -33,6 +33,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         .status()?
         .success();
     let tested = built && cargo_test(workspace, &mut summary)?;
+    if built {
+        fuzz::run(workspace, &tools, &mut summary)?;
+    }
 
     println!(
         "\nafter {:.0} s:\n{summary}",

@@ -17,6 +17,9 @@ const WORKER_BUILD: &str = "0.8.7";
 /// Reads deny.toml.
 const CARGO_DENY: &str = "0.20.2";
 
+/// Runs the fuzz targets.
+const CARGO_FUZZ: &str = "0.13.2";
+
 /// All tools, there and of the right version.
 pub(crate) struct Tools {
     workspace_root: PathBuf,
@@ -78,11 +81,21 @@ impl Tools {
 
     /// cargo-deny, installed where it is missing: only lint needs it.
     pub(crate) fn cargo_deny(&self, progress: &Progress) -> Result<Command> {
-        let program = self.folder.join("bin/cargo-deny");
-        if version_of(&program).as_deref() != Some(&format!("cargo-deny {CARGO_DENY}")) {
-            self.cargo_install(progress, "cargo-deny", CARGO_DENY, Lock::Published)?;
+        Ok(self.command(self.cargo_program(progress, "cargo-deny", CARGO_DENY)?))
+    }
+
+    /// cargo-fuzz, installed where it is missing: only the bounded fuzz runs need it.
+    pub(crate) fn cargo_fuzz(&self, progress: &Progress) -> Result<PathBuf> {
+        self.cargo_program(progress, "cargo-fuzz", CARGO_FUZZ)
+    }
+
+    /// A program whose name is its package's.
+    fn cargo_program(&self, progress: &Progress, name: &str, version: &str) -> Result<PathBuf> {
+        let program = self.folder.join("bin").join(name);
+        if version_of(&program).as_deref() != Some(&format!("{name} {version}")) {
+            self.cargo_install(progress, name, version, Lock::Published)?;
         }
-        Ok(self.command(program))
+        Ok(program)
     }
 
     /// Programs from npm; its `node` is the one that wrangler needs.
