@@ -157,6 +157,14 @@ impl fmt::Display for EventId {
     }
 }
 
+impl FromStr for EventId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
 /// Declares an enum whose variants have stable names, in JSON, in the table and in messages.
 macro_rules! named {
     ($(#[$about:meta])* $name:ident, $error:ident { $($(#[$doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {

@@ -85,11 +85,40 @@ pub enum EdgeError {
     /// There is no token that a caller could show.
     #[error("operators' calls are closed until the secret OPERATOR_TOKEN is set")]
     OperatorTokenNotSet,
-    /// A parameter has a value that is not allowed.
+    /// The operator's form was not sent by a page of this dashboard, or the session has ended.
+    #[error(
+        "this form was not sent from a page of this dashboard; go back, reload the page and send it again"
+    )]
+    ForeignForm,
+    /// There is no changed certificate that could be trusted.
+    #[error("no changed certificate of issuer {issuer:?} is waiting for trust", issuer = .issuer.as_str())]
+    NoCertificateWaiting {
+        /// Whose.
+        issuer: IssuerId,
+    },
+    /// The caller accepts none of the media types that there are.
+    #[error("this call answers with one of: {offered}")]
+    NotAcceptable {
+        /// The media types that there are.
+        offered: &'static str,
+    },
+    /// There is no list of issuers, and none can be had.
+    #[error("the origin has not given the list of issuers yet; ask again in {} s", seconds(*.retry_after))]
+    RegistryUnavailable {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// D1 did not answer.
+    #[error("the event table (D1) does not answer right now; CRLs are served all the same. Ask again in {} s", seconds(*.retry_after))]
+    EventsUnavailable {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// A parameter is not known, or has a value that is not allowed.
     #[error("the parameter {name} {problem}")]
     BadParameter {
         /// Which one.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// What is wrong, and what is allowed: the end of a sentence that begins with the parameter.
         problem: Cow<'static, str>,
     },
@@ -103,16 +132,21 @@ impl EdgeError {
             Self::BadParameter { .. } => (400, "bad_parameter"),
             Self::Unauthorized => (401, "unauthorized"),
             Self::TokenNotAllowed => (403, "token_not_allowed"),
+            Self::ForeignForm => (403, "foreign_form"),
             Self::UnknownIssuer { .. } => (404, "unknown_issuer"),
             Self::UnknownCrl { .. } => (404, "unknown_crl"),
             Self::PublishedElsewhere { .. } => (404, "published_elsewhere"),
             Self::NotFound => (404, "not_found"),
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
+            Self::NotAcceptable { .. } => (406, "not_acceptable"),
+            Self::NoCertificateWaiting { .. } => (409, "no_certificate_waiting"),
             Self::PreconditionFailed => (412, "precondition_failed"),
             Self::RangeNotSatisfiable { .. } => (416, "range_not_satisfiable"),
             Self::Internal => (500, "internal"),
             Self::WrongSetting(_) => (500, "wrong_setting"),
             Self::CrlUnavailable { .. } => (503, "crl_unavailable"),
+            Self::RegistryUnavailable { .. } => (503, "registry_unavailable"),
+            Self::EventsUnavailable { .. } => (503, "events_unavailable"),
             Self::OperatorTokenNotSet => (503, "operator_token_not_set"),
         }
     }
@@ -166,7 +200,9 @@ impl EdgeError {
             Self::RangeNotSatisfiable { size } => {
                 ("Content-Range", format!("bytes */{size}").into())
             }
-            Self::CrlUnavailable { retry_after } => {
+            Self::CrlUnavailable { retry_after }
+            | Self::RegistryUnavailable { retry_after }
+            | Self::EventsUnavailable { retry_after } => {
                 ("Retry-After", seconds(*retry_after).to_string().into())
             }
             _ => return None,
@@ -189,6 +225,8 @@ const fn phrase(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        409 => "Conflict",
         412 => "Precondition Failed",
         416 => "Range Not Satisfiable",
         503 => "Service Unavailable",
@@ -233,8 +271,19 @@ mod tests {
             EdgeError::TokenNotAllowed,
             EdgeError::OperatorTokenNotSet,
             EdgeError::BadParameter {
-                name: "limit",
+                name: "limit".into(),
                 problem: "is 0: use 1 to 1000".into(),
+            },
+            EdgeError::ForeignForm,
+            EdgeError::NoCertificateWaiting { issuer: issuer() },
+            EdgeError::NotAcceptable {
+                offered: "application/json",
+            },
+            EdgeError::RegistryUnavailable {
+                retry_after: Duration::from_secs(5),
+            },
+            EdgeError::EventsUnavailable {
+                retry_after: Duration::from_secs(5),
             },
         ]
     }

@@ -1,6 +1,7 @@
 //! Moments and spans as the Worker counts them: milliseconds since the Unix epoch. No clock: time is an argument.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -67,9 +68,53 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// The text is not a moment of RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a moment is written as RFC 3339 has it: 2026-01-31T06:00:00Z")]
+pub struct TimestampError;
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        DateTime::parse_from_rfc3339(text)
+            .map(|moment| Self(moment.timestamp_millis()))
+            .map_err(|_| TimestampError)
+    }
+}
+
+/// A moment that is text in JSON and in tables: RFC 3339 in UTC with milliseconds, which sorts as time does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rfc3339(pub Timestamp);
+
+impl From<Rfc3339> for String {
+    fn from(Rfc3339(moment): Rfc3339) -> Self {
+        moment.to_string()
+    }
+}
+
+impl TryFrom<String> for Rfc3339 {
+    type Error = TimestampError;
+
+    fn try_from(text: String) -> Result<Self, TimestampError> {
+        text.parse().map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_comes_back_from_its_text_whatever_the_offset() {
+        let moment = Timestamp::from_millis(1_700_000_000_007);
+        assert_eq!(moment.to_string().parse(), Ok(moment));
+        assert_eq!("2023-11-14T23:13:20.007+01:00".parse(), Ok(moment));
+        for text in ["", "yesterday", "2023-11-14", "2023-11-14T22:13:20"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
+        }
+    }
 
     #[test]
     fn displays_as_rfc_3339_in_utc_with_milliseconds() {

@@ -2,19 +2,18 @@
 
 use std::rc::Rc;
 
-use origin_api::IssuerId;
 use worker::{Context, Env, Request, Response, ResponseBuilder};
 
 use super::bindings::Bindings;
 use super::d1::D1Log;
 use super::host::{log, now};
 use super::objects::{ObjectError, WorkerObjects};
+use super::operator;
 use super::reply::{problem, respond};
 use crate::config::Settings;
-use crate::events::{Event, Trigger, retention};
-use crate::operator;
+use crate::events::{Trigger, retention};
 use crate::problem::EdgeError;
-use crate::public::{self, Lookup, Method, Route, Shelves as _, Source, Wanted};
+use crate::public::{self, Method, Route, Source, Wanted};
 use crate::schedule::{self, Summary};
 
 /// Answers a request.
@@ -55,7 +54,7 @@ pub async fn fetch(request: Request, env: Env, context: Context) -> worker::Resu
         Route::MethodNotAllowed { allow } => problem(&EdgeError::MethodNotAllowed { allow }),
         Route::Other => {
             let objects = WorkerObjects::new(&bindings, &settings, Some(context))?;
-            operators(&request, &path, &objects, &settings).await
+            operator::answer(&request, &path, &bindings, &objects, &settings).await
         }
     }
 }
@@ -90,106 +89,6 @@ fn health(method: Method) -> worker::Result<Response> {
         Method::Get => response.fixed(b"ok\n".to_vec()),
         Method::Head => response.empty(),
     })
-}
-
-async fn operators(
-    request: &Request,
-    path: &str,
-    objects: &WorkerObjects,
-    settings: &Rc<Settings>,
-) -> worker::Result<Response> {
-    let url = request.url()?;
-    let query: Vec<_> = url.query_pairs().into_owned().collect();
-    let method = request.inner().method();
-    let Some(call) = operator::Call::parse(&method, path, &query) else {
-        return problem(&EdgeError::NotFound);
-    };
-    let authorization = request.headers().get("authorization")?;
-    let done = match call {
-        Ok(call) => match call.authorize(authorization.as_deref(), settings) {
-            Ok(trigger) => run(call, trigger, objects, settings).await,
-            Err(error) => Err(error),
-        },
-        Err(error) => Err(error),
-    };
-    match done {
-        Ok(response) => {
-            response.headers().set("Cache-Control", "no-store")?;
-            Ok(response)
-        }
-        Err(error) => problem(&error),
-    }
-}
-
-async fn run(
-    call: operator::Call,
-    trigger: Trigger,
-    objects: &WorkerObjects,
-    settings: &Rc<Settings>,
-) -> Result<Response, EdgeError> {
-    let response = match call {
-        operator::Call::Refresh { issuer, name } => {
-            let listed = listed(objects, &issuer).await?;
-            if let Some(name) = name
-                && !listed.crls.contains(&name)
-            {
-                return Err(EdgeError::UnknownCrl {
-                    issuer,
-                    name,
-                    max_age: std::time::Duration::ZERO,
-                });
-            }
-            events(
-                &objects
-                    .refresh_crls(&issuer, name, trigger)
-                    .await
-                    .map_err(internal)?,
-            )
-        }
-        operator::Call::RefreshAll => {
-            let concurrency = settings.regenerate_concurrency;
-            let summary = schedule::regenerate_all(objects, trigger, concurrency).await;
-            Response::from_json(&summary.map_err(internal)?)
-        }
-        operator::Call::Trust { issuer } => {
-            listed(objects, &issuer).await?;
-            match objects.trust(&issuer).await.map_err(internal)? {
-                Some(refreshed) => events(&refreshed),
-                None => Err(worker::Error::from("no changed certificate is waiting")),
-            }
-        }
-    };
-    response.map_err(internal)
-}
-
-async fn listed(
-    objects: &WorkerObjects,
-    issuer: &IssuerId,
-) -> Result<crate::registry::Listed, EdgeError> {
-    match objects.lookup(issuer).await {
-        Lookup::Known(listed) => Ok(listed),
-        Lookup::Unknown(max_age) => Err(EdgeError::UnknownIssuer {
-            issuer: issuer.clone(),
-            max_age,
-        }),
-        Lookup::CannotTell => Err(EdgeError::CrlUnavailable {
-            retry_after: std::time::Duration::from_secs(10),
-        }),
-    }
-}
-
-/// 200 where all went well, else 502.
-fn events(events: &[Event]) -> worker::Result<Response> {
-    let all_well = events.iter().all(|event| event.outcome.succeeded());
-    let response = Response::from_json(&serde_json::json!({ "events": events }))?;
-    Ok(response.with_status(if all_well { 200 } else { 502 }))
-}
-
-fn internal(error: impl std::fmt::Display) -> EdgeError {
-    log(
-        &serde_json::json!({ "level": "error", "what": "an operator's call failed", "cause": error.to_string() }),
-    );
-    EdgeError::Internal
 }
 
 /// Removes old events. A tick that did its work is not a failed one because D1 is down.

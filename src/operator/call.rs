@@ -1,0 +1,352 @@
+//! What operators may ask over HTTP: where each call lives, who may make it, and what it takes. Pure.
+
+use origin_api::{CrlName, IssuerId};
+
+use super::authorization::Caller;
+use super::crl_status::State;
+use super::event_query::{Cursor, EventFilter};
+use super::media::EventFormat;
+use super::parameters::Parameters;
+use crate::events::Trigger;
+use crate::problem::EdgeError;
+
+/// The most issuers on one page.
+pub const MOST_ISSUERS: u32 = 1000;
+/// The most events on one page of JSON.
+pub const MOST_EVENTS: u32 = 1000;
+/// How many events such a page has where nobody says.
+pub const USUAL_EVENTS: u32 = 100;
+/// The most events in one stream: each thousand is one query, and the platform allows a thousand of those in one request.
+pub const MOST_STREAMED_EVENTS: u32 = 900_000;
+/// The most CRLs with series of their own.
+pub const MOST_SERIES: u32 = 2000;
+/// How many CRLs have them where nobody says.
+pub const USUAL_SERIES: u32 = 250;
+
+/// The place of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/v1/issuers`
+    Issuers,
+    /// `/v1/issuers/{id}`
+    Issuer(IssuerId),
+    /// `/v1/issuers/{id}/refresh`
+    Refresh(IssuerId),
+    /// `/v1/issuers/{id}/trust`
+    Trust(IssuerId),
+    /// `/v1/refresh`
+    RefreshAll,
+    /// `/v1/events`
+    Events,
+    /// `/metrics`
+    Metrics,
+    /// `/v1/openapi.json`
+    OpenApi,
+}
+
+/// A call, with all that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Every issuer and how its CRLs stand.
+    Issuers {
+        /// Only those with a CRL in this state.
+        state: Option<State>,
+        /// Those whose ids come after this one.
+        after: Option<IssuerId>,
+        /// How many.
+        limit: u32,
+    },
+    /// One issuer.
+    Issuer(IssuerId),
+    /// Refreshes an issuer's CRLs, or one of them.
+    Refresh {
+        /// Whose.
+        issuer: IssuerId,
+        /// Which, or all.
+        name: Option<CrlName>,
+        /// Who asks.
+        trigger: Trigger,
+    },
+    /// Refreshes everything.
+    RefreshAll,
+    /// Accepts a changed certificate.
+    Trust(IssuerId),
+    /// What refreshes did.
+    Events {
+        /// Which.
+        filter: EventFilter,
+        /// Those after this one.
+        after: Option<Cursor>,
+        /// How many.
+        limit: u32,
+        /// How they are written.
+        format: EventFormat,
+    },
+    /// Figures for Prometheus.
+    Metrics {
+        /// Only this issuer's CRLs have series of their own.
+        issuer: Option<IssuerId>,
+        /// How many CRLs have, the most urgent first.
+        limit: u32,
+    },
+    /// The description of these calls.
+    OpenApi,
+}
+
+impl Endpoint {
+    /// What lives at `path`, if `method` is one that it takes. None where nothing of operators' does.
+    #[must_use]
+    pub fn parse(method: &str, path: &str) -> Option<Result<Self, EdgeError>> {
+        let endpoint = if path == "/metrics" {
+            Self::Metrics
+        } else {
+            let segments: Vec<_> = path.strip_prefix("/v1/")?.split('/').collect();
+            // What is no issuer's id names nothing.
+            match segments.as_slice() {
+                ["issuers"] => Self::Issuers,
+                ["issuers", id] => Self::Issuer(id.parse().ok()?),
+                ["issuers", id, "refresh"] => Self::Refresh(id.parse().ok()?),
+                ["issuers", id, "trust"] => Self::Trust(id.parse().ok()?),
+                ["refresh"] => Self::RefreshAll,
+                ["events"] => Self::Events,
+                ["openapi.json"] => Self::OpenApi,
+                _ => return None,
+            }
+        };
+        let allow = endpoint.allow();
+        let allowed = allow.split(", ").any(|allowed| allowed == method);
+        Some(if allowed {
+            Ok(endpoint)
+        } else {
+            Err(EdgeError::MethodNotAllowed { allow })
+        })
+    }
+
+    const fn allow(&self) -> &'static str {
+        match self {
+            Self::Refresh(_) | Self::Trust(_) | Self::RefreshAll => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// Whether `caller` may.
+    ///
+    /// # Errors
+    /// Where the hook's token is shown for anything but the refresh of one issuer.
+    pub const fn admit(&self, caller: Caller) -> Result<(), EdgeError> {
+        match (caller, self) {
+            (Caller::Operator, _) | (Caller::Hook, Self::Refresh(_)) => Ok(()),
+            (Caller::Hook, _) => Err(EdgeError::TokenNotAllowed),
+        }
+    }
+
+    /// The call, with its parameters.
+    ///
+    /// # Errors
+    /// Names the parameter that is unknown or wrong.
+    pub fn call(
+        self,
+        caller: Caller,
+        query: &[(String, String)],
+        accept: Option<&str>,
+    ) -> Result<Call, EdgeError> {
+        let none = || Parameters::parse(query, &[]).map(drop);
+        match self {
+            Self::Issuers => {
+                let parameters = Parameters::parse(query, &["state", "limit", "cursor"])?;
+                Ok(Call::Issuers {
+                    state: parameters.value(
+                        "state",
+                        "must be one of expired, absent, failing, due, fresh",
+                    )?,
+                    after: parameters.value("cursor", "must be what next_cursor said")?,
+                    limit: parameters
+                        .count("limit", MOST_ISSUERS)?
+                        .unwrap_or(MOST_ISSUERS),
+                })
+            }
+            Self::Issuer(issuer) => none().map(|()| Call::Issuer(issuer)),
+            Self::Refresh(issuer) => {
+                let parameters = Parameters::parse(query, &["name"])?;
+                Ok(Call::Refresh {
+                    issuer,
+                    name: parameters.value(
+                        "name",
+                        "must be a CRL's name: full, delta, shard-0, shard-1, …",
+                    )?,
+                    trigger: match caller {
+                        Caller::Operator => Trigger::Operator,
+                        Caller::Hook => Trigger::Hook,
+                    },
+                })
+            }
+            Self::Trust(issuer) => none().map(|()| Call::Trust(issuer)),
+            Self::RefreshAll => none().map(|()| Call::RefreshAll),
+            Self::OpenApi => none().map(|()| Call::OpenApi),
+            Self::Events => events(query, accept),
+            Self::Metrics => {
+                let parameters = Parameters::parse(query, &["issuer", "limit"])?;
+                Ok(Call::Metrics {
+                    issuer: parameters.value(
+                        "issuer",
+                        "must be an issuer's id: 1 to 64 of A-Z a-z 0-9 . _ -",
+                    )?,
+                    limit: parameters
+                        .count("limit", MOST_SERIES)?
+                        .unwrap_or(USUAL_SERIES),
+                })
+            }
+        }
+    }
+}
+
+fn events(query: &[(String, String)], accept: Option<&str>) -> Result<Call, EdgeError> {
+    let known = [&EventFilter::PARAMETERS[..], &["limit", "cursor"]].concat();
+    let parameters = Parameters::parse(query, &known)?;
+    let format = EventFormat::negotiate(accept)?;
+    let (most, usual) = match format {
+        EventFormat::Json => (MOST_EVENTS, USUAL_EVENTS),
+        EventFormat::Ndjson | EventFormat::Csv => (MOST_STREAMED_EVENTS, MOST_STREAMED_EVENTS),
+    };
+    Ok(Call::Events {
+        filter: EventFilter::parse(&parameters)?,
+        after: parameters.value(
+            "cursor",
+            "must be what next_cursor said, or {started_at}~{id} of an event",
+        )?,
+        limit: parameters.count("limit", most)?.unwrap_or(usual),
+        format,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(method: &str, path: &str) -> Option<Result<Endpoint, EdgeError>> {
+        Endpoint::parse(method, path)
+    }
+
+    fn call(path: &str, query: &[(&str, &str)], accept: Option<&str>) -> Result<Call, EdgeError> {
+        let query: Vec<_> = query
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        endpoint("GET", path)
+            .unwrap()
+            .unwrap()
+            .call(Caller::Operator, &query, accept)
+    }
+
+    const READS: [&str; 5] = [
+        "/v1/issuers",
+        "/v1/issuers/a",
+        "/v1/events",
+        "/metrics",
+        "/v1/openapi.json",
+    ];
+    const ACTIONS: [&str; 3] = [
+        "/v1/issuers/a/refresh",
+        "/v1/issuers/a/trust",
+        "/v1/refresh",
+    ];
+
+    #[test]
+    fn every_call_has_its_methods() {
+        for path in READS {
+            assert!(endpoint("GET", path).unwrap().is_ok(), "{path}");
+            assert!(endpoint("HEAD", path).unwrap().is_ok(), "{path}");
+            assert_eq!(
+                endpoint("POST", path),
+                Some(Err(EdgeError::MethodNotAllowed { allow: "GET, HEAD" })),
+                "{path}"
+            );
+        }
+        for path in ACTIONS {
+            assert!(endpoint("POST", path).unwrap().is_ok(), "{path}");
+            assert_eq!(
+                endpoint("GET", path),
+                Some(Err(EdgeError::MethodNotAllowed { allow: "POST" })),
+                "{path}"
+            );
+        }
+        for nothing in [
+            "/",
+            "/v1",
+            "/v1/",
+            "/v1/issuers/",
+            "/v1/issuers/a/b",
+            "/v1/issuers/%00",
+            "/v1/events/",
+            "/metrics/",
+        ] {
+            assert_eq!(endpoint("GET", nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn the_hook_may_refresh_one_issuer_and_nothing_else() {
+        for path in READS {
+            let endpoint = endpoint("GET", path).unwrap().unwrap();
+            assert_eq!(
+                endpoint.admit(Caller::Hook),
+                Err(EdgeError::TokenNotAllowed)
+            );
+        }
+        for path in ACTIONS {
+            let endpoint = endpoint("POST", path).unwrap().unwrap();
+            let admitted = endpoint.admit(Caller::Hook).is_ok();
+            assert_eq!(admitted, path.ends_with("/a/refresh"), "{path}");
+            assert_eq!(endpoint.admit(Caller::Operator), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_refresh_says_who_asked_for_it() {
+        let trigger = |caller| {
+            let endpoint = endpoint("POST", "/v1/issuers/a/refresh").unwrap().unwrap();
+            match endpoint.call(caller, &[], None) {
+                Ok(Call::Refresh {
+                    trigger,
+                    name: None,
+                    ..
+                }) => trigger,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(trigger(Caller::Operator), Trigger::Operator);
+        assert_eq!(trigger(Caller::Hook), Trigger::Hook);
+    }
+
+    #[test]
+    fn a_page_of_json_is_short_and_a_stream_is_long() {
+        let limit = |query: &[(&str, &str)], accept| match call("/v1/events", query, accept) {
+            Ok(Call::Events { limit, .. }) => Ok(limit),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.status_and_code().1),
+        };
+        assert_eq!(limit(&[], None), Ok(USUAL_EVENTS));
+        assert_eq!(limit(&[], Some("text/csv")), Ok(MOST_STREAMED_EVENTS));
+        assert_eq!(limit(&[("limit", "2000")], Some("text/csv")), Ok(2000));
+        assert_eq!(limit(&[("limit", "2000")], None), Err("bad_parameter"));
+    }
+
+    #[test]
+    fn every_call_refuses_what_it_does_not_know() {
+        for path in READS {
+            let error = call(path, &[("colour", "red")], None).unwrap_err();
+            assert_eq!(error.status_and_code(), (400, "bad_parameter"), "{path}");
+        }
+        for (path, name, value) in [
+            ("/v1/issuers", "state", "well"),
+            ("/v1/issuers", "cursor", "a b"),
+            ("/v1/issuers", "limit", "1001"),
+            ("/v1/events", "cursor", "7"),
+            ("/metrics", "limit", "0"),
+            ("/metrics", "issuer", "*"),
+        ] {
+            let error = call(path, &[(name, value)], None).unwrap_err();
+            assert!(error.to_string().contains(name), "{path} {error}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Events on their way out: a page of JSON, lines of JSON, or comma-separated values. Pure.
+
+use serde::Serialize;
+
+use super::event_query::Cursor;
+use crate::events::Event;
+
+/// A page of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EventPage {
+    /// Newest first.
+    pub events: Vec<Event>,
+    /// What to give as `cursor` for the next page; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl EventPage {
+    /// The first `limit` of `events`, of which one more was asked for, to see whether there is a next page.
+    #[must_use]
+    pub fn of(mut events: Vec<Event>, limit: u32) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = events.len() > limit;
+        events.truncate(limit);
+        let last = events.last().filter(|_| more);
+        Self {
+            next_cursor: last.map(|last| Cursor::of(last).to_string()),
+            events,
+        }
+    }
+}
+
+/// Events as one JSON object a line.
+#[must_use]
+pub fn ndjson(events: &[Event]) -> String {
+    let mut lines = String::new();
+    for event in events {
+        // Every field is text or a number, so that this cannot fail.
+        lines.push_str(&serde_json::to_string(event).unwrap_or_default());
+        lines.push('\n');
+    }
+    lines
+}
+
+/// The header line of the comma-separated values: the table's columns.
+pub const CSV_HEADER: &str = "id,issuer_id,crl_name,trigger,outcome,succeeded,crl_number,revoked_count,size_bytes,sha256,this_update,next_update,started_at,duration_ms,error_code,error\r\n";
+
+/// Events as comma-separated values, without the header line (RFC 4180). What is null is empty.
+///
+/// # Errors
+/// None that can occur: the values go to memory.
+pub fn csv(events: &[Event]) -> Result<String, csv::Error> {
+    let mut writer = csv::WriterBuilder::new()
+        .has_headers(false)
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
+    for event in events {
+        writer.serialize(event)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::testing::event;
+
+    #[test]
+    fn a_page_has_a_cursor_only_where_another_follows() {
+        let events = || vec![event(3), event(2), event(1)];
+        let page = EventPage::of(events(), 2);
+        assert_eq!(page.events.len(), 2);
+        assert_eq!(page.next_cursor, Some(Cursor::of(&event(2)).to_string()));
+        assert_eq!(EventPage::of(events(), 3).next_cursor, None);
+    }
+
+    #[test]
+    fn lines_of_json_are_the_events() {
+        let lines = ndjson(&[event(2), event(1)]);
+        let read: Vec<Event> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(read, [event(2), event(1)]);
+    }
+
+    #[test]
+    fn comma_separated_values_come_back_as_they_were() {
+        let mut odd = event(1);
+        odd.error = Some("a \"quoted\", long\r\nreason".to_owned());
+        let text = CSV_HEADER.to_owned() + &csv(&[event(2), odd.clone()]).unwrap();
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let read: Vec<Event> = reader.deserialize().map(Result::unwrap).collect();
+        assert_eq!(read, [event(2), odd]);
+    }
+
+    #[test]
+    fn the_header_line_names_the_fields_in_their_order() {
+        let mut writer = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(Vec::new());
+        writer.serialize(event(1)).unwrap();
+        let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+        assert!(text.starts_with(CSV_HEADER), "{text}");
+    }
+}

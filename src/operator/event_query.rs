@@ -1,0 +1,179 @@
+//! What is asked of the event table: filters, and the place from which to read on. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use origin_api::{CrlName, IssuerId};
+
+use super::parameters::Parameters;
+use crate::events::{Event, EventId, Outcome, Trigger};
+use crate::problem::EdgeError;
+use crate::time::{Timestamp, TimestampError};
+
+/// Which events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Of this issuer.
+    pub issuer: Option<IssuerId>,
+    /// Of CRLs with this name.
+    pub name: Option<CrlName>,
+    /// That ended so.
+    pub outcome: Option<Outcome>,
+    /// That this one asked for.
+    pub trigger: Option<Trigger>,
+    /// That began then or later.
+    pub since: Option<Timestamp>,
+    /// That began before then.
+    pub until: Option<Timestamp>,
+}
+
+impl EventFilter {
+    /// The names of its parameters.
+    pub const PARAMETERS: [&'static str; 6] =
+        ["issuer", "name", "outcome", "trigger", "since", "until"];
+
+    /// Reads the filter among `parameters`.
+    ///
+    /// # Errors
+    /// Names the parameter with a value that is not allowed, and what is.
+    pub fn parse(parameters: &Parameters) -> Result<Self, EdgeError> {
+        let moment = "must be a moment as RFC 3339 has it, such as 2026-01-31T06:00:00Z (a + in the offset is written %2B)";
+        Ok(Self {
+            issuer: parameters.value(
+                "issuer",
+                "must be an issuer's id: 1 to 64 of A-Z a-z 0-9 . _ -",
+            )?,
+            name: parameters.value(
+                "name",
+                "must be a CRL's name: full, delta, shard-0, shard-1, …",
+            )?,
+            outcome: parameters.value(
+                "outcome",
+                "must be one of published, unchanged, skipped, rejected, failed",
+            )?,
+            trigger: parameters.value(
+                "trigger",
+                "must be one of cron, alarm, request, operator, hook",
+            )?,
+            since: parameters.value("since", moment)?,
+            until: parameters.value("until", moment)?,
+        })
+    }
+}
+
+/// The last event of a page: the next page begins after it. It holds while events are added, because they are newer; one that
+/// D1 got late has the place of when it began. Text is `{started_at}~{id}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// When that event began.
+    pub started_at: Timestamp,
+    /// Which of those that began in that millisecond.
+    pub id: EventId,
+}
+
+impl Cursor {
+    /// The cursor that reads on after `event`.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        Self {
+            // What is not a moment was not written by this edge; such a page has no next.
+            started_at: event
+                .started_at
+                .parse()
+                .unwrap_or(Timestamp::from_millis(0)),
+            id: event.id,
+        }
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}~{}", self.started_at, self.id)
+    }
+}
+
+/// The text is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a cursor is what next_cursor said")]
+pub struct CursorError;
+
+impl From<TimestampError> for CursorError {
+    fn from(_: TimestampError) -> Self {
+        Self
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let (started_at, id) = text.split_once('~').ok_or(CursorError)?;
+        Ok(Self {
+            started_at: started_at.parse()?,
+            id: id.parse().map_err(|_| CursorError)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<EventFilter, EdgeError> {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        EventFilter::parse(&Parameters::parse(&pairs, &EventFilter::PARAMETERS)?)
+    }
+
+    #[test]
+    fn every_filter_is_read() {
+        let filter = parse(&[
+            ("issuer", "demo"),
+            ("name", "shard-1"),
+            ("outcome", "failed"),
+            ("trigger", "hook"),
+            ("since", "2026-01-01T01:00:00+01:00"),
+            ("until", "2026-01-02T00:00:00Z"),
+        ])
+        .unwrap();
+        assert_eq!(
+            filter,
+            EventFilter {
+                issuer: Some("demo".parse().unwrap()),
+                name: Some(CrlName::Shard(1)),
+                outcome: Some(Outcome::Failed),
+                trigger: Some(Trigger::Hook),
+                since: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+                until: Some("2026-01-02T00:00:00Z".parse().unwrap()),
+            }
+        );
+    }
+
+    #[test]
+    fn every_wrong_value_is_refused_by_name() {
+        for (name, value) in [
+            ("issuer", "a/b"),
+            ("name", "shard-01"),
+            ("outcome", "ok"),
+            ("trigger", "CRON"),
+            ("since", "yesterday"),
+            ("until", "2026-01-02"),
+            ("order", "asc"),
+        ] {
+            let error = parse(&[(name, value)]).unwrap_err();
+            assert_eq!(error.status_and_code(), (400, "bad_parameter"));
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_comes_back_from_its_text() {
+        let text = "2026-01-01T00:00:00.123Z~018bcfe5-6800-7000-8000-000000000001";
+        assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
+        for wrong in ["", "~", "2026-01-01T00:00:00.123Z", "x~y"] {
+            assert_eq!(wrong.parse::<Cursor>(), Err(CursorError), "{wrong}");
+        }
+    }
+}

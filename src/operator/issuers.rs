@@ -1,0 +1,236 @@
+//! Issuers as operators see them: the registry, the status table and the events put together. Pure.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use origin_api::{CrlName, IssuerId};
+use serde::Serialize;
+
+use super::crl_status::{CrlStatus, State, StatusRow};
+use crate::events::Event;
+use crate::issuer::Overview;
+use crate::refresh::{CrlState, fingerprint};
+use crate::registry::{Index, Listed};
+use crate::time::{Rfc3339, Timestamp};
+
+/// One issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IssuerStatus {
+    /// Its id.
+    pub id: IssuerId,
+    /// Since when the origin does not list it any more; it is served for as long as its CRL is valid.
+    pub gone_since: Option<Rfc3339>,
+    /// Its CRLs. An issuer that publishes elsewhere has none, or one with `last_outcome` skipped.
+    pub crls: Vec<CrlStatus>,
+    /// The SHA-256 of the certificate that is trusted: the first one seen, until another is accepted.
+    pub pinned_certificate_sha256: Option<String>,
+    /// The SHA-256 of a changed certificate that waits for trust.
+    pub waiting_certificate_sha256: Option<String>,
+    /// How many events D1 does not have yet.
+    pub events_owed: u64,
+    /// The newest 5 events, newest first; null where D1 cannot be asked.
+    pub recent_events: Option<Vec<Event>>,
+}
+
+/// A page of issuers, in the order of their ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IssuerPage {
+    /// The issuers.
+    pub issuers: Vec<IssuerStatus>,
+    /// What to give as `cursor` for the next page; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// How many recent events an issuer shows.
+pub const RECENT_EVENTS: u32 = 5;
+
+impl IssuerStatus {
+    /// What the registry and the rows of the status table say, at `now`.
+    #[must_use]
+    pub fn of_rows(id: IssuerId, listed: &Listed, rows: Vec<StatusRow>, now: Timestamp) -> Self {
+        let pinned = rows
+            .iter()
+            .find_map(|row| row.pinned_certificate_sha256.clone());
+        let waiting = rows
+            .iter()
+            .find_map(|row| row.waiting_certificate_sha256.clone());
+        let events_owed = rows.iter().map(|row| row.events_owed).max().unwrap_or(0);
+        let known = rows.into_iter().map(|row| CrlStatus::of_row(row, now));
+        Self {
+            id,
+            gone_since: listed.gone_since.map(Rfc3339),
+            crls: with_all_listed(known, listed),
+            pinned_certificate_sha256: pinned,
+            waiting_certificate_sha256: waiting,
+            events_owed,
+            recent_events: None,
+        }
+    }
+
+    /// What its own object says, at `now`: the truth of this moment.
+    #[must_use]
+    pub fn of_overview(id: IssuerId, listed: &Listed, overview: &Overview, now: Timestamp) -> Self {
+        let sha256 = |certificate: &Option<origin_api::Der>| {
+            certificate
+                .as_ref()
+                .map(|certificate| fingerprint(certificate).to_string())
+        };
+        let pinned = sha256(&overview.issuer.pinned);
+        let known = overview
+            .crls
+            .iter()
+            .map(|(name, state): &(CrlName, CrlState)| {
+                CrlStatus::of_state(*name, state, pinned.clone(), now)
+            });
+        Self {
+            id,
+            gone_since: listed.gone_since.map(Rfc3339),
+            crls: with_all_listed(known, listed),
+            waiting_certificate_sha256: sha256(&overview.issuer.waiting),
+            pinned_certificate_sha256: pinned.clone(),
+            events_owed: overview.events_owed,
+            recent_events: None,
+        }
+    }
+
+    /// The state of its most urgent CRL; none where it has no CRL here.
+    #[must_use]
+    pub fn state(&self) -> Option<State> {
+        self.crls
+            .iter()
+            .filter(|crl| !crl.is_published_elsewhere())
+            .map(|crl| crl.state)
+            .min()
+    }
+}
+
+/// The CRLs that are known, and those that the registry lists and nobody refreshed yet.
+fn with_all_listed(known: impl Iterator<Item = CrlStatus>, listed: &Listed) -> Vec<CrlStatus> {
+    let mut crls: BTreeMap<CrlName, CrlStatus> = known.map(|crl| (crl.name, crl)).collect();
+    for name in &listed.crls {
+        crls.entry(*name)
+            .or_insert_with(|| CrlStatus::absent(*name));
+    }
+    crls.into_values().collect()
+}
+
+/// The issuers after `cursor`, at most `limit`, and whether others follow.
+#[must_use]
+pub fn page<'a>(
+    index: &'a Index,
+    cursor: Option<&IssuerId>,
+    limit: u32,
+) -> (Vec<(&'a IssuerId, &'a Listed)>, bool) {
+    let after = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rest = index
+        .issuers
+        .range::<IssuerId, _>((after, Bound::Unbounded));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let page: Vec<_> = rest.by_ref().take(limit).collect();
+    (page, rest.next().is_some())
+}
+
+/// These issuers with the rows about them.
+#[must_use]
+pub fn join<'a>(
+    issuers: impl IntoIterator<Item = (&'a IssuerId, &'a Listed)>,
+    rows: Vec<StatusRow>,
+    now: Timestamp,
+) -> Vec<IssuerStatus> {
+    let mut rows_of: BTreeMap<IssuerId, Vec<StatusRow>> = BTreeMap::new();
+    for row in rows {
+        rows_of.entry(row.issuer_id.clone()).or_default().push(row);
+    }
+    issuers
+        .into_iter()
+        .map(|(id, listed)| {
+            let rows = rows_of.remove(id).unwrap_or_default();
+            IssuerStatus::of_rows(id.clone(), listed, rows, now)
+        })
+        .collect()
+}
+
+/// Gives each issuer its recent events, of events sorted by newest first.
+pub fn add_events(issuers: &mut [IssuerStatus], events: Vec<Event>) {
+    let mut events_of: BTreeMap<IssuerId, Vec<Event>> = BTreeMap::new();
+    for event in events {
+        events_of
+            .entry(event.issuer_id.clone())
+            .or_default()
+            .push(event);
+    }
+    for issuer in issuers {
+        issuer.recent_events = Some(events_of.remove(&issuer.id).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::testing::{NOW, event, status_row};
+
+    fn index() -> Index {
+        let listed = |crls: &[CrlName]| Listed {
+            crls: crls.to_vec(),
+            gone_since: None,
+        };
+        let issuers = [
+            ("a", listed(&[CrlName::Full])),
+            ("b", listed(&[CrlName::Full, CrlName::Delta])),
+            ("c", listed(&[])),
+        ];
+        Index {
+            read_at: NOW,
+            issuers: issuers
+                .into_iter()
+                .map(|(id, listed)| (id.parse().unwrap(), listed))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn an_issuer_that_was_never_refreshed_is_shown_as_absent() {
+        let index = index();
+        let issuers = join(&index.issuers, vec![status_row("b")], NOW);
+        let states = |position: usize| {
+            let crls = issuers[position].crls.iter();
+            crls.map(|crl| (crl.name, crl.state)).collect::<Vec<_>>()
+        };
+        assert_eq!(states(0), [(CrlName::Full, State::Absent)]);
+        assert_eq!(
+            states(1),
+            [
+                (CrlName::Full, State::Fresh),
+                (CrlName::Delta, State::Absent)
+            ]
+        );
+        assert_eq!(issuers[1].state(), Some(State::Absent));
+        assert_eq!((states(2), issuers[2].state()), (vec![], None));
+    }
+
+    #[test]
+    fn pages_walk_the_registry() {
+        let index = index();
+        let ids = |cursor: Option<&str>, limit| {
+            let cursor = cursor.map(|id| id.parse().unwrap());
+            let (page, more) = page(&index, cursor.as_ref(), limit);
+            let ids = page.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>();
+            (ids.join(""), more)
+        };
+        assert_eq!(ids(None, 2), ("ab".to_owned(), true));
+        assert_eq!(ids(Some("b"), 2), ("c".to_owned(), false));
+        assert_eq!(ids(Some("aa"), 1), ("b".to_owned(), true));
+    }
+
+    #[test]
+    fn each_issuer_gets_its_own_events() {
+        let index = index();
+        let mut issuers = join(&index.issuers, vec![], NOW);
+        add_events(&mut issuers, vec![event(2), event(1)]);
+        let counts: Vec<_> = issuers
+            .iter()
+            .map(|issuer| issuer.recent_events.as_ref().map(Vec::len))
+            .collect();
+        assert_eq!(counts, [Some(2), Some(0), Some(0)]);
+    }
+}

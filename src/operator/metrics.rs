@@ -1,0 +1,452 @@
+//! Figures for Prometheus, in its text format 0.0.4. Pure.
+//!
+//! Series stay bounded however many issuers there are: figures over all CRLs always, and series of their own for so many CRLs as
+//! the caller allows, the most urgent first. Names and labels are of this file; values of labels are ids, which have no quotes.
+
+use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use origin_api::{CrlName, IssuerId};
+use serde::Deserialize;
+
+use super::crl_status::{CrlStatus, State};
+use super::issuers::IssuerStatus;
+use crate::events::{Outcome, Trigger};
+use crate::time::{Rfc3339, Timestamp};
+
+/// Refreshes of one kind, over all CRLs: a row of `crl_refresh_totals`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Total {
+    /// Who asked for them.
+    pub trigger: Trigger,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// How many.
+    pub refreshes: u64,
+    /// How long all of them took together.
+    pub duration_ms: u64,
+}
+
+/// Refreshes of one kind, of one CRL: a row of `crl_refresh_counts`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct CrlTotal {
+    /// Whose CRL.
+    pub issuer_id: IssuerId,
+    /// Which.
+    pub crl_name: CrlName,
+    /// Who asked for them.
+    pub trigger: Trigger,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// How many.
+    pub refreshes: u64,
+}
+
+/// The `Content-Type` of the figures.
+pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// One CRL and its issuer.
+pub type Subject<'a> = (&'a IssuerId, &'a CrlStatus);
+
+/// The CRLs that get series of their own: those of `issuer`, or of all, the `limit` most urgent.
+#[must_use]
+pub fn with_series<'a>(
+    issuers: &'a [IssuerStatus],
+    issuer: Option<&IssuerId>,
+    limit: u32,
+) -> Vec<Subject<'a>> {
+    let mut subjects: Vec<_> = crls(issuers)
+        .filter(|(id, crl)| {
+            issuer.is_none_or(|wanted| wanted == *id) && !crl.is_published_elsewhere()
+        })
+        .collect();
+    subjects.sort_by_key(|(id, crl)| (crl.urgency(), *id, crl.name));
+    subjects.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    subjects
+}
+
+fn crls(issuers: &[IssuerStatus]) -> impl Iterator<Item = Subject<'_>> {
+    issuers
+        .iter()
+        .flat_map(|issuer| issuer.crls.iter().map(|crl| (&issuer.id, crl)))
+}
+
+/// The text: figures over all `issuers`, and those of each of `subjects`, at `now`.
+#[must_use]
+pub fn render(
+    issuers: &[IssuerStatus],
+    totals: &[Total],
+    subjects: &[Subject<'_>],
+    crl_totals: &[CrlTotal],
+    now: Timestamp,
+) -> String {
+    let mut text = Text(String::new());
+    over_all(&mut text, issuers, subjects.len(), now);
+    refreshes(&mut text, totals);
+    of_each(&mut text, subjects, now);
+    text.family(
+        "crl_edge_crl_refreshes_total",
+        "counter",
+        "Refreshes of this CRL, by who asked for them and how they ended.",
+        crl_totals.iter().map(|total| {
+            let (trigger, outcome) = (total.trigger, total.outcome);
+            let labels = format!(
+                r#"issuer="{}",crl="{}",trigger="{trigger}",outcome="{outcome}""#,
+                total.issuer_id, total.crl_name
+            );
+            (labels, total.refreshes)
+        }),
+    );
+    text.0
+}
+
+fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Timestamp) {
+    let here = || {
+        crls(issuers)
+            .map(|(_, crl)| crl)
+            .filter(|crl| !crl.is_published_elsewhere())
+    };
+    let count =
+        |condition: &dyn Fn(&CrlStatus) -> bool| here().filter(|crl| condition(crl)).count();
+    text.one(
+        "crl_edge_issuers",
+        "Issuers in the registry.",
+        issuers.len(),
+    );
+    text.one(
+        "crl_edge_issuers_gone",
+        "Issuers that the origin does not list any more, and that are served for as long as their CRLs are valid.",
+        issuers.iter().filter(|issuer| issuer.gone_since.is_some()).count(),
+    );
+    text.family(
+        "crl_edge_crls",
+        "gauge",
+        "CRLs by state: expired and absent ones are not served, failing ones still are, due ones are about to be refreshed.",
+        State::ALL.map(|state| {
+            (format!(r#"state="{state}""#), count(&|crl| crl.state == state))
+        }),
+    );
+    let soonest = here().filter_map(|crl| crl.next_update).min();
+    text.family(
+        "crl_edge_soonest_next_update_seconds",
+        "gauge",
+        "Seconds until the first nextUpdate of all; below zero, a CRL has expired.",
+        soonest.map(|Rfc3339(at)| (String::new(), seconds_until(at, now))),
+    );
+    text.one(
+        "crl_edge_most_consecutive_failures",
+        "Refreshes that failed or were refused in a row, of the CRL that has the most.",
+        here()
+            .map(|crl| crl.consecutive_failures)
+            .max()
+            .unwrap_or(0),
+    );
+    text.one(
+        "crl_edge_held_entries",
+        "Entries in all CRLs together.",
+        here()
+            .filter_map(|crl| crl.revoked_count)
+            .fold(0, u64::saturating_add),
+    );
+    text.one(
+        "crl_edge_held_bytes",
+        "Bytes of DER of all CRLs together.",
+        here()
+            .filter_map(|crl| crl.size_bytes)
+            .fold(0, u64::saturating_add),
+    );
+    text.one(
+        "crl_edge_publishes_owed",
+        "CRLs that KV has yet to get.",
+        count(&|crl| crl.publish_owed),
+    );
+    text.one(
+        "crl_edge_events_owed",
+        "Events that D1 has yet to get, as told with the last ones that it got.",
+        issuers
+            .iter()
+            .map(|issuer| issuer.events_owed)
+            .fold(0, u64::saturating_add),
+    );
+    text.one(
+        "crl_edge_certificates_waiting",
+        "Changed issuer certificates that wait for an operator's trust.",
+        issuers
+            .iter()
+            .filter(|issuer| issuer.waiting_certificate_sha256.is_some())
+            .count(),
+    );
+    text.one(
+        "crl_edge_crls_without_series",
+        "CRLs that have no series of their own in this answer: the least urgent, or those of other issuers than the one asked for.",
+        here().count().saturating_sub(subjects),
+    );
+}
+
+fn refreshes(text: &mut Text, totals: &[Total]) {
+    // All combinations, also those that never were: a counter that begins at 1 hides its first increase.
+    let each = || {
+        Trigger::ALL.iter().flat_map(move |trigger| {
+            Outcome::ALL.iter().map(move |outcome| {
+                let total = totals
+                    .iter()
+                    .find(|total| total.trigger == *trigger && total.outcome == *outcome);
+                let labels = format!(r#"trigger="{trigger}",outcome="{outcome}""#);
+                (labels, total)
+            })
+        })
+    };
+    text.family(
+        "crl_edge_refreshes_total",
+        "counter",
+        "Refreshes of all CRLs, by who asked for them and how they ended.",
+        each().map(|(labels, total)| (labels, total.map_or(0, |total| total.refreshes))),
+    );
+    text.family(
+        "crl_edge_refresh_duration_seconds_total",
+        "counter",
+        "How long these refreshes took together.",
+        each().map(|(labels, total)| {
+            (
+                labels,
+                Seconds::from_millis(total.map_or(0, |total| total.duration_ms)),
+            )
+        }),
+    );
+}
+
+fn of_each(text: &mut Text, subjects: &[Subject<'_>], now: Timestamp) {
+    let labels = |(issuer, crl): &Subject<'_>| format!(r#"issuer="{issuer}",crl="{}""#, crl.name);
+    text.family(
+        "crl_edge_crl_state",
+        "gauge",
+        "1 for the state that this CRL is in.",
+        subjects.iter().map(|subject| {
+            (
+                format!(r#"{},state="{}""#, labels(subject), subject.1.state),
+                1,
+            )
+        }),
+    );
+    let mut gauge = |name, help, value: &dyn Fn(&CrlStatus) -> Option<String>| {
+        let samples = subjects
+            .iter()
+            .filter_map(|subject| Some((labels(subject), value(subject.1)?)));
+        text.family(name, "gauge", help, samples);
+    };
+    gauge(
+        "crl_edge_crl_until_next_update_seconds",
+        "Seconds until nextUpdate; below zero, the CRL has expired.",
+        &|crl| Some(seconds_until(crl.next_update?.0, now).to_string()),
+    );
+    gauge(
+        "crl_edge_crl_since_this_update_seconds",
+        "Seconds since thisUpdate.",
+        &|crl| Some(seconds_until(now, crl.this_update?.0).to_string()),
+    );
+    gauge(
+        "crl_edge_crl_number",
+        "The CRLNumber, which never goes down; large ones are rounded.",
+        &|crl| crl.number.clone(),
+    );
+    gauge(
+        "crl_edge_crl_entries",
+        "Entries: how many certificates it revokes.",
+        &|crl| crl.revoked_count.map(|count| count.to_string()),
+    );
+    gauge("crl_edge_crl_size_bytes", "Bytes of its DER.", &|crl| {
+        crl.size_bytes.map(|size| size.to_string())
+    });
+    gauge(
+        "crl_edge_crl_consecutive_failures",
+        "Refreshes that failed or were refused since the last that did well.",
+        &|crl| Some(crl.consecutive_failures.to_string()),
+    );
+    gauge(
+        "crl_edge_crl_last_refresh_duration_seconds",
+        "How long the last refresh took.",
+        &|crl| Some(Seconds::from_millis(crl.duration_ms?).to_string()),
+    );
+    gauge(
+        "crl_edge_crl_publish_owed",
+        "1 where KV has yet to get this CRL.",
+        &|crl| Some(u8::from(crl.publish_owed).to_string()),
+    );
+}
+
+/// Seconds from `now` to `moment`, below zero where that has passed.
+fn seconds_until(moment: Timestamp, now: Timestamp) -> Seconds {
+    Seconds {
+        negative: moment < now,
+        span: if moment < now {
+            now.since(moment)
+        } else {
+            moment.since(now)
+        },
+    }
+}
+
+/// Seconds and milliseconds, in decimal.
+struct Seconds {
+    negative: bool,
+    span: Duration,
+}
+
+impl Seconds {
+    const fn from_millis(millis: u64) -> Self {
+        Self {
+            negative: false,
+            span: Duration::from_millis(millis),
+        }
+    }
+}
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = if self.negative { "-" } else { "" };
+        write!(
+            f,
+            "{sign}{}.{:03}",
+            self.span.as_secs(),
+            self.span.subsec_millis()
+        )
+    }
+}
+
+struct Text(String);
+
+impl Text {
+    fn one(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", help, [(String::new(), value)]);
+    }
+
+    /// One metric: its help, its type, and its samples, each by its labels. Writing to a string cannot fail.
+    fn family<V: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, V)>,
+    ) {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_none() {
+            return;
+        }
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = if labels.is_empty() {
+                writeln!(self.0, "{name} {value}")
+            } else {
+                writeln!(self.0, "{name}{{{labels}}} {value}")
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::issuers::join;
+    use crate::operator::testing::{NOW, status_row};
+    use crate::registry::Listed;
+
+    fn issuers(count: u32) -> Vec<IssuerStatus> {
+        let listed = Listed {
+            crls: vec![CrlName::Full],
+            gone_since: None,
+        };
+        let ids: Vec<IssuerId> = (0..count)
+            .map(|id| format!("i{id:05}").parse().unwrap())
+            .collect();
+        let rows = ids
+            .iter()
+            .map(|id| {
+                let mut row = status_row(id.as_str());
+                if id.as_str() == "i00001" {
+                    row.next_update = Some(Rfc3339(NOW.before(Duration::from_millis(1500))));
+                }
+                row
+            })
+            .collect();
+        join(ids.iter().map(|id| (id, &listed)), rows, NOW)
+    }
+
+    fn text(issuers: &[IssuerStatus], limit: u32) -> String {
+        let totals = [Total {
+            trigger: Trigger::Cron,
+            outcome: Outcome::Published,
+            refreshes: 7,
+            duration_ms: 1250,
+        }];
+        render(
+            issuers,
+            &totals,
+            &with_series(issuers, None, limit),
+            &[],
+            NOW,
+        )
+    }
+
+    #[test]
+    fn figures_over_all_and_of_each_are_told() {
+        let text = text(&issuers(3), 2);
+        for line in [
+            "crl_edge_issuers 3",
+            r#"crl_edge_crls{state="expired"} 1"#,
+            r#"crl_edge_crls{state="fresh"} 2"#,
+            r#"crl_edge_crls{state="failing"} 0"#,
+            "crl_edge_soonest_next_update_seconds -1.500",
+            "crl_edge_held_entries 15",
+            r#"crl_edge_refreshes_total{trigger="cron",outcome="published"} 7"#,
+            r#"crl_edge_refreshes_total{trigger="hook",outcome="rejected"} 0"#,
+            r#"crl_edge_refresh_duration_seconds_total{trigger="cron",outcome="published"} 1.250"#,
+            r#"crl_edge_crl_until_next_update_seconds{issuer="i00001",crl="full"} -1.500"#,
+            r#"crl_edge_crl_since_this_update_seconds{issuer="i00000",crl="full"} 3600.000"#,
+            r#"crl_edge_crl_state{issuer="i00001",crl="full",state="expired"} 1"#,
+            r#"crl_edge_crl_number{issuer="i00000",crl="full"} 7"#,
+            "crl_edge_crls_without_series 1",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is not in\n{text}"
+            );
+        }
+        assert!(
+            !text.contains("i00002"),
+            "only the two most urgent have series"
+        );
+    }
+
+    #[test]
+    fn series_stay_bounded_with_ten_thousand_issuers() {
+        let text = text(&issuers(10_000), 250);
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert!(series < 250 * 9 + 100, "{series}");
+        assert!(text.contains("crl_edge_issuers 10000\n"));
+        assert!(text.contains("i00001"), "the expired one is among them");
+    }
+
+    #[test]
+    fn one_issuer_can_be_asked_for() {
+        let issuers = issuers(3);
+        let wanted = "i00002".parse().unwrap();
+        let subjects = with_series(&issuers, Some(&wanted), 250);
+        assert_eq!(subjects.len(), 1);
+        assert_eq!(subjects[0].0, &wanted);
+    }
+
+    #[test]
+    fn what_is_published_elsewhere_is_not_counted_as_absent() {
+        let listed = Listed::default();
+        let mut row = status_row("a");
+        row.next_update = None;
+        row.last_outcome = Outcome::Skipped;
+        let id = "a".parse().unwrap();
+        let text = text(&join([(&id, &listed)], vec![row], NOW), 250);
+        assert!(
+            text.contains(r#"crl_edge_crls{state="absent"} 0"#),
+            "{text}"
+        );
+        assert!(!text.contains(r#"issuer="a""#), "{text}");
+    }
+}

@@ -1,0 +1,295 @@
+//! SQL that reads the tables, and its values. Pure: the platform runs it. Nothing of a caller's is ever part of the text.
+
+use std::fmt::Write as _;
+
+use origin_api::{CrlName, IssuerId};
+
+use super::event_query::{Cursor, EventFilter};
+use crate::events::{EventId, Outcome};
+
+/// A statement and the values of its `?`, in order. D1 takes them as text; the columns they are compared with are text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The statement.
+    pub sql: String,
+    /// The values.
+    pub values: Vec<String>,
+}
+
+impl Query {
+    fn new(sql: impl Into<String>, values: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            sql: sql.into(),
+            values: values.into_iter().collect(),
+        }
+    }
+
+    /// Events that pass `filter`, newest first, those after `cursor`: rows of [`crate::events::Event`].
+    ///
+    /// It reads as many rows as it gives, and a few more, where the filter names an issuer, an outcome or neither, by the
+    /// table's three indexes; a rare trigger or CRL name alone makes it read past what does not pass.
+    #[must_use]
+    pub fn events(filter: &EventFilter, cursor: Option<&Cursor>, limit: u32) -> Self {
+        let mut conditions = Vec::new();
+        let mut values = Vec::new();
+        let mut equal = |column: &str, value: Option<String>| {
+            if let Some(value) = value {
+                conditions.push(format!("{column} = ?"));
+                values.push(value);
+            }
+        };
+        equal("issuer_id", filter.issuer.as_ref().map(ToString::to_string));
+        equal("crl_name", filter.name.map(|name| name.to_string()));
+        equal("outcome", filter.outcome.map(|outcome| outcome.to_string()));
+        equal("trigger", filter.trigger.map(|trigger| trigger.to_string()));
+        let mut bounded = |condition: &str, value: Option<String>| {
+            if let Some(value) = value {
+                conditions.push(condition.to_owned());
+                values.push(value);
+            }
+        };
+        bounded(
+            "started_at >= ?",
+            filter.since.map(|since| since.to_string()),
+        );
+        bounded(
+            "started_at < ?",
+            filter.until.map(|until| until.to_string()),
+        );
+        if let Some(cursor) = cursor {
+            conditions.push("(started_at, id) < (?, ?)".to_owned());
+            values.extend([cursor.started_at.to_string(), cursor.id.to_string()]);
+        }
+        let mut sql = "SELECT * FROM crl_generation_events".to_owned();
+        if !conditions.is_empty() {
+            sql.extend([" WHERE ", &conditions.join(" AND ")]);
+        }
+        // Writing to a string cannot fail.
+        let _ = write!(sql, " ORDER BY started_at DESC, id DESC LIMIT {limit}");
+        Self::new(sql, values)
+    }
+
+    /// Single events by their ids.
+    #[must_use]
+    pub fn events_by_id(ids: &[EventId]) -> Self {
+        Self::new(
+            "SELECT * FROM crl_generation_events WHERE id IN (SELECT value FROM json_each(?)) ORDER BY started_at DESC, id DESC",
+            [json_list(ids.iter().map(ToString::to_string))],
+        )
+    }
+
+    /// The newest `count` events of each of these issuers, newest first: about twice as many rows read as given.
+    #[must_use]
+    pub fn recent_events(issuers: &[IssuerId], count: u32) -> Self {
+        Self::new(
+            format!(
+                "SELECT event.* FROM json_each(?) AS issuer \
+                 JOIN crl_generation_events AS event ON event.rowid IN \
+                 (SELECT rowid FROM crl_generation_events WHERE issuer_id = issuer.value \
+                  ORDER BY started_at DESC LIMIT {count}) \
+                 ORDER BY event.issuer_id, event.started_at DESC, event.id DESC"
+            ),
+            [json_list(issuers.iter().map(ToString::to_string))],
+        )
+    }
+
+    /// The newest events that ended so: what went wrong lately.
+    #[must_use]
+    pub fn latest(outcome: Outcome, limit: u32) -> Self {
+        let filter = EventFilter {
+            outcome: Some(outcome),
+            ..EventFilter::default()
+        };
+        Self::events(&filter, None, limit)
+    }
+
+    /// How every CRL stands: rows of [`super::crl_status::StatusRow`], one a CRL.
+    #[must_use]
+    pub fn all_statuses() -> Self {
+        Self::new("SELECT * FROM crl_status", [])
+    }
+
+    /// How the CRLs of the issuers from `first` to `last` stand.
+    #[must_use]
+    pub fn statuses_between(first: &IssuerId, last: &IssuerId) -> Self {
+        Self::new(
+            "SELECT * FROM crl_status WHERE issuer_id BETWEEN ? AND ?",
+            [first.to_string(), last.to_string()],
+        )
+    }
+
+    /// Refreshes counted by trigger and outcome, over all CRLs: rows of [`super::metrics::Total`].
+    #[must_use]
+    pub fn totals() -> Self {
+        Self::new(
+            "SELECT trigger, outcome, refreshes, duration_ms FROM crl_refresh_totals",
+            [],
+        )
+    }
+
+    /// The same for single CRLs: rows of [`super::metrics::CrlTotal`].
+    #[must_use]
+    pub fn totals_of<'a>(crls: impl IntoIterator<Item = (&'a IssuerId, CrlName)>) -> Self {
+        let keys = crls
+            .into_iter()
+            .map(|(issuer, name)| format!("{issuer}/{name}"));
+        Self::new(
+            "SELECT issuer_id, crl_name, trigger, outcome, refreshes, duration_ms FROM json_each(?) AS crl \
+             JOIN crl_refresh_counts \
+             ON issuer_id = substr(crl.value, 1, instr(crl.value, '/') - 1) \
+             AND crl_name = substr(crl.value, instr(crl.value, '/') + 1)",
+            [json_list(keys)],
+        )
+    }
+}
+
+/// A JSON array of strings: one value for any number of them.
+fn json_list(texts: impl Iterator<Item = String>) -> String {
+    serde_json::Value::from_iter(texts).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::testing::Tables;
+
+    fn event(number: u64, issuer: &str, outcome: &str) -> (String, String, String, String) {
+        let id = format!("018bcfe5-6800-7000-8000-{number:012x}");
+        let started_at = format!("2026-01-01T00:{:02}:{:02}.000Z", number / 60, number % 60);
+        (id, issuer.to_owned(), outcome.to_owned(), started_at)
+    }
+
+    fn tables() -> Tables {
+        let tables = Tables::new();
+        for number in 0..600 {
+            let issuer = ["a", "b", "c"][usize::try_from(number).unwrap() % 3];
+            let outcome = if number % 10 == 0 {
+                "failed"
+            } else {
+                "published"
+            };
+            tables.add_event(&event(number, issuer, outcome));
+        }
+        tables
+    }
+
+    fn filter(issuer: Option<&str>, outcome: Option<Outcome>) -> EventFilter {
+        EventFilter {
+            issuer: issuer.map(|issuer| issuer.parse().unwrap()),
+            outcome,
+            ..EventFilter::default()
+        }
+    }
+
+    #[test]
+    fn pages_cover_everything_once_while_rows_are_added() {
+        let tables = tables();
+        let mut cursor = None;
+        let mut seen = Vec::new();
+        loop {
+            let page = tables.events(&Query::events(&filter(None, None), cursor.as_ref(), 7));
+            let Some(last) = page.last() else { break };
+            cursor = Some(Cursor::of(last));
+            seen.extend(page.iter().map(|event| event.id.to_string()));
+            tables.add_event(&event(1000 + seen.len() as u64, "a", "published"));
+        }
+        let expected: Vec<_> = (0..600)
+            .rev()
+            .map(|number| event(number, "", "").0)
+            .collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn events_of_one_millisecond_are_told_apart_by_their_ids() {
+        let tables = Tables::new();
+        for number in 0..9 {
+            let (id, issuer, outcome, _) = event(number, "a", "published");
+            tables.add_event(&(id, issuer, outcome, "2026-01-01T00:00:00.000Z".to_owned()));
+        }
+        let first = tables.events(&Query::events(&filter(Some("a"), None), None, 4));
+        let cursor = Cursor::of(first.last().unwrap());
+        let rest = tables.events(&Query::events(&filter(Some("a"), None), Some(&cursor), 9));
+        assert_eq!((first.len(), rest.len()), (4, 5));
+        assert!(rest.iter().all(|event| event.id < first[3].id));
+    }
+
+    #[test]
+    fn every_filter_narrows() {
+        let tables = tables();
+        let count = |filter: &EventFilter| tables.events(&Query::events(filter, None, 1000)).len();
+        assert_eq!(count(&filter(Some("a"), None)), 200);
+        assert_eq!(count(&filter(None, Some(Outcome::Failed))), 60);
+        assert_eq!(count(&filter(Some("a"), Some(Outcome::Failed))), 20);
+        let hour = EventFilter {
+            since: Some("2026-01-01T00:01:00Z".parse().unwrap()),
+            until: Some("2026-01-01T00:02:00Z".parse().unwrap()),
+            ..EventFilter::default()
+        };
+        assert_eq!(count(&hour), 60);
+        let none = EventFilter {
+            name: Some(CrlName::Delta),
+            ..EventFilter::default()
+        };
+        assert_eq!(count(&none), 0);
+    }
+
+    #[test]
+    fn recent_events_are_so_many_of_each_issuer() {
+        let tables = tables();
+        let issuers = ["a", "c", "nobody"].map(|id| id.parse().unwrap());
+        let events = tables.events(&Query::recent_events(&issuers, 5));
+        let of = |id: &str| {
+            let newest = events.iter().filter(|event| event.issuer_id.as_str() == id);
+            newest
+                .map(|event| event.started_at.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("a").len(), 5);
+        assert_eq!(of("c")[0], "2026-01-01T00:09:59.000Z");
+        assert_eq!(of("c").len(), 5);
+        assert_eq!(events.len(), 10);
+    }
+
+    #[test]
+    fn what_is_asked_most_is_answered_by_an_index_and_without_sorting_the_table() {
+        let tables = tables();
+        for (query, index) in [
+            (Query::events(&filter(None, None), None, 50), "by_time"),
+            (
+                Query::events(&filter(Some("a"), None), None, 50),
+                "by_issuer",
+            ),
+            (
+                Query::events(&filter(None, Some(Outcome::Failed)), None, 50),
+                "by_outcome",
+            ),
+        ] {
+            let plan = tables.plan(&query);
+            assert!(plan.contains(index), "{plan}");
+            // Only rows of the same moment are sorted among themselves.
+            assert!(!plan.contains("USE TEMP B-TREE FOR ORDER BY"), "{plan}");
+        }
+    }
+
+    #[test]
+    fn refreshes_are_counted_once_however_often_an_event_is_appended() {
+        let tables = Tables::new();
+        for number in [1, 1, 2, 3] {
+            tables.add_event(&event(number, "a", "published"));
+        }
+        tables.add_event(&event(4, "b", "failed"));
+        assert_eq!(
+            tables.rows(&Query::totals()),
+            [
+                ["cron", "failed", "1", "12"],
+                ["cron", "published", "3", "36"]
+            ]
+        );
+        let id = "a".parse().unwrap();
+        assert_eq!(
+            tables.rows(&Query::totals_of([(&id, CrlName::Full)])),
+            [["a", "full", "cron", "published", "3", "36"]]
+        );
+    }
+}

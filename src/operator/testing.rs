@@ -1,0 +1,168 @@
+//! What the tests of this room share: settings, rows, and the tables as the migrations make them.
+
+use std::collections::BTreeMap;
+
+use origin_api::CrlName;
+use rusqlite::types::ValueRef;
+use serde::de::DeserializeOwned;
+
+use super::crl_status::StatusRow;
+use super::query::Query;
+use crate::config::Settings;
+use crate::events::{Event, Outcome};
+use crate::time::{Rfc3339, Timestamp};
+
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// Settings with these and nothing else but what must be set.
+pub(crate) fn settings(set: &[(&str, &str)]) -> Settings {
+    let minimal = [
+        ("ORIGIN_URL", "http://127.0.0.1:8788"),
+        ("ORIGIN_TOKEN", "t"),
+    ];
+    Settings::parse(|name| {
+        set.iter()
+            .chain(&minimal)
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    })
+    .unwrap()
+}
+
+/// The event with this number: a later one has a greater number.
+pub(crate) fn event(number: u8) -> Event {
+    serde_json::from_value(serde_json::json!({
+        "id": format!("018bcfe5-6800-7000-8000-0000000000{number:02x}"),
+        "issuer_id": "a", "crl_name": "full", "trigger": "cron", "outcome": "published", "succeeded": 1,
+        "crl_number": number.to_string(), "revoked_count": 5, "size_bytes": 500, "sha256": "00ff",
+        "this_update": "2026-01-01T00:00:00.000Z", "next_update": "2026-01-02T00:00:00.000Z",
+        "started_at": format!("2026-01-01T00:00:{number:02}.000Z"), "duration_ms": 12,
+        "error_code": null, "error": null,
+    }))
+    .unwrap()
+}
+
+/// A CRL that was issued an hour ago, is refreshed in an hour, and is valid for two more.
+pub(crate) fn status_row(issuer: &str) -> StatusRow {
+    let hours = |hours: i64| {
+        Some(Rfc3339(Timestamp::from_millis(
+            NOW.as_millis() + hours * 3_600_000,
+        )))
+    };
+    StatusRow {
+        issuer_id: issuer.parse().unwrap(),
+        crl_name: CrlName::Full,
+        crl_number: Some("7".to_owned()),
+        revoked_count: Some(5),
+        size_bytes: Some(500),
+        sha256: Some("00ff".to_owned()),
+        this_update: hours(-1),
+        next_update: hours(2),
+        refresh_after: hours(1),
+        generated_at: hours(-1),
+        duration_ms: Some(12),
+        last_outcome: Outcome::Published,
+        consecutive_failures: 0,
+        last_error_code: None,
+        last_error: None,
+        last_error_at: None,
+        pinned_certificate_sha256: Some("abcd".to_owned()),
+        waiting_certificate_sha256: None,
+        publish_owed: 0,
+        events_owed: 0,
+    }
+}
+
+/// The tables, in memory.
+pub(crate) struct Tables(rusqlite::Connection);
+
+impl Tables {
+    pub(crate) fn new() -> Self {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        for migration in [
+            include_str!("../../migrations/0001_events_and_status.sql"),
+            include_str!("../../migrations/0002_refresh_counts.sql"),
+        ] {
+            connection.execute_batch(migration).unwrap();
+        }
+        Self(connection)
+    }
+
+    /// Appends an event by its id, issuer, outcome and beginning, as the platform does: again changes nothing.
+    pub(crate) fn add_event(
+        &self,
+        (id, issuer, outcome, started_at): &(String, String, String, String),
+    ) {
+        let sql = "INSERT OR IGNORE INTO crl_generation_events \
+            (id, issuer_id, crl_name, trigger, outcome, succeeded, started_at, duration_ms) \
+            VALUES (?, ?, 'full', 'cron', ?, 1, ?, 12)";
+        self.0
+            .execute(sql, [id, issuer, outcome, started_at])
+            .unwrap();
+    }
+
+    pub(crate) fn events(&self, query: &Query) -> Vec<Event> {
+        self.typed(query)
+    }
+
+    /// The rows, read as the platform reads them: as objects by column.
+    fn typed<T: DeserializeOwned>(&self, query: &Query) -> Vec<T> {
+        let mut statement = self.0.prepare(&query.sql).unwrap();
+        let columns: Vec<_> = statement
+            .column_names()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        let mut rows = statement
+            .query(rusqlite::params_from_iter(&query.values))
+            .unwrap();
+        let mut typed = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            let object: BTreeMap<_, _> = columns
+                .iter()
+                .enumerate()
+                .map(|(index, column)| (column.clone(), json(row.get_ref(index).unwrap())))
+                .collect();
+            typed.push(serde_json::from_value(serde_json::to_value(object).unwrap()).unwrap());
+        }
+        typed
+    }
+
+    /// The rows as text.
+    pub(crate) fn rows(&self, query: &Query) -> Vec<Vec<String>> {
+        let mut statement = self.0.prepare(&query.sql).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement
+            .query(rusqlite::params_from_iter(&query.values))
+            .unwrap();
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            let text = |index| match json(row.get_ref(index).unwrap()) {
+                serde_json::Value::String(text) => text,
+                other => other.to_string(),
+            };
+            all.push((0..columns).map(text).collect());
+        }
+        all
+    }
+
+    /// How SQLite goes about a query.
+    pub(crate) fn plan(&self, query: &Query) -> String {
+        let explained = Query {
+            sql: format!("EXPLAIN QUERY PLAN {}", query.sql),
+            values: query.values.clone(),
+        };
+        let steps = self.rows(&explained);
+        steps.iter().map(|step| step[3].clone() + "\n").collect()
+    }
+}
+
+fn json(value: ValueRef<'_>) -> serde_json::Value {
+    match value {
+        ValueRef::Null => serde_json::Value::Null,
+        ValueRef::Integer(number) => number.into(),
+        ValueRef::Real(number) => number.into(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned().into(),
+        ValueRef::Blob(_) => panic!("no blobs here"),
+    }
+}

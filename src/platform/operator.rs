@@ -1,0 +1,321 @@
+//! Operators' calls: fetched from the objects and D1, answered by `operator`.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use origin_api::{CrlName, IssuerId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use worker::{Request, Response};
+
+use super::bindings::Bindings;
+use super::host::{log, now};
+use super::objects::WorkerObjects;
+use super::records::Records;
+use super::reply::problem;
+use crate::config::Settings;
+use crate::events::{Event, Trigger};
+use crate::operator::crl_status::{State, StatusRow};
+use crate::operator::event_page::{self, EventPage};
+use crate::operator::event_query::{Cursor, EventFilter};
+use crate::operator::issuers::{self, IssuerPage, IssuerStatus, RECENT_EVENTS};
+use crate::operator::media::EventFormat;
+use crate::operator::{Call, Endpoint, Query, caller, metrics};
+use crate::problem::EdgeError;
+use crate::public::{Lookup, Shelves as _};
+use crate::registry::{Index, Listed};
+use crate::schedule;
+
+/// When to ask again for what is not to be had.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// How many events one query of a stream reads.
+const STREAM_PAGE: u32 = 1000;
+
+/// Answers a request to one of the operators' paths, and any other with 404.
+pub(super) async fn answer(
+    request: &Request,
+    path: &str,
+    bindings: &Bindings,
+    objects: &WorkerObjects,
+    settings: &Rc<Settings>,
+) -> worker::Result<Response> {
+    let desk = Desk {
+        objects,
+        settings,
+        records: Records(Rc::new(bindings.d1()?)),
+    };
+    let answered = match Endpoint::parse(&request.inner().method(), path) {
+        None => Err(EdgeError::NotFound),
+        Some(Err(error)) => Err(error),
+        Some(Ok(endpoint)) => desk.call(request, endpoint).await,
+    };
+    let response = match answered {
+        Ok(response) => response,
+        Err(error) => return problem(&error),
+    };
+    response.headers().set("Cache-Control", "no-store")?;
+    response
+        .headers()
+        .set("X-Content-Type-Options", "nosniff")?;
+    if request.inner().method() == "HEAD" {
+        let (parts, _) = response.into_parts();
+        return Ok(parts.empty());
+    }
+    Ok(response)
+}
+
+/// Where operators' calls are answered.
+struct Desk<'a> {
+    objects: &'a WorkerObjects,
+    settings: &'a Rc<Settings>,
+    records: Records,
+}
+
+impl Desk<'_> {
+    async fn call(&self, request: &Request, endpoint: Endpoint) -> Result<Response, EdgeError> {
+        let header = |name: &str| request.headers().get(name).ok().flatten();
+        let caller = caller(header("authorization").as_deref(), self.settings)?;
+        endpoint.admit(caller)?;
+        let url = request.url().map_err(internal)?;
+        let query: Vec<_> = url.query_pairs().into_owned().collect();
+        match endpoint.call(caller, &query, header("accept").as_deref())? {
+            Call::Issuers {
+                state,
+                after,
+                limit,
+            } => json(&self.issuers(state, after.as_ref(), limit).await?),
+            Call::Issuer(issuer) => json(&self.issuer(issuer).await?),
+            Call::Refresh {
+                issuer,
+                name,
+                trigger,
+            } => outcome(&self.refresh(&issuer, name, trigger).await?),
+            Call::RefreshAll => {
+                let concurrency = self.settings.regenerate_concurrency;
+                let summary =
+                    schedule::regenerate_all(self.objects, Trigger::Operator, concurrency).await;
+                json(&summary.map_err(internal)?)
+            }
+            Call::Trust(issuer) => outcome(&self.trust(issuer).await?),
+            Call::Events {
+                filter,
+                after,
+                limit,
+                format: EventFormat::Json,
+            } => {
+                let query = Query::events(&filter, after.as_ref(), limit.saturating_add(1));
+                json(&EventPage::of(self.rows(&query).await?, limit))
+            }
+            Call::Events {
+                filter,
+                after,
+                limit,
+                format,
+            } => self.stream(filter, after, limit, format).await,
+            Call::Metrics { issuer, limit } => self.metrics(issuer.as_ref(), limit).await,
+            Call::OpenApi => Err(EdgeError::NotFound),
+        }
+    }
+
+    async fn issuers(
+        &self,
+        state: Option<State>,
+        after: Option<&IssuerId>,
+        limit: u32,
+    ) -> Result<IssuerPage, EdgeError> {
+        let index = self.index().await?;
+        let (mut page, more) = if let Some(state) = state {
+            let mut all = self.all(&index).await?;
+            all.retain(|issuer| {
+                after.is_none_or(|after| *after < issuer.id)
+                    && issuer.crls.iter().any(|crl| crl.state == state)
+            });
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let more = all.len() > limit;
+            all.truncate(limit);
+            (all, more)
+        } else {
+            let (page, more) = issuers::page(&index, after, limit);
+            let rows = match (page.first(), page.last()) {
+                (Some((first, _)), Some((last, _))) => {
+                    self.rows(&Query::statuses_between(first, last)).await?
+                }
+                _ => Vec::new(),
+            };
+            (issuers::join(page, rows, now()), more)
+        };
+        let ids: Vec<_> = page.iter().map(|issuer| issuer.id.clone()).collect();
+        let events = self
+            .rows(&Query::recent_events(&ids, RECENT_EVENTS))
+            .await?;
+        issuers::add_events(&mut page, events);
+        Ok(IssuerPage {
+            next_cursor: page.last().filter(|_| more).map(|last| last.id.to_string()),
+            issuers: page,
+        })
+    }
+
+    async fn issuer(&self, id: IssuerId) -> Result<IssuerStatus, EdgeError> {
+        let listed = self.listed(&id).await?;
+        let overview = self.objects.overview(&id).await.map_err(internal)?;
+        let events = self
+            .rows(&Query::recent_events(
+                std::slice::from_ref(&id),
+                RECENT_EVENTS,
+            ))
+            .await;
+        let mut issuer = IssuerStatus::of_overview(id, &listed, &overview, now());
+        issuer.recent_events = events.ok();
+        Ok(issuer)
+    }
+
+    async fn refresh(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+        trigger: Trigger,
+    ) -> Result<Vec<Event>, EdgeError> {
+        let listed = self.listed(issuer).await?;
+        if let Some(name) = name.filter(|name| !listed.crls.contains(name)) {
+            return Err(EdgeError::UnknownCrl {
+                issuer: issuer.clone(),
+                name,
+                max_age: Duration::ZERO,
+            });
+        }
+        let refreshed = self.objects.refresh_crls(issuer, name, trigger).await;
+        refreshed.map_err(internal)
+    }
+
+    async fn trust(&self, issuer: IssuerId) -> Result<Vec<Event>, EdgeError> {
+        self.listed(&issuer).await?;
+        let refreshed = self.objects.trust(&issuer).await.map_err(internal)?;
+        refreshed.ok_or(EdgeError::NoCertificateWaiting { issuer })
+    }
+
+    async fn metrics(&self, issuer: Option<&IssuerId>, limit: u32) -> Result<Response, EdgeError> {
+        let index = self.index().await?;
+        let issuers = self.all(&index).await?;
+        let totals = self.rows(&Query::totals()).await?;
+        let subjects = metrics::with_series(&issuers, issuer, limit);
+        let names = subjects.iter().map(|(issuer, crl)| (*issuer, crl.name));
+        let crl_totals = self.rows(&Query::totals_of(names)).await?;
+        let text = metrics::render(&issuers, &totals, &subjects, &crl_totals, now());
+        let response = Response::ok(text).map_err(internal)?;
+        with_type(response, metrics::MEDIA_TYPE)
+    }
+
+    /// Every issuer, and how its CRLs stand by the status table.
+    async fn all(&self, index: &Index) -> Result<Vec<IssuerStatus>, EdgeError> {
+        let rows: Vec<StatusRow> = self.rows(&Query::all_statuses()).await?;
+        Ok(issuers::join(&index.issuers, rows, now()))
+    }
+
+    /// Events page by page, each read when the one before it has gone out.
+    async fn stream(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: u32,
+        format: EventFormat,
+    ) -> Result<Response, EdgeError> {
+        let write = move |events: &[Event]| match format {
+            EventFormat::Csv => event_page::csv(events).map_err(|error| error.to_string()),
+            EventFormat::Json | EventFormat::Ndjson => Ok(event_page::ndjson(events)),
+        };
+        let records = self.records.clone();
+        let mut pages = stream::try_unfold(Some((after, limit)), move |place| {
+            let (records, filter) = (records.clone(), filter.clone());
+            async move {
+                let Some((after, left)) = place else {
+                    return Ok(None);
+                };
+                let query = Query::events(&filter, after.as_ref(), left.min(STREAM_PAGE));
+                let events: Vec<Event> = records.rows(&query).await?;
+                let next = events.last().zip(remaining(left, &events));
+                let next = next.map(|(last, left)| (Some(Cursor::of(last)), left));
+                worker::Result::Ok(Some((write(&events)?, next)))
+            }
+        })
+        .boxed_local();
+        // The first page is read before the status is sent, so that D1 being down shows in it.
+        let first = pages.try_next().await.map_err(unread)?.unwrap_or_default();
+        let begin = match format {
+            EventFormat::Csv => event_page::CSV_HEADER.to_owned() + &first,
+            EventFormat::Json | EventFormat::Ndjson => first,
+        };
+        let all = stream::once(std::future::ready(Ok(begin))).chain(pages);
+        let response = Response::from_stream(all.map_ok(String::into_bytes)).map_err(internal)?;
+        with_type(response, format.media_type())
+    }
+
+    async fn index(&self) -> Result<Rc<Index>, EdgeError> {
+        self.objects.index().await.map_err(|error| {
+            log(&serde_json::json!({
+                "level": "error", "what": "no list of issuers", "cause": error.to_string(),
+            }));
+            EdgeError::RegistryUnavailable {
+                retry_after: RETRY_AFTER,
+            }
+        })
+    }
+
+    async fn listed(&self, issuer: &IssuerId) -> Result<Listed, EdgeError> {
+        match self.objects.lookup(issuer).await {
+            Lookup::Known(listed) => Ok(listed),
+            Lookup::Unknown(_) => Err(EdgeError::UnknownIssuer {
+                issuer: issuer.clone(),
+                // What an operator just added must not be missing for as long as caches keep it.
+                max_age: Duration::ZERO,
+            }),
+            Lookup::CannotTell => Err(EdgeError::RegistryUnavailable {
+                retry_after: RETRY_AFTER,
+            }),
+        }
+    }
+
+    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, EdgeError> {
+        self.records.rows(query).await.map_err(unread)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn unread(error: worker::Error) -> EdgeError {
+    log(&serde_json::json!({
+        "level": "error", "what": "D1 did not answer a query", "cause": error.to_string(),
+    }));
+    EdgeError::EventsUnavailable {
+        retry_after: RETRY_AFTER,
+    }
+}
+
+/// How many events are left to read after a page that was full; none where it was not, or nothing is left.
+fn remaining(left: u32, page: &[Event]) -> Option<u32> {
+    let read = u32::try_from(page.len()).unwrap_or(u32::MAX);
+    let rest = left.saturating_sub(read);
+    (read == STREAM_PAGE && rest > 0).then_some(rest)
+}
+
+fn json(value: &impl Serialize) -> Result<Response, EdgeError> {
+    Response::from_json(value).map_err(internal)
+}
+
+/// The events: 200 where all went well, else 502.
+fn outcome(events: &[Event]) -> Result<Response, EdgeError> {
+    let all_well = events.iter().all(|event| event.outcome.succeeded());
+    let response = json(&serde_json::json!({ "events": events }))?;
+    Ok(response.with_status(if all_well { 200 } else { 502 }))
+}
+
+fn with_type(response: Response, media_type: &str) -> Result<Response, EdgeError> {
+    let set = response.headers().set("Content-Type", media_type);
+    set.map(|()| response).map_err(internal)
+}
+
+fn internal(error: impl std::fmt::Display) -> EdgeError {
+    log(
+        &serde_json::json!({ "level": "error", "what": "an operator's call failed", "cause": error.to_string() }),
+    );
+    EdgeError::Internal
+}
