@@ -1,6 +1,7 @@
 //! The command line: arguments in, tables or JSON out. What a command does is decided in [`crate::origin`].
 
 mod certificate;
+mod connect;
 mod crl;
 mod import;
 mod issuer;
@@ -17,6 +18,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use zeroize::Zeroizing;
 
 use crate::ca::{CertificateError, KeyError};
+use crate::connector::ConnectorError;
 use crate::origin::{Fault, Origin, OriginError};
 use crate::store::StoreError;
 use crate::vault::Vault;
@@ -169,6 +171,12 @@ enum CliError {
         /// Why.
         source: ::crl::ReadError,
     },
+    /// A CRL or a certificate that does not pass.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The CA behind an issuer.
+    #[error(transparent)]
+    Connector(ConnectorError),
     /// Arguments that do not fit each other.
     #[error("{0}")]
     Usage(String),
@@ -184,6 +192,15 @@ impl CliError {
                 Fault::Request | Fault::Origin => ExitCode::FAILURE,
             },
             _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl From<ConnectorError> for CliError {
+    fn from(error: ConnectorError) -> Self {
+        match error {
+            ConnectorError::Origin(error) => Self::Origin(error),
+            error => Self::Connector(error),
         }
     }
 }

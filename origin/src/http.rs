@@ -22,6 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Moment;
+use crate::connector::Connectors;
 use crate::origin::{Origin, OriginError};
 
 pub use auth::StaticToken;
@@ -35,6 +36,7 @@ const BODY_LIMIT: usize = 1024 * 1024;
 #[derive(Clone)]
 pub struct Service {
     origin: Arc<Origin>,
+    connectors: Connectors,
     tokens: Arc<[StaticToken]>,
     metrics: Arc<metrics::Metrics>,
 }
@@ -42,9 +44,10 @@ pub struct Service {
 impl Service {
     /// A service over the origin, for those who present one of these tokens or one that the origin keeps.
     #[must_use]
-    pub fn new(origin: Arc<Origin>, tokens: Vec<StaticToken>) -> Self {
+    pub fn new(origin: Arc<Origin>, connectors: Connectors, tokens: Vec<StaticToken>) -> Self {
         Self {
             origin,
+            connectors,
             tokens: tokens.into(),
             metrics: Arc::new(metrics::Metrics::new()),
         }

@@ -6,6 +6,7 @@
 pub mod ca;
 pub mod cli;
 pub mod clock;
+pub mod connector;
 pub mod defaults;
 pub mod entries;
 pub mod hex;

@@ -27,7 +27,7 @@ pub use batch::{BatchFault, BatchResult};
 pub use certificates::{IssuedCertificate, NewCertificate, Subject};
 pub use crls::{CrlAnswer, IssuedCrl, MadeCrl};
 pub use error::{Fault, OriginError};
-pub use issuers::{NewIssuer, NewKey, SignedBy};
+pub use issuers::{ConnectedIssuer, NewIssuer, NewKey, SignedBy};
 pub use revocations::Revoked;
 pub use settings::{Lists, NewList, SettingsError};
 pub use tokens::{NewToken, TokenError, token_hash};

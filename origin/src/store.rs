@@ -49,6 +49,12 @@ pub enum StoreError {
 /// How long a writer waits for another one before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Memory for the pages of the file, in KiB, for each connection: SQLite's own default.
+const CACHE_KIB: i32 = 2000;
+
+/// The same, for a transaction that touches pages all over the file.
+const BULK_CACHE_KIB: i32 = 64 * 1024;
+
 /// The steps from an empty file to the present schema; the file's `user_version` counts those taken.
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
 
@@ -113,6 +119,30 @@ impl Store {
         let result = f(&transaction)?;
         transaction.commit().map_err(StoreError::from)?;
         Ok(result)
+    }
+}
+
+impl Store {
+    /// As [`write`](Self::write), for a transaction that touches pages all over the file: it gets the memory to keep them until
+    /// it ends.
+    ///
+    /// # Errors
+    /// Those of `f`, and SQLite's.
+    pub fn write_in_bulk<T, E: From<StoreError>>(
+        &self,
+        f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.set_cache(BULK_CACHE_KIB)?;
+        let result = self.write(f);
+        self.set_cache(CACHE_KIB)?;
+        result
+    }
+
+    fn set_cache(&self, kib: i32) -> Result<(), StoreError> {
+        let connection = lock(&self.writer);
+        // Negative is KiB, positive would be pages.
+        connection.pragma_update(None, "cache_size", kib.saturating_neg())?;
+        Ok(connection.execute_batch("PRAGMA shrink_memory")?)
     }
 }
 

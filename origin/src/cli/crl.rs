@@ -1,21 +1,55 @@
 //! `crl-origin crl`: make and examine CRLs.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use crl::{Admission, Crl, Entry, Examination, Expected, Limits, Policy, Reason, Scope, Visitor};
 use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
+use super::import::read_der;
 use super::output::{self, Output};
-use super::{CliError, Global};
+use super::{CliError, Global, read};
+use crate::ca;
 use crate::clock::Moment;
+use crate::connector::{Answer, Connectors};
 use crate::hex;
-use crate::origin::CrlAnswer;
+use crate::origin::OriginError;
+use der::Encode;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a CRL, with a new number, and write it.
     Make(Make),
+    /// Show what a CRL says.
+    Show {
+        /// The CRL, in DER or PEM.
+        file: PathBuf,
+        /// Show its entries as well.
+        #[arg(long)]
+        entries: bool,
+    },
+    /// Check a CRL by the rules that the edge applies: form, issuer, signature, times.
+    Verify {
+        /// The CRL, in DER or PEM.
+        file: PathBuf,
+        /// The certificate of its issuer, in PEM or DER.
+        #[arg(long, value_name = "FILE")]
+        issuer: PathBuf,
+        /// Which CRL it is to be: full, delta, shard-0, …
+        #[arg(long, default_value = "full")]
+        name: CrlName,
+    },
+    /// Show what one CRL says otherwise than an earlier one.
+    Diff {
+        /// The earlier CRL, in DER or PEM.
+        before: PathBuf,
+        /// The later one.
+        after: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -30,53 +64,321 @@ pub(super) struct Make {
     out: Option<PathBuf>,
 }
 
+impl Command {
+    pub(super) fn run(self, global: &Global, output: Output) -> Result<(), CliError> {
+        match self {
+            Self::Make(make) => make.run(global, output),
+            Self::Show { file, entries } => show(&file, entries, output),
+            Self::Verify { file, issuer, name } => verify(&file, &issuer, name, output),
+            Self::Diff { before, after } => diff(&before, &after, output),
+        }
+    }
+}
+
+impl Make {
+    fn run(self, global: &Global, output: Output) -> Result<(), CliError> {
+        let origin = Arc::new(global.open()?);
+        let failed = |error: &dyn std::fmt::Display| CliError::Serve(error.to_string());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| failed(&error))?;
+        let connectors = Connectors::new(origin).map_err(|error| failed(&error))?;
+        let body =
+            match runtime.block_on(connectors.crl(self.issuer, self.name, None, Moment::now()))? {
+                Answer::Crl(body) => body,
+                Answer::Unchanged | Answer::Nothing => {
+                    return output::print("there is no CRL to publish");
+                }
+            };
+        let der = body.parts.concat();
+        if let Some(path) = &self.out {
+            output::write(path, &der)?;
+        }
+        let summary = summary(&der, &mut ()).map_err(|source| CliError::NotCrl {
+            path: "the CRL".into(),
+            source,
+        })?;
+        output.value(&summary, Summary::text)
+    }
+}
+
+/// What a CRL says, but for its entries.
 #[derive(Debug, Serialize)]
-struct Made {
-    issuer: IssuerId,
-    name: CrlName,
-    number: String,
+struct Summary {
+    issuer: String,
+    algorithm: String,
+    number: Option<String>,
+    base_number: Option<String>,
     this_update: String,
-    next_update: String,
+    next_update: Option<String>,
+    distribution_points: Vec<String>,
     entries: u64,
     size_bytes: u64,
     sha256: String,
 }
 
-impl Command {
-    pub(super) fn run(self, global: &Global, output: Output) -> Result<(), CliError> {
-        let Self::Make(asked) = self;
-        let CrlAnswer::Crl(crl) =
-            global
-                .open()?
-                .make_crl(&asked.issuer, asked.name, None, Moment::now())?
-        else {
-            return output::print("there is no CRL to publish");
+impl Summary {
+    fn text(&self) -> String {
+        let next_update = self.next_update.as_deref().unwrap_or("(never)");
+        let mut lines = vec![
+            format!("issuer   {}", self.issuer),
+            format!("number   {}", self.number.as_deref().unwrap_or("(none)")),
+        ];
+        lines.extend(
+            self.base_number
+                .iter()
+                .map(|base| format!("base     {base}")),
+        );
+        lines.extend(
+            self.distribution_points
+                .iter()
+                .map(|url| format!("limited  to certificates that name {url}")),
+        );
+        lines.extend([
+            format!("valid    {} to {next_update}", self.this_update),
+            format!("entries  {}", self.entries),
+            format!("signed   {}", self.algorithm),
+            format!("size     {} bytes", self.size_bytes),
+            format!("sha256   {}", self.sha256),
+        ]);
+        lines.join("\n")
+    }
+}
+
+fn summary(der: &[u8], visitor: &mut impl Visitor) -> Result<Summary, ::crl::ReadError> {
+    let crl = ::crl::read(der, unlimited(), visitor)?;
+    let extensions = &crl.extensions;
+    let point = extensions
+        .issuing_distribution_point
+        .as_ref()
+        .and_then(|point| point.distribution_point.as_ref());
+    Ok(Summary {
+        issuer: crl.header.issuer.to_string(),
+        algorithm: crl.algorithm.to_string(),
+        number: extensions.number.map(|number| number.to_string()),
+        base_number: extensions.base_number.map(|number| number.to_string()),
+        this_update: crl.header.this_update.to_string(),
+        next_update: crl.header.next_update.map(|time| time.to_string()),
+        distribution_points: point.map(urls).unwrap_or_default(),
+        entries: crl.entry_count,
+        size_bytes: crl.size,
+        sha256: hex::encode(&Sha256::digest(der)),
+    })
+}
+
+fn urls(name: &x509_cert::ext::pkix::name::DistributionPointName) -> Vec<String> {
+    use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+    let DistributionPointName::FullName(names) = name else {
+        return Vec::new();
+    };
+    let url = |name: &GeneralName| match name {
+        GeneralName::UniformResourceIdentifier(url) => Some(url.to_string()),
+        _ => None,
+    };
+    names.iter().filter_map(url).collect()
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct EntryView {
+    serial: String,
+    revoked_at: String,
+    reason: &'static str,
+    invalidity_date: Option<String>,
+}
+
+/// Keeps every entry.
+#[derive(Default)]
+struct Entries(Vec<EntryView>);
+
+impl Visitor for Entries {
+    fn entry(&mut self, entry: &Entry<'_>) {
+        self.0.push(EntryView {
+            serial: hex::encode(entry.serial.as_be_bytes()),
+            revoked_at: entry.revocation_date.to_string(),
+            reason: entry.reason.unwrap_or(Reason::Unspecified).name(),
+            invalidity_date: entry.invalidity_date.map(|time| time.to_string()),
+        });
+    }
+}
+
+fn show(file: &Path, entries: bool, output: Output) -> Result<(), CliError> {
+    let mut kept = Entries::default();
+    let summary = summary(&read_der(file)?, &mut kept).map_err(|source| CliError::NotCrl {
+        path: file.to_owned(),
+        source,
+    })?;
+    output.value(&summary, Summary::text)?;
+    if !entries {
+        return Ok(());
+    }
+    output.rows(
+        &kept.0,
+        ["SERIAL", "REVOKED", "REASON", "INVALID SINCE"],
+        |entry| {
+            let invalid = entry.invalidity_date.clone().unwrap_or_default();
+            [
+                entry.serial.clone(),
+                entry.revoked_at.clone(),
+                entry.reason.to_owned(),
+                invalid,
+            ]
+        },
+    )
+}
+
+#[derive(Debug, Serialize)]
+struct Verdict {
+    verified: bool,
+    issuer: String,
+    entries: u64,
+}
+
+fn verify(file: &Path, issuer: &Path, name: CrlName, output: Output) -> Result<(), CliError> {
+    let der = read_der(file)?;
+    let not_crl = |source| CliError::NotCrl {
+        path: file.to_owned(),
+        source,
+    };
+    let certificate = ca::certificate_from_pem_or_der(&read(issuer)?)?;
+    let certificate = certificate
+        .to_der()
+        .map_err(|error| OriginError::from(ca::CertificateError::from(error)))?;
+    let issuer = ::crl::Issuer::from_der(&certificate)
+        .map_err(|error| CliError::Refused(error.to_string()))?;
+    let mut examination = Examination::new(unlimited());
+    examination.push(&der).map_err(not_crl)?;
+    let examined = examination.finish().map_err(not_crl)?;
+    let scope = match name {
+        CrlName::Full => Scope::Full,
+        CrlName::Delta => Scope::Delta,
+        CrlName::Shard(_) => Scope::Shard,
+    };
+    let expected = Expected {
+        scope,
+        distribution_point: None,
+        sha256: Sha256::digest(&der).into(),
+        watermark: None,
+    };
+    let refused =
+        |refusal: ::crl::Refusal| CliError::Refused(format!("{} ({})", refusal, refusal.code()));
+    let admission = ::crl::admit(
+        &examined,
+        &issuer,
+        &expected,
+        None,
+        &Policy::default(),
+        Moment::now().time(),
+    );
+    if let Admission::NeedsSecondPass(mut pass) = admission.map_err(refused)? {
+        pass.push(&der);
+        pass.finish().map_err(refused)?;
+    }
+    let crl: &Crl = examined.crl();
+    let verdict = Verdict {
+        verified: true,
+        issuer: crl.header.issuer.to_string(),
+        entries: crl.entry_count,
+    };
+    output.value(&verdict, |verdict| {
+        format!(
+            "verified: {} entries, by {}",
+            verdict.entries, verdict.issuer
+        )
+    })
+}
+
+/// One difference between two CRLs.
+#[derive(Debug, Serialize)]
+struct Difference {
+    change: &'static str,
+    what: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+fn diff(before: &Path, after: &Path, output: Output) -> Result<(), CliError> {
+    let read = |path: &Path| {
+        let mut entries = Entries::default();
+        let summary =
+            summary(&read_der(path)?, &mut entries).map_err(|source| CliError::NotCrl {
+                path: path.to_owned(),
+                source,
+            })?;
+        let entries: BTreeMap<String, EntryView> = entries
+            .0
+            .into_iter()
+            .map(|entry| (entry.serial.clone(), entry))
+            .collect();
+        Ok::<_, CliError>((summary, entries))
+    };
+    let (old, old_entries) = read(before)?;
+    let (new, new_entries) = read(after)?;
+    let mut differences = Vec::new();
+    let mut compare = |what: &str, before: Option<String>, after: Option<String>| {
+        let change = match (&before, &after) {
+            (before, after) if before == after => return,
+            (None, _) => "added",
+            (_, None) => "removed",
+            _ => "changed",
         };
-        if let Some(path) = &asked.out {
-            output::write(path, &crl.to_der())?;
-        }
-        let made = Made {
-            issuer: asked.issuer,
-            name: asked.name,
-            number: crl.number.to_string(),
-            this_update: crl.this_update.to_string(),
-            next_update: crl.next_update.to_string(),
-            entries: crl.entries,
-            size_bytes: crl.size,
-            sha256: hex::encode(&crl.sha256),
-        };
-        output.value(&made, |made| {
+        differences.push(Difference {
+            change,
+            what: what.to_owned(),
+            before,
+            after,
+        });
+    };
+    compare("issuer", Some(old.issuer), Some(new.issuer));
+    compare("number", old.number, new.number);
+    compare("base number", old.base_number, new.base_number);
+    compare("thisUpdate", Some(old.this_update), Some(new.this_update));
+    compare("nextUpdate", old.next_update, new.next_update);
+    let text = |entry: Option<&EntryView>| {
+        entry.map(|entry| {
+            let invalid = entry
+                .invalidity_date
+                .as_ref()
+                .map(|time| format!(", invalid since {time}"));
             format!(
-                "CRL {} of {}\nnumber   {}\nvalid    {} to {}\nentries  {}\nsize     {} bytes\nsha256   {}",
-                made.name,
-                made.issuer,
-                made.number,
-                made.this_update,
-                made.next_update,
-                made.entries,
-                made.size_bytes,
-                made.sha256
+                "{} {}{}",
+                entry.revoked_at,
+                entry.reason,
+                invalid.unwrap_or_default()
             )
         })
+    };
+    for serial in old_entries.keys().chain(
+        new_entries
+            .keys()
+            .filter(|serial| !old_entries.contains_key(*serial)),
+    ) {
+        compare(
+            serial,
+            text(old_entries.get(serial)),
+            text(new_entries.get(serial)),
+        );
+    }
+    output.rows(
+        &differences,
+        ["CHANGE", "WHAT", "BEFORE", "AFTER"],
+        |difference| {
+            let cell = |text: &Option<String>| text.clone().unwrap_or_default();
+            [
+                difference.change.to_owned(),
+                difference.what.clone(),
+                cell(&difference.before),
+                cell(&difference.after),
+            ]
+        },
+    )
+}
+
+/// Whoever runs a command on a file has it already, however large it is.
+fn unlimited() -> Limits {
+    Limits {
+        max_bytes: u64::MAX,
+        ..Limits::default()
     }
 }

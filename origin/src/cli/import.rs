@@ -26,7 +26,7 @@ pub(super) struct Import {
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// How many revocations go into one transaction. What is in is durable: after a crash, run the same command again.
-    #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value = "50000", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// The shard that the certificates' distribution point names.
     #[arg(long, value_name = "NUMBER")]

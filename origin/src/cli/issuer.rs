@@ -10,9 +10,10 @@ use pkcs8::EncryptedPrivateKeyInfoRef;
 use zeroize::Zeroizing;
 
 use super::output::Output;
-use super::{CliError, duration, read, read_text};
+use super::{CliError, connect, duration, read, read_text};
 use crate::ca::{self, KeyError, KeyKind, PrivateKey};
 use crate::clock::Moment;
+use crate::connector::Settings;
 use crate::defaults;
 use crate::origin::{Lists, NewIssuer, NewKey, NewList, Origin, OriginError, SignedBy};
 
@@ -22,6 +23,11 @@ pub(super) enum Command {
     Create(Create),
     /// Take over an issuer that exists: its certificate, its key, and the number of its last CRL.
     Import(Import),
+    /// Put the origin in front of a CA that runs elsewhere.
+    #[command(subcommand)]
+    Connect(connect::Connect),
+    /// List the issuers of an OpenBao or Vault PKI engine.
+    Discover(connect::Discover),
     /// List the issuers.
     List,
     /// Show one issuer.
@@ -82,7 +88,7 @@ pub(super) struct Import {
 
 /// The CRLs that an issuer publishes.
 #[derive(Debug, Args)]
-struct Crls {
+pub(super) struct Crls {
     /// The http URL of the full CRL, which certificates name.
     #[arg(long, value_name = "URL")]
     distribution_point: Option<String>,
@@ -104,7 +110,7 @@ struct Crls {
 }
 
 impl Crls {
-    fn lists(self) -> Result<Lists, OriginError> {
+    pub(super) fn lists(self) -> Result<Lists, OriginError> {
         let whole = |name, distribution_point| NewList {
             name,
             distribution_point,
@@ -144,6 +150,17 @@ impl Command {
                 let result = origin.create_issuer(import.new_issuer()?, Moment::now());
                 report(origin, output, &id, if_missing, result)
             }
+            Self::Connect(connect) => {
+                let (if_missing, id) = (connect.if_missing(), connect.id().clone());
+                let result = connect.run(origin);
+                match result {
+                    Err(CliError::Origin(error)) => {
+                        report(origin, output, &id, if_missing, Err(error))
+                    }
+                    result => report(origin, output, &id, if_missing, Ok(result?)),
+                }
+            }
+            Self::Discover(discover) => discover.run(output),
             Self::List => {
                 let issuers = all(origin)?;
                 output.rows(&issuers, ["ID", "SUBJECT", "CRLS"], |issuer| {
@@ -173,6 +190,7 @@ impl Create {
             key: NewKey::Generate(self.key),
             validity: self.validity,
             signed_by: self.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
+            settings: Settings::Local,
             lists: self.crls.lists()?,
         })
     }
@@ -196,13 +214,14 @@ impl Import {
             key: NewKey::Import(Box::new(key)),
             validity: defaults::ISSUER_VALIDITY,
             signed_by: SignedBy::Already(Box::new(certificate), self.last_number),
+            settings: Settings::Local,
             lists: self.crls.lists()?,
         })
     }
 }
 
 /// Reads a private key: PKCS#8, in PEM or DER, encrypted or not.
-fn read_key(file: &[u8], passphrase: Option<&str>) -> Result<PrivateKey, CliError> {
+pub(super) fn read_key(file: &[u8], passphrase: Option<&str>) -> Result<PrivateKey, CliError> {
     let document = match std::str::from_utf8(file) {
         Ok(pem) => {
             let (_, document) =

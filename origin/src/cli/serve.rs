@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::output;
 use super::{CliError, duration, read_text};
+use crate::connector::Connectors;
 use crate::http::{self, Service, StaticToken, TlsListener};
 use crate::origin::Origin;
 
@@ -72,7 +73,10 @@ impl Serve {
                     _ = interrupt.recv() => {}
                 }
             };
-            let service = Service::new(Arc::new(origin), tokens);
+            let origin = Arc::new(origin);
+            let connectors = Connectors::new(Arc::clone(&origin))
+                .map_err(|error| CliError::Serve(error.to_string()))?;
+            let service = Service::new(origin, connectors, tokens);
             if let Some(tls) = tls {
                 let listener = TlsListener::new(listener, tls).map_err(failed)?;
                 output::print(&format!("ready https://{address}"))?;

@@ -15,6 +15,7 @@ use super::Service;
 use super::error::{ApiError, Body, Path, Query};
 use super::registry::Page;
 use crate::ca::{self, KeyKind, Request};
+use crate::connector::Settings;
 use crate::origin::{
     Lists, NewCertificate, NewIssuer, NewKey, NewList, OriginError, Revoked, SignedBy, Subject,
 };
@@ -74,6 +75,7 @@ pub(super) async fn create_issuer(
                 validity: seconds(body.validity_seconds)
                     .unwrap_or(crate::defaults::ISSUER_VALIDITY),
                 signed_by: body.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
+                settings: Settings::Local,
                 lists: Lists::new(lists)?,
             };
             origin.create_issuer(new, now)

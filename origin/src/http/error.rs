@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, extract::FromRequest, extract::FromRequestParts};
 use origin_api::Problem;
 
+use crate::connector::ConnectorError;
 use crate::origin::{Fault, OriginError};
 
 /// An error answer.
@@ -15,6 +16,7 @@ use crate::origin::{Fault, OriginError};
 pub struct ApiError {
     problem: Problem,
     challenge: bool,
+    retry_after: Option<u32>,
 }
 
 impl ApiError {
@@ -23,6 +25,7 @@ impl ApiError {
         Self {
             problem: Problem::new(status.as_u16(), code, title).with_detail(detail),
             challenge: false,
+            retry_after: None,
         }
     }
 
@@ -66,6 +69,9 @@ impl IntoResponse for ApiError {
             HeaderValue::from_static(Problem::MEDIA_TYPE),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -89,6 +95,32 @@ impl From<OriginError> for ApiError {
             }
         };
         Self::new(status, error.code(), error.to_string())
+    }
+}
+
+impl From<ConnectorError> for ApiError {
+    fn from(error: ConnectorError) -> Self {
+        let (issuer, fault) = match error {
+            ConnectorError::Origin(error) => return error.into(),
+            ConnectorError::Cancelled => return Self::internal(),
+            ConnectorError::Upstream { issuer, fault } => (issuer, fault),
+        };
+        // Its words may tell of paths and addresses: they are for the log.
+        let code = fault.code();
+        tracing::warn!(code, %issuer, error = %fault, "the CA behind an issuer failed");
+        if fault.is_passing() {
+            let detail = "The CA behind this issuer cannot be reached now; the log says why.";
+            Self {
+                retry_after: Some(30),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+            }
+        } else {
+            Self::new(
+                StatusCode::BAD_GATEWAY,
+                code,
+                "The CA behind this issuer failed; the log says why.",
+            )
+        }
     }
 }
 

@@ -15,8 +15,9 @@ use utoipa::IntoParams;
 
 use super::Service;
 use super::error::{ApiError, Path, Query};
+use crate::clock::Moment;
+use crate::connector::{Answer, Body};
 use crate::hex;
-use crate::origin::{CrlAnswer, MadeCrl};
 
 /// Which page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -94,6 +95,9 @@ pub(super) async fn show_issuer(
         (status = 304, description = "the CRL held is current"),
         (status = 401, body = Problem, content_type = Problem::MEDIA_TYPE),
         (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+        (status = 502, description = "the CA behind the issuer failed", body = Problem, content_type = Problem::MEDIA_TYPE),
+        (status = 503, description = "the CA behind the issuer cannot be reached", body = Problem,
+            content_type = Problem::MEDIA_TYPE, headers(("Retry-After" = u32))),
     )
 )]
 pub(super) async fn current_crl(
@@ -104,30 +108,39 @@ pub(super) async fn current_crl(
     let held = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| entity_tag(value.to_str().ok()?));
-    let answer = service
-        .call(move |origin, now| origin.make_crl(&id, name, held, now))
-        .await?;
-    Ok(match answer {
-        CrlAnswer::Crl(made) => crl_response(made),
-        CrlAnswer::Unchanged => StatusCode::NOT_MODIFIED.into_response(),
-        CrlAnswer::Nothing => StatusCode::NO_CONTENT.into_response(),
-    })
+    Ok(
+        match service
+            .connectors
+            .crl(id, name, held, Moment::now())
+            .await?
+        {
+            Answer::Crl(body) => crl_response(body),
+            Answer::Unchanged => StatusCode::NOT_MODIFIED.into_response(),
+            Answer::Nothing => StatusCode::NO_CONTENT.into_response(),
+        },
+    )
 }
 
 /// Sends the parts as they lie in memory.
-fn crl_response(made: MadeCrl) -> Response {
+fn crl_response(crl: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, CRL_MEDIA_TYPE.to_owned()),
-        (header::CONTENT_LENGTH, made.size.to_string()),
-        (header::ETAG, format!("\"{}\"", hex::encode(&made.sha256))),
+        (header::CONTENT_LENGTH, crl.size.to_string()),
+        (header::ETAG, format!("\"{}\"", hex::encode(&crl.sha256))),
         (header::CACHE_CONTROL, "no-store".to_owned()),
-        (
-            HeaderName::from_static(WATERMARK_HEADER),
-            made.watermark.to_string(),
-        ),
     ];
-    let parts = made.parts.into_iter().map(Ok::<_, Infallible>);
-    (headers, HttpBody::from_stream(stream::iter(parts))).into_response()
+    let watermark = crl.watermark.map(|watermark| {
+        [(
+            HeaderName::from_static(WATERMARK_HEADER),
+            watermark.to_string(),
+        )]
+    });
+    let parts = crl.parts.into_iter().map(Ok::<_, Infallible>);
+    let body = HttpBody::from_stream(stream::iter(parts));
+    match watermark {
+        Some(watermark) => (headers, watermark, body).into_response(),
+        None => (headers, body).into_response(),
+    }
 }
 
 /// The SHA-256 in an entity tag. What is anything else is the tag of nothing that we made.

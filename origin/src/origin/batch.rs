@@ -4,7 +4,7 @@ use crl::CrlNumber;
 use origin_api::{CrlName, IssuerId};
 use rusqlite::Connection;
 
-use super::revocations::find_local;
+use super::revocations::find_signing;
 use super::{Origin, OriginError};
 use crate::clock::Moment;
 use crate::revocation::{self, Ask, Decision, RevocationError};
@@ -47,8 +47,8 @@ impl Origin {
         asks: &[Ask],
         now: Moment,
     ) -> Result<BatchResult, OriginError> {
-        self.store.write(|t| {
-            let issuer = find_local(t, issuer)?;
+        self.store.write_in_bulk(|t| {
+            let issuer = find_signing(t, issuer)?;
             let shards = shards(t, &issuer)?;
             let watermark = sequence::next_watermark(issuer.watermark, now);
             let mut position = rows::next_position(t, issuer.number)?;
@@ -94,7 +94,7 @@ impl Origin {
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
     pub fn continue_numbers(&self, issuer: &IssuerId, used: CrlNumber) -> Result<(), OriginError> {
         self.store.write(|t| {
-            let issuer = find_local(t, issuer)?;
+            let issuer = find_signing(t, issuer)?;
             Ok(lists::raise_numbers(t, issuer.number, used)?)
         })
     }

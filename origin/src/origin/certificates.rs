@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use x509_cert::Certificate;
 use x509_cert::name::Name;
 
-use super::{Origin, OriginError, find_issuer};
+use super::revocations::find_local;
+use super::{Origin, OriginError};
 use crate::ca::{self, CertificateError, KeyKind, Leaf, PrivateKey, Request, Serial};
 use crate::clock::Moment;
 use crate::store::certificates::{self as rows, CertificateRow};
@@ -66,7 +67,7 @@ impl Origin {
         now: Moment,
     ) -> Result<IssuedCertificate, OriginError> {
         let (row, parent, parent_key, distribution_points) = self.store.read(|c| {
-            let row = find_issuer(c, issuer)?;
+            let row = find_local(c, issuer)?;
             let points = distribution_points(c, &row, new.shard)?;
             let (parent, key) = (row.parse_certificate()?, self.key(c, &row)?);
             Ok::<_, OriginError>((row, parent, key, points))

@@ -12,7 +12,7 @@ use origin_api::{CrlName, IssuerId, Watermark};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use super::revocations::find_local;
+use super::revocations::find_signing;
 use super::{Origin, OriginError};
 use crate::ca::{self, CertificateError, PrivateKey};
 use crate::clock::Moment;
@@ -117,7 +117,7 @@ impl Origin {
     ) -> Result<CrlAnswer, OriginError> {
         let number = self
             .store
-            .read(|c| Ok::<_, OriginError>(find_local(c, issuer)?.number))?;
+            .read(|c| Ok::<_, OriginError>(find_signing(c, issuer)?.number))?;
         let list = self.list_in_memory(number, name);
         let mut entries = list.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = self
@@ -179,7 +179,7 @@ impl Origin {
         entries: &mut Entries,
         now: Moment,
     ) -> Result<Plan, OriginError> {
-        let issuer = find_local(c, issuer)?;
+        let issuer = find_signing(c, issuer)?;
         let lists = list_rows::all(c, issuer.number)?;
         let Some(list) = lists.iter().find(|list| list.name == name) else {
             return Err(OriginError::CrlNotFound(issuer.id, name));

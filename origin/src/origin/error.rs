@@ -27,7 +27,7 @@ pub enum OriginError {
     #[error("no certificate {1} of issuer {0} was revoked")]
     RevocationNotFound(IssuerId, Serial),
     /// What was asked needs a key that is kept here.
-    #[error("issuer {0} has no key here: its CA does this")]
+    #[error("issuer {0} has a CA elsewhere, which does this")]
     NoKey(IssuerId),
     /// A certificate and a key that do not belong together.
     #[error("the certificate's public key is not that of the private key")]

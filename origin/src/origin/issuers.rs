@@ -13,8 +13,10 @@ use super::settings::Lists;
 use super::{Origin, OriginError, find_issuer};
 use crate::ca::{self, KeyKind, PrivateKey};
 use crate::clock::Moment;
+use crate::connector::Settings;
 use crate::sequence;
-use crate::store::issuers::{self as rows, IssuerRow};
+use crate::store::StoreError;
+use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow};
 use crate::store::lists as list_rows;
 
 /// An issuer to be made here.
@@ -30,6 +32,8 @@ pub struct NewIssuer {
     pub validity: Duration,
     /// Who signs its certificate.
     pub signed_by: SignedBy,
+    /// Where its revocations come from.
+    pub settings: Settings,
     /// The CRLs that it publishes.
     pub lists: Lists,
 }
@@ -41,6 +45,19 @@ pub enum NewKey {
     Generate(KeyKind),
     /// It was made elsewhere.
     Import(Box<PrivateKey>),
+}
+
+/// An issuer whose CA runs elsewhere.
+#[derive(Debug)]
+pub struct ConnectedIssuer {
+    /// Its stable short name.
+    pub id: IssuerId,
+    /// The certificate that verifies its CRLs.
+    pub certificate: Certificate,
+    /// How it is reached.
+    pub settings: Settings,
+    /// The CRLs to be passed on.
+    pub lists: Lists,
 }
 
 /// Who signs a new issuer's certificate.
@@ -91,18 +108,41 @@ impl Origin {
         let der = certificate.to_der().map_err(ca::CertificateError::from)?;
         let sealed = self.vault.seal(&key)?;
         self.store.write(|t| {
-            if rows::find(t, &new.id)?.is_some() {
-                return Err(OriginError::IssuerExists(new.id.clone()));
-            }
-            let watermark = sequence::next_watermark(Watermark::default(), now);
-            let number = rows::insert(t, &new.id, &der, LOCAL, watermark, now.time())?;
+            let number = insert(t, &new.id, &der, &new.settings, &lists, now)?;
             rows::insert_key(t, number, key.kind()?.as_str(), &sealed)?;
-            for list in lists.rows() {
-                list_rows::insert(t, number, list)?;
-            }
-            Ok(())
+            Ok::<_, OriginError>(())
         })?;
         self.issuer(&new.id)
+    }
+
+    /// Makes an issuer known whose CA runs elsewhere.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerExists`], [`OriginError::Store`].
+    pub fn connect_issuer(
+        &self,
+        new: &ConnectedIssuer,
+        now: Moment,
+    ) -> Result<Issuer, OriginError> {
+        let der = new
+            .certificate
+            .to_der()
+            .map_err(ca::CertificateError::from)?;
+        self.store
+            .write(|t| insert(t, &new.id, &der, &new.settings, &new.lists, now).map(drop))?;
+        self.issuer(&new.id)
+    }
+
+    /// An issuer, and where its CRLs come from.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
+    pub fn connection(&self, id: &IssuerId) -> Result<(Issuer, Settings), OriginError> {
+        self.store.read(|c| {
+            let row = find_issuer(c, id)?;
+            let settings = row.settings()?;
+            Ok((view(c, row)?, settings))
+        })
     }
 
     /// The registry's view of an issuer.
@@ -171,8 +211,25 @@ impl Origin {
     }
 }
 
-/// The connector of an issuer whose key is kept here.
-const LOCAL: &str = r#"{"kind":"local"}"#;
+fn insert(
+    c: &Connection,
+    id: &IssuerId,
+    certificate: &[u8],
+    settings: &Settings,
+    lists: &Lists,
+    now: Moment,
+) -> Result<IssuerNumber, OriginError> {
+    if rows::find(c, id)?.is_some() {
+        return Err(OriginError::IssuerExists(id.clone()));
+    }
+    let settings = serde_json::to_string(settings).map_err(|_| StoreError::Corrupt("connector"))?;
+    let watermark = sequence::next_watermark(Watermark::default(), now);
+    let number = rows::insert(c, id, certificate, &settings, watermark, now.time())?;
+    for list in lists.rows() {
+        list_rows::insert(c, number, list)?;
+    }
+    Ok(number)
+}
 
 impl IssuerRow {
     /// The certificate, parsed.
@@ -181,6 +238,14 @@ impl IssuerRow {
     /// [`ca::CertificateError::Malformed`].
     pub fn parse_certificate(&self) -> Result<Certificate, ca::CertificateError> {
         ca::certificate_from_pem_or_der(&self.certificate)
+    }
+
+    /// Where its CRLs come from.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], for a connector that only a later release knows.
+    pub fn settings(&self) -> Result<Settings, StoreError> {
+        serde_json::from_str(&self.connector).map_err(|_| StoreError::Corrupt("connector"))
     }
 }
 

@@ -7,6 +7,7 @@ use super::batch::{complete, shards};
 use super::{Origin, OriginError, find_issuer};
 use crate::ca::Serial;
 use crate::clock::Moment;
+use crate::connector::Settings;
 use crate::revocation::{self, Ask, Decision};
 use crate::sequence;
 use crate::store::StoreError;
@@ -129,12 +130,21 @@ impl Origin {
     }
 }
 
-/// Only an issuer whose CRLs are made here has revocations here.
-pub(super) fn find_local(c: &Connection, id: &IssuerId) -> Result<IssuerRow, OriginError> {
+/// Only an issuer whose key is here has CRLs made here.
+pub(super) fn find_signing(c: &Connection, id: &IssuerId) -> Result<IssuerRow, OriginError> {
     let issuer = find_issuer(c, id)?;
     match issuer_rows::key(c, issuer.number)? {
         Some(_) => Ok(issuer),
         None => Err(OriginError::NoKey(issuer.id)),
+    }
+}
+
+/// Only an issuer that has no CA elsewhere issues and revokes here.
+pub(super) fn find_local(c: &Connection, id: &IssuerId) -> Result<IssuerRow, OriginError> {
+    let issuer = find_issuer(c, id)?;
+    match issuer.settings()? {
+        Settings::Local => Ok(issuer),
+        _ => Err(OriginError::NoKey(issuer.id)),
     }
 }
 

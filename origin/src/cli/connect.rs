@@ -1,0 +1,292 @@
+//! `crl-origin issuer connect`: the origin in front of CAs that run elsewhere.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use crl::CrlNumber;
+use origin_api::{CrlName, Issuer, IssuerId};
+use zeroize::Zeroizing;
+
+use super::issuer::{Crls, read_key};
+use super::output::Output;
+use super::{CliError, read, read_text};
+use crate::ca;
+use crate::clock::Moment;
+use crate::connector::{
+    self, Bao, BaoIssuer, Login, OpenBaoSettings, OpenSslSettings, Settings, UpstreamFault,
+    UrlSettings,
+};
+use crate::defaults;
+use crate::origin::{
+    ConnectedIssuer, Lists, NewIssuer, NewKey, NewList, Origin, OriginError, SignedBy,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Connect {
+    /// OpenBao or Vault: its PKI engine issues, revokes, and makes the CRL, which is fetched and rotated from here.
+    Openbao(OpenBao),
+    /// A directory of `openssl ca`: OpenSSL issues and revokes; its index.txt is followed, and the CRL made here.
+    Openssl(OpenSsl),
+    /// A CRL that is published at a URL: fetched, verified, and passed on as it is.
+    Url(Url),
+    /// An issuer that publishes its CRLs elsewhere: it is in the registry, and has none here.
+    External(External),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// The issuer's id: 1 to 64 of A-Z a-z 0-9 . _ -
+    id: IssuerId,
+    /// Succeed, and change nothing, if an issuer of that id exists.
+    #[arg(long)]
+    if_missing: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OpenBao {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    engine: Engine,
+    /// The issuer's id or name there.
+    #[arg(long, value_name = "REF", default_value = "default")]
+    issuer_ref: String,
+    /// The http URL of the CRL at the edge.
+    #[arg(long, value_name = "URL")]
+    distribution_point: Option<String>,
+}
+
+/// A PKI engine, and how to log in to it.
+#[derive(Debug, Args)]
+struct Engine {
+    /// The server's URL.
+    #[arg(long, value_name = "URL")]
+    address: String,
+    /// Where the PKI engine is mounted.
+    #[arg(long, value_name = "PATH", default_value = "pki")]
+    mount: String,
+    /// A file with a token that may read crl/rotate. It is read each time, so that it can be renewed.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "role_id",
+        conflicts_with = "role_id"
+    )]
+    token_file: Option<PathBuf>,
+    /// Log in by `AppRole` with this role id.
+    #[arg(long, value_name = "ID", requires = "secret_id_file")]
+    role_id: Option<String>,
+    /// The file with the secret id of --role-id.
+    #[arg(long, value_name = "FILE", requires = "role_id")]
+    secret_id_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OpenSsl {
+    #[command(flatten)]
+    common: Common,
+    /// The CA's directory, with index.txt, cacert.pem, private/cakey.pem and crlnumber, each of which may be elsewhere.
+    #[arg(long, value_name = "FOLDER")]
+    directory: PathBuf,
+    /// `database` in its configuration [default: index.txt in the directory]
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
+    /// `certificate` in its configuration [default: cacert.pem in the directory]
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// `private_key` in its configuration: PKCS#8 [default: private/cakey.pem in the directory]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// A file whose first line is the passphrase of an encrypted key.
+    #[arg(long, value_name = "FILE")]
+    key_passphrase_file: Option<PathBuf>,
+    /// `crlnumber` in its configuration [default: crlnumber in the directory, if it is there]
+    #[arg(long, value_name = "FILE")]
+    crl_number: Option<PathBuf>,
+    /// The CRLNumber of the last CRL made elsewhere: the next one is greater.
+    #[arg(long, value_name = "NUMBER")]
+    last_number: Option<CrlNumber>,
+    #[command(flatten)]
+    crls: Crls,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Url {
+    #[command(flatten)]
+    common: Common,
+    /// The certificate that verifies the CRL, in PEM or DER.
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// Where the CRL is, http or https, in DER.
+    #[arg(long = "url", value_name = "URL")]
+    source: String,
+    /// The http URL of the CRL at the edge.
+    #[arg(long, value_name = "URL")]
+    distribution_point: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct External {
+    #[command(flatten)]
+    common: Common,
+    /// The issuer's certificate, in PEM or DER.
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Discover {
+    #[command(flatten)]
+    engine: Engine,
+}
+
+impl Connect {
+    pub(super) fn id(&self) -> &IssuerId {
+        &self.common().id
+    }
+
+    pub(super) fn if_missing(&self) -> bool {
+        self.common().if_missing
+    }
+
+    fn common(&self) -> &Common {
+        match self {
+            Self::Openbao(OpenBao { common, .. })
+            | Self::Openssl(OpenSsl { common, .. })
+            | Self::Url(Url { common, .. })
+            | Self::External(External { common, .. }) => common,
+        }
+    }
+
+    pub(super) fn run(self, origin: &Origin) -> Result<Issuer, CliError> {
+        let now = Moment::now();
+        let new = match self {
+            Self::Openssl(openssl) => return Ok(origin.create_issuer(openssl.new_issuer()?, now)?),
+            Self::Openbao(openbao) => openbao.issuer()?,
+            Self::Url(url) => ConnectedIssuer {
+                id: url.common.id,
+                certificate: ca::certificate_from_pem_or_der(&read(&url.certificate)?)?,
+                settings: Settings::Url(UrlSettings { url: url.source }),
+                lists: full_alone(url.distribution_point)?,
+            },
+            Self::External(external) => ConnectedIssuer {
+                id: external.common.id,
+                certificate: ca::certificate_from_pem_or_der(&read(&external.certificate)?)?,
+                settings: Settings::External,
+                lists: Lists::new(Vec::new()).map_err(OriginError::from)?,
+            },
+        };
+        Ok(origin.connect_issuer(&new, now)?)
+    }
+}
+
+impl OpenBao {
+    fn issuer(self) -> Result<ConnectedIssuer, CliError> {
+        let settings = self.engine.settings(self.issuer_ref);
+        let der = ask(settings.clone(), async |bao| bao.certificate().await)?;
+        Ok(ConnectedIssuer {
+            id: self.common.id,
+            certificate: ca::certificate_from_pem_or_der(&der)?,
+            settings: Settings::OpenBao(settings),
+            lists: full_alone(self.distribution_point)?,
+        })
+    }
+}
+
+impl Engine {
+    fn settings(self, issuer: String) -> OpenBaoSettings {
+        let login = match (self.token_file, self.role_id, self.secret_id_file) {
+            (_, Some(role_id), Some(secret_id_file)) => Login::AppRole {
+                role_id,
+                secret_id_file,
+            },
+            (token_file, ..) => Login::TokenFile(token_file.unwrap_or_default()),
+        };
+        OpenBaoSettings {
+            address: self.address,
+            mount: self.mount,
+            issuer,
+            login,
+        }
+    }
+}
+
+impl OpenSsl {
+    fn new_issuer(self) -> Result<NewIssuer, CliError> {
+        let directory = absolute(&self.directory)?;
+        let within = |given: Option<PathBuf>, name: &str| match given {
+            Some(path) => absolute(&path),
+            None => Ok(directory.join(name)),
+        };
+        let certificate =
+            ca::certificate_from_pem_or_der(&read(&within(self.certificate, "cacert.pem")?)?)?;
+        let file = Zeroizing::new(read(&within(self.key, "private/cakey.pem")?)?);
+        let passphrase = self
+            .key_passphrase_file
+            .map(|path| read_text(&path).map(Zeroizing::new))
+            .transpose()?;
+        let key = read_key(
+            &file,
+            passphrase.as_ref().and_then(|text| text.lines().next()),
+        )?;
+        let crl_number = within(self.crl_number, "crlnumber")?;
+        Ok(NewIssuer {
+            id: self.common.id,
+            subject: certificate.tbs_certificate().subject().clone(),
+            key: NewKey::Import(Box::new(key)),
+            validity: defaults::ISSUER_VALIDITY,
+            signed_by: SignedBy::Already(Box::new(certificate), self.last_number),
+            settings: Settings::OpenSsl(OpenSslSettings {
+                index: within(self.index, "index.txt")?,
+                crl_number: crl_number.exists().then_some(crl_number),
+            }),
+            lists: self.crls.lists()?,
+        })
+    }
+}
+
+impl Discover {
+    pub(super) fn run(self, output: Output) -> Result<(), CliError> {
+        let settings = self.engine.settings("default".to_owned());
+        let issuers = ask(settings, async |bao| bao.issuers().await)?;
+        output.rows(&issuers, ["ID", "NAME"], |BaoIssuer { id, name }| {
+            [id.clone(), name.clone().unwrap_or_default()]
+        })
+    }
+}
+
+/// Asks a PKI engine something, once.
+fn ask<T>(
+    settings: OpenBaoSettings,
+    question: impl AsyncFnOnce(Bao) -> Result<T, UpstreamFault>,
+) -> Result<T, CliError> {
+    let failed = |error: &dyn std::fmt::Display| CliError::Serve(error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed(&error))?;
+    let client = connector::client().map_err(|error| failed(&error))?;
+    let address = settings.address.clone();
+    let answer = runtime.block_on(question(Bao::new(settings, client)));
+    answer.map_err(|fault| failed(&format!("{address}: {fault}")))
+}
+
+/// One full CRL, whose times its CA decides.
+fn full_alone(distribution_point: Option<String>) -> Result<Lists, CliError> {
+    let validity: Duration = defaults::crl_validity(CrlName::Full);
+    let full = NewList {
+        name: CrlName::Full,
+        distribution_point,
+        validity,
+        overlap: None,
+    };
+    Ok(Lists::new(vec![full]).map_err(OriginError::from)?)
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf, CliError> {
+    std::path::absolute(path).map_err(|source| CliError::File {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,234 @@
+//! Where an issuer's CRLs come from: a key that is kept here, or a CA that runs elsewhere. One trait, one file for each.
+
+mod external;
+mod fetch;
+mod local;
+mod openbao;
+mod openssl;
+mod url;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use origin_api::{CrlName, Issuer, IssuerId, Watermark};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+use crate::origin::{CrlAnswer, Origin, OriginError};
+
+pub use fetch::Fault as UpstreamFault;
+pub use openbao::{Bao, BaoIssuer, Login, OpenBaoSettings};
+pub use openssl::OpenSslSettings;
+pub use url::UrlSettings;
+
+/// How an issuer is reached, as it is kept. The next kind is a variant here and a file beside this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Settings {
+    /// Its key is kept here, and so are its revocations.
+    Local,
+    /// A directory of `openssl ca`: its key was imported, its revocations are followed.
+    OpenSsl(OpenSslSettings),
+    /// OpenBao or Vault: its PKI engine makes the CRLs.
+    OpenBao(OpenBaoSettings),
+    /// A CRL that is published at a URL.
+    Url(UrlSettings),
+    /// It publishes its CRLs elsewhere, and we have nothing to do with them.
+    External,
+}
+
+/// What is asked of a connector.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Whose CRL; its certificate verifies what comes from elsewhere.
+    pub issuer: Issuer,
+    /// Which.
+    pub name: CrlName,
+    /// The SHA-256 of the one that the asker holds. Without it a new CRL is made, if the connector can make one.
+    pub held: Option<[u8; 32]>,
+    /// The present moment.
+    pub now: Moment,
+}
+
+/// What a connector answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// This CRL is current.
+    Crl(Body),
+    /// The one that the asker holds is current.
+    Unchanged,
+    /// There is none to publish.
+    Nothing,
+}
+
+/// A CRL's bytes.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// Its DER, in parts.
+    pub parts: Vec<Bytes>,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// How far the revocations had come, where that is known.
+    pub watermark: Option<Watermark>,
+}
+
+/// A source of CRLs.
+pub trait Connector: Send + Sync {
+    /// The current CRL. May be called again at any time, also while it runs: a call that is dropped half-way has done no harm.
+    fn crl<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Answer, ConnectorError>>;
+}
+
+/// Why a connector has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectorError {
+    /// The origin itself.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// The CA behind it.
+    #[error("the CA behind issuer {issuer}: {fault}")]
+    Upstream {
+        /// Whose.
+        issuer: IssuerId,
+        /// What is wrong.
+        fault: UpstreamFault,
+    },
+    /// The call was cut off.
+    #[error("the call was cut off")]
+    Cancelled,
+}
+
+/// How long a CA behind us may take for one answer.
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// All issuers, each behind its connector.
+#[derive(Clone)]
+pub struct Connectors {
+    origin: Arc<Origin>,
+    client: reqwest::Client,
+    followed: openssl::Followed,
+}
+
+impl Connectors {
+    /// Connectors for the origin's issuers.
+    ///
+    /// # Errors
+    /// If there are no certificates on this machine that TLS could rely on.
+    pub fn new(origin: Arc<Origin>) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            origin,
+            client: client()?,
+            followed: openssl::Followed::default(),
+        })
+    }
+
+    /// The current CRL of an issuer.
+    ///
+    /// # Errors
+    /// [`ConnectorError`].
+    pub async fn crl(
+        &self,
+        issuer: IssuerId,
+        name: CrlName,
+        held: Option<[u8; 32]>,
+        now: Moment,
+    ) -> Result<Answer, ConnectorError> {
+        let (issuer, settings) =
+            blocking(&self.origin, move |origin| origin.connection(&issuer)).await?;
+        let ask = Ask {
+            issuer,
+            name,
+            held,
+            now,
+        };
+        self.connector(settings).crl(&ask).await
+    }
+
+    fn connector(&self, settings: Settings) -> Box<dyn Connector> {
+        let local = || local::Local {
+            origin: Arc::clone(&self.origin),
+        };
+        match settings {
+            Settings::Local => Box::new(local()),
+            Settings::OpenSsl(settings) => Box::new(openssl::OpenSsl {
+                settings,
+                local: local(),
+                followed: self.followed.clone(),
+            }),
+            Settings::OpenBao(settings) => {
+                Box::new(openbao::Bao::new(settings, self.client.clone()))
+            }
+            Settings::Url(settings) => Box::new(url::Url {
+                settings,
+                client: self.client.clone(),
+            }),
+            Settings::External => Box::new(external::External),
+        }
+    }
+}
+
+/// An HTTP client with the time limits of this module.
+///
+/// # Errors
+/// If there are no certificates on this machine that TLS could rely on.
+pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    // Says no if there is one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(UPSTREAM_TIMEOUT)
+        .connect_timeout(Duration::from_secs(5))
+        .user_agent(concat!("crl-origin/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// Runs a call of the origin where it may block.
+async fn blocking<T: Send + 'static>(
+    origin: &Arc<Origin>,
+    f: impl FnOnce(&Origin) -> Result<T, OriginError> + Send + 'static,
+) -> Result<T, ConnectorError> {
+    let origin = Arc::clone(origin);
+    let result = tokio::task::spawn_blocking(move || f(&origin)).await;
+    Ok(result.map_err(|_| ConnectorError::Cancelled)??)
+}
+
+impl From<CrlAnswer> for Answer {
+    fn from(answer: CrlAnswer) -> Self {
+        match answer {
+            CrlAnswer::Crl(made) => Self::Crl(Body {
+                parts: made.parts,
+                size: made.size,
+                sha256: made.sha256,
+                watermark: Some(made.watermark),
+            }),
+            CrlAnswer::Unchanged => Self::Unchanged,
+            CrlAnswer::Nothing => Self::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database of this release must be readable by the next one.
+    #[test]
+    fn settings_are_kept_in_this_form() {
+        let url = "http://ca.example/root.crl".to_owned();
+        let kept = |settings: &Settings| serde_json::to_string(settings).unwrap();
+        assert_eq!(kept(&Settings::Local), r#"{"kind":"local"}"#);
+        assert_eq!(kept(&Settings::External), r#"{"kind":"external"}"#);
+        let settings = Settings::Url(UrlSettings { url });
+        assert_eq!(
+            kept(&settings),
+            r#"{"kind":"url","url":"http://ca.example/root.crl"}"#
+        );
+        assert_eq!(
+            serde_json::from_str::<Settings>(&kept(&settings)).unwrap(),
+            settings
+        );
+    }
+}
