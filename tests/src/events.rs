@@ -95,16 +95,30 @@ impl Database {
 
     /// The events of an issuer, once there are at least `count`: they are written after the refresh was answered.
     pub async fn events_when(&self, issuer: &str, count: usize) -> Vec<Event> {
+        self.wait_for(issuer, |events| {
+            (events.len() >= count).then(|| events.to_vec())
+        })
+        .await
+    }
+
+    /// The first event of an issuer that is as wanted, once it is there.
+    pub async fn event_when(&self, issuer: &str, is_wanted: impl Fn(&Event) -> bool) -> Event {
+        self.wait_for(issuer, |events| {
+            events.iter().find(|event| is_wanted(event)).cloned()
+        })
+        .await
+    }
+
+    async fn wait_for<T>(&self, issuer: &str, found: impl Fn(&[Event]) -> Option<T>) -> T {
         let started = Instant::now();
         loop {
             let events = self.events(issuer);
-            if events.len() >= count {
-                return events;
+            if let Some(found) = found(&events) {
+                return found;
             }
             assert!(
                 started.elapsed() < Duration::from_secs(20),
-                "only {} of {count} events of {issuer} came: {events:#?}",
-                events.len()
+                "what is awaited is not among the events of {issuer}: {events:#?}"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -45,6 +45,8 @@ enum Delivery {
     Whole,
     /// Accepts the call, then says nothing.
     Never,
+    /// Accepts the call, then ends the connection.
+    Closed,
     /// Ends the connection after so many bytes of the body, whose whole length was announced.
     CutAfter(usize),
     /// Says nothing more after so many bytes of the body.
@@ -111,6 +113,15 @@ impl Answer {
         }
     }
 
+    /// No answer at all, and the connection ends.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self {
+            delivery: Delivery::Closed,
+            ..Self::status(200)
+        }
+    }
+
     /// The same, but the connection ends after so many bytes of the body.
     #[must_use]
     pub fn cut_after(mut self, bytes: usize) -> Self {
@@ -155,6 +166,7 @@ impl Answer {
                 pieces.clear();
                 end = End::Hang;
             }
+            Delivery::Closed => pieces.clear(),
             Delivery::CutAfter(bytes) => pieces.push((Duration::ZERO, first(&self.body, bytes))),
             Delivery::StallAfter(bytes) => {
                 pieces.push((Duration::ZERO, first(&self.body, bytes)));

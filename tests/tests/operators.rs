@@ -1,0 +1,452 @@
+//! What operators see and do over HTTP: tokens, issuers, events in every format, figures, and what they set off.
+
+use std::{io::Write, process::Stdio, sync::Arc};
+
+use end_to_end::{
+    Answer, CertificateAuthority, Edge, Skipped, Start, TestOrigin, World,
+    edge::{HOOK_TOKEN, OPERATOR_TOKEN},
+    suite,
+};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+
+struct Shared {
+    origin: TestOrigin,
+    edge: Edge,
+}
+
+impl World for Shared {
+    async fn start() -> Self {
+        let origin = TestOrigin::start().await;
+        for id in ISSUERS {
+            origin.add(&CertificateAuthority::new(id));
+        }
+        let edge = Start::new(&origin.url()).start().await;
+        Self { origin, edge }
+    }
+
+    fn log(&self) -> String {
+        self.edge.log()
+    }
+}
+
+const ISSUERS: [&str; 9] = [
+    "good", "failing", "never", "pages", "formats", "hooked", "moved", "figures", "garbage",
+];
+
+const CALLS: [(Method, &str); 8] = [
+    (Method::GET, "/v1/issuers"),
+    (Method::GET, "/v1/issuers/good"),
+    (Method::POST, "/v1/issuers/hooked/refresh"),
+    (Method::POST, "/v1/refresh"),
+    (Method::POST, "/v1/issuers/good/trust"),
+    (Method::GET, "/v1/events"),
+    (Method::GET, "/metrics"),
+    (Method::GET, "/v1/openapi.json"),
+];
+
+async fn without_the_right_token_every_call_is_closed(world: Arc<Shared>) {
+    for (method, path) in CALLS {
+        let request = || world.edge.request(method.clone(), path);
+        let none = request().send().await.unwrap();
+        assert_eq!(none.status(), 401, "{path}");
+        assert!(header(&none, "www-authenticate").starts_with("Bearer"));
+        let wrong = request().bearer_auth("guess").send().await.unwrap();
+        assert_eq!(code_of(wrong, 401).await, "unauthorized", "{path}");
+        // Neither is the token taken from anywhere else.
+        let in_url = format!("{path}?token={OPERATOR_TOKEN}");
+        let in_url = world.edge.request(method.clone(), &in_url);
+        assert_eq!(in_url.send().await.unwrap().status(), 401, "{path}");
+        let hook = request().bearer_auth(HOOK_TOKEN).send().await.unwrap();
+        if path == "/v1/issuers/hooked/refresh" {
+            assert_eq!(json(hook, 200).await["events"][0]["trigger"], "hook");
+        } else {
+            assert_eq!(code_of(hook, 403).await, "token_not_allowed", "{path}");
+        }
+    }
+}
+
+async fn where_no_token_is_set_every_call_answers_503(world: Arc<Shared>) {
+    let edge = Start::new(&world.origin.url())
+        .var("OPERATOR_TOKEN", "")
+        .var("HOOK_TOKEN", "")
+        .start()
+        .await;
+    for (method, path) in CALLS {
+        for token in ["", "guess", OPERATOR_TOKEN] {
+            let request = edge.request(method.clone(), path).bearer_auth(token);
+            let answer = request.send().await.unwrap();
+            assert_eq!(
+                code_of(answer, 503).await,
+                "operator_token_not_set",
+                "{path}"
+            );
+        }
+    }
+    // Relying parties are served all the same.
+    assert_eq!(edge.get("/crl/good.crl").await.status(), 200);
+}
+
+async fn every_issuer_is_shown_also_one_that_was_never_asked_for(world: Arc<Shared>) {
+    refresh(&world, "good", 200).await;
+    world.origin.answer(
+        "failing",
+        Answer::crl(CertificateAuthority::new("failing").crl(3)),
+    );
+    refresh(&world, "failing", 200).await;
+    world.origin.answer("failing", Answer::status(500));
+    refresh(&world, "failing", 502).await;
+    refresh(&world, "failing", 502).await;
+
+    let list = json(operate(&world, "/v1/issuers").await, 200).await;
+    let ids: Vec<_> = array(&list["issuers"])
+        .iter()
+        .map(|issuer| issuer["id"].clone())
+        .collect();
+    let mut expected = ISSUERS.map(Value::from).to_vec();
+    expected.sort_by_key(ToString::to_string);
+    assert_eq!(ids, expected);
+    assert_eq!(list["next_cursor"], Value::Null);
+
+    for source in ["the list", "its own page"] {
+        let issuer = async |id: &str| match source {
+            "the list" => array(&list["issuers"])
+                .iter()
+                .find(|issuer| issuer["id"] == id)
+                .unwrap()
+                .clone(),
+            _ => json(operate(&world, &format!("/v1/issuers/{id}")).await, 200).await,
+        };
+        let good = issuer("good").await;
+        let crl = &good["crls"][0];
+        assert_eq!(crl["name"], "full");
+        assert_eq!(crl["state"], "fresh");
+        assert_eq!(crl["number"], "1");
+        assert_eq!(crl["consecutive_failures"], 0);
+        assert_eq!(crl["last_error"], Value::Null);
+        assert_eq!(crl["publish_owed"], false, "{source}");
+        for field in [
+            "this_update",
+            "next_update",
+            "refresh_after",
+            "generated_at",
+        ] {
+            assert!(
+                crl[field]
+                    .as_str()
+                    .is_some_and(|moment| moment.ends_with('Z')),
+                "{field}: {crl}"
+            );
+        }
+        for field in ["sha256", "pinned_certificate_sha256"] {
+            assert_eq!(
+                crl[field].as_str().map(str::len),
+                Some(64),
+                "{field}: {crl}"
+            );
+        }
+        assert!(
+            crl["duration_ms"].is_u64()
+                && crl["size_bytes"].is_u64()
+                && crl["revoked_count"].is_u64()
+        );
+        assert_eq!(good["recent_events"][0]["outcome"], "published");
+
+        let failing = issuer("failing").await;
+        let crl = &failing["crls"][0];
+        assert_eq!(
+            (&crl["state"], &crl["number"]),
+            (&"failing".into(), &"3".into())
+        );
+        assert_eq!(crl["consecutive_failures"], 2);
+        assert_eq!(crl["last_error"]["code"], "origin_status");
+        let events = array(&failing["recent_events"]);
+        let outcomes: Vec<_> = events
+            .iter()
+            .map(|event| event["outcome"].clone())
+            .collect();
+        assert_eq!(outcomes, ["failed", "failed", "published"]);
+
+        let never = issuer("never").await;
+        assert_eq!(never["crls"][0]["state"], "absent");
+        assert_eq!(never["crls"][0]["last_outcome"], Value::Null);
+    }
+
+    let failing = json(operate(&world, "/v1/issuers?state=failing").await, 200).await;
+    assert!(
+        array(&failing["issuers"])
+            .iter()
+            .all(|issuer| issuer["crls"][0]["state"] == "failing")
+    );
+    assert!(
+        array(&failing["issuers"])
+            .iter()
+            .any(|issuer| issuer["id"] == "failing")
+    );
+
+    let mut walked = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = json(
+            operate(&world, &format!("/v1/issuers?limit=4&cursor={cursor}")).await,
+            200,
+        )
+        .await;
+        walked.extend(
+            array(&page["issuers"])
+                .iter()
+                .map(|issuer| issuer["id"].clone()),
+        );
+        match page["next_cursor"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => break,
+        }
+    }
+    assert_eq!(walked, expected);
+    assert_eq!(
+        code_of(operate(&world, "/v1/issuers/nobody").await, 404).await,
+        "unknown_issuer"
+    );
+}
+
+async fn a_refused_crl_is_a_502_that_says_why(world: Arc<Shared>) {
+    world
+        .origin
+        .answer("garbage", Answer::crl(b"<html>".to_vec()));
+    let events = refresh(&world, "garbage", 502).await;
+    let event = &events[0];
+    assert_eq!(event["outcome"], "rejected");
+    assert_eq!(event["error_code"], "malformed");
+    assert_eq!(event["succeeded"], 0);
+    let list = json(operate(&world, "/v1/issuers/garbage").await, 200).await;
+    assert_eq!(list["crls"][0]["state"], "absent");
+    assert_eq!(list["crls"][0]["last_error"]["code"], "malformed");
+}
+
+async fn pages_of_events_hold_while_events_are_added(world: Arc<Shared>) {
+    for _ in 0..5 {
+        refresh(&world, "pages", 200).await;
+    }
+    let mut numbers = Vec::new();
+    let mut path = "/v1/events?issuer=pages&limit=2".to_owned();
+    loop {
+        let page = json(operate(&world, &path).await, 200).await;
+        numbers.extend(
+            array(&page["events"])
+                .iter()
+                .map(|event| event["crl_number"].clone()),
+        );
+        refresh(&world, "pages", 200).await;
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = format!("/v1/events?issuer=pages&limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(numbers, ["5", "4", "3", "2", "1"]);
+}
+
+async fn events_come_as_json_lines_or_comma_separated_values(world: Arc<Shared>) {
+    for _ in 0..3 {
+        refresh(&world, "formats", 200).await;
+    }
+    let events = async |accept: &str, query: &str| {
+        let path = format!("/v1/events?issuer=formats{query}");
+        let request = world
+            .edge
+            .request(Method::GET, &path)
+            .bearer_auth(OPERATOR_TOKEN);
+        request.header("accept", accept).send().await.unwrap()
+    };
+    let json = json(events("application/json", "").await, 200).await;
+    let expected = array(&json["events"]).clone();
+    assert_eq!(expected.len(), 3);
+
+    let lines = events("application/x-ndjson", "").await;
+    assert_eq!(header(&lines, "content-type"), "application/x-ndjson");
+    let lines = lines.text().await.unwrap();
+    let read: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(read, expected);
+
+    let csv = events("text/csv", "&limit=2").await;
+    assert!(header(&csv, "content-type").starts_with("text/csv"));
+    let csv = csv.text().await.unwrap();
+    let lines: Vec<_> = csv.lines().collect();
+    assert!(
+        lines[0].starts_with("id,issuer_id,crl_name,trigger,outcome"),
+        "{csv}"
+    );
+    assert!(
+        lines[1].starts_with(expected[0]["id"].as_str().unwrap()),
+        "{csv}"
+    );
+    assert_eq!(lines.len(), 3);
+
+    assert_eq!(
+        code_of(events("image/png", "").await, 406).await,
+        "not_acceptable"
+    );
+    for wrong in [
+        "&since=yesterday",
+        "&limit=0",
+        "&order=asc",
+        "&limit=1&limit=2",
+        "&cursor=x",
+    ] {
+        let answer = events("application/json", wrong).await;
+        assert_eq!(code_of(answer, 400).await, "bad_parameter", "{wrong}");
+    }
+    let since = expected[1]["started_at"].as_str().unwrap();
+    let later = self::json(events("*/*", &format!("&since={since}")).await, 200).await;
+    assert_eq!(array(&later["events"]), &expected[..2]);
+    let earlier = self::json(events("*/*", &format!("&until={since}")).await, 200).await;
+    assert_eq!(array(&earlier["events"]), &expected[2..]);
+    let other = self::json(
+        events("*/*", "&trigger=operator&name=full&outcome=failed").await,
+        200,
+    )
+    .await;
+    assert_eq!(array(&other["events"]), &[] as &[Value]);
+}
+
+async fn a_changed_certificate_waits_until_it_is_trusted(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("moved");
+    refresh(&world, "moved", 200).await;
+    let trust = async || {
+        world
+            .edge
+            .operate(Method::POST, "/v1/issuers/moved/trust")
+            .await
+    };
+    assert_eq!(code_of(trust().await, 409).await, "no_certificate_waiting");
+
+    world.origin.add(&ca.rekeyed());
+    world
+        .origin
+        .answer("moved", Answer::crl(ca.rekeyed().crl(2)));
+    let refused = refresh(&world, "moved", 502).await;
+    assert_eq!(refused[0]["error_code"], "issuer_changed");
+    let waiting = json(operate(&world, "/v1/issuers/moved").await, 200).await;
+    let pinned = waiting["pinned_certificate_sha256"].clone();
+    let new = waiting["waiting_certificate_sha256"].clone();
+    assert!(new.is_string() && new != pinned, "{waiting}");
+
+    let trusted = json(trust().await, 200).await;
+    assert_eq!(trusted["events"][0]["outcome"], "published");
+    let after = json(operate(&world, "/v1/issuers/moved").await, 200).await;
+    assert_eq!(after["pinned_certificate_sha256"], new);
+    assert_eq!(after["waiting_certificate_sha256"], Value::Null);
+}
+
+async fn prometheus_accepts_the_figures(world: Arc<Shared>) -> Result<(), Skipped> {
+    refresh(&world, "figures", 200).await;
+    refresh(&world, "figures", 200).await;
+    let answer = operate(&world, "/metrics").await;
+    assert!(header(&answer, "content-type").starts_with("text/plain; version=0.0.4"));
+    let text = answer.text().await.unwrap();
+    for line in [
+        r#"crl_edge_crl_number{issuer="figures",crl="full"} 2"#,
+        r#"crl_edge_crl_refreshes_total{issuer="figures",crl="full",trigger="operator",outcome="published"} 2"#,
+        r#"crl_edge_crl_state{issuer="figures",crl="full",state="fresh"} 1"#,
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line} is not in\n{text}"
+        );
+    }
+    let alone = operate(&world, "/metrics?issuer=figures")
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        alone.contains(r#"issuer="figures""#) && !alone.contains(r#"issuer="good""#),
+        "{alone}"
+    );
+
+    let promtool = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = promtool else {
+        return Err(Skipped("promtool is not installed".to_owned()));
+    };
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+async fn head_is_get_without_the_body(world: Arc<Shared>) {
+    for path in ["/v1/issuers", "/v1/events", "/metrics"] {
+        let answer = world.edge.operate(Method::HEAD, path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(header(&answer, "cache-control"), "no-store");
+        assert_eq!(answer.bytes().await.unwrap().len(), 0, "{path}");
+    }
+}
+
+/// Refreshes an issuer, and gives the events.
+async fn refresh(world: &Shared, issuer: &str, status: u16) -> Vec<Value> {
+    let answer = json(world.edge.refresh(issuer).await, status).await;
+    array(&answer["events"]).clone()
+}
+
+async fn operate(world: &Shared, path: &str) -> Response {
+    world.edge.operate(Method::GET, path).await
+}
+
+async fn json(response: Response, status: u16) -> Value {
+    let (found, text) = (response.status(), response.text().await.unwrap());
+    assert_eq!(found, StatusCode::from_u16(status).unwrap(), "{text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// The stable code of an error.
+async fn code_of(response: Response, status: u16) -> String {
+    assert_eq!(
+        header(&response, "content-type"),
+        "application/problem+json"
+    );
+    json(response, status).await["code"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn array(value: &Value) -> &Vec<Value> {
+    value
+        .as_array()
+        .unwrap_or_else(|| panic!("no array: {value}"))
+}
+
+fn header(response: &Response, name: &str) -> String {
+    let value = response.headers().get(name);
+    value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+}
+
+suite!(
+    Shared;
+    without_the_right_token_every_call_is_closed,
+    where_no_token_is_set_every_call_answers_503,
+    every_issuer_is_shown_also_one_that_was_never_asked_for,
+    a_refused_crl_is_a_502_that_says_why,
+    pages_of_events_hold_while_events_are_added,
+    events_come_as_json_lines_or_comma_separated_values,
+    a_changed_certificate_waits_until_it_is_trusted,
+    prometheus_accepts_the_figures,
+    head_is_get_without_the_body,
+);
