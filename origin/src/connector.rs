@@ -148,6 +148,29 @@ impl Connectors {
         self.connector(settings).crl(&ask).await
     }
 
+    /// Takes over what was revoked behind the origin's back, where that can be seen at a glance.
+    pub async fn follow_all(&self) {
+        let (origin, followed) = (Arc::clone(&self.origin), self.followed.clone());
+        let follow = move || {
+            for (id, settings) in origin.connections()? {
+                let Settings::OpenSsl(settings) = settings else {
+                    continue;
+                };
+                if let Err(error) =
+                    openssl::follow(&origin, &settings, &followed, &id, Moment::now())
+                {
+                    tracing::warn!(issuer = %id, %error, "cannot follow a CA's directory");
+                }
+            }
+            Ok::<_, OriginError>(())
+        };
+        match tokio::task::spawn_blocking(follow).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "cannot list the issuers"),
+            Err(error) => tracing::error!(%error, "listing the issuers was cut off"),
+        }
+    }
+
     fn connector(&self, settings: Settings) -> Box<dyn Connector> {
         let local = || local::Local {
             origin: Arc::clone(&self.origin),

@@ -56,7 +56,10 @@ const CACHE_KIB: i32 = 2000;
 const BULK_CACHE_KIB: i32 = 64 * 1024;
 
 /// The steps from an empty file to the present schema; the file's `user_version` counts those taken.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/1.sql"),
+    include_str!("../migrations/2.sql"),
+];
 
 /// The database.
 pub struct Store {

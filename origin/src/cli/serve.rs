@@ -9,12 +9,14 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
 use super::output;
 use super::{CliError, duration, read_text};
-use crate::connector::Connectors;
+use crate::connector::{self, Connectors};
 use crate::http::{self, Service, StaticToken, TlsListener};
 use crate::origin::Origin;
+use crate::push::Push;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -32,6 +34,12 @@ pub(super) struct Serve {
     /// A file with one such token in each line.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Tell the edge at this URL of revocations, so that they show within seconds.
+    #[arg(long, value_name = "URL", requires = "hook_token")]
+    edge: Option<String>,
+    /// The edge's `HOOK_TOKEN`.
+    #[arg(long, env = "HOOK_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    hook_token: Option<String>,
     /// Serve https with this certificate chain, in PEM.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
@@ -76,20 +84,42 @@ impl Serve {
             let origin = Arc::new(origin);
             let connectors = Connectors::new(Arc::clone(&origin))
                 .map_err(|error| CliError::Serve(error.to_string()))?;
+            let pushing = self
+                .push(&origin, &connectors)?
+                .map(|push| tokio::spawn(push.run()));
             let service = Service::new(origin, connectors, tokens);
-            if let Some(tls) = tls {
+            let served = if let Some(tls) = tls {
                 let listener = TlsListener::new(listener, tls).map_err(failed)?;
                 output::print(&format!("ready https://{address}"))?;
-                http::serve(listener, service, stop, self.grace)
-                    .await
-                    .map_err(failed)
+                http::serve(listener, service, stop, self.grace).await
             } else {
                 output::print(&format!("ready http://{address}"))?;
-                http::serve(listener, service, stop, self.grace)
-                    .await
-                    .map_err(failed)
+                http::serve(listener, service, stop, self.grace).await
+            };
+            if let Some(pushing) = pushing {
+                pushing.abort();
             }
+            served.map_err(failed)
         })
+    }
+
+    fn push(
+        &self,
+        origin: &Arc<Origin>,
+        connectors: &Connectors,
+    ) -> Result<Option<Push>, CliError> {
+        let (Some(edge), Some(token)) = (&self.edge, &self.hook_token) else {
+            return Ok(None);
+        };
+        let client = connector::client().map_err(|error| CliError::Serve(error.to_string()))?;
+        let token = Zeroizing::new(token.clone());
+        Ok(Some(Push::new(
+            Arc::clone(origin),
+            connectors.clone(),
+            client,
+            edge,
+            token,
+        )))
     }
 
     fn static_tokens(&self) -> Result<Vec<StaticToken>, CliError> {

@@ -66,7 +66,7 @@ impl Connector for OpenSsl {
 }
 
 /// Takes over what was revoked since the index was last read.
-fn follow(
+pub(super) fn follow(
     origin: &Origin,
     settings: &OpenSslSettings,
     followed: &Followed,

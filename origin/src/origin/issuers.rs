@@ -178,6 +178,36 @@ impl Origin {
         })
     }
 
+    /// The issuers of whose revocations the edge is still to be told, and how far they have come.
+    ///
+    /// # Errors
+    /// [`OriginError::Store`].
+    pub fn owed_pushes(&self) -> Result<Vec<(IssuerId, Watermark)>, OriginError> {
+        self.store.read(|c| Ok(rows::owed_pushes(c)?))
+    }
+
+    /// Notes how far the edge was told.
+    ///
+    /// # Errors
+    /// [`OriginError::Store`].
+    pub fn pushed(&self, id: &IssuerId, watermark: Watermark) -> Result<(), OriginError> {
+        self.store
+            .write(|t| Ok(rows::set_pushed(t, id, watermark)?))
+    }
+
+    /// Every issuer, and where its CRLs come from.
+    ///
+    /// # Errors
+    /// [`OriginError::Store`].
+    pub fn connections(&self) -> Result<Vec<(IssuerId, Settings)>, OriginError> {
+        self.store.read(|c| {
+            let all = rows::page(c, "", u32::MAX)?;
+            all.into_iter()
+                .map(|row| Ok((row.id.clone(), row.settings()?)))
+                .collect()
+        })
+    }
+
     fn refuse_taken(&self, id: &IssuerId) -> Result<(), OriginError> {
         match self.store.read(|c| rows::find(c, id))? {
             Some(_) => Err(OriginError::IssuerExists(id.clone())),

@@ -86,6 +86,33 @@ pub fn set_watermark(
     Ok(())
 }
 
+/// The issuers of whose revocations the edge is still to be told, and how far they have come.
+///
+/// # Errors
+/// SQLite's.
+pub fn owed_pushes(c: &Connection) -> Result<Vec<(IssuerId, Watermark)>, StoreError> {
+    c.prepare_cached("SELECT id, watermark FROM issuers WHERE watermark > pushed ORDER BY id")?
+        .query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        })?
+        .map(|row| {
+            let (id, watermark) = row?;
+            let id = id.parse().map_err(|_| StoreError::Corrupt("issuer id"))?;
+            Ok((id, Watermark(watermark.cast_unsigned())))
+        })
+        .collect()
+}
+
+/// Notes how far the edge was told.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_pushed(c: &Connection, id: &IssuerId, watermark: Watermark) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE issuers SET pushed = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), watermark.0.cast_signed()])?;
+    Ok(())
+}
+
 /// Keeps an issuer's private key, as it is: encrypt it first.
 ///
 /// # Errors

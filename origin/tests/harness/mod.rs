@@ -39,6 +39,7 @@ impl Origin {
         command
             .current_dir(self.folder.path())
             .env_remove("ORIGIN_TOKEN")
+            .env_remove("HOOK_TOKEN")
             .env_remove("ORIGIN_PASSPHRASE");
         command
     }

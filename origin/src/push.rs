@@ -1,0 +1,169 @@
+//! Tells the edge of revocations, so that they show within seconds.
+//!
+//! What is owed is in the database: an issuer whose watermark is beyond the one that the edge was last told of. So nothing
+//! is forgotten when the service stops, revocations made by a command or an import count as well, and however many there are
+//! at once, the edge is told once. An edge that cannot be told is told later, less and less often.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use origin_api::{IssuerId, Watermark};
+use reqwest::{Client, StatusCode};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use crate::connector::Connectors;
+use crate::origin::Origin;
+
+/// How often the database is looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The longest time between two attempts.
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
+
+/// An edge to be told.
+pub struct Push {
+    origin: Arc<Origin>,
+    connectors: Connectors,
+    client: Client,
+    edge: String,
+    token: Zeroizing<String>,
+    failing: HashMap<IssuerId, Failing>,
+}
+
+/// An issuer of which the edge could not be told.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    attempts: u32,
+    again_at: Instant,
+}
+
+/// Why the edge could not be told.
+#[derive(Debug, thiserror::Error)]
+enum PushError {
+    /// It cannot be reached.
+    #[error("cannot be reached: {0}")]
+    Unreachable(reqwest::Error),
+    /// It would not refresh, or could not.
+    #[error("answered {0}")]
+    Status(StatusCode),
+}
+
+impl Push {
+    /// A push to the edge at this URL, with its `HOOK_TOKEN`.
+    #[must_use]
+    pub fn new(
+        origin: Arc<Origin>,
+        connectors: Connectors,
+        client: Client,
+        edge: &str,
+        token: Zeroizing<String>,
+    ) -> Self {
+        let edge = edge.trim_end_matches('/').to_owned();
+        Self {
+            origin,
+            connectors,
+            client,
+            edge,
+            token,
+            failing: HashMap::new(),
+        }
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(mut self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.connectors.follow_all().await;
+            let origin = Arc::clone(&self.origin);
+            match tokio::task::spawn_blocking(move || origin.owed_pushes()).await {
+                Ok(Ok(owed)) => self.pay(owed).await,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "cannot look up what the edge is to be told");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "looking up what the edge is to be told was cut off");
+                }
+            }
+        }
+    }
+
+    async fn pay(&mut self, owed: Vec<(IssuerId, Watermark)>) {
+        for (issuer, watermark) in owed {
+            if self
+                .failing
+                .get(&issuer)
+                .is_some_and(|failing| Instant::now() < failing.again_at)
+            {
+                continue;
+            }
+            match self.tell(&issuer).await {
+                Ok(()) => {
+                    tracing::info!(%issuer, %watermark, "the edge was told of revocations");
+                    self.failing.remove(&issuer);
+                    self.note(issuer, watermark).await;
+                }
+                Err(error) => {
+                    let attempts = self
+                        .failing
+                        .get(&issuer)
+                        .map_or(0, |failing| failing.attempts)
+                        .saturating_add(1);
+                    let wait = wait_after(attempts);
+                    tracing::warn!(%issuer, %error, attempts, wait_s = wait.as_secs(), "the edge could not be told of revocations");
+                    self.failing.insert(
+                        issuer,
+                        Failing {
+                            attempts,
+                            again_at: Instant::now() + wait,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, issuer: &IssuerId) -> Result<(), PushError> {
+        let url = format!("{}/v1/issuers/{issuer}/refresh", self.edge);
+        let request = self.client.post(url).bearer_auth(self.token.as_str());
+        let response = request.send().await.map_err(PushError::Unreachable)?;
+        match response.status() {
+            StatusCode::OK => Ok(()),
+            status => Err(PushError::Status(status)),
+        }
+    }
+
+    async fn note(&self, issuer: IssuerId, watermark: Watermark) {
+        let origin = Arc::clone(&self.origin);
+        // If it cannot be noted, the edge is told once more than it need be.
+        if let Ok(Err(error)) =
+            tokio::task::spawn_blocking(move || origin.pushed(&issuer, watermark)).await
+        {
+            tracing::warn!(%error, "cannot note that the edge was told");
+        }
+    }
+}
+
+/// One second, then twice as long each time.
+fn wait_after(attempts: u32) -> Duration {
+    let seconds = 1_u64
+        .checked_shl(attempts.saturating_sub(1))
+        .unwrap_or(u64::MAX);
+    Duration::from_secs(seconds).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_become_rarer_up_to_a_limit() {
+        let waits: Vec<u64> = [1, 2, 3, 9, 10, 64, 65, u32::MAX]
+            .map(|n| wait_after(n).as_secs())
+            .into();
+        assert_eq!(waits, [1, 2, 4, 256, 300, 300, 300, 300]);
+    }
+}
