@@ -2,8 +2,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write};
 
+use der::asn1::Ia5String;
+use der::oid::ObjectIdentifier;
+use der::oid::db::rfc4519;
 use der::{Any, Decode, Encode};
 use x509_cert::ext::pkix::name::DirectoryString;
 use x509_cert::name::{Name, RelativeDistinguishedName};
@@ -97,10 +100,76 @@ impl TryFrom<&Name> for DistinguishedName {
     }
 }
 
+/// As RFC 4514 has it, with the attribute types of its section 3 by name and all others by number: a table of every name would be
+/// a tenth of a Worker.
 impl fmt::Display for DistinguishedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name.fmt(f)
+        let names: Vec<_> = self.name.iter_rdn().collect();
+        for (index, name) in names.into_iter().rev().enumerate() {
+            for (part, attribute) in name.iter().enumerate() {
+                f.write_str(match (index, part) {
+                    (0, 0) => "",
+                    (_, 0) => ",",
+                    _ => "+",
+                })?;
+                match short_name(attribute.oid) {
+                    Some(short) => f.write_str(short)?,
+                    None => write!(f, "{}", attribute.oid)?,
+                }
+                f.write_char('=')?;
+                write_value(f, &attribute.value)?;
+            }
+        }
+        Ok(())
     }
+}
+
+fn short_name(oid: ObjectIdentifier) -> Option<&'static str> {
+    Some(match oid {
+        rfc4519::CN => "CN",
+        rfc4519::L => "L",
+        rfc4519::ST => "ST",
+        rfc4519::O => "O",
+        rfc4519::OU => "OU",
+        rfc4519::C => "C",
+        rfc4519::STREET => "STREET",
+        rfc4519::DC => "DC",
+        rfc4519::UID => "UID",
+        _ => return None,
+    })
+}
+
+/// Text with what has a meaning escaped (RFC 4514 §2.4); what is no text as its octets.
+fn write_value(f: &mut fmt::Formatter<'_>, value: &Any) -> fmt::Result {
+    let text = DirectoryString::try_from(value)
+        .map(|text| text.value().into_owned())
+        .or_else(|_| {
+            value
+                .decode_as::<Ia5String>()
+                .map(|text| text.as_str().into())
+        });
+    let Ok(text): Result<String, _> = text else {
+        f.write_char('#')?;
+        let octets = value.to_der().map_err(|_| fmt::Error)?;
+        return octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"));
+    };
+    let last = text.chars().count().saturating_sub(1);
+    for (at, c) in text.chars().enumerate() {
+        match c {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(f, "\\{c}")?,
+            '#' | ' ' if at == 0 => write!(f, "\\{c}")?,
+            ' ' if at == last => f.write_str("\\ ")?,
+            c if c.is_control() => {
+                let mut buffer = [0; 4];
+                let octets = c.encode_utf8(&mut buffer).bytes();
+                octets
+                    .into_iter()
+                    .try_for_each(|octet| write!(f, "\\{octet:02x}"))?;
+            }
+            c => f.write_char(c)?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -129,6 +198,29 @@ mod tests {
                 .unwrap();
         assert_ne!(printable, utf8);
         assert!(printable.matches(&utf8));
+    }
+
+    #[test]
+    fn a_name_is_written_as_rfc_4514_has_it() {
+        for text in [
+            "CN=Example CA,O=Example\\, Inc.,C=NL",
+            "OU=a+CN=\\#1 \\+ \\<2\\>,DC=example,DC=com",
+            "UID=x\\ ,STREET=1 Way,L=Here,ST=There",
+        ] {
+            assert_eq!(alloc::string::ToString::to_string(&name(text)), text);
+        }
+        let control =
+            DistinguishedName::from_der(b"\x30\x0f1\x0d0\x0b\x06\x03\x55\x04\x03\x0c\x04a\nb\x00")
+                .unwrap();
+        assert_eq!(
+            alloc::string::ToString::to_string(&control),
+            "CN=a\\0ab\\00"
+        );
+        let number = name("2.5.4.5=x");
+        assert!(
+            alloc::string::ToString::to_string(&number).starts_with("2.5.4.5="),
+            "{number}"
+        );
     }
 
     #[test]
