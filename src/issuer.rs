@@ -4,6 +4,8 @@ mod flight;
 mod lease;
 mod publish;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,8 +29,11 @@ use crate::time::Timestamp;
 
 /// How long one write to KV or D1 may take before it counts as failed, and is owed.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
-/// How soon events that D1 did not take are tried again.
-const DELIVERY_PAUSE: Duration = Duration::from_secs(30);
+/// How soon events that D1 did not take, and removals that KV did not do, are tried again.
+const PAUSE: Duration = Duration::from_secs(30);
+/// The soonest that an alarm is set for. One for now, set inside an alarm, would stall; and where storage fails, so that nothing
+/// that was tried is noted, the origin must not be asked without a pause.
+const SOONEST: Duration = Duration::from_secs(5);
 /// How many events go to D1 at once.
 const DELIVERY_BATCH: usize = 50;
 /// KV needs up to a minute to spread a write: what it says sooner proves nothing.
@@ -109,6 +114,14 @@ pub struct Overview {
 }
 
 impl<P: Parts> Custodian<P> {
+    /// To be called once, when the object starts: sweeps what a refresh had staged when the object last ended, and pays what was
+    /// owed then. An alarm may not have been set in time.
+    pub fn start(self: &Rc<Self>) {
+        let this = Rc::clone(self);
+        self.host
+            .spawn(async move { this.settle_and_set_alarm().await }.boxed_local());
+    }
+
     /// The CRL as a relying party gets it: what is committed while it is valid, else what a refresh brings.
     ///
     /// # Errors
@@ -157,21 +170,23 @@ impl<P: Parts> Custodian<P> {
             Some(name) => vec![name],
             None => self.listed(),
         };
-        let mut events = self.refresh_each(&names, trigger).await;
+        let mut reports = self.refresh_each(&names, trigger).await;
         if name.is_none() {
+            // Nobody asked for this list by name, and there is none.
+            reports.retain(|report| !report.is_about_no_list());
             // Only with the first refresh did this object learn which lists there are.
             let learnt: Vec<_> = self
                 .listed()
                 .into_iter()
                 .filter(|name| !names.contains(name))
                 .collect();
-            events.extend(self.refresh_each(&learnt, trigger).await);
+            reports.extend(self.refresh_each(&learnt, trigger).await);
         }
         self.deliver_events().await;
-        events
+        reports.into_iter().map(|report| report.event).collect()
     }
 
-    async fn refresh_each(self: &Rc<Self>, names: &[CrlName], trigger: Trigger) -> Vec<Event> {
+    async fn refresh_each(self: &Rc<Self>, names: &[CrlName], trigger: Trigger) -> Vec<Report> {
         let new_crl = matches!(trigger, Trigger::Operator | Trigger::Hook);
         let now = self.host.now();
         let landings = names
@@ -184,11 +199,7 @@ impl<P: Parts> Custodian<P> {
                         .is_none_or(|until| until <= now)
             })
             .map(|name| self.fly(*name, trigger, new_crl));
-        join_all(landings)
-            .await
-            .into_iter()
-            .map(|report| report.event)
-            .collect()
+        join_all(landings).await
     }
 
     /// The alarm: refreshes what is due, pays what is owed, and sets itself for the next time. May run twice.
@@ -266,7 +277,6 @@ impl<P: Parts> Custodian<P> {
         let boarding = self.flights.board(name, new_crl, |demand| {
             let this = Rc::clone(self);
             async move {
-                let replaced = this.state(name).head().cloned();
                 let refresh = Refresh {
                     host: &this.host,
                     origin: &this.origin,
@@ -274,20 +284,7 @@ impl<P: Parts> Custodian<P> {
                     settings: &this.settings,
                     issuer: &this.issuer,
                 };
-                let report = refresh.run(name, trigger, &demand).await;
-                if let Some(replaced) = replaced
-                    && report.event.outcome == Outcome::Published
-                {
-                    let doomed = publish::doomed_parts(
-                        &this.issuer,
-                        name,
-                        &replaced,
-                        this.host.now(),
-                        this.settings.kv_cache_ttl,
-                    );
-                    this.note(this.store.doom(&doomed));
-                }
-                report
+                refresh.run(name, trigger, &demand).await
             }
         });
         let landing = boarding.landing();
@@ -297,10 +294,10 @@ impl<P: Parts> Custodian<P> {
                 async move {
                     let report = landing.await;
                     this.log_report(&report);
+                    this.settle_and_set_alarm().await;
                     if report.event.outcome == Outcome::Unchanged {
                         this.compare_with_replica(name).await;
                     }
-                    this.settle_and_set_alarm().await;
                 }
                 .boxed_local(),
             );
@@ -331,48 +328,59 @@ impl<P: Parts> Custodian<P> {
     }
 
     async fn publish_owed(self: &Rc<Self>) {
-        let Some(crls) = self.note(self.store.crls()) else {
-            return;
-        };
-        for (name, state) in crls {
-            let now = self.host.now();
-            let (Some(current), Publication::Owed { attempts, retry_at }) =
-                (&state.current, state.publication)
-            else {
-                continue;
-            };
-            if retry_at > now {
-                continue;
-            }
+        while let Some((name, current, attempts)) = self.next_owed() {
             let _lease = self.leases.take(current.body);
-            let write = publish::publish(&self.replica, &self.issuer, name, current);
+            let write = publish::publish(&self.replica, &self.issuer, name, &current);
             let published = self.within(WRITE_LIMIT, write).await;
-            let mut after = self.state(name);
-            if after.current.as_ref() != Some(current) {
+            let Some(mut after) = self.note(self.store.crl(name)) else {
+                return;
+            };
+            if after.current.as_ref() != Some(&current) {
                 // Another CRL was committed meanwhile, and its own publication is owed.
                 continue;
             }
+            let now = self.host.now();
             after.publication = match published {
-                Some(Ok(())) => Publication::Done {
-                    at: self.host.now(),
-                },
+                Some(Ok(())) => {
+                    let (replaced, ttl) = (&after.replaced, self.settings.kv_cache_ttl);
+                    let doomed = publish::doomed_parts(&self.issuer, name, replaced, now, ttl);
+                    if self.note(self.store.doom(&doomed)).is_some() {
+                        after.replaced.clear();
+                    }
+                    Publication::Done { at: now }
+                }
                 failed => {
                     self.host.log(&serde_json::json!({
                         "level": "warning", "what": "publish to KV failed, will be tried again",
                         "issuer": self.issuer, "crl": name, "attempts": attempts,
                         "cause": failed.map_or("timed out".to_owned(), |result| format!("{result:?}")),
                     }));
-                    let pause = Duration::from_secs(2)
+                    let pause = SOONEST
                         .saturating_mul(1 << attempts.min(8))
                         .min(Duration::from_secs(300));
                     Publication::Owed {
                         attempts: attempts.saturating_add(1),
-                        retry_at: self.host.now().after(pause),
+                        retry_at: now.after(pause),
                     }
                 }
             };
-            self.note(self.store.set_crl(name, &after));
+            if self.note(self.store.set_crl(name, &after)).is_none() {
+                return;
+            }
         }
+    }
+
+    /// A CRL that KV is to get now, and how often that was tried.
+    fn next_owed(&self) -> Option<(CrlName, Current, u32)> {
+        let now = self.host.now();
+        let crls = self.note(self.store.crls())?;
+        crls.into_iter()
+            .find_map(|(name, state)| match state.publication {
+                Publication::Owed { attempts, retry_at } if retry_at <= now => {
+                    Some((name, state.current?, attempts))
+                }
+                _ => None,
+            })
     }
 
     /// A refresh found the CRL unchanged: a good time to see whether KV still has it.
@@ -401,7 +409,9 @@ impl<P: Parts> Custodian<P> {
             if events.is_empty() {
                 return;
             }
-            let statuses = self.statuses(&events);
+            let Some(statuses) = self.note(self.statuses(&events)) else {
+                return;
+            };
             let append = self.log.append(&events, &statuses);
             match self.within(WRITE_LIMIT, append).await {
                 Some(Ok(())) => {
@@ -423,24 +433,23 @@ impl<P: Parts> Custodian<P> {
     }
 
     /// The rows in `crl_status` of the CRLs that these events are about.
-    fn statuses(&self, events: &[Event]) -> Vec<Status> {
-        let issuer = self.store.issuer().unwrap_or_default();
-        let owed = self
-            .store
-            .owed_events(usize::MAX)
-            .map_or(0, |all| all.len());
+    fn statuses(&self, events: &[Event]) -> Result<Vec<Status>, StoreError> {
+        let issuer = self.store.issuer()?;
+        let owed = self.store.owed_events(usize::MAX)?.len();
         let mut names: Vec<_> = events.iter().map(|event| event.crl_name).collect();
         names.sort_unstable();
         names.dedup();
         names
             .into_iter()
-            .map(|name| Status {
-                issuer_id: self.issuer.clone(),
-                crl_name: name,
-                state: self.state(name),
-                pinned: issuer.pinned.as_ref().map(fingerprint),
-                waiting: issuer.waiting.as_ref().map(fingerprint),
-                events_owed: owed.saturating_sub(events.len()) as u64,
+            .map(|name| {
+                Ok(Status {
+                    issuer_id: self.issuer.clone(),
+                    crl_name: name,
+                    state: self.store.crl(name)?,
+                    pinned: issuer.pinned.as_ref().map(fingerprint),
+                    waiting: issuer.waiting.as_ref().map(fingerprint),
+                    events_owed: owed.saturating_sub(events.len()) as u64,
+                })
             })
             .collect()
     }
@@ -448,7 +457,11 @@ impl<P: Parts> Custodian<P> {
     async fn remove_doomed(&self) {
         let now = self.host.now();
         for doomed in self.note(self.store.doomed()).unwrap_or_default() {
-            if doomed.after <= now && self.replica.delete(&doomed.key).await.is_ok() {
+            if doomed.after > now {
+                continue;
+            }
+            let removed = self.within(WRITE_LIMIT, self.replica.delete(&doomed.key));
+            if matches!(removed.await, Some(Ok(()))) {
                 self.note(self.store.buried(&doomed.key));
             }
         }
@@ -456,9 +469,8 @@ impl<P: Parts> Custodian<P> {
 
     async fn set_alarm(&self) -> Result<(), StoreError> {
         match self.wake_time()? {
-            // An alarm for now, set inside an alarm, would stall.
             Some(at) => {
-                let soonest = self.host.now().after(Duration::from_millis(1));
+                let soonest = self.host.now().after(SOONEST);
                 self.host.set_alarm(at.max(soonest)).await
             }
             None => Ok(()),
@@ -477,9 +489,11 @@ impl<P: Parts> Custodian<P> {
                 };
                 [refresh, publication]
             });
-        let delivery =
-            (!self.store.owed_events(1)?.is_empty()).then(|| self.host.now().after(DELIVERY_PAUSE));
-        let removals = self.store.doomed()?.into_iter().map(|doomed| doomed.after);
+        // What is owed to D1 and KV was just tried.
+        let soon = self.host.now().after(PAUSE);
+        let delivery = (!self.store.owed_events(1)?.is_empty()).then_some(soon);
+        let doomed = self.store.doomed()?.into_iter();
+        let removals = doomed.map(|doomed| doomed.after.max(soon));
         Ok(refreshes_and_publications
             .flatten()
             .chain(delivery)

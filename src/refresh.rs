@@ -72,6 +72,14 @@ pub struct Report {
     pub error: Option<Rc<RefreshError>>,
 }
 
+impl Report {
+    /// Whether the issuer has no list of this name.
+    #[must_use]
+    pub fn is_about_no_list(&self) -> bool {
+        matches!(self.error.as_deref(), Some(RefreshError::NotListed(_)))
+    }
+}
+
 /// Refreshes one issuer's CRLs.
 #[derive(Debug)]
 pub struct Refresh<'a, H, O, S> {
@@ -128,6 +136,10 @@ impl<H: Host, O: Origin, S: Store> Refresh<'_, H, O, S> {
         let before = self.store.crl(ended.name)?;
         let issuer_before = self.store.issuer()?;
         let event = ended.event(self.issuer, found, seen);
+        // Before the record was read, nobody could know that there is no such list.
+        if matches!(found, Err(RefreshError::NotListed(_))) && before == CrlState::default() {
+            return Ok(event);
+        }
         let mut state = ended.state(&before, found, self.settings);
         // A skip that was said before is said again only to who asks on purpose.
         let silent = event.outcome == Outcome::Skipped
@@ -139,8 +151,11 @@ impl<H: Host, O: Origin, S: Store> Refresh<'_, H, O, S> {
         let mut issuer = issuer_before.clone();
         match found {
             Ok(Found::New(admitted)) => {
-                issuer.pinned = Some(admitted.certificate.clone());
-                issuer.waiting = None;
+                // Meanwhile the operator may have trusted another one, which then stays.
+                let pinned = issuer.pinned.get_or_insert(admitted.certificate.clone());
+                if *pinned == admitted.certificate {
+                    issuer.waiting = None;
+                }
             }
             Ok(Found::Unchanged) => issuer.waiting = None,
             Err(RefreshError::IssuerChanged) => {
@@ -245,6 +260,7 @@ impl Ended {
                         state.next_attempt = Some(head.refresh_after);
                         state.not_before = state.next_attempt;
                         state.watermark = admitted.watermark.or(state.watermark);
+                        state.replaced.extend(before.head().cloned());
                         state.current = Some(Current {
                             head,
                             body: admitted.body,

@@ -49,21 +49,23 @@ pub(super) async fn publish(
     replica.put_manifest(&key, &metadata).await
 }
 
-/// The parts of a CRL that was replaced: to be removed once no point of presence can still hold its manifest.
+/// The parts of CRLs that were replaced in KV at `now`: to be removed once no point of presence can still hold their manifest.
 #[must_use]
 pub(super) fn doomed_parts(
     issuer: &IssuerId,
     name: CrlName,
-    replaced: &Head,
+    replaced: &[Head],
     now: Timestamp,
     kv_cache_ttl: Duration,
 ) -> Vec<Doomed> {
     // KV takes up to a minute to spread a write, a reader keeps it for its cache's time, and then needs time to read on.
     let after = now.after(kv_cache_ttl.saturating_add(Duration::from_secs(600)));
-    (0..part_count(replaced.size))
-        .map(|part| Doomed {
-            key: part_key(issuer, name, replaced.sha256, part),
+    let parts_of = |head: &Head| {
+        let sha256 = head.sha256;
+        (0..part_count(head.size)).map(move |part| Doomed {
+            key: part_key(issuer, name, sha256, part),
             after,
         })
-        .collect()
+    };
+    replaced.iter().flat_map(parts_of).collect()
 }

@@ -20,7 +20,7 @@ use super::origin::FetchOrigin;
 use super::streams::{self, Stored};
 use crate::events::Trigger;
 use crate::issuer::{Custodian, Parts, Serving};
-use crate::refresh::{Pieces, Sha256, Store as _};
+use crate::refresh::{Pieces, Sha256};
 
 /// The header in which the object tells the head of the CRL that it serves, as JSON.
 pub(super) const HEAD_HEADER: &str = "crl-head";
@@ -102,8 +102,6 @@ impl IssuerObject {
             }
             (None, None) => return Err("an alarm of an object that was never called".into()),
         };
-        // What a refresh had staged when the object last ended will not be committed any more.
-        store.sweep(&[]).map_err(failed)?;
         let custodian = Rc::new(Custodian {
             host: JsHost {
                 state: Rc::clone(&self.state),
@@ -126,6 +124,7 @@ impl IssuerObject {
             publishing: Default::default(),
             delivering: Default::default(),
         });
+        custodian.start();
         Ok(Rc::clone(self.custodian.get_or_init(|| custodian)))
     }
 }

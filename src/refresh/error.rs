@@ -66,7 +66,7 @@ impl RefreshError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Origin(OriginError::Status { retry_after, .. }) => *retry_after,
+            Self::Origin(error) => error.retry_after(),
             _ => None,
         }
     }
@@ -116,6 +116,15 @@ impl OriginError {
             Self::Truncated { .. } => "origin_truncated",
             Self::WrongContentType(_) => "wrong_content_type",
             Self::MalformedRecord(_) => "malformed_record",
+        }
+    }
+
+    /// How long the origin wants to be left alone.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }

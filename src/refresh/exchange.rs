@@ -161,7 +161,8 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
                         issuer: issuer.clone(),
                         read_at: now,
                     }),
-                    ..known
+                    // Meanwhile a certificate may have been pinned or trusted.
+                    ..store.issuer()?
                 })?;
                 Ok(Some(issuer))
             }
@@ -171,8 +172,8 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
             }
             .into()),
             Err(error) => match known.record {
-                Some(record) => Ok(Some(record.issuer)),
-                None => Err(error.into()),
+                Some(record) if error.retry_after().is_none() => Ok(Some(record.issuer)),
+                _ => Err(error.into()),
             },
         }
     }

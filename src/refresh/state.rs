@@ -37,6 +37,8 @@ pub struct CrlState {
     pub origin_closed_until: Option<Timestamp>,
     /// What is owed to KV.
     pub publication: Publication,
+    /// What was replaced, but not yet in KV: its manifest may still be read there.
+    pub replaced: Vec<Head>,
 }
 
 /// A committed CRL: its head, and where its body lies.

@@ -1,9 +1,47 @@
-//! Twins of the seams, for tests.
+//! Twins of the seams, for tests: they keep in memory what the platform would, and fail on demand.
+
+mod ca;
+mod faults;
+mod host;
+mod log;
+mod origin;
+mod replica;
+mod store;
+
+use std::time::Duration;
 
 use crl::{CrlNumber, UnixTime};
 
+pub(crate) use ca::Ca;
+pub(crate) use faults::{Failure, Faults};
+pub(crate) use host::{Client, Machine, TwinHost};
+pub(crate) use log::TwinLog;
+pub(crate) use origin::{Reply, TwinOrigin};
+pub(crate) use replica::TwinReplica;
+pub(crate) use store::{Disk, TwinStore};
+
 use super::{Head, Sha256};
+use crate::config::Settings;
 use crate::time::Timestamp;
+
+/// When these tests begin.
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+/// A minute.
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+/// An hour.
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+
+/// The defaults, less what `set` sets.
+pub(crate) fn settings(set: &[(&str, &str)]) -> Settings {
+    let minimal = [("ORIGIN_URL", "http://127.0.0.1"), ("ORIGIN_TOKEN", "t")];
+    let lookup = |name: &str| {
+        set.iter()
+            .chain(&minimal)
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    };
+    Settings::parse(lookup).unwrap()
+}
 
 /// The head of a CRL with this number.
 pub(crate) fn head(number: u64) -> Head {

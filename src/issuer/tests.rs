@@ -1,0 +1,188 @@
+//! The issuer's object over the twins: one flight, nothing lost, always ahead of expiry.
+
+mod faults;
+mod flight;
+mod publish;
+mod refusals;
+mod wake;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use origin_api::{CrlName, IssuerId};
+
+use super::{Custodian, Parts, Serving, Unserved};
+use crate::config::Settings;
+use crate::events::{Event, Trigger};
+use crate::refresh::Host as _;
+use crate::refresh::testing::{
+    Ca, Client, Disk, Faults, HOUR, MINUTE, Machine, NOW, Reply, TwinHost, TwinLog, TwinOrigin,
+    TwinReplica, TwinStore, settings,
+};
+use crate::time::Timestamp;
+
+const FULL: CrlName = CrlName::Full;
+
+struct Twins;
+
+impl Parts for Twins {
+    type Host = TwinHost;
+    type Origin = TwinOrigin;
+    type Store = TwinStore;
+    type Replica = TwinReplica;
+    type Log = TwinLog;
+}
+
+/// One issuer's object, and the world around it.
+struct Stage {
+    faults: Rc<Faults>,
+    machine: Machine,
+    host: TwinHost,
+    origin: TwinOrigin,
+    disk: Disk,
+    replica: TwinReplica,
+    log: TwinLog,
+    settings: Rc<Settings>,
+    custodian: RefCell<Option<Rc<Custodian<Twins>>>>,
+    alarms: RefCell<Vec<Timestamp>>,
+}
+
+impl Stage {
+    fn new(ca: Ca, set: &[(&str, &str)]) -> Self {
+        let faults = Rc::new(Faults::default());
+        let machine = Machine::new(&faults);
+        let host = machine.host.clone();
+        let disk = Disk::default();
+        Self {
+            origin: TwinOrigin::new(ca, &host),
+            replica: TwinReplica::new(&disk, &faults),
+            log: TwinLog::new(&faults),
+            settings: Rc::new(settings(set)),
+            custodian: RefCell::default(),
+            alarms: RefCell::default(),
+            faults,
+            machine,
+            host,
+            disk,
+        }
+    }
+
+    fn p256() -> Self {
+        Self::new(Ca::p256(), &[])
+    }
+
+    /// The object, started where it is not.
+    fn object(&self) -> Rc<Custodian<Twins>> {
+        let mut custodian = self.custodian.borrow_mut();
+        Rc::clone(custodian.get_or_insert_with(|| {
+            let custodian = Rc::new(Custodian {
+                host: self.host.clone(),
+                origin: self.origin.clone(),
+                store: Rc::new(TwinStore::new(&self.disk, &self.faults)),
+                replica: self.replica.clone(),
+                log: self.log.clone(),
+                settings: Rc::clone(&self.settings),
+                issuer: id(),
+                flights: Default::default(),
+                leases: Default::default(),
+                publishing: Default::default(),
+                delivering: Default::default(),
+            });
+            custodian.start();
+            custodian
+        }))
+    }
+
+    /// Ends the object as the platform may at any moment: what is in memory is lost.
+    fn kill(&self) {
+        self.machine.end();
+        self.custodian.take();
+    }
+
+    fn refresh(&self, trigger: Trigger) -> Client<Vec<Event>> {
+        let object = self.object();
+        self.machine
+            .client(async move { object.refresh(None, trigger).await })
+    }
+
+    fn serve(&self) -> Client<Result<Serving, Unserved>> {
+        let object = self.object();
+        self.machine.client(async move { object.serve(FULL).await })
+    }
+
+    /// What a refresh comes to, where no time passes.
+    fn refreshed(&self, trigger: Trigger) -> Vec<Event> {
+        let object = self.object();
+        self.machine
+            .done(async move { object.refresh(None, trigger).await })
+    }
+
+    /// The number that a relying party is served, where no time passes.
+    fn served(&self) -> Result<String, Unserved> {
+        let object = self.object();
+        let serving = self.machine.done(async move { object.serve(FULL).await });
+        serving.map(|serving| {
+            let body = self.disk.body(serving.current.body).concat();
+            assert_eq!(body.len() as u64, serving.current.head.size);
+            serving.current.head.number.to_string()
+        })
+    }
+
+    /// The number of the committed CRL.
+    fn number(&self) -> Option<String> {
+        self.disk
+            .crl(FULL)
+            .head()
+            .map(|head| head.number.to_string())
+    }
+
+    /// The number of the CRL in KV.
+    fn in_kv(&self) -> Option<String> {
+        let (metadata, _) = self.replica.body(&key(FULL))?;
+        Some(metadata.head.number.to_string())
+    }
+
+    /// Lets time pass, alarms going off as they come.
+    fn pass(&self, span: Duration) {
+        let end = self.host.now().after(span);
+        self.machine.run();
+        for _ in 0..100_000 {
+            let alarm = self.host.alarm();
+            let next = alarm.into_iter().chain(self.machine.next_waking()).min();
+            let Some(at) = next.filter(|at| *at <= end) else {
+                self.machine.set_time(end);
+                return;
+            };
+            if alarm.is_some_and(|alarm| alarm <= at) {
+                self.host.take_alarm();
+                self.alarms.borrow_mut().push(at);
+                self.machine.set_time(at.max(self.host.now()));
+                let (object, host) = (self.object(), self.host.clone());
+                let handler = async move {
+                    if object.alarm().await.is_err() {
+                        // As the platform does, which however gives up after six times.
+                        host.alarm_again(host.now().after(Duration::from_secs(2)));
+                    }
+                };
+                self.host.spawn(handler.boxed_local());
+                self.machine.run();
+            } else {
+                self.machine.set_time(at.max(self.host.now()));
+            }
+            if self.faults.ended() {
+                return;
+            }
+        }
+        panic!("the alarm does not rest");
+    }
+}
+
+fn id() -> IssuerId {
+    "ca".parse().unwrap()
+}
+
+fn key(name: CrlName) -> String {
+    crate::replica::key(&id(), name)
+}

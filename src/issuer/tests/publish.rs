@@ -1,0 +1,193 @@
+//! What KV holds: the committed CRL, whole, sooner or later; and nothing that no reader needs.
+
+use super::*;
+use crate::refresh::testing::Failure;
+use crate::replica::LARGEST_VALUE;
+
+/// Answers with a CRL too large for one value.
+fn answer_large(stage: &Stage, number: u64) -> Vec<u8> {
+    let ca = Rc::clone(&stage.origin.0.ca.borrow());
+    let crl = ca.sign(&ca.template(FULL, number, stage.host.now()), 1_300_000);
+    assert!(crl.len() as u64 > LARGEST_VALUE);
+    stage.origin.0.answer_next(crl.clone());
+    crl
+}
+
+/// Has a small CRL take the place of the one that is held.
+fn replace(stage: &Stage, number: u64) {
+    let crl = stage.origin.0.ca.borrow().crl(number, stage.host.now());
+    stage.origin.0.answer_next(crl);
+    let events = stage.refreshed(Trigger::Operator);
+    assert_eq!(events[0].outcome.as_str(), "published");
+}
+
+#[test]
+fn a_committed_crl_is_in_kv_with_its_head() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    let (metadata, body) = stage.replica.body(&key(FULL)).unwrap();
+    assert_eq!(Some(&metadata.head), stage.disk.crl(FULL).head());
+    assert_eq!(Some(body), stage.disk.committed(FULL));
+    assert_eq!(stage.replica.keys(), ["crl/ca/full"]);
+}
+
+#[test]
+fn a_publish_that_failed_is_owed_and_paid_by_the_alarm() {
+    let stage = Stage::p256();
+    stage.faults.all("replica.put", Failure::Before);
+    assert_eq!(
+        stage.refreshed(Trigger::Cron)[0].outcome.as_str(),
+        "published"
+    );
+    assert_eq!(stage.served().as_deref(), Ok("1"));
+    stage.pass(10 * MINUTE);
+    assert_eq!(stage.in_kv(), None);
+    assert!(stage.alarms.borrow().len() < 12, "it backs off");
+    stage.faults.none();
+    stage.pass(6 * MINUTE);
+    assert_eq!(stage.in_kv().as_deref(), Some("1"));
+    assert_eq!(stage.log.codes(), ["published"], "it fails no refresh");
+}
+
+#[test]
+fn a_large_crl_goes_in_parts_with_the_manifest_last() {
+    let stage = Stage::p256();
+    let crl = answer_large(&stage, 1);
+    stage.refreshed(Trigger::Cron);
+    let (metadata, body) = stage.replica.body(&key(FULL)).unwrap();
+    assert_eq!(metadata.parts, 2);
+    assert!(body == crl, "the parts together are the CRL");
+    let writes = stage.replica.writes.borrow();
+    assert_eq!(writes.len(), 3);
+    assert_eq!(writes[2], key(FULL));
+}
+
+#[test]
+fn a_manifest_never_shows_before_its_parts_whatever_fails() {
+    for failing in 0..3 {
+        let stage = Stage::p256();
+        answer_large(&stage, 1);
+        stage.refreshed(Trigger::Cron);
+        answer_large(&stage, 2);
+        let before = stage.faults.calls();
+        // The twin itself checks that each manifest finds its parts.
+        stage.faults.at(before + failing * 7, Failure::Before);
+        stage.refreshed(Trigger::Operator);
+        stage.faults.none();
+        stage.pass(6 * MINUTE);
+        assert_eq!(stage.number(), stage.in_kv());
+    }
+}
+
+#[test]
+fn the_parts_of_a_replaced_crl_go_once_nobody_can_need_them() {
+    let stage = Stage::p256();
+    answer_large(&stage, 1);
+    stage.refreshed(Trigger::Cron);
+    let old = stage.replica.keys();
+    replace(&stage, 2);
+    stage.pass(10 * MINUTE);
+    let keys = stage.replica.keys();
+    assert!(old.iter().all(|key| keys.contains(key)), "too soon");
+    stage.pass(5 * MINUTE);
+    assert_eq!(stage.replica.keys(), [key(FULL)]);
+    assert_eq!(stage.disk.doomed(), 0);
+}
+
+#[test]
+fn parts_stay_for_as_long_as_kv_has_their_manifest() {
+    let stage = Stage::p256();
+    answer_large(&stage, 1);
+    stage.refreshed(Trigger::Cron);
+    // The next CRL is committed, but KV takes no writes for an hour.
+    stage.faults.all("replica.put", Failure::Before);
+    replace(&stage, 2);
+    stage.pass(HOUR);
+    assert_eq!(stage.in_kv().as_deref(), Some("1"), "the old one, whole");
+    stage.faults.none();
+    stage.pass(6 * MINUTE);
+    assert_eq!(stage.number(), stage.in_kv());
+    assert_eq!(
+        stage.replica.keys().len(),
+        3,
+        "readers may still hold the manifest"
+    );
+    stage.pass(15 * MINUTE);
+    assert_eq!(stage.replica.keys(), [key(FULL)]);
+}
+
+#[test]
+fn removals_that_fail_are_tried_again_without_haste() {
+    let stage = Stage::p256();
+    answer_large(&stage, 1);
+    stage.refreshed(Trigger::Cron);
+    replace(&stage, 2);
+    stage.faults.all("replica.delete", Failure::Before);
+    stage.pass(HOUR);
+    assert!(stage.alarms.borrow().len() < 200);
+    stage.faults.none();
+    stage.pass(HOUR);
+    assert_eq!(stage.replica.keys(), [key(FULL)]);
+}
+
+#[test]
+fn a_body_that_is_being_read_stays_until_it_was_read() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    let object = stage.object();
+    let reading = stage
+        .machine
+        .done(async move { object.serve(FULL).await })
+        .unwrap();
+    stage.refreshed(Trigger::Operator);
+    stage.pass(MINUTE);
+    assert!(!stage.disk.body(reading.current.body).is_empty());
+    assert_eq!(stage.disk.bodies_and_outbox().0, 2);
+    drop(reading);
+    stage.refreshed(Trigger::Operator);
+    assert_eq!(stage.disk.bodies_and_outbox().0, 1);
+}
+
+#[test]
+fn kv_that_lost_the_crl_is_found_by_a_reader_and_repaired() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.replica.values.borrow_mut().clear();
+    stage.object().replica_disagrees(FULL);
+    stage.machine.run();
+    assert_eq!(stage.in_kv(), None, "KV has yet to spread the write");
+    stage.pass(3 * MINUTE);
+    stage.object().replica_disagrees(FULL);
+    stage.machine.run();
+    assert_eq!(stage.in_kv().as_deref(), Some("1"));
+}
+
+#[test]
+fn kv_that_went_back_is_found_by_the_next_refresh_and_repaired() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    let old = stage.replica.values.borrow().clone();
+    stage.refreshed(Trigger::Operator);
+    *stage.replica.values.borrow_mut() = old;
+    assert_eq!(stage.in_kv().as_deref(), Some("1"));
+    stage.pass(3 * MINUTE);
+    assert_eq!(
+        stage.refreshed(Trigger::Cron)[0].outcome.as_str(),
+        "unchanged"
+    );
+    stage.machine.run();
+    assert_eq!(stage.in_kv().as_deref(), Some("2"));
+}
+
+#[test]
+fn many_readers_that_find_kv_wrong_cost_one_copy() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.pass(3 * MINUTE);
+    let before = stage.replica.writes.borrow().len();
+    for _ in 0..100 {
+        stage.object().replica_disagrees(FULL);
+    }
+    stage.machine.run();
+    assert_eq!(stage.replica.writes.borrow().len(), before + 1);
+}

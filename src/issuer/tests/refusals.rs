@@ -1,0 +1,259 @@
+//! Whatever is refused: head, body and KV stay as they were, and one event tells why.
+
+use crl::{CrlNumber, DistinguishedName, Template};
+
+use super::*;
+use crate::refresh::OriginError;
+
+/// A stage that holds number 7, made an hour ago, with watermark 10.
+fn holding() -> Stage {
+    let stage = Stage::new(Ca::p256(), &[("MAX_CRL_BYTES", "4096")]);
+    let crl = stage.origin.0.ca.borrow().crl(7, NOW.before(HOUR));
+    stage.origin.0.answer_next(Reply::Crl(crl, Some(10), 1000));
+    assert_eq!(
+        stage.refreshed(Trigger::Cron)[0].outcome.as_str(),
+        "published"
+    );
+    stage
+}
+
+/// Has the origin answer with `reply`, and sees that it is refused with `code` and changes nothing.
+fn refused(stage: &Stage, reply: impl Into<Reply>, code: &str) {
+    let (body, kv) = (stage.disk.committed(FULL), stage.replica.body(&key(FULL)));
+    let (writes, events) = (
+        stage.replica.writes.borrow().len(),
+        stage.log.events().len(),
+    );
+    stage.origin.0.answer_next(reply);
+    let refresh = stage.refresh(Trigger::Operator);
+    stage.machine.pass(Duration::from_secs(40));
+    let refreshed = refresh.answer().unwrap();
+    assert_eq!(refreshed[0].error_code.as_deref(), Some(code));
+    assert_eq!(refreshed[0].succeeded, 0);
+    assert!(
+        refreshed[0]
+            .error
+            .as_ref()
+            .is_some_and(|words| words.len() > 10)
+    );
+    assert_eq!(stage.disk.committed(FULL), body, "{code}");
+    assert_eq!(stage.replica.body(&key(FULL)), kv, "{code}");
+    assert_eq!(stage.replica.writes.borrow().len(), writes, "{code}");
+    let recorded = stage.log.events();
+    assert_eq!(recorded[events..], refreshed[..], "{code} is one event");
+    assert_eq!(stage.served().as_deref(), Ok("7"), "{code}");
+    assert_eq!(
+        stage.disk.bodies_and_outbox(),
+        (1, 0),
+        "{code} leaves nothing behind"
+    );
+}
+
+/// A CRL that differs from an admissible one by `change`.
+fn changed(stage: &Stage, change: impl FnOnce(&mut Template)) -> Vec<u8> {
+    let ca = Rc::clone(&stage.origin.0.ca.borrow());
+    let mut template = ca.template(FULL, 8, NOW);
+    change(&mut template);
+    ca.sign(&template, 3)
+}
+
+#[test]
+fn every_rule_of_admission_has_its_code_and_changes_nothing() {
+    let stage = holding();
+    let good = changed(&stage, |_| {});
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    refused(&stage, flipped, "bad_signature");
+    refused(&stage, good[..good.len() - 1].to_vec(), "malformed");
+    refused(&stage, [&good[..], b"\n"].concat(), "trailing_data");
+    refused(&stage, b"<html>Welcome!</html>".to_vec(), "malformed");
+    refused(&stage, Vec::new(), "malformed");
+    let large = {
+        let ca = Rc::clone(&stage.origin.0.ca.borrow());
+        ca.sign(&ca.template(FULL, 8, NOW), 1000)
+    };
+    refused(&stage, large, "too_large");
+    let name = b"\x30\x0f1\x0d0\x0b\x06\x03\x55\x04\x03\x13\x04Root";
+    let other = DistinguishedName::from_der(name).unwrap();
+    let wrong_issuer = changed(&stage, |template| template.issuer = other);
+    refused(&stage, wrong_issuer, "wrong_issuer");
+    let another_key = Ca::p256().crl(8, NOW);
+    refused(&stage, another_key, "wrong_issuer");
+    let later = NOW.after(2 * HOUR).as_unix_time();
+    let not_yet = changed(&stage, |template| template.this_update = later);
+    refused(&stage, not_yet, "not_yet_valid");
+    let (from, to) = (NOW.before(3 * HOUR), NOW.before(HOUR));
+    let expired = changed(&stage, |template| {
+        (template.this_update, template.next_update) = (from.as_unix_time(), to.as_unix_time());
+    });
+    refused(&stage, expired, "expired");
+    let back = changed(&stage, |template| template.number = CrlNumber::from(6));
+    refused(&stage, back, "number_regressed");
+    let again = changed(&stage, |template| template.number = CrlNumber::from(7));
+    refused(&stage, again, "number_reused");
+    let older = NOW.before(2 * HOUR).as_unix_time();
+    let older = changed(&stage, |template| template.this_update = older);
+    refused(&stage, older, "this_update_regressed");
+    refused(
+        &stage,
+        Reply::Crl(good.clone(), Some(9), 1000),
+        "watermark_regressed",
+    );
+    let delta = changed(&stage, |template| {
+        template.base_number = Some(CrlNumber::from(7))
+    });
+    refused(&stage, delta, "wrong_scope");
+    let point = crl::issuing_distribution_point("http://elsewhere.example.com/").unwrap();
+    let elsewhere = changed(&stage, |template| {
+        template.issuing_distribution_point = Some(point);
+    });
+    refused(&stage, elsewhere, "wrong_distribution_point");
+    stage.origin.0.answer_next(good);
+    assert_eq!(
+        stage.refreshed(Trigger::Operator)[0].outcome.as_str(),
+        "published"
+    );
+}
+
+#[test]
+fn every_failure_of_the_transport_has_its_code_and_changes_nothing() {
+    let stage = holding();
+    let good = changed(&stage, |_| {});
+    refused(
+        &stage,
+        Reply::CutOff(good[..200].to_vec()),
+        "origin_truncated",
+    );
+    refused(&stage, Reply::Hang(good[..200].to_vec()), "origin_timeout");
+    let status = |status| {
+        Reply::Error(OriginError::Status {
+            status,
+            retry_after: None,
+        })
+    };
+    refused(&stage, status(500), "origin_status");
+    refused(&stage, status(401), "origin_status");
+    // 304 to a call that named nothing held.
+    refused(&stage, Reply::Current, "origin_status");
+    let html = OriginError::WrongContentType(Some("text/html".to_owned()));
+    refused(&stage, Reply::Error(html), "wrong_content_type");
+    let down = OriginError::Unreachable("connection refused".to_owned());
+    refused(&stage, Reply::Error(down), "origin_unreachable");
+}
+
+#[test]
+fn a_crl_that_comes_byte_by_byte_is_as_good_as_another() {
+    for ca in [Ca::p256(), Ca::ed25519()] {
+        let stage = Stage::new(ca, &[]);
+        let crl = stage.origin.0.ca.borrow().crl(7, NOW);
+        stage.origin.0.answer_next(Reply::Crl(crl.clone(), None, 1));
+        let events = stage.refreshed(Trigger::Cron);
+        assert_eq!(events[0].outcome.as_str(), "published");
+        assert_eq!(events[0].revoked_count, Some(3));
+        assert_eq!(stage.disk.committed(FULL), Some(crl));
+    }
+}
+
+#[test]
+fn an_ed25519_crl_of_many_pieces_is_verified_over_all_of_them() {
+    let stage = Stage::new(Ca::ed25519(), &[]);
+    let crl = {
+        let ca = Rc::clone(&stage.origin.0.ca.borrow());
+        ca.sign(&ca.template(FULL, 1, NOW), 100_000)
+    };
+    let mut flipped = crl.clone();
+    flipped[1_500_000] ^= 1;
+    stage.origin.0.answer_next(flipped);
+    stage.origin.0.answer_next(crl.clone());
+    let codes = [(); 2].map(|()| stage.refreshed(Trigger::Operator)[0].error_code.clone());
+    assert_ne!(codes[0], None);
+    assert_eq!(codes[1], None);
+    assert!(stage.disk.crl(FULL).current.unwrap().pieces > 1);
+    assert_eq!(stage.disk.committed(FULL), Some(crl));
+}
+
+#[test]
+fn the_same_bytes_again_are_unchanged() {
+    let stage = holding();
+    let same = stage.disk.committed(FULL).unwrap();
+    stage.origin.0.answer_next(same);
+    let events = stage.refreshed(Trigger::Operator);
+    assert_eq!(events[0].outcome.as_str(), "unchanged");
+    assert_eq!(events[0].crl_number.as_deref(), Some("7"));
+    assert_eq!(stage.disk.bodies_and_outbox(), (1, 0));
+}
+
+#[test]
+fn another_certificate_waits_for_the_operator_and_is_then_pinned() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.pass(2 * MINUTE);
+    *stage.origin.0.ca.borrow_mut() = Rc::new(Ca::p256());
+    let calls = stage.origin.0.call_count();
+    for _ in 0..2 {
+        let events = stage.refreshed(Trigger::Operator);
+        assert_eq!(events[0].error_code.as_deref(), Some("issuer_changed"));
+        assert_eq!(stage.served().as_deref(), Ok("1"));
+    }
+    assert_eq!(
+        stage.origin.0.call_count(),
+        calls,
+        "its CRL is not even fetched"
+    );
+    let newer = stage.origin.0.ca.borrow().crl(2, stage.host.now());
+    stage.origin.0.answer_next(newer);
+    let object = stage.object();
+    let events = stage.machine.done(async move { object.trust().await });
+    assert_eq!(events.unwrap().unwrap()[0].outcome.as_str(), "published");
+    assert_eq!(stage.served().as_deref(), Ok("2"));
+    assert_eq!(stage.disk.issuer().waiting, None);
+    let object = stage.object();
+    let nothing = stage.machine.done(async move { object.trust().await });
+    assert!(nothing.unwrap().is_none());
+}
+
+#[test]
+fn a_certificate_that_was_changed_back_waits_no_more() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.pass(2 * MINUTE);
+    let ours = stage.origin.0.ca.replace(Rc::new(Ca::p256()));
+    stage.refreshed(Trigger::Cron);
+    assert!(stage.disk.issuer().waiting.is_some());
+    stage.origin.0.ca.replace(ours);
+    stage.pass(2 * MINUTE);
+    assert_eq!(
+        stage.refreshed(Trigger::Cron)[0].outcome.as_str(),
+        "unchanged"
+    );
+    assert_eq!(stage.disk.issuer().waiting, None);
+}
+
+#[test]
+fn an_issuer_that_is_gone_at_the_origin_is_served_while_its_crl_is_valid() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.origin.0.unknown.set(true);
+    stage.pass(9 * HOUR);
+    assert_eq!(stage.served().as_deref(), Ok("1"));
+    stage.pass(2 * HOUR);
+    assert!(stage.served().is_err());
+    assert!(
+        stage.log.codes()[1..]
+            .iter()
+            .all(|code| code == "origin_status")
+    );
+}
+
+#[test]
+fn a_list_that_is_due_does_not_wait_for_the_registry() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.pass(2 * MINUTE);
+    let down = OriginError::Unreachable("down".to_owned());
+    *stage.origin.0.record_error.borrow_mut() = Some(down);
+    assert_eq!(
+        stage.refreshed(Trigger::Operator)[0].outcome.as_str(),
+        "published"
+    );
+}

@@ -1,0 +1,269 @@
+//! The alarm: ahead of expiry, slower after failures, and enough by itself.
+
+use super::*;
+use crate::refresh::OriginError;
+use crate::refresh::testing::Failure;
+
+#[test]
+fn without_cron_and_requests_a_valid_crl_is_always_in_kv() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Request);
+    for _ in 0..(7 * 24 * 4) {
+        stage.pass(15 * MINUTE);
+        let (metadata, _) = stage.replica.body(&key(FULL)).unwrap();
+        let left = Timestamp::from(metadata.head.next_update).since(stage.host.now());
+        assert!(left > 2 * HOUR, "{left:?}");
+    }
+    let events = stage.log.events();
+    assert!(
+        events[1..]
+            .iter()
+            .all(|event| event.trigger == Trigger::Alarm)
+    );
+    assert!(events.len() < 60, "{}", events.len());
+}
+
+#[test]
+fn the_alarm_comes_at_its_part_of_the_validity() {
+    for part in ["0.5", "0.67", "0.9"] {
+        let stage = Stage::new(Ca::p256(), &[("REFRESH_AT", part)]);
+        stage.refreshed(Trigger::Cron);
+        let wait = stage.host.alarm().unwrap().since(NOW).as_secs_f64();
+        let share = wait / (10.0 * HOUR.as_secs_f64());
+        let planned: f64 = part.parse().unwrap();
+        assert!(share <= planned && share >= planned - 0.1, "{share}");
+    }
+}
+
+#[test]
+fn the_alarm_works_with_a_list_that_was_due_for_long() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.machine.set_time(NOW.after(100 * HOUR));
+    stage.pass(MINUTE);
+    assert_eq!(stage.served().as_deref(), Ok("2"));
+}
+
+#[test]
+fn a_failing_origin_is_asked_less_and_less_until_it_is_back() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    let down = OriginError::Unreachable("down".to_owned());
+    *stage.origin.0.always.borrow_mut() = Some(Reply::Error(down));
+    stage.pass(9 * HOUR);
+    let calls = stage.origin.0.call_count();
+    assert!((8..40).contains(&calls), "{calls}");
+    assert_eq!(stage.served().as_deref(), Ok("1"));
+    stage.origin.0.always.take();
+    stage.pass(15 * MINUTE);
+    assert_eq!(
+        stage.served().as_deref(),
+        Ok("2"),
+        "before the old one expired"
+    );
+    assert_eq!(stage.disk.crl(FULL).consecutive_failures, 0);
+}
+
+#[test]
+fn an_origin_that_is_back_shortly_before_expiry_is_in_time() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    let down = OriginError::Unreachable("down".to_owned());
+    *stage.origin.0.always.borrow_mut() = Some(Reply::Error(down));
+    stage.pass(10 * HOUR - Duration::from_secs(30));
+    stage.origin.0.always.take();
+    stage.pass(Duration::from_secs(29));
+    assert_eq!(stage.in_kv().as_deref(), Some("2"));
+}
+
+#[test]
+fn requests_do_not_hammer_an_origin_that_fails() {
+    let stage = Stage::p256();
+    let down = OriginError::Unreachable("down".to_owned());
+    *stage.origin.0.always.borrow_mut() = Some(Reply::Error(down));
+    for _ in 0..600 {
+        assert!(stage.served().is_err());
+        stage.pass(Duration::from_secs(1));
+    }
+    let calls = stage.origin.0.call_count();
+    assert!((5..12).contains(&calls), "{calls}");
+}
+
+#[test]
+fn the_origins_retry_after_holds_for_all_but_the_operator() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.pass(2 * MINUTE);
+    stage
+        .origin
+        .0
+        .answer_next(Reply::Error(OriginError::Status {
+            status: 503,
+            retry_after: Some(30 * MINUTE),
+        }));
+    stage.refreshed(Trigger::Cron);
+    let calls = stage.origin.0.call_count();
+    for _ in 0..29 {
+        assert!(stage.refreshed(Trigger::Cron).is_empty());
+        stage.served().unwrap();
+        stage.pass(MINUTE);
+    }
+    assert_eq!(stage.origin.0.call_count(), calls);
+    stage.pass(2 * MINUTE);
+    assert_eq!(
+        stage.origin.0.call_count(),
+        calls + 1,
+        "the alarm asks then"
+    );
+    stage
+        .origin
+        .0
+        .answer_next(Reply::Error(OriginError::Status {
+            status: 429,
+            retry_after: Some(30 * MINUTE),
+        }));
+    stage.refreshed(Trigger::Operator);
+    assert_eq!(
+        stage.refreshed(Trigger::Operator)[0].outcome.as_str(),
+        "published"
+    );
+}
+
+#[test]
+fn retry_after_on_the_record_keeps_the_crl_from_being_asked_for() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.pass(2 * MINUTE);
+    *stage.origin.0.record_error.borrow_mut() = Some(OriginError::Status {
+        status: 429,
+        retry_after: Some(30 * MINUTE),
+    });
+    let calls = stage.origin.0.call_count();
+    stage.refreshed(Trigger::Cron);
+    assert_eq!(stage.origin.0.call_count(), calls);
+    assert!(stage.refreshed(Trigger::Cron).is_empty());
+}
+
+#[test]
+fn an_issuer_that_publishes_elsewhere_is_skipped_once_a_tick_and_never_by_alarm() {
+    for nothing_listed in [false, true] {
+        let stage = Stage::p256();
+        if nothing_listed {
+            stage.origin.0.names.borrow_mut().clear();
+        } else {
+            *stage.origin.0.always.borrow_mut() = Some(Reply::Nothing);
+        }
+        for _ in 0..3 {
+            assert_eq!(
+                stage.refreshed(Trigger::Cron)[0].outcome.as_str(),
+                "skipped"
+            );
+            for _ in 0..60 {
+                assert_eq!(stage.served(), Err(Unserved::PublishedElsewhere));
+                stage.pass(MINUTE);
+            }
+        }
+        assert_eq!(stage.log.codes(), ["skipped"; 3]);
+        assert!(stage.origin.0.record_calls.get() <= 200);
+        assert_eq!(stage.disk.crl(FULL).consecutive_failures, 0);
+    }
+}
+
+#[test]
+fn d1_down_for_an_hour_delays_events_and_loses_none() {
+    let stage = Stage::p256();
+    stage.faults.all("log.", Failure::Before);
+    let mut told = Vec::new();
+    for minute in 0..60 {
+        if minute % 7 == 0 {
+            stage.origin.0.revoke();
+        }
+        told.extend(stage.refreshed(Trigger::Cron));
+        stage.pass(MINUTE);
+    }
+    assert!(stage.log.events().is_empty());
+    stage.faults.none();
+    stage.pass(MINUTE);
+    assert_eq!(stage.log.events(), told);
+    assert_eq!(stage.disk.bodies_and_outbox().1, 0);
+    let status = &stage.log.statuses.borrow()[&FULL];
+    assert_eq!(*status, stage.disk.crl(FULL));
+}
+
+#[test]
+fn d1_that_took_events_and_did_not_say_so_has_them_once() {
+    let stage = Stage::p256();
+    stage.faults.all("log.", Failure::Kept);
+    stage.refreshed(Trigger::Cron);
+    stage.pass(5 * MINUTE);
+    stage.faults.none();
+    stage.pass(MINUTE);
+    assert_eq!(stage.log.codes(), ["published"]);
+}
+
+#[test]
+fn an_event_tells_all_of_its_columns() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Hook);
+    let event = stage.log.events().remove(0);
+    let state = stage.disk.crl(FULL);
+    let head = state.head().unwrap();
+    let told = format!(
+        "{} {} {} {} {} {:?} {:?} {:?} {:?}",
+        event.issuer_id,
+        event.crl_name,
+        event.trigger,
+        event.outcome,
+        event.succeeded,
+        event.crl_number,
+        event.revoked_count,
+        event.this_update,
+        event.next_update,
+    );
+    assert_eq!(
+        told,
+        "ca full hook published 1 Some(\"1\") Some(3) Some(\"2027-01-15T08:00:00.000Z\") Some(\"2027-01-15T18:00:00.000Z\")"
+    );
+    assert_eq!(event.size_bytes, Some(head.size));
+    assert_eq!(event.sha256, Some(head.sha256.to_string()));
+    assert_eq!(event.started_at, NOW.to_string());
+}
+
+#[test]
+fn serve_expired_serves_what_there_is_while_the_origin_is_down() {
+    for (serve_expired, expected) in [("true", Ok("1")), ("false", Err(()))] {
+        let stage = Stage::new(Ca::p256(), &[("SERVE_EXPIRED", serve_expired)]);
+        stage.refreshed(Trigger::Cron);
+        let down = OriginError::Unreachable("down".to_owned());
+        *stage.origin.0.always.borrow_mut() = Some(Reply::Error(down));
+        stage.pass(11 * HOUR);
+        let served = stage.served();
+        assert_eq!(served.as_deref().map_err(|_| ()), expected);
+    }
+}
+
+#[test]
+fn a_request_for_an_expired_crl_gets_the_new_one() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    // Nothing ran in between: the alarm never went off.
+    stage.host.take_alarm();
+    stage.machine.set_time(NOW.after(11 * HOUR));
+    assert_eq!(stage.served().as_deref(), Ok("2"));
+}
+
+#[test]
+fn a_request_for_a_crl_that_is_due_is_answered_at_once_and_causes_one_refresh() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.host.take_alarm();
+    stage.machine.set_time(NOW.after(8 * HOUR));
+    stage.origin.0.close();
+    for _ in 0..50 {
+        assert_eq!(stage.served().as_deref(), Ok("1"));
+    }
+    stage.origin.0.open();
+    stage.machine.run();
+    assert_eq!(stage.served().as_deref(), Ok("2"));
+    assert_eq!(stage.origin.0.call_count(), 2);
+}

@@ -1,0 +1,229 @@
+//! The origin: an honest CA, or one that answers by a script; counts its calls and can keep them waiting.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use futures_channel::oneshot;
+use origin_api::{CrlName, Issuer, IssuerId};
+use sha2::Digest as _;
+
+use super::{Ca, HOUR, TwinHost};
+use crate::refresh::{Answer, Host as _, Origin, OriginBody, OriginError, Sha256};
+use crate::time::Timestamp;
+
+/// One answer of the script.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    /// A CRL with a watermark, in chunks of so many bytes.
+    Crl(Vec<u8>, Option<u64>, usize),
+    /// These bytes, and then nothing, ever.
+    Hang(Vec<u8>),
+    /// These bytes, and then the connection breaks.
+    CutOff(Vec<u8>),
+    /// 304.
+    Current,
+    /// 204.
+    Nothing,
+    /// No answer.
+    Error(OriginError),
+}
+
+impl From<Vec<u8>> for Reply {
+    fn from(crl: Vec<u8>) -> Self {
+        Self::Crl(crl, None, 65_536)
+    }
+}
+
+/// The origin of one issuer.
+#[derive(Clone)]
+pub(crate) struct TwinOrigin(pub(crate) Rc<Office>);
+
+/// What a test does with the origin.
+pub(crate) struct Office {
+    pub(crate) ca: RefCell<Rc<Ca>>,
+    pub(crate) names: RefCell<Vec<CrlName>>,
+    /// What the record's call answers, where not with the record.
+    pub(crate) record_error: RefCell<Option<OriginError>>,
+    pub(crate) unknown: Cell<bool>,
+    /// Answers in turn; then the honest ones.
+    pub(crate) script: RefCell<VecDeque<Reply>>,
+    /// Every answer, where one is set.
+    pub(crate) always: RefCell<Option<Reply>>,
+    pub(crate) record_calls: Cell<u32>,
+    /// Each call for a CRL: when, and whether it asked for a new one.
+    pub(crate) calls: RefCell<Vec<(CrlName, Timestamp, bool)>>,
+    waiting: RefCell<Option<Vec<oneshot::Sender<()>>>>,
+    record_waiting: RefCell<Option<Vec<oneshot::Sender<()>>>>,
+    made: RefCell<BTreeMap<CrlName, (u64, Timestamp, Vec<u8>)>>,
+    revoked: Cell<bool>,
+    host: TwinHost,
+}
+
+impl TwinOrigin {
+    pub(crate) fn new(ca: Ca, host: &TwinHost) -> Self {
+        Self(Rc::new(Office {
+            ca: RefCell::new(Rc::new(ca)),
+            names: RefCell::new(vec![CrlName::Full]),
+            record_error: RefCell::default(),
+            unknown: Cell::new(false),
+            script: RefCell::default(),
+            always: RefCell::default(),
+            record_calls: Cell::new(0),
+            calls: RefCell::default(),
+            waiting: RefCell::default(),
+            record_waiting: RefCell::default(),
+            made: RefCell::default(),
+            revoked: Cell::new(false),
+            host: host.clone(),
+        }))
+    }
+}
+
+impl Office {
+    /// Keeps the calls for CRLs waiting from now on.
+    pub(crate) fn close(&self) {
+        *self.waiting.borrow_mut() = Some(Vec::new());
+    }
+
+    /// Answers them.
+    pub(crate) fn open(&self) {
+        self.waiting.take();
+    }
+
+    /// Keeps the calls for the record waiting from now on.
+    pub(crate) fn close_records(&self) {
+        *self.record_waiting.borrow_mut() = Some(Vec::new());
+    }
+
+    /// Answers them.
+    pub(crate) fn open_records(&self) {
+        self.record_waiting.take();
+    }
+
+    /// A certificate is revoked: the next CRL is another.
+    pub(crate) fn revoke(&self) {
+        self.revoked.set(true);
+    }
+
+    pub(crate) fn answer_next(&self, reply: impl Into<Reply>) {
+        self.script.borrow_mut().push_back(reply.into());
+    }
+
+    pub(crate) fn call_count(&self) -> usize {
+        self.calls.borrow().len()
+    }
+
+    /// As the contract has it: the list that there is, unless a new one is wanted, due, or would say more.
+    fn honest(&self, name: CrlName, held: Option<Sha256>) -> Reply {
+        let now = self.host.now();
+        let mut made = self.made.borrow_mut();
+        let last = made.get(&name);
+        let (number, due) = last.map_or((0, true), |(number, at, _)| {
+            (*number, now.since(*at) >= 5 * HOUR)
+        });
+        let current = last.map(|(_, _, crl)| Sha256(sha2::Sha256::digest(crl).into()));
+        let revoked = self.revoked.replace(false);
+        if !due && !revoked && held.is_some() && held == current {
+            return Reply::Current;
+        }
+        if due || revoked || held.is_none() || last.is_none() {
+            let number = number + 1;
+            let ca = Rc::clone(&self.ca.borrow());
+            let crl = ca.sign(&ca.template(name, number, now), 3);
+            made.insert(name, (number, now, crl));
+        }
+        Reply::from(made[&name].2.clone())
+    }
+}
+
+async fn pass(gate: &RefCell<Option<Vec<oneshot::Sender<()>>>>) {
+    let opened = gate.borrow_mut().as_mut().map(|waiting| {
+        let (open, opened) = oneshot::channel();
+        waiting.push(open);
+        opened
+    });
+    if let Some(opened) = opened {
+        let _ = opened.await;
+    }
+}
+
+impl Origin for TwinOrigin {
+    type Body = TwinBody;
+
+    async fn issuer(&self, id: &IssuerId) -> Result<Option<Issuer>, OriginError> {
+        let office = &self.0;
+        office.record_calls.set(office.record_calls.get() + 1);
+        pass(&office.record_waiting).await;
+        if let Some(error) = office.record_error.borrow().clone() {
+            return Err(error);
+        }
+        let record = office.ca.borrow().record(id, &office.names.borrow());
+        Ok((!office.unknown.get()).then_some(record))
+    }
+
+    async fn crl(
+        &self,
+        _id: &IssuerId,
+        name: CrlName,
+        held: Option<Sha256>,
+    ) -> Result<Answer<TwinBody>, OriginError> {
+        let office = &self.0;
+        let call = (name, office.host.now(), held.is_none());
+        office.calls.borrow_mut().push(call);
+        pass(&office.waiting).await;
+        let always = office.always.borrow().clone();
+        let scripted = always.or_else(|| office.script.borrow_mut().pop_front());
+        let body = |bytes: Vec<u8>, chunk, end| TwinBody {
+            bytes,
+            at: 0,
+            chunk,
+            end,
+        };
+        let (body, watermark) = match scripted.unwrap_or_else(|| office.honest(name, held)) {
+            Reply::Crl(bytes, watermark, chunk) => (body(bytes, chunk, End::Whole), watermark),
+            Reply::Hang(bytes) => (body(bytes, 1000, End::Hang), None),
+            Reply::CutOff(bytes) => (body(bytes, 1000, End::CutOff), None),
+            Reply::Current => return Ok(Answer::Current),
+            Reply::Nothing => return Ok(Answer::Nothing),
+            Reply::Error(error) => return Err(error),
+        };
+        Ok(Answer::Crl { body, watermark })
+    }
+}
+
+/// A CRL on its way.
+pub(crate) struct TwinBody {
+    bytes: Vec<u8>,
+    at: usize,
+    chunk: usize,
+    end: End,
+}
+
+enum End {
+    Whole,
+    Hang,
+    CutOff,
+}
+
+impl OriginBody for TwinBody {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, OriginError> {
+        let rest = &self.bytes[self.at..];
+        let next = &rest[..rest.len().min(self.chunk).min(buffer.len())];
+        if next.is_empty() {
+            match self.end {
+                End::Whole => {}
+                End::Hang => std::future::pending().await,
+                End::CutOff => {
+                    return Err(OriginError::Truncated {
+                        received: self.at as u64,
+                        cause: "cut off".to_owned(),
+                    });
+                }
+            }
+        }
+        buffer[..next.len()].copy_from_slice(next);
+        self.at += next.len();
+        Ok(next.len())
+    }
+}
