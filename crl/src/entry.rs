@@ -14,6 +14,15 @@ use crate::tlv::{
 };
 use crate::writer::WriteError;
 
+/// A reason, but for its code, the last octet: an extension that is not critical.
+const REASON_EXTENSION: &[u8; 11] = b"\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01";
+/// The same, as the only one of an entry's extensions.
+const REASON_ALONE: &[u8; 13] = b"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01";
+/// An invalidity date, but for the date: an extension that is not critical.
+const INVALIDITY_DATE_EXTENSION: &[u8; 9] = b"\x30\x18\x06\x03\x55\x1d\x18\x04\x11";
+
+const REASON_FAULT: Fault = "a reason is not one that RFC 5280 §5.3.1 lists";
+
 /// One revoked certificate: what an entry says, borrowed from its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
@@ -73,6 +82,7 @@ impl Reason {
     ];
 
     /// The reason of that number; 7 is not used.
+    #[inline]
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
@@ -167,30 +177,6 @@ impl Revocation<'_> {
 
     /// Neither extension is critical, and both have a fixed length.
     fn encode_extensions(&self, out: &mut Vec<u8>) -> Result<(), OutOfRange> {
-        const REASON: [u8; 11] = [
-            SEQUENCE,
-            10,
-            OBJECT_IDENTIFIER,
-            3,
-            0x55,
-            0x1d,
-            0x15,
-            OCTET_STRING,
-            3,
-            ENUMERATED,
-            1,
-        ];
-        const INVALIDITY: [u8; 9] = [
-            SEQUENCE,
-            24,
-            OBJECT_IDENTIFIER,
-            3,
-            0x55,
-            0x1d,
-            0x18,
-            OCTET_STRING,
-            17,
-        ];
         let reason = (self.reason != Reason::Unspecified).then_some(self.reason);
         let length = match (reason, self.invalidity_date) {
             (None, None) => return Ok(()),
@@ -200,11 +186,11 @@ impl Revocation<'_> {
         };
         out.extend_from_slice(&[SEQUENCE, length]);
         if let Some(reason) = reason {
-            out.extend_from_slice(&REASON);
+            out.extend_from_slice(REASON_EXTENSION);
             out.push(reason.code());
         }
         if let Some(date) = self.invalidity_date {
-            out.extend_from_slice(&INVALIDITY);
+            out.extend_from_slice(INVALIDITY_DATE_EXTENSION);
             date.encode_generalized(out)?;
         }
         Ok(())
@@ -230,25 +216,56 @@ fn finish_sequence(out: &mut Vec<u8>, start: usize) -> Result<(), WriteError> {
 
 impl<'a> Entry<'a> {
     /// Reads the contents of an entry's SEQUENCE.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "the hot loop of reading: what its visitor does not use need not be made"
+    )]
+    #[inline(always)]
     pub(crate) fn from_contents(mut contents: &'a [u8]) -> Result<Self, Fault> {
         let serial = tlv::take(&mut contents, INTEGER, "a serial number is not an INTEGER")?;
-        let mut entry = Self {
-            serial: Serial::from_contents(serial)
-                .ok_or("a serial number is not in its shortest form")?,
-            revocation_date: UnixTime::take(&mut contents)?,
-            reason: None,
-            invalidity_date: None,
-            certificate_issuer: None,
-            unknown_critical_extension: None,
+        let serial =
+            Serial::from_contents(serial).ok_or("a serial number is not in its shortest form")?;
+        let revocation_date = UnixTime::take(&mut contents)?;
+        // Most entries have a reason, and nothing else.
+        let extensions = match contents.strip_prefix(REASON_ALONE) {
+            Some(&[code]) => EntryExtensions {
+                reason: Some(Reason::from_code(code).ok_or(REASON_FAULT)?),
+                ..EntryExtensions::NONE
+            },
+            _ if contents.is_empty() => EntryExtensions::NONE,
+            _ => EntryExtensions::from_der(contents)?,
         };
-        if !contents.is_empty() {
-            entry.read_extensions(contents)?;
-        }
-        Ok(entry)
+        Ok(Self {
+            serial,
+            revocation_date,
+            reason: extensions.reason,
+            invalidity_date: extensions.invalidity_date,
+            certificate_issuer: extensions.certificate_issuer,
+            unknown_critical_extension: extensions.unknown_critical,
+        })
     }
+}
 
-    fn read_extensions(&mut self, mut input: &'a [u8]) -> Result<(), Fault> {
+/// What an entry's extensions say (RFC 5280 §5.3).
+struct EntryExtensions<'a> {
+    reason: Option<Reason>,
+    invalidity_date: Option<UnixTime>,
+    certificate_issuer: Option<&'a [u8]>,
+    unknown_critical: Option<ObjectIdentifier>,
+}
+
+impl<'a> EntryExtensions<'a> {
+    const NONE: Self = Self {
+        reason: None,
+        invalidity_date: None,
+        certificate_issuer: None,
+        unknown_critical: None,
+    };
+
+    /// By value, and not inlined, to keep what the hot loop has in registers.
+    #[inline(never)]
+    fn from_der(mut input: &'a [u8]) -> Result<Self, Fault> {
+        let mut read = Self::NONE;
         let mut extensions = tlv::take(
             &mut input,
             SEQUENCE,
@@ -265,22 +282,21 @@ impl<'a> Entry<'a> {
             if extension.comes_in(all.get(..before).unwrap_or_default()) {
                 return Err("an entry has the same extension twice (RFC 5280 §4.2)");
             }
-            self.read_extension(&extension)?;
+            read.read(&extension)?;
         }
-        Ok(())
+        Ok(read)
     }
 
-    fn read_extension(&mut self, extension: &Extension<'a>) -> Result<(), Fault> {
-        const REASON: Fault = "a reason is not one that RFC 5280 §5.3.1 lists";
+    fn read(&mut self, extension: &Extension<'a>) -> Result<(), Fault> {
         const DATE: Fault = "an invalidity date is not a GeneralizedTime";
         const ISSUER: Fault = "a certificate issuer is not GeneralNames";
         let mut value = extension.value;
         match extension.oid {
             REASON_CODE => {
-                let &[code] = tlv::take(&mut value, ENUMERATED, REASON)? else {
-                    return Err(REASON);
+                let &[code] = tlv::take(&mut value, ENUMERATED, REASON_FAULT)? else {
+                    return Err(REASON_FAULT);
                 };
-                self.reason = Some(Reason::from_code(code).ok_or(REASON)?);
+                self.reason = Some(Reason::from_code(code).ok_or(REASON_FAULT)?);
             }
             INVALIDITY_DATE => {
                 let date = tlv::take(&mut value, GENERALIZED_TIME, DATE)?;
@@ -293,10 +309,10 @@ impl<'a> Entry<'a> {
                 }
             }
             unknown => {
-                if extension.critical && self.unknown_critical_extension.is_none() {
+                if extension.critical && self.unknown_critical.is_none() {
                     let oid = ObjectIdentifier::from_bytes(unknown)
                         .map_err(|_| "an entry's extension has no valid object identifier")?;
-                    self.unknown_critical_extension = Some(oid);
+                    self.unknown_critical = Some(oid);
                 }
                 return Ok(());
             }

@@ -13,7 +13,7 @@ use crate::extensions::{Extensions, ExtensionsError};
 use crate::name::DistinguishedName;
 use crate::time::UnixTime;
 use crate::tlv::{
-    BIT_STRING, CONTEXT_0, Fault, GENERALIZED_TIME, Head, INTEGER, SEQUENCE, UTC_TIME,
+    self, BIT_STRING, CONTEXT_0, Fault, GENERALIZED_TIME, Head, INTEGER, SEQUENCE, UTC_TIME,
 };
 
 /// Gets what a [`Reader`] reads, as it reads it. Every method does nothing unless it is given.
@@ -291,7 +291,10 @@ struct Parts {
 }
 
 /// Bytes are worked on in runs of this size, so that a visitor that hashes them finds them in the processor's cache.
-const RUN: usize = 32 << 10;
+const RUN: usize = 128 << 10;
+
+/// Bytes in two, one after the other.
+type Split<'a> = (&'a [u8], &'a [u8]);
 
 const TOO_LONG: Fault = "an element is longer than what holds it";
 
@@ -589,7 +592,8 @@ impl Reader {
             let mut element = mem::take(&mut self.held);
             let entry = Entry::from_contents(element.get(head.size..).unwrap_or_default())
                 .map_err(|fault| ReadError::Malformed { offset, fault })?;
-            self.count(&entry, visitor);
+            self.show(&entry, visitor);
+            self.parts.entry_count = self.parts.entry_count.saturating_add(1);
             element.clear();
             self.held = element;
         }
@@ -613,32 +617,57 @@ impl Reader {
     #[inline]
     fn whole_entries<'a>(
         &mut self,
-        mut list: &'a [u8],
+        list: &'a [u8],
         visitor: &mut impl Visitor,
     ) -> Result<&'a [u8], ReadError> {
-        loop {
-            let at = self.offset;
-            let malformed = |fault| ReadError::Malformed { offset: at, fault };
-            let Some(head) = Head::read(list).map_err(malformed)? else {
-                return Ok(list);
+        let max_size = self.limits.max_entry_bytes;
+        let mut rest = list;
+        let mut count = 0u64;
+        let ended = loop {
+            let (contents, behind) = match Self::next_entry(rest, max_size) {
+                Ok(Some(next)) => next,
+                ended => break ended.map(|_| ()),
             };
+            match Entry::from_contents(contents) {
+                Ok(entry) => self.show(&entry, visitor),
+                Err(fault) => break Err(fault),
+            }
+            count = count.wrapping_add(1);
+            rest = behind;
+        };
+        let parts = &mut self.parts;
+        parts.entry_count = parts.entry_count.saturating_add(count);
+        let read = list.len().saturating_sub(rest.len());
+        self.offset = self.offset.saturating_add(read as u64);
+        ended.map_err(|fault| self.malformed(fault))?;
+        // What is left is refused now if it cannot be an entry.
+        if let Some(head) = Head::read(rest).map_err(|fault| self.malformed(fault))? {
             self.check_entry(head)?;
-            let Some((contents, rest)) = list
-                .get(head.size..)
-                .and_then(|contents| contents.split_at_checked(head.length as usize))
-            else {
-                return Ok(list);
-            };
-            let entry = Entry::from_contents(contents).map_err(malformed)?;
-            self.offset = at.saturating_add(head.total());
-            list = rest;
-            self.count(&entry, visitor);
         }
+        Ok(rest)
+    }
+
+    /// The contents of the entry that `list` begins with, and what stands behind it; `None` if it is not there as a whole, or
+    /// cannot be an entry.
+    #[inline]
+    fn next_entry(list: &[u8], max_size: usize) -> Result<Option<Split<'_>>, Fault> {
+        if let Some((SEQUENCE, contents, behind)) = tlv::split_short(list)
+            && contents.len().wrapping_add(2) <= max_size
+        {
+            return Ok(Some((contents, behind)));
+        }
+        let Some(head) = Head::read(list)? else {
+            return Ok(None);
+        };
+        if head.tag != SEQUENCE || head.total() > max_size as u64 {
+            return Ok(None);
+        }
+        let contents = list.get(head.size..).unwrap_or_default();
+        Ok(contents.split_at_checked(head.length as usize))
     }
 
     #[inline]
-    fn count(&mut self, entry: &Entry<'_>, visitor: &mut impl Visitor) {
-        self.parts.entry_count = self.parts.entry_count.saturating_add(1);
+    fn show(&mut self, entry: &Entry<'_>, visitor: &mut impl Visitor) {
         if let unknown @ Some(_) = entry.unknown_critical_extension {
             let first = &mut self.parts.unknown_critical_entry_extension;
             *first = first.or(unknown);
@@ -757,7 +786,6 @@ mod tests {
 
     use super::*;
     use crate::number::CrlNumber;
-    use crate::tlv;
 
     const P256: &[u8] = include_bytes!("../tests/data/openssl-p256.crl");
     /// Where its list begins, the list's head being of four octets.

@@ -1,4 +1,8 @@
 //! Moments, and the two ways in which a CRL writes them (RFC 5280 §4.1.2.5). No clock lives here.
+#![expect(
+    clippy::inline_always,
+    reason = "dates are half of what there is to read in a list; those that a visitor does not use need not be made"
+)]
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -89,19 +93,23 @@ impl UnixTime {
     }
 
     /// Takes a `Time` from the front of `input`, in the one form that RFC 5280 §4.1.2.5 allows for its year.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(input: &mut &[u8]) -> Result<Self, Fault> {
         match tlv::take_any(input)? {
             (UTC_TIME, contents) => Self::from_utc(contents),
-            (GENERALIZED_TIME, contents) => {
-                let civil = Civil::from_generalized(contents)?;
-                if (1950..2050).contains(&civil.year) {
-                    return Err("a date through 2049 is not a UTCTime");
-                }
-                Ok(civil.to_unix())
-            }
+            (GENERALIZED_TIME, contents) => Self::from_late(contents),
             _ => Err("a time is neither UTCTime nor GeneralizedTime"),
         }
+    }
+
+    /// A GeneralizedTime where a UTCTime would not do.
+    #[inline(never)]
+    fn from_late(contents: &[u8]) -> Result<Self, Fault> {
+        let civil = Civil::from_generalized(contents)?;
+        if (1950..2050).contains(&civil.year) {
+            return Err("a date through 2049 is not a UTCTime");
+        }
+        Ok(civil.to_unix())
     }
 
     /// The contents of a GeneralizedTime.
@@ -109,17 +117,30 @@ impl UnixTime {
         Civil::from_generalized(contents).map(Civil::to_unix)
     }
 
-    #[inline]
+    #[inline(always)]
     fn from_utc(contents: &[u8]) -> Result<Self, Fault> {
         const FAULT: Fault = "a UTCTime is not YYMMDDHHMMSSZ";
-        let contents: &[u8; 13] = contents.try_into().map_err(|_| FAULT)?;
-        let [y1, y0, rest @ ..] = contents;
-        let year = two(*y1, *y0).ok_or(FAULT)?;
+        let (Some([year, month, day, hour]), Some([_, _, minute, second]), [.., b'Z'], 13) = (
+            pairs(contents, 0),
+            pairs(contents, 4),
+            contents,
+            contents.len(),
+        ) else {
+            return Err(FAULT);
+        };
         // RFC 5280 §4.1.2.5.1: 50 to 99 are of the twentieth century.
         let century = if year >= 50 { 1900 } else { 2000 };
-        Civil::from_parts(year.wrapping_add(century), rest)
-            .map(Civil::to_unix)
-            .ok_or(FAULT)
+        Civil {
+            year: year.wrapping_add(century),
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        }
+        .checked()
+        .map(Civil::to_unix)
+        .ok_or(FAULT)
     }
 }
 
@@ -196,33 +217,35 @@ struct Civil {
 impl Civil {
     fn from_generalized(contents: &[u8]) -> Result<Self, Fault> {
         const FAULT: Fault = "a GeneralizedTime is not YYYYMMDDHHMMSSZ";
-        let contents: &[u8; 15] = contents.try_into().map_err(|_| FAULT)?;
-        let [y3, y2, y1, y0, rest @ ..] = contents;
-        let century = two(*y3, *y2).ok_or(FAULT)?;
-        let year = two(*y1, *y0).ok_or(FAULT)?;
-        Self::from_parts(century.wrapping_mul(100).wrapping_add(year), rest).ok_or(FAULT)
+        let (Some([century, year, month, day]), Some([_, hour, minute, second]), [.., b'Z'], 15) = (
+            pairs(contents, 0),
+            pairs(contents, 6),
+            contents,
+            contents.len(),
+        ) else {
+            return Err(FAULT);
+        };
+        Self {
+            year: century.wrapping_mul(100).wrapping_add(year),
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        }
+        .checked()
+        .ok_or(FAULT)
     }
 
-    /// A year, and `MMDDHHMMSSZ`.
-    #[inline]
-    fn from_parts(year: u32, rest: &[u8; 11]) -> Option<Self> {
-        let [m1, m0, d1, d0, h1, h0, n1, n0, s1, s0, b'Z'] = *rest else {
-            return None;
-        };
-        let civil = Self {
-            year,
-            month: two(m1, m0)?,
-            day: two(d1, d0)?,
-            hour: two(h1, h0)?,
-            minute: two(n1, n0)?,
-            second: two(s1, s0)?,
-        };
-        let valid = (1..=12).contains(&civil.month)
-            && (1..=civil.days_in_month()).contains(&civil.day)
-            && civil.hour < 24
-            && civil.minute < 60
-            && civil.second < 60;
-        valid.then_some(civil)
+    /// Itself, if there is such a moment.
+    #[inline(always)]
+    fn checked(self) -> Option<Self> {
+        let valid = (1..=12).contains(&self.month)
+            && (1..=self.days_in_month()).contains(&self.day)
+            && self.hour < 24
+            && self.minute < 60
+            && self.second < 60;
+        valid.then_some(self)
     }
 
     #[inline]
@@ -241,7 +264,7 @@ impl Civil {
 
     /// Days since 1970, by counting years from March, so that the leap day is the last of its year; eras are 400 years.
     /// All numbers are small, so that nothing wraps.
-    #[inline]
+    #[inline(always)]
     fn to_unix(self) -> UnixTime {
         let before_march = u32::from(self.month < 3);
         // One era is added, and taken off below, so that January of year 0 is not negative.
@@ -324,15 +347,21 @@ impl Civil {
     }
 }
 
-/// Two decimal digits.
-#[inline]
-fn two(tens: u8, ones: u8) -> Option<u32> {
-    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
-    (tens < 10 && ones < 10).then(|| {
-        u32::from(tens)
-            .wrapping_mul(10)
-            .wrapping_add(u32::from(ones))
-    })
+/// The eight decimal digits from `start` as four numbers under 100, all at once.
+#[inline(always)]
+fn pairs(text: &[u8], start: usize) -> Option<[u32; 4]> {
+    let digits = text.get(start..)?.first_chunk()?;
+    let nibbles = u64::from_le_bytes(*digits) ^ 0x3030_3030_3030_3030;
+    // A digit over 9, and six more, reaches the upper half of its octet.
+    let over = nibbles | nibbles.wrapping_add(0x0606_0606_0606_0606);
+    if over & 0xf0f0_f0f0_f0f0_f0f0 != 0 {
+        return None;
+    }
+    let [a, _, b, _, c, _, d, _] = nibbles
+        .wrapping_mul(10)
+        .wrapping_add(nibbles >> 8)
+        .to_le_bytes();
+    Some([a, b, c, d].map(u32::from))
 }
 
 /// Appends a number under 100 as two decimal digits.

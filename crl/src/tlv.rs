@@ -75,15 +75,36 @@ impl Head {
     }
 }
 
+/// The element that `input` begins with, if it is there as a whole and its length is in the short form: its tag, its contents,
+/// and what stands behind it. Nearly all elements of a list are such, so that this is worth a way of its own.
+#[inline]
+pub(crate) fn split_short(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let [tag, length @ 0..=0x7f, rest @ ..] = input else {
+        return None;
+    };
+    let (contents, rest) = rest.split_at_checked(usize::from(*length))?;
+    Some((*tag, contents, rest))
+}
+
 /// Takes the element that `input` begins with, whatever its tag: the tag, and the contents.
 #[inline]
 pub(crate) fn take_any<'a>(input: &mut &'a [u8]) -> Result<(u8, &'a [u8]), Fault> {
+    let (tag, contents, rest) = match split_short(input) {
+        Some(split) => split,
+        None => split_long(input)?,
+    };
+    *input = rest;
+    Ok((tag, contents))
+}
+
+/// As [`split_short`], for any length. By value: what is lent to a call that is not inlined has to lie in memory.
+#[inline(never)]
+fn split_long(input: &[u8]) -> Result<(u8, &[u8], &[u8]), Fault> {
     const SHORT: Fault = "an element is longer than what holds it";
     let head = Head::read(input)?.ok_or(SHORT)?;
     let rest = input.get(head.size..).ok_or(SHORT)?;
     let (contents, rest) = rest.split_at_checked(head.length as usize).ok_or(SHORT)?;
-    *input = rest;
-    Ok((head.tag, contents))
+    Ok((head.tag, contents, rest))
 }
 
 /// Takes the element that `input` begins with, which must have the tag; otherwise fails with `fault`.
