@@ -30,7 +30,7 @@ pub use error::ApiError;
 pub use tls::{TlsError, TlsListener, configuration as tls_configuration};
 
 /// The largest body that a call takes, in bytes.
-const BODY_LIMIT: usize = 1024 * 1024;
+const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -113,6 +113,7 @@ fn documented_routes() -> OpenApiRouter<Service> {
         .routes(routes!(registry::current_crl))
         .routes(routes!(authority::issue_certificate))
         .routes(routes!(authority::list_revocations, authority::revoke))
+        .routes(routes!(authority::revoke_batch))
         .routes(routes!(authority::show_revocation))
         .routes(routes!(authority::release))
 }

@@ -300,6 +300,29 @@ fn a_ca_is_run_over_http_alone() {
 }
 
 #[test]
+fn a_batch_does_what_it_can_and_tells_the_rest() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    let server = origin.serve();
+    let body = serde_json::json!({"revocations": [
+        {"serial": "0a", "reason": "superseded"},
+        {"serial": "0b", "reason": "removeFromCRL"},
+        {"serial": "0c", "shard": 7},
+        {"serial": "0a", "reason": "superseded"},
+    ]});
+    let mut answer = server.post("/v1/issuers/ca/revocations/batch", &body);
+    assert_eq!(answer.status(), 200);
+    let answer = json(&mut answer);
+    assert_eq!(
+        (&answer["revoked"], &answer["already_revoked"]),
+        (&1.into(), &1.into())
+    );
+    let refused = answer["refused"].as_array().unwrap().iter();
+    let refused: Vec<u64> = refused.map(|one| one["index"].as_u64().unwrap()).collect();
+    assert_eq!(refused, [1, 2]);
+}
+
+#[test]
 fn the_description_names_every_call() {
     let origin = Origin::new();
     let server = origin.serve();

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use crl::{Admission, Crl, Entry, Examination, Expected, Limits, Policy, Reason, Scope, Visitor};
+use crl::{
+    Admission, Crl, Entry, Examination, Expected, Limits, Policy, Reader, Reason, Scope, Visitor,
+};
 use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -91,11 +93,11 @@ impl Make {
                     return output::print("there is no CRL to publish");
                 }
             };
-        let der = body.parts.concat();
         if let Some(path) = &self.out {
-            output::write(path, &der)?;
+            output::write_parts(path, &body.parts)?;
         }
-        let summary = summary(&der, &mut ()).map_err(|source| CliError::NotCrl {
+        let parts = body.parts.iter().map(AsRef::as_ref);
+        let summary = summary(parts, body.sha256, &mut ()).map_err(|source| CliError::NotCrl {
             path: "the CRL".into(),
             source,
         })?;
@@ -146,8 +148,16 @@ impl Summary {
     }
 }
 
-fn summary(der: &[u8], visitor: &mut impl Visitor) -> Result<Summary, ::crl::ReadError> {
-    let crl = ::crl::read(der, unlimited(), visitor)?;
+fn summary<'a>(
+    parts: impl IntoIterator<Item = &'a [u8]>,
+    sha256: [u8; 32],
+    visitor: &mut impl Visitor,
+) -> Result<Summary, ::crl::ReadError> {
+    let mut reader = Reader::new(unlimited());
+    for part in parts {
+        reader.push(part, visitor)?;
+    }
+    let crl = reader.finish()?;
     let extensions = &crl.extensions;
     let point = extensions
         .issuing_distribution_point
@@ -163,7 +173,7 @@ fn summary(der: &[u8], visitor: &mut impl Visitor) -> Result<Summary, ::crl::Rea
         distribution_points: point.map(urls).unwrap_or_default(),
         entries: crl.entry_count,
         size_bytes: crl.size,
-        sha256: hex::encode(&Sha256::digest(der)),
+        sha256: hex::encode(&sha256),
     })
 }
 
@@ -203,12 +213,19 @@ impl Visitor for Entries {
     }
 }
 
-fn show(file: &Path, entries: bool, output: Output) -> Result<(), CliError> {
-    let mut kept = Entries::default();
-    let summary = summary(&read_der(file)?, &mut kept).map_err(|source| CliError::NotCrl {
+/// What the CRL in a file says.
+fn read_summary(file: &Path, visitor: &mut impl Visitor) -> Result<Summary, CliError> {
+    let der = read_der(file)?;
+    let sha256 = Sha256::digest(&der).into();
+    summary([der.as_slice()], sha256, visitor).map_err(|source| CliError::NotCrl {
         path: file.to_owned(),
         source,
-    })?;
+    })
+}
+
+fn show(file: &Path, entries: bool, output: Output) -> Result<(), CliError> {
+    let mut kept = Entries::default();
+    let summary = read_summary(file, &mut kept)?;
     output.value(&summary, Summary::text)?;
     if !entries {
         return Ok(());
@@ -301,11 +318,7 @@ struct Difference {
 fn diff(before: &Path, after: &Path, output: Output) -> Result<(), CliError> {
     let read = |path: &Path| {
         let mut entries = Entries::default();
-        let summary =
-            summary(&read_der(path)?, &mut entries).map_err(|source| CliError::NotCrl {
-                path: path.to_owned(),
-                source,
-            })?;
+        let summary = read_summary(path, &mut entries)?;
         let entries: BTreeMap<String, EntryView> = entries
             .0
             .into_iter()

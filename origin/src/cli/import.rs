@@ -123,7 +123,7 @@ impl Import {
     ) -> Result<(), CliError> {
         let (lines, asks): (Vec<u64>, Vec<Ask>) =
             batch.drain(..).map(|one| (one.line, one.ask)).unzip();
-        let result = origin.revoke_batch(&self.issuer, &asks, Moment::now())?;
+        let result = origin.revoke_all(&self.issuer, &asks, Moment::now())?;
         summary.revoked = summary.revoked.saturating_add(result.changed);
         summary.already_revoked = summary.already_revoked.saturating_add(result.unchanged);
         for (place, fault) in result.refused {

@@ -87,6 +87,16 @@ pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), CliError> {
     })
 }
 
+/// Writes a file from parts, without joining them.
+pub(super) fn write_parts(path: &Path, parts: &[bytes::Bytes]) -> Result<(), CliError> {
+    let written = std::fs::File::create(path)
+        .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)));
+    written.map_err(|source| CliError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Writes a file that its owner alone may read.
 pub(super) fn write_secret(path: &Path, contents: &[u8]) -> Result<(), CliError> {
     let mut options = OpenOptions::new();

@@ -18,6 +18,7 @@ use super::{Answer, Ask, Connector, ConnectorError, UpstreamFault};
 use crate::clock::Moment;
 use crate::import;
 use crate::origin::Origin;
+use crate::revocation::Ask as Revocation;
 
 /// Where the CA's files are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,15 +99,27 @@ pub(super) fn follow(
         let line = line.map_err(|bad| upstream(unreadable(&settings.index, &bad)))?;
         batch.push(line.ask);
         if batch.len() >= BATCH {
-            origin.revoke_batch(id, &batch, now)?;
+            take_over(origin, id, &batch, now)?;
             batch.clear();
         }
     }
-    origin.revoke_batch(id, &batch, now)?;
+    take_over(origin, id, &batch, now)?;
     followed
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .insert(id.clone(), stamp);
+    Ok(())
+}
+
+fn take_over(
+    origin: &Origin,
+    id: &IssuerId,
+    batch: &[Revocation],
+    now: Moment,
+) -> Result<(), ConnectorError> {
+    for (_, fault) in origin.follow_all(id, batch, now)?.refused {
+        tracing::warn!(issuer = %id, %fault, "a line of the CA's index cannot be taken over");
+    }
     Ok(())
 }
 

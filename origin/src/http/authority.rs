@@ -207,16 +207,7 @@ pub(super) async fn revoke(
     Path(id): Path<IssuerId>,
     Body(body): Body<RevocationBody>,
 ) -> Result<Response, ApiError> {
-    let ask = Ask {
-        serial: body.serial.0,
-        reason: body
-            .reason
-            .map_or(crl::Reason::Unspecified, |reason| reason.0),
-        revoked_at: body.revoked_at.map(|time| time.0),
-        invalidity_date: body.invalidity_date.map(|time| time.0),
-        not_after: body.not_after.map(|time| time.0),
-        shard: body.shard,
-    };
+    let ask = Ask::from(body);
     let revoked = service
         .call(move |origin, now| origin.revoke(&id, &ask, now))
         .await?;
@@ -226,6 +217,85 @@ pub(super) async fn revoke(
         StatusCode::OK
     };
     Ok((status, revocation_response(revoked)).into_response())
+}
+
+impl From<RevocationBody> for Ask {
+    fn from(body: RevocationBody) -> Self {
+        Self {
+            serial: body.serial.0,
+            reason: body
+                .reason
+                .map_or(crl::Reason::Unspecified, |reason| reason.0),
+            revoked_at: body.revoked_at.map(|time| time.0),
+            invalidity_date: body.invalidity_date.map(|time| time.0),
+            not_after: body.not_after.map(|time| time.0),
+            shard: body.shard,
+        }
+    }
+}
+
+/// How many revocations one call may make.
+const BATCH_LIMIT: usize = 10_000;
+
+/// Many revocations.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BatchBody {
+    /// At most 10,000.
+    revocations: Vec<RevocationBody>,
+}
+
+/// What came of many revocations.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BatchView {
+    /// How many certificates are revoked now that were not, or otherwise.
+    revoked: u64,
+    /// How many were revoked so already.
+    already_revoked: u64,
+    /// Those that cannot be revoked so.
+    refused: Vec<RefusedView>,
+}
+
+/// A revocation of a batch that cannot be.
+#[derive(Debug, Serialize, ToSchema)]
+struct RefusedView {
+    /// Its place in the batch, from 0.
+    index: usize,
+    /// Why.
+    detail: String,
+}
+
+/// Revokes many certificates in one transaction: those that can be. Asking again changes nothing.
+#[utoipa::path(post, path = "/v1/issuers/{id}/revocations/batch", params(("id" = IssuerId, Path)),
+    request_body = BatchBody, responses(
+    (status = 200, body = BatchView),
+    (status = 400, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 409, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn revoke_batch(
+    State(service): State<Service>,
+    Path(id): Path<IssuerId>,
+    Body(body): Body<BatchBody>,
+) -> Result<Json<BatchView>, ApiError> {
+    if body.revocations.len() > BATCH_LIMIT {
+        return Err(ApiError::invalid("a batch has at most 10000 revocations"));
+    }
+    let asks: Vec<Ask> = body.revocations.into_iter().map(Ask::from).collect();
+    let result = service
+        .call(move |origin, now| origin.revoke_all(&id, &asks, now))
+        .await?;
+    let refused = result.refused.into_iter();
+    Ok(Json(BatchView {
+        revoked: result.changed,
+        already_revoked: result.unchanged,
+        refused: refused
+            .map(|(index, fault)| RefusedView {
+                index,
+                detail: fault.to_string(),
+            })
+            .collect(),
+    }))
 }
 
 /// Ends a hold. Asking again changes nothing.

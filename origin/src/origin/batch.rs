@@ -4,7 +4,7 @@ use crl::CrlNumber;
 use origin_api::{CrlName, IssuerId};
 use rusqlite::Connection;
 
-use super::revocations::find_signing;
+use super::revocations::{find_local, find_signing};
 use super::{Origin, OriginError};
 use crate::clock::Moment;
 use crate::revocation::{self, Ask, Decision, RevocationError};
@@ -41,51 +41,28 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
-    pub fn revoke_batch(
+    pub fn revoke_all(
         &self,
         issuer: &IssuerId,
         asks: &[Ask],
         now: Moment,
     ) -> Result<BatchResult, OriginError> {
-        self.store.write_in_bulk(|t| {
-            let issuer = find_signing(t, issuer)?;
-            let shards = shards(t, &issuer)?;
-            let watermark = sequence::next_watermark(issuer.watermark, now);
-            let mut position = rows::next_position(t, issuer.number)?;
-            let mut result = BatchResult::default();
-            for (place, ask) in asks.iter().enumerate() {
-                let ask = complete(t, &issuer, ask)?;
-                if let Some(shard) = ask.shard.filter(|shard| !shards.contains(shard)) {
-                    result.refused.push((place, BatchFault::Shard(shard)));
-                    continue;
-                }
-                let known = rows::find(t, issuer.number, &ask.serial)?;
-                let row = match revocation::revoke(
-                    known.as_ref().map(|(_, row)| row),
-                    &ask,
-                    now.time(),
-                ) {
-                    Ok(Decision::Write(row)) => row,
-                    Ok(Decision::Unchanged) => {
-                        result.unchanged = result.unchanged.saturating_add(1);
-                        continue;
-                    }
-                    Err(error) => {
-                        result.refused.push((place, error.into()));
-                        continue;
-                    }
-                };
-                let entry = revocation::entry(&row)?;
-                let at = known.map_or(position, |(position, _)| position);
-                rows::put(t, issuer.number, at, &row, entry.as_deref(), watermark)?;
-                position = position.max(at.saturating_add(1));
-                result.changed = result.changed.saturating_add(1);
-            }
-            if result.changed > 0 {
-                issuer_rows::set_watermark(t, issuer.number, watermark)?;
-            }
-            Ok(result)
-        })
+        self.store
+            .write_in_bulk(|t| revoke_all(t, &find_local(t, issuer)?, asks, now))
+    }
+
+    /// The same, for an issuer whose CA elsewhere says what is revoked.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    pub fn follow_all(
+        &self,
+        issuer: &IssuerId,
+        asks: &[Ask],
+        now: Moment,
+    ) -> Result<BatchResult, OriginError> {
+        self.store
+            .write_in_bulk(|t| revoke_all(t, &find_signing(t, issuer)?, asks, now))
     }
 
     /// Makes sure that the issuer's next CRLs have greater numbers than this one, which was used elsewhere.
@@ -98,6 +75,46 @@ impl Origin {
             Ok(lists::raise_numbers(t, issuer.number, used)?)
         })
     }
+}
+
+fn revoke_all(
+    c: &Connection,
+    issuer: &IssuerRow,
+    asks: &[Ask],
+    now: Moment,
+) -> Result<BatchResult, OriginError> {
+    let shards = shards(c, issuer)?;
+    let watermark = sequence::next_watermark(issuer.watermark, now);
+    let mut position = rows::next_position(c, issuer.number)?;
+    let mut result = BatchResult::default();
+    for (place, ask) in asks.iter().enumerate() {
+        let ask = complete(c, issuer, ask)?;
+        if let Some(shard) = ask.shard.filter(|shard| !shards.contains(shard)) {
+            result.refused.push((place, BatchFault::Shard(shard)));
+            continue;
+        }
+        let known = rows::find(c, issuer.number, &ask.serial)?;
+        let row = match revocation::revoke(known.as_ref().map(|(_, row)| row), &ask, now.time()) {
+            Ok(Decision::Write(row)) => row,
+            Ok(Decision::Unchanged) => {
+                result.unchanged = result.unchanged.saturating_add(1);
+                continue;
+            }
+            Err(error) => {
+                result.refused.push((place, error.into()));
+                continue;
+            }
+        };
+        let entry = revocation::entry(&row)?;
+        let at = known.map_or(position, |(position, _)| position);
+        rows::put(c, issuer.number, at, &row, entry.as_deref(), watermark)?;
+        position = position.max(at.saturating_add(1));
+        result.changed = result.changed.saturating_add(1);
+    }
+    if result.changed > 0 {
+        issuer_rows::set_watermark(c, issuer.number, watermark)?;
+    }
+    Ok(result)
 }
 
 /// Adds what is known of a certificate that was issued here: its expiry and its shard.
