@@ -9,6 +9,7 @@ pub mod event_query;
 pub mod issuers;
 pub mod media;
 pub mod metrics;
+pub mod openapi;
 pub mod parameters;
 pub mod query;
 #[cfg(test)]

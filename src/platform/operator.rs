@@ -21,7 +21,7 @@ use crate::operator::event_page::{self, EventPage};
 use crate::operator::event_query::{Cursor, EventFilter};
 use crate::operator::issuers::{self, IssuerPage, IssuerStatus, RECENT_EVENTS};
 use crate::operator::media::EventFormat;
-use crate::operator::{Call, Endpoint, Query, caller, metrics};
+use crate::operator::{Call, Endpoint, Query, caller, metrics, openapi};
 use crate::problem::EdgeError;
 use crate::public::{Lookup, Shelves as _};
 use crate::registry::{Index, Listed};
@@ -114,7 +114,10 @@ impl Desk<'_> {
                 format,
             } => self.stream(filter, after, limit, format).await,
             Call::Metrics { issuer, limit } => self.metrics(issuer.as_ref(), limit).await,
-            Call::OpenApi => Err(EdgeError::NotFound),
+            Call::OpenApi => {
+                let response = Response::ok(openapi::DOCUMENT).map_err(internal)?;
+                with_type(response, "application/json")
+            }
         }
     }
 

@@ -21,12 +21,13 @@ use crate::{
 pub(crate) const BUILT: &str = "CRL_EDGE_BUILT";
 
 /// What the Worker is made from; missing ones count as such.
-const INPUTS: [&str; 9] = [
+const INPUTS: [&str; 10] = [
     ".cargo/config.toml",
     "Cargo.lock",
     "Cargo.toml",
     "crl/Cargo.toml",
     "crl/src",
+    "docs/openapi",
     "origin/api/Cargo.toml",
     "origin/api/src",
     "src",

@@ -1,0 +1,120 @@
+//! The OpenAPI document of these calls. It is written by hand; tests hold it against the code.
+
+/// The document, in JSON.
+pub const DOCUMENT: &str = include_str!("../../docs/openapi/edge.json");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use origin_api::CrlName;
+    use serde::Serialize;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::events::{Outcome, Trigger};
+    use crate::operator::Endpoint;
+    use crate::operator::authorization::Caller;
+    use crate::operator::crl_status::{CrlStatus, LastError, State};
+    use crate::operator::event_page::EventPage;
+    use crate::operator::issuers::{IssuerPage, IssuerStatus};
+    use crate::operator::testing::event;
+    use crate::problem::EdgeError;
+    use crate::registry::Listed;
+    use crate::schedule::Summary;
+
+    fn document() -> Value {
+        serde_json::from_str(DOCUMENT).unwrap()
+    }
+
+    fn names(object: &Value) -> BTreeSet<String> {
+        object.as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn every_path_of_the_document_is_a_call_with_that_method() {
+        for (path, methods) in document()["paths"].as_object().unwrap() {
+            let path = path.replace("{id}", "a");
+            for method in names(methods) {
+                let endpoint = Endpoint::parse(&method.to_uppercase(), &path);
+                assert!(matches!(endpoint, Some(Ok(_))), "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_parameter_of_the_document_is_taken_and_no_other() {
+        for (path, methods) in document()["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let listed: Vec<_> = operation["parameters"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter(|parameter| parameter["in"] == "query")
+                    .map(|parameter| parameter["name"].as_str().unwrap())
+                    .collect();
+                let endpoint = Endpoint::parse(&method.to_uppercase(), &path.replace("{id}", "a"));
+                let endpoint = endpoint.unwrap().unwrap();
+                let wrong = [("unheard-of".to_owned(), String::new())];
+                let error = endpoint.call(Caller::Operator, &wrong, None).unwrap_err();
+                let EdgeError::BadParameter { problem, .. } = error else {
+                    panic!("{path}")
+                };
+                let taken = problem.split_once("this call takes ").unwrap().1;
+                let taken: Vec<_> = taken.split(", ").filter(|name| *name != "none").collect();
+                assert_eq!(
+                    taken.iter().collect::<BTreeSet<_>>(),
+                    listed.iter().collect(),
+                    "{path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_answer_has_the_fields_of_its_schema() {
+        let fields =
+            |schema: &str| names(&document()["components"]["schemas"][schema]["properties"]);
+        let check =
+            |schema: &str, value: Value| assert_eq!(names(&value), fields(schema), "{schema}");
+        let issuer = IssuerStatus::of_rows(
+            "a".parse().unwrap(),
+            &Listed::default(),
+            vec![],
+            crate::operator::testing::NOW,
+        );
+        check("Event", json(event(1)));
+        check("EventPage", json(EventPage::of(vec![], 1)));
+        check("CrlStatus", json(CrlStatus::absent(CrlName::Full)));
+        check("IssuerStatus", json(issuer.clone()));
+        check(
+            "IssuerPage",
+            json(IssuerPage {
+                issuers: vec![issuer],
+                next_cursor: None,
+            }),
+        );
+        check(
+            "LastError",
+            json(LastError {
+                code: String::new(),
+                message: String::new(),
+                at: None,
+            }),
+        );
+        check("Summary", json(Summary::default()));
+        check("Problem", json(EdgeError::NotFound.problem()));
+    }
+
+    #[test]
+    fn every_choice_is_named() {
+        let choices = |schema: &str| document()["components"]["schemas"][schema]["enum"].clone();
+        assert_eq!(choices("State"), json(State::ALL));
+        assert_eq!(choices("Outcome"), json(Outcome::ALL));
+        assert_eq!(choices("Trigger"), json(Trigger::ALL));
+    }
+
+    fn json(value: impl Serialize) -> Value {
+        serde_json::to_value(value).unwrap()
+    }
+}
