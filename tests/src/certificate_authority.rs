@@ -8,8 +8,8 @@ use std::{
 
 use der::{
     Encode,
-    asn1::{BitString, UtcTime},
-    oid::{AssociatedOid, ObjectIdentifier},
+    asn1::{BitString, Ia5String, UtcTime},
+    oid::{AssociatedOid, ObjectIdentifier, db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT},
     referenced::OwnedToRef,
 };
 use p256::ecdsa::{DerSignature, SigningKey, signature::Signer};
@@ -20,7 +20,10 @@ use x509_cert::{
     crl::{CertificateList, RevokedCert, TbsCertList},
     ext::{
         Criticality, Extension, ToExtension,
-        pkix::{AuthorityKeyIdentifier, CrlNumber},
+        pkix::{
+            AuthorityKeyIdentifier, CrlNumber, IssuingDistributionPoint,
+            name::{DistributionPointName, GeneralName},
+        },
     },
     name::Name,
     serial_number::SerialNumber,
@@ -171,6 +174,25 @@ pub fn extension<T: Criticality + AssociatedOid + Encode>(value: &T) -> Extensio
     value
         .to_extension(&Name::default(), &[])
         .expect("an extension encodes")
+}
+
+/// The critical extension that says at which URL a CRL is the one to ask.
+#[must_use]
+pub fn issuing_distribution_point(url: &str) -> Extension {
+    let name = GeneralName::UniformResourceIdentifier(Ia5String::new(url).expect("an ASCII URL"));
+    let point = IssuingDistributionPoint {
+        distribution_point: Some(DistributionPointName::FullName(vec![name])),
+        only_contains_user_certs: false,
+        only_contains_ca_certs: false,
+        only_some_reasons: None,
+        indirect_crl: false,
+        only_contains_attribute_certs: false,
+    };
+    Extension {
+        // x509-cert 0.3.0 has another extension's identifier for it.
+        extn_id: ID_CE_ISSUING_DISTRIBUTION_POINT,
+        ..extension(&point)
+    }
 }
 
 /// Replaces the extensions of a CRL by those that `keep` wants, and adds more.

@@ -190,7 +190,8 @@ struct State {
     issuers: BTreeMap<String, ScriptedIssuer>,
     /// Answers the next calls of the registry instead, while it says so.
     registry: Option<Box<dyn FnMut() -> Option<Answer> + Send>>,
-    registry_calls: usize,
+    pages_read: Vec<String>,
+    lookups: usize,
     page_limit: usize,
 }
 
@@ -206,7 +207,8 @@ impl TestOrigin {
         let state = Arc::new(Mutex::new(State {
             issuers: BTreeMap::new(),
             registry: None,
-            registry_calls: 0,
+            pages_read: Vec::new(),
+            lookups: 0,
             page_limit: usize::MAX,
         }));
         let shared = Arc::clone(&state);
@@ -289,10 +291,16 @@ impl TestOrigin {
             .unwrap_or_default()
     }
 
-    /// How often the registry was read so far, in pages or single issuers.
+    /// The pages of the registry that were read so far, by their cursors; the first page's is empty.
     #[must_use]
-    pub fn registry_calls(&self) -> usize {
-        lock(&self.state).registry_calls
+    pub fn pages_read(&self) -> Vec<String> {
+        lock(&self.state).pages_read.clone()
+    }
+
+    /// How often a single issuer was looked up so far.
+    #[must_use]
+    pub fn lookups(&self) -> usize {
+        lock(&self.state).lookups
     }
 }
 
@@ -307,11 +315,18 @@ impl State {
             .unwrap_or((&request.target, ""));
         let segments = path.trim_matches('/').split('/').collect::<Vec<_>>();
         match (request.method.as_str(), segments.as_slice()) {
-            ("GET", ["v1", "issuers"]) => self.registry(|state| json(&state.page(query))),
-            ("GET", ["v1", "issuers", id]) => self.registry(|state| match state.issuers.get(*id) {
-                Some(issuer) => json(&issuer.registered),
-                None => problem(404, "unknown_issuer"),
-            }),
+            ("GET", ["v1", "issuers"]) => {
+                self.pages_read
+                    .push(parameter(query, "cursor").unwrap_or_default().to_owned());
+                self.registry(|state| json(&state.page(query)))
+            }
+            ("GET", ["v1", "issuers", id]) => {
+                self.lookups += 1;
+                self.registry(|state| match state.issuers.get(*id) {
+                    Some(issuer) => json(&issuer.registered),
+                    None => problem(404, "unknown_issuer"),
+                })
+            }
             ("POST", ["v1", "issuers", id, "crls", name]) => {
                 let Some(issuer) = self.issuers.get_mut(*id) else {
                     return problem(404, "unknown_issuer");
@@ -332,23 +347,16 @@ impl State {
     }
 
     fn registry(&mut self, ordinary: impl FnOnce(&Self) -> Answer) -> Answer {
-        self.registry_calls += 1;
         let scripted = self.registry.as_mut().and_then(|script| script());
         scripted.unwrap_or_else(|| ordinary(self))
     }
 
     fn page(&self, query: &str) -> IssuersPage {
-        let parameter = |name: &str| {
-            query
-                .split('&')
-                .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
-                .map(|(_, value)| value)
-        };
-        let limit = parameter("limit")
+        let limit = parameter(query, "limit")
             .and_then(|limit| limit.parse().ok())
             .unwrap_or(100)
             .min(self.page_limit);
-        let after = parameter("cursor").unwrap_or_default();
+        let after = parameter(query, "cursor").unwrap_or_default();
         let mut rest = self
             .issuers
             .range::<str, _>((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
@@ -365,6 +373,14 @@ impl State {
             next_cursor,
         }
     }
+}
+
+fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .filter(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+        .next()
 }
 
 /// A new CRL with the next number for whoever does not hold the current one.

@@ -9,12 +9,14 @@ use std::{
 
 use der::{
     Any, Encode,
-    asn1::{Ia5String, Null, Uint},
+    asn1::{Null, Uint},
     oid::ObjectIdentifier,
 };
 use end_to_end::{
     Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
-    certificate_authority::{change_extensions, extension, revoked, time},
+    certificate_authority::{
+        change_extensions, extension, issuing_distribution_point, revoked, time,
+    },
     suite::Suite,
 };
 use origin_api::{Crl, Der, Issuer};
@@ -22,10 +24,7 @@ use x509_cert::{
     Version,
     ext::{
         Extension,
-        pkix::{
-            BaseCrlNumber, CrlNumber, IssuingDistributionPoint,
-            name::{DistributionPointName, GeneralName},
-        },
+        pkix::{BaseCrlNumber, CrlNumber},
     },
     spki::AlgorithmIdentifierOwned,
 };
@@ -172,7 +171,12 @@ static CASES: [Case; 25] = [
     },
     Case {
         code: "wrong_distribution_point",
-        answer: |ca| extended(ca, another_distribution_point()),
+        answer: |ca| {
+            extended(
+                ca,
+                issuing_distribution_point("http://crl.example/another.crl"),
+            )
+        },
     },
     Case {
         code: "wrong_scope",
@@ -321,24 +325,6 @@ fn without_number(ca: &CertificateAuthority, instead: Option<Extension>) -> Answ
     crl(ca, |tbs| {
         change_extensions(tbs, |id| id != CRL_NUMBER, instead);
     })
-}
-
-fn another_distribution_point() -> Extension {
-    let url = Ia5String::new("http://crl.example/another.crl").unwrap();
-    let name = GeneralName::UniformResourceIdentifier(url);
-    let point = IssuingDistributionPoint {
-        distribution_point: Some(DistributionPointName::FullName(vec![name])),
-        only_contains_user_certs: false,
-        only_contains_ca_certs: false,
-        only_some_reasons: None,
-        indirect_crl: false,
-        only_contains_attribute_certs: false,
-    };
-    Extension {
-        // x509-cert 0.3.0 has another extension's identifier for it.
-        extn_id: der::oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT,
-        ..extension(&point)
-    }
 }
 
 fn algorithm(oid: &str) -> AlgorithmIdentifierOwned {

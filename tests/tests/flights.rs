@@ -1,0 +1,266 @@
+//! Refreshes under way: one for everybody who wants it, not owned by whoever asked first, and never for ever.
+
+use std::{sync::Arc, time::Duration};
+
+use end_to_end::{
+    Answer, CertificateAuthority, Edge, Start, TestOrigin, World, edge::HOOK_TOKEN, suite,
+};
+use reqwest::Method;
+use tokio::{task::JoinSet, time::sleep};
+
+struct Shared {
+    origin: TestOrigin,
+    edge: Edge,
+}
+
+const ISSUERS: [&str; 7] = [
+    "crowd",
+    "doomed",
+    "left",
+    "overtaken",
+    "hanging",
+    "hooked",
+    "dripping",
+];
+
+impl World for Shared {
+    async fn start() -> Self {
+        let origin = TestOrigin::start().await;
+        for id in ISSUERS {
+            origin.add(&CertificateAuthority::new(id));
+        }
+        let edge = Start::new(&origin.url())
+            .var("ORIGIN_TIMEOUT_MS", "4000")
+            .start()
+            .await;
+        Self { origin, edge }
+    }
+
+    fn log(&self) -> String {
+        self.edge.log()
+    }
+}
+
+async fn five_hundred_on_a_cold_issuer_cost_one_call_and_none_is_lost(world: Arc<Shared>) {
+    let der = CertificateAuthority::new("crowd").crl(1);
+    world.origin.answer(
+        "crowd",
+        Answer::crl(der.clone()).after(Duration::from_secs(1)),
+    );
+
+    let served = at_once(&world, 500, "/crl/crowd.crl").await;
+
+    assert!(
+        served
+            .iter()
+            .all(|(status, body)| *status == 200 && *body == der)
+    );
+    assert_eq!(world.origin.calls("crowd").len(), 1);
+}
+
+async fn a_failure_reaches_every_waiter(world: Arc<Shared>) {
+    world
+        .origin
+        .answer("doomed", Answer::status(500).after(Duration::from_secs(1)));
+
+    let served = at_once(&world, 50, "/crl/doomed.crl").await;
+
+    assert!(served.iter().all(|(status, _)| *status == 503));
+    assert_eq!(world.origin.calls("doomed").len(), 1);
+    assert_eq!(
+        world.edge.database().events_when("doomed", 1).await.len(),
+        1
+    );
+}
+
+async fn the_client_that_caused_a_flight_may_leave(world: Arc<Shared>) {
+    let der = CertificateAuthority::new("left").crl(1);
+    world.origin.answer(
+        "left",
+        Answer::crl(der.clone()).after(Duration::from_secs(2)),
+    );
+
+    let leader = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.edge.get("/crl/left.crl").await.status() })
+    };
+    until(|| !world.origin.calls("left").is_empty()).await;
+    let others = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { at_once(&world, 10, "/crl/left.crl").await })
+    };
+    sleep(Duration::from_millis(500)).await;
+    // Closes its connection.
+    leader.abort();
+
+    assert!(
+        others
+            .await
+            .unwrap()
+            .iter()
+            .all(|(status, body)| *status == 200 && *body == der)
+    );
+    assert_eq!(world.origin.calls("left").len(), 1);
+}
+
+async fn an_operators_refresh_does_not_join_a_flight_that_asked_the_origin_before(
+    world: Arc<Shared>,
+) {
+    let ca = CertificateAuthority::new("overtaken");
+    let mut number = 0;
+    world.origin.on_call("overtaken", move |_| {
+        number += 1;
+        Answer::crl(ca.crl(number)).after(Duration::from_secs(1))
+    });
+
+    let first = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.edge.get("/crl/overtaken.crl").await })
+    };
+    until(|| !world.origin.calls("overtaken").is_empty()).await;
+    // A revocation recorded here is not in the answer that is under way.
+    let refreshed = world.edge.refresh("overtaken").await;
+
+    let body: serde_json::Value = refreshed.json().await.unwrap();
+    assert_eq!(body["events"][0]["crl_number"], "2", "{body}");
+    assert_eq!(first.await.unwrap().status(), 200);
+    assert_eq!(world.origin.calls("overtaken").len(), 2);
+}
+
+async fn a_flight_that_hangs_is_ended_and_the_next_one_starts(world: Arc<Shared>) {
+    for stuck in [
+        Answer::never(),
+        Answer::crl(CertificateAuthority::new("hanging").crl(1)).stalled_after(50),
+    ] {
+        world.origin.answer("hanging", stuck);
+        let refreshed = world.edge.refresh("hanging").await;
+        let body: serde_json::Value = refreshed.json().await.unwrap();
+        assert_eq!(body["events"][0]["error_code"], "origin_timeout", "{body}");
+    }
+    world.origin.answer(
+        "hanging",
+        Answer::crl(CertificateAuthority::new("hanging").crl(1)),
+    );
+    assert_eq!(world.edge.refresh("hanging").await.status(), 200);
+    assert_eq!(world.edge.get("/crl/hanging.crl").await.status(), 200);
+}
+
+async fn a_crl_that_comes_in_drips_is_read_whole(world: Arc<Shared>) {
+    let der = CertificateAuthority::new("dripping").crl(1);
+    world.origin.answer(
+        "dripping",
+        Answer::crl(der.clone()).dripped(7, Duration::from_millis(10)),
+    );
+    let served = at_once(&world, 1, "/crl/dripping.crl").await;
+    assert_eq!(served, [(200, der)]);
+}
+
+async fn the_hooks_token_opens_the_refresh_of_one_issuer_and_nothing_else(world: Arc<Shared>) {
+    let call = |method, path: &str| {
+        world
+            .edge
+            .request(method, path)
+            .bearer_auth(HOOK_TOKEN)
+            .send()
+    };
+    assert_eq!(
+        call(Method::POST, "/v1/issuers/hooked/refresh")
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    assert_eq!(
+        call(Method::POST, "/v1/refresh").await.unwrap().status(),
+        403
+    );
+    assert_eq!(
+        call(Method::POST, "/v1/issuers/hooked/trust")
+            .await
+            .unwrap()
+            .status(),
+        403
+    );
+    let events = world.edge.database().events_when("hooked", 1).await;
+    assert_eq!(events[0].trigger, "hook");
+}
+
+async fn a_refresh_that_is_killed_leaves_the_old_crl_and_a_right_table(_: Arc<Shared>) {
+    let origin = TestOrigin::start().await;
+    let ca = CertificateAuthority::new("killed");
+    origin.add(&ca);
+    let old = ca.crl(1);
+    origin.answer("killed", Answer::crl(old.clone()));
+    let edge = Start::new(&origin.url()).start().await;
+    assert_eq!(edge.refresh("killed").await.status(), 200);
+    edge.database().events_when("killed", 1).await;
+
+    let newer = ca.crl(2);
+    origin.answer("killed", Answer::crl(newer.clone()).stalled_after(100));
+    let asked = edge
+        .request(Method::POST, "/v1/issuers/killed/refresh")
+        .bearer_auth("the-operators-token");
+    let asking = tokio::spawn(asked.send());
+    until(|| origin.calls("killed").len() == 2).await;
+    sleep(Duration::from_millis(300)).await;
+    let start = edge.kill();
+    assert!(
+        asking.await.unwrap().is_err(),
+        "the edge died before it could answer"
+    );
+
+    origin.answer("killed", Answer::crl(newer.clone()));
+    let edge = start.start().await;
+    let after_the_crash = edge.get("/crl/killed.crl").await;
+    assert_eq!(after_the_crash.bytes().await.unwrap(), old);
+    assert_eq!(edge.refresh("killed").await.status(), 200);
+    assert_eq!(
+        edge.get("/crl/killed.crl").await.bytes().await.unwrap(),
+        newer
+    );
+
+    let published = edge.database().events_when("killed", 2).await;
+    let numbers = published
+        .iter()
+        .map(|event| event.crl_number.as_deref())
+        .collect::<Vec<_>>();
+    assert_eq!(numbers, [Some("1"), Some("2")], "{published:#?}");
+}
+
+/// This many GETs at the same time: their statuses and bodies.
+async fn at_once(world: &Arc<Shared>, count: usize, path: &'static str) -> Vec<(u16, Vec<u8>)> {
+    let mut crowd = JoinSet::new();
+    for _ in 0..count {
+        let world = Arc::clone(world);
+        crowd.spawn(async move {
+            let response = world.edge.get(path).await;
+            (
+                response.status().as_u16(),
+                response.bytes().await.unwrap().to_vec(),
+            )
+        });
+    }
+    crowd.join_all().await
+}
+
+async fn until(happened: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if happened() {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it did not happen within ten seconds");
+}
+
+suite!(
+    Shared;
+    five_hundred_on_a_cold_issuer_cost_one_call_and_none_is_lost,
+    a_failure_reaches_every_waiter,
+    the_client_that_caused_a_flight_may_leave,
+    an_operators_refresh_does_not_join_a_flight_that_asked_the_origin_before,
+    a_flight_that_hangs_is_ended_and_the_next_one_starts,
+    a_crl_that_comes_in_drips_is_read_whole,
+    the_hooks_token_opens_the_refresh_of_one_issuer_and_nothing_else,
+    a_refresh_that_is_killed_leaves_the_old_crl_and_a_right_table,
+);

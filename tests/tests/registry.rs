@@ -1,0 +1,234 @@
+//! Which issuers there are: read from the origin page by page, and seldom; unknown ones cost nothing.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use end_to_end::{
+    Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
+    certificate_authority::{change_extensions, issuing_distribution_point},
+    suite,
+};
+use origin_api::{Crl, Der, Issuer};
+use tokio::{task::JoinSet, time::sleep};
+
+struct Nothing;
+
+impl World for Nothing {
+    async fn start() -> Self {
+        Self
+    }
+
+    fn log(&self) -> String {
+        String::new()
+    }
+}
+
+async fn unknown_ids_cost_the_origin_nothing_however_many_are_asked_for(_: Arc<Nothing>) {
+    let (origin, edge) =
+        edge_with(&["known"], |start| start.var("REGISTRY_TTL_SECONDS", "60")).await;
+    let edge = Arc::new(edge);
+    assert_eq!(edge.get("/crl/known.crl").await.status(), 200);
+    let before = (origin.pages_read(), origin.lookups());
+
+    let mut crowd = JoinSet::new();
+    for number in 0..200 {
+        let edge = Arc::clone(&edge);
+        crowd.spawn(async move {
+            edge.get(&format!("/crl/unknown-{number}.crl"))
+                .await
+                .status()
+        });
+    }
+
+    assert!(crowd.join_all().await.iter().all(|status| *status == 404));
+    assert_eq!((origin.pages_read(), origin.lookups()), before);
+    let objects = fs::read_dir(edge.state().join("v3/do/crl-edge-IssuerObject")).unwrap();
+    let objects = objects
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".sqlite") && name != "metadata.sqlite")
+        .count();
+    assert_eq!(objects, 1, "one object, for the one known issuer");
+    let rows = edge
+        .database()
+        .query("SELECT id FROM crl_generation_events WHERE issuer_id LIKE 'unknown%'");
+    assert!(rows.is_empty());
+}
+
+async fn many_at_once_read_a_cold_registry_once(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&["a", "b", "c"], |start| {
+        start.var("REGISTRY_TTL_SECONDS", "60")
+    })
+    .await;
+    let edge = Arc::new(edge);
+    let mut crowd = JoinSet::new();
+    for number in 0..60 {
+        let edge = Arc::clone(&edge);
+        let id = ["a", "b", "c"][number % 3];
+        crowd.spawn(async move { edge.get(&format!("/crl/{id}.crl")).await.status() });
+    }
+    assert!(crowd.join_all().await.iter().all(|status| *status == 200));
+    assert_eq!(origin.pages_read(), [""]);
+}
+
+async fn a_new_issuer_is_served_within_the_registrys_time(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&["old"], |start| start).await;
+    assert_eq!(edge.get("/crl/old.crl").await.status(), 200);
+    assert_eq!(edge.get("/crl/new.crl").await.status(), 404);
+
+    origin.add(&CertificateAuthority::new("new"));
+    // One second, and one for whoever finds it out of date.
+    for _ in 0..40 {
+        if edge.get("/crl/new.crl").await.status() == 200 {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not served four seconds later");
+}
+
+async fn an_issuer_that_is_gone_is_served_while_its_crl_is_valid(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&["gone", "staying"], |start| start).await;
+    let before = edge.get("/crl/gone.crl").await.bytes().await.unwrap();
+    origin.remove("gone");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(edge.tick().await.status(), 200);
+
+    let after = edge.get("/crl/gone.crl").await;
+    assert_eq!(after.status(), 200);
+    assert_eq!(after.bytes().await.unwrap(), before);
+}
+
+async fn the_registry_is_read_page_by_page(_: Arc<Nothing>) {
+    let ids = (0..7)
+        .map(|number| format!("issuer-{number}"))
+        .collect::<Vec<_>>();
+    let (origin, edge) = edge_with(
+        &ids.iter().map(String::as_str).collect::<Vec<_>>(),
+        |start| start,
+    )
+    .await;
+    origin.limit_pages(2);
+
+    assert_eq!(edge.tick().await.status(), 200);
+
+    for id in &ids {
+        assert_eq!(
+            edge.database().events_when(id, 1).await[0].outcome,
+            "published",
+            "{id}"
+        );
+    }
+    assert_eq!(
+        origin.pages_read(),
+        ["", "issuer-1", "issuer-3", "issuer-5"]
+    );
+}
+
+async fn a_registry_that_fails_leaves_the_known_issuers_served(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&["known"], |start| start).await;
+    assert_eq!(edge.get("/crl/known.crl").await.status(), 200);
+    origin.on_registry(|| Some(Answer::status(500)));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(edge.get("/crl/known.crl").await.status(), 200);
+    assert_eq!(edge.get("/crl/unknown.crl").await.status(), 404);
+    assert_eq!(edge.refresh("known").await.status(), 200);
+}
+
+async fn crls_that_are_published_elsewhere_are_skipped_once_a_tick_and_never_a_failure(
+    _: Arc<Nothing>,
+) {
+    let (origin, edge) = edge_with(&["no-content"], |start| start).await;
+    origin.answer("no-content", Answer::status(204));
+    let elsewhere = CertificateAuthority::new("elsewhere");
+    origin.register(issuer(&elsewhere, &[]));
+
+    for tick in 1..=2 {
+        assert_eq!(edge.tick().await.status(), 200);
+        for id in ["no-content", "elsewhere"] {
+            let events = edge.database().events_when(id, tick).await;
+            assert_eq!(events.len(), tick, "{id}: {events:#?}");
+            assert!(
+                events
+                    .iter()
+                    .all(|event| event.outcome == "skipped" && event.succeeded),
+                "{events:#?}"
+            );
+        }
+    }
+    assert_eq!(edge.get("/crl/elsewhere.crl").await.status(), 404);
+}
+
+async fn each_crl_of_an_issuer_is_its_own(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&[], |start| start).await;
+    let ca = CertificateAuthority::new("sharded");
+    origin.register(issuer(&ca, &["full", "shard-0", "shard-1"]));
+    let signer = ca.clone();
+    origin.on_call("sharded", move |call| {
+        let number = match call.name.as_str() {
+            "full" => 10,
+            "shard-0" => 20,
+            _ => 30,
+        };
+        let scope = issuing_distribution_point(&url_of(&call.name));
+        Answer::crl(signer.crl_with(number, |tbs| change_extensions(tbs, |_| true, [scope])))
+    });
+
+    let refreshed = edge.refresh("sharded").await;
+
+    let body: serde_json::Value = refreshed.json().await.unwrap();
+    let events = body["events"].as_array().unwrap();
+    assert!(
+        events.iter().all(|event| event["outcome"] == "published"),
+        "{body}"
+    );
+    assert_eq!(events.len(), 3);
+    for (path, number) in [
+        ("/crl/sharded.crl", "10"),
+        ("/crl/sharded/full.crl", "10"),
+        ("/crl/sharded/shard-0.crl", "20"),
+        ("/crl/sharded/shard-1.crl", "30"),
+    ] {
+        let response = edge.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["crl-number"], number, "{path}");
+    }
+    assert_eq!(edge.get("/crl/sharded/shard-2.crl").await.status(), 404);
+    assert_eq!(origin.calls("sharded").len(), 3);
+}
+
+async fn edge_with(ids: &[&str], set: impl FnOnce(Start) -> Start) -> (TestOrigin, Edge) {
+    let origin = TestOrigin::start().await;
+    for id in ids {
+        origin.add(&CertificateAuthority::new(id));
+    }
+    let edge = set(Start::new(&origin.url())).start().await;
+    (origin, edge)
+}
+
+fn issuer(ca: &CertificateAuthority, names: &[&str]) -> Issuer {
+    let crl = |name: &&str| Crl {
+        name: name.parse().unwrap(),
+        distribution_point: Some(url_of(name)),
+    };
+    Issuer {
+        id: ca.id().parse().unwrap(),
+        certificate: Der(ca.certificate()),
+        crls: names.iter().map(crl).collect(),
+    }
+}
+
+/// Where certificates say that a CRL is.
+fn url_of(name: &str) -> String {
+    format!("http://crl.example/{name}.crl")
+}
+
+suite!(
+    Nothing;
+    unknown_ids_cost_the_origin_nothing_however_many_are_asked_for,
+    many_at_once_read_a_cold_registry_once,
+    a_new_issuer_is_served_within_the_registrys_time,
+    an_issuer_that_is_gone_is_served_while_its_crl_is_valid,
+    the_registry_is_read_page_by_page,
+    a_registry_that_fails_leaves_the_known_issuers_served,
+    crls_that_are_published_elsewhere_are_skipped_once_a_tick_and_never_a_failure,
+    each_crl_of_an_issuer_is_its_own,
+);
