@@ -57,20 +57,38 @@ fn a_revocation_is_told_once_however_it_was_made() {
     origin.run(&["revoke", "ca", "0a"]);
     questions.recv_timeout(PATIENCE).unwrap();
     // Over HTTP.
+    let revocation = serde_json::json!({"serial": "0b"});
     assert_eq!(
         server
-            .post(
-                "/v1/issuers/ca/revocations",
-                &serde_json::json!({"serial": "0b"})
-            )
+            .post("/v1/issuers/ca/revocations", &revocation)
             .status(),
         201
     );
     questions.recv_timeout(PATIENCE).unwrap();
-    // What changes nothing is no news: the next question is another issuer's, though that one's turn comes later.
+    // What changes nothing is no news: the next question is another issuer's, whose turn would come later.
     origin.run(&["revoke", "ca", "0a"]);
     origin.issuer("later", "p256");
-    // The third attempt was heard: the next question is another issuer's.
+    assert!(
+        questions
+            .recv_timeout(PATIENCE)
+            .unwrap()
+            .0
+            .contains("/later/")
+    );
+}
+
+#[test]
+fn an_edge_that_fails_is_told_again_also_by_the_next_process() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    let (url, questions) = edge(&[502, 404]);
+    let server = origin.serve_with(&["--edge", &url, "--hook-token", "hook"]);
+    questions.recv_timeout(PATIENCE).unwrap();
+    drop(server);
+    let _server = origin.serve_with(&["--edge", &url, "--hook-token", "hook"]);
+    questions.recv_timeout(PATIENCE).unwrap();
+    questions.recv_timeout(PATIENCE).unwrap();
+    // The third attempt was heard: the next question is another issuer's, whose turn would come later.
     origin.issuer("later", "p256");
     assert!(
         questions
