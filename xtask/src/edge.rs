@@ -1,7 +1,7 @@
 //! The edge in workerd: migrations applied, wrangler started, waited for, stopped with all that it started.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -134,14 +134,49 @@ pub(crate) fn start(
 }
 
 /// Applies the D1 migrations to a state folder that has not seen these.
+///
+/// wrangler takes seconds for it; so a new folder gets a copy of one that was migrated before.
 fn migrate(tools: &Tools, workspace: &Workspace, state: &Path) -> Result<()> {
-    let mut migrations = Fingerprint::default();
-    migrations.path(&workspace.join("migrations"))?;
-    let wanted = migrations.finish();
+    let mut made_from = Fingerprint::default();
+    for input in ["migrations", "wrangler.toml", "xtask/npm/package-lock.json"] {
+        made_from.path(&workspace.join(input))?;
+    }
+    let made_from = made_from.finish();
     let stamp = state.join("migrated");
-    if fs::read_to_string(&stamp).is_ok_and(|applied| applied == wanted) {
+    if fs::read_to_string(&stamp).is_ok_and(|applied| applied == made_from) {
         return Ok(());
     }
+    if state.join(D1).exists() {
+        apply_migrations(tools, state)?;
+    } else {
+        copy_folder(
+            &migrated_template(tools, workspace, &made_from)?,
+            &state.join(D1),
+        )?;
+    }
+    fs::write(stamp, made_from)?;
+    Ok(())
+}
+
+/// Where the local runtime keeps D1 databases in a state folder.
+const D1: &str = "v3/d1";
+
+/// A D1 folder with the migrations applied and nothing else, made once.
+fn migrated_template(tools: &Tools, workspace: &Workspace, made_from: &str) -> Result<PathBuf> {
+    let folder = workspace.join("target/wasm/migrated");
+    fs::create_dir_all(&folder)?;
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock()?;
+    let stamp = folder.join("made-from");
+    if !fs::read_to_string(&stamp).is_ok_and(|known| known == made_from) {
+        let _ = fs::remove_dir_all(folder.join("v3"));
+        apply_migrations(tools, &folder)?;
+        fs::write(stamp, made_from)?;
+    }
+    Ok(folder.join(D1))
+}
+
+fn apply_migrations(tools: &Tools, state: &Path) -> Result<()> {
     let mut apply = tools.wrangler();
     apply
         .args([
@@ -155,8 +190,20 @@ fn migrate(tools: &Tools, workspace: &Workspace, state: &Path) -> Result<()> {
         .arg(state)
         // Never asks.
         .env("CI", "1");
-    Progress::default().run("applying the D1 migrations", &mut apply)?;
-    fs::write(stamp, wanted)?;
+    Progress::default().run("applying the D1 migrations", &mut apply)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let copy = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &copy)?;
+        } else {
+            fs::copy(entry.path(), copy)?;
+        }
+    }
     Ok(())
 }
 
