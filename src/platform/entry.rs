@@ -32,9 +32,9 @@ pub async fn fetch(request: Request, env: Env, context: Context) -> worker::Resu
         }
     };
     let method = request.inner().method();
-    // The path as it came: the platform's URL parser has only removed dot segments.
-    let path = request.url()?.path().to_owned();
-    match Route::parse(&method, &path) {
+    let url = request.inner().url();
+    let path = path_of(&url);
+    match Route::parse(&method, path) {
         Route::Crl {
             method,
             issuer,
@@ -54,9 +54,23 @@ pub async fn fetch(request: Request, env: Env, context: Context) -> worker::Resu
         Route::MethodNotAllowed { allow } => problem(&EdgeError::MethodNotAllowed { allow }),
         Route::Other => {
             let objects = WorkerObjects::new(&bindings, &settings, Some(context))?;
-            operator::answer(&request, &path, &bindings, &objects, &settings).await
+            operator::answer(&request, path, &bindings, &objects, &settings).await
         }
     }
+}
+
+/// The path of an absolute URL, as it came: the platform has only removed dot segments. A full parser would cost the hot path more
+/// than all that follows.
+fn path_of(url: &str) -> &str {
+    let authority_and_rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path_and_rest = authority_and_rest
+        .find('/')
+        .and_then(|slash| authority_and_rest.get(slash..))
+        .unwrap_or("/");
+    let end = path_and_rest
+        .find(['?', '#'])
+        .unwrap_or(path_and_rest.len());
+    path_and_rest.get(..end).unwrap_or(path_and_rest)
 }
 
 async fn crl(
@@ -127,4 +141,21 @@ pub async fn scheduled(env: Env) -> Result<Summary, String> {
         return Err(format!("every issuer failed: {summary:?}"));
     }
     Ok(summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path_of;
+
+    #[test]
+    fn the_path_is_what_stands_between_host_and_query() {
+        for (url, path) in [
+            ("http://a.example/crl/x.crl", "/crl/x.crl"),
+            ("https://a.example:8787/crl/x.crl?a=/b#c", "/crl/x.crl"),
+            ("http://a.example", "/"),
+            ("http://[::1]:1/%2e?x", "/%2e"),
+        ] {
+            assert_eq!(path_of(url), path, "{url}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use origin_api::{CrlName, IssuerId};
 use serde::de::DeserializeOwned;
 use worker::wasm_bindgen::JsValue;
-use worker::{Context, Method, ObjectNamespace, Request, RequestInit, Response, Stub};
+use worker::{Context, Method, Request, RequestInit, Response};
 
 use super::bindings::Bindings;
 use super::host::{log, now};
@@ -42,8 +42,8 @@ thread_local! {
 #[derive(Clone, Debug)]
 pub struct WorkerObjects {
     settings: Rc<Settings>,
-    issuers: Rc<ObjectNamespace>,
-    registry: Rc<ObjectNamespace>,
+    // The objects' namespaces are looked up where they are needed: most requests need none.
+    bindings: Bindings,
     kv: KvReader,
     context: Option<Rc<Context>>,
 }
@@ -71,8 +71,7 @@ impl WorkerObjects {
     ) -> worker::Result<Self> {
         Ok(Self {
             settings: Rc::clone(settings),
-            issuers: Rc::new(bindings.issuers()?),
-            registry: Rc::new(bindings.registry()?),
+            bindings: bindings.clone(),
             kv: KvReader {
                 kv: bindings.kv()?,
                 settings: Rc::clone(settings),
@@ -124,7 +123,7 @@ impl WorkerObjects {
             trigger,
             seen: None,
         };
-        let stub = self.issuers.get_by_name(issuer.as_str())?;
+        let stub = self.bindings.issuers()?.get_by_name(issuer.as_str())?;
         let mut response = stub.fetch_with_str(&call.url()).await?;
         Ok(response.json().await?)
     }
@@ -136,7 +135,10 @@ impl WorkerObjects {
                 &serde_json::to_string(call).map_err(worker::Error::from)?,
             )));
         let request = Request::new_with_init("http://registry/", &init)?;
-        let stub: Stub = self.registry.get_by_name(registry_object::NAME)?;
+        let stub = self
+            .bindings
+            .registry()?
+            .get_by_name(registry_object::NAME)?;
         let mut response = stub.fetch_with_request(request).await?;
         if response.status_code() != 200 {
             return Err(ObjectError::Refused(response.text().await?));
@@ -184,7 +186,7 @@ impl WorkerObjects {
             trigger: None,
             seen,
         };
-        let stub = self.issuers.get_by_name(issuer.as_str())?;
+        let stub = self.bindings.issuers()?.get_by_name(issuer.as_str())?;
         let mut response = stub.fetch_with_str(&call.url()).await?;
         let Some(head) = response.headers().get(HEAD_HEADER)? else {
             return Ok(Err(response.json().await?));
@@ -390,6 +392,10 @@ impl Objects for WorkerObjects {
 
     fn now(&self) -> Timestamp {
         now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        worker::Delay::from(span).await;
     }
 
     async fn begin_tick(&self) -> Result<Option<Lease>, ObjectError> {
