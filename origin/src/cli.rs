@@ -43,6 +43,7 @@ struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
         env = "ORIGIN_DATABASE",
         default_value = "crl-origin.db",
         value_name = "FILE"
@@ -50,10 +51,15 @@ struct Global {
     database: PathBuf,
     /// A file whose first line is the passphrase that private keys are encrypted under; `ORIGIN_PASSPHRASE`
     /// may hold the passphrase itself.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "FILE"
+    )]
     passphrase_file: Option<PathBuf>,
     /// Print JSON for programs instead of tables for people.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
 }
 

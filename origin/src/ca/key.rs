@@ -98,7 +98,7 @@ pub enum KeyError {
     Generate(String),
     /// Neither PKCS#8 nor of a supported algorithm.
     #[error(
-        "not a PKCS#8 private key of a supported kind (RSA of 2048, 3072 or 4096 bits, P-256, P-384, Ed25519)"
+        "not a PKCS#8 private key of a supported kind (RSA of 2048, 3072 or 4096 bits, P-256, P-384, Ed25519); `openssl pkcs8 -topk8` makes PKCS#8 of others"
     )]
     Unsupported,
     /// An encoding failed.
