@@ -68,7 +68,8 @@ impl Fraction {
     /// This part of `whole`.
     #[must_use]
     pub fn of(self, whole: Duration) -> Duration {
-        whole.saturating_mul(self.thousandths) / 1000
+        let thousands = whole.saturating_mul(self.thousandths);
+        thousands.checked_div(1000).unwrap_or_default()
     }
 }
 
@@ -136,15 +137,16 @@ impl Settings {
             registry_ttl: reader.seconds("REGISTRY_TTL_SECONDS", 60, &seconds(1, 86_400)),
             serve_expired: reader.boolean("SERVE_EXPIRED", false),
             event_retention: Duration::from_secs(
-                86_400
-                    * reader.number(
+                reader
+                    .number(
                         "EVENT_RETENTION_DAYS",
                         30,
                         &Numbers {
                             range: 1..=3_650,
                             unit: "days",
                         },
-                    ),
+                    )
+                    .saturating_mul(86_400),
             ),
             regenerate_concurrency: usize::try_from(reader.number(
                 "REGENERATE_CONCURRENCY",

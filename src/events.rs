@@ -84,7 +84,7 @@ impl Event {
 
     /// Tells what is known of the CRL.
     #[must_use]
-    pub fn about(mut self, seen: Seen) -> Self {
+    pub fn about(mut self, seen: &Seen) -> Self {
         self.crl_number = seen.number.map(|number| number.to_string());
         self.revoked_count = seen.entry_count;
         self.size_bytes = seen.size;

@@ -229,7 +229,7 @@ impl Ended {
             self.started_at,
             self.now.since(self.started_at),
         )
-        .about(seen.clone());
+        .about(seen);
         match found {
             Ok(_) => event,
             Err(error) => event.because(error.code(), error.to_string()),

@@ -19,7 +19,7 @@ use super::kv::KvReplica;
 use super::origin::FetchOrigin;
 use super::streams::{self, Stored};
 use crate::events::Trigger;
-use crate::issuer::{Custodian, Parts, Serving};
+use crate::issuer::{Custodian, Flights, Leases, OneAtATime, Parts, Serving};
 use crate::refresh::{Pieces, Sha256};
 
 /// The header in which the object tells the head of the CRL that it serves, as JSON.
@@ -119,10 +119,10 @@ impl IssuerObject {
             store,
             settings,
             issuer,
-            flights: Default::default(),
-            leases: Default::default(),
-            publishing: Default::default(),
-            delivering: Default::default(),
+            flights: Flights::default(),
+            leases: Leases::default(),
+            publishing: OneAtATime::default(),
+            delivering: OneAtATime::default(),
         });
         custodian.start();
         Ok(Rc::clone(self.custodian.get_or_init(|| custodian)))

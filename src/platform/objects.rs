@@ -173,7 +173,7 @@ impl WorkerObjects {
         Ok(index)
     }
 
-    async fn from_object(
+    async fn read_object(
         &self,
         issuer: &IssuerId,
         name: CrlName,
@@ -207,7 +207,7 @@ impl WorkerObjects {
         log(
             &serde_json::json!({ "level": "warning", "what": "a part is missing in KV", "key": key }),
         );
-        match self.from_object(&issuer, name, None).await {
+        match self.read_object(&issuer, name, None).await {
             Ok(Ok((current, body))) if current.sha256 == head.sha256 => {
                 let first = replica::part_range(part, head.size)
                     .first
@@ -315,7 +315,7 @@ impl Shelves for WorkerObjects {
         name: CrlName,
         seen: Option<Sha256>,
     ) -> Result<(Head, ShelfBody), Unserved> {
-        match self.from_object(issuer, name, seen).await {
+        match self.read_object(issuer, name, seen).await {
             Ok(Ok((head, stream))) => Ok((head, ShelfBody::Stream(stream))),
             Ok(Err(issuer::Unserved::PublishedElsewhere)) => Err(Unserved::PublishedElsewhere),
             Ok(Err(issuer::Unserved::Unavailable {
@@ -340,13 +340,11 @@ impl Shelves for WorkerObjects {
             return Lookup::Known(listed);
         }
         match self.index().await {
-            Ok(index) => match index.issuers.get(issuer) {
-                Some(listed) => Lookup::Known(listed.clone()),
-                None => {
-                    let end = index.read_at.after(self.settings.registry_ttl);
-                    Lookup::Unknown(end.since(now()))
-                }
-            },
+            Ok(index) => {
+                let end = index.read_at.after(self.settings.registry_ttl);
+                let listed = index.issuers.get(issuer).cloned();
+                listed.map_or(Lookup::Unknown(end.since(now())), Lookup::Known)
+            }
             Err(error) => {
                 log(&serde_json::json!({
                     "level": "error", "what": "no list of issuers", "cause": error.to_string(),

@@ -96,6 +96,7 @@ impl Sql {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err gives it away")]
 fn failed(error: worker::Error) -> StoreError {
     StoreError::Failed(error.to_string())
 }

@@ -198,7 +198,7 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
             Answer::Nothing => Ok(Fetched::Nothing),
             Answer::Crl { body, watermark } => {
                 let staged = self.stage(body, seen).await?;
-                Ok(Fetched::Staged(staged, watermark))
+                Ok(Fetched::Staged(Box::new(staged), watermark))
             }
         }
     }
@@ -263,7 +263,7 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
 }
 
 enum Fetched {
-    Staged(Staged, Option<u64>),
+    Staged(Box<Staged>, Option<u64>),
     Current,
     Nothing,
 }

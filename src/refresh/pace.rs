@@ -11,9 +11,9 @@ const SHORTEST: Duration = Duration::from_secs(10);
 /// The first wait after a failure.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(15);
 /// The longest.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(900);
+const LONGEST_BACK_OFF: Duration = Duration::from_mins(15);
 /// A `Retry-After` beyond this counts as this: a mistaken one must not silence an issuer for days.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Chance, from 0 to 255: so many 256ths of the room for jitter.
 pub(super) type Chance = u8;
@@ -38,7 +38,7 @@ pub(super) fn refresh_time(
 
 fn part_of(from: Timestamp, to: Timestamp, part: Fraction, chance: Chance) -> Timestamp {
     let whole = to.since(from);
-    let jitter = whole.saturating_mul(u32::from(chance)) / (256 * 10);
+    let jitter = whole.mul_f64(f64::from(chance) / 256.0 / 10.0);
     from.after(part.of(whole).saturating_sub(jitter))
 }
 
@@ -56,11 +56,12 @@ pub(super) fn retry_time(
     let back_off = FIRST_BACK_OFF
         .saturating_mul(1 << doublings)
         .min(LONGEST_BACK_OFF);
-    let jittered = back_off.saturating_sub(back_off.saturating_mul(u32::from(chance)) / (256 * 4));
+    let jitter = back_off.mul_f64(f64::from(chance) / 256.0 / 4.0);
+    let jittered = back_off.saturating_sub(jitter);
     let left = head.map(|head| Timestamp::from(head.next_update).since(now));
     // Halving what is left leaves many tries before expiry, however long the back-off has grown.
     let wait = match left {
-        Some(left) if !left.is_zero() => jittered.min((left / 2).max(SHORTEST)),
+        Some(left) if !left.is_zero() => jittered.min(left.mul_f64(0.5).max(SHORTEST)),
         _ => jittered,
     };
     now.after(wait.max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER)))

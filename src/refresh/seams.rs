@@ -1,6 +1,10 @@
 //! What a refresh needs of the world: small traits, each saying what is durable when it returns and what may be retried.
 
 #![expect(
+    clippy::missing_errors_doc,
+    reason = "each seam has one error type, whose doc says when"
+)]
+#![expect(
     async_fn_in_trait,
     reason = "an isolate and a Durable Object have one thread: no future here needs Send"
 )]
