@@ -59,11 +59,7 @@ impl Database {
     /// The rows that a query yields.
     #[must_use]
     pub fn query(&self, sql: &str) -> Vec<Row> {
-        let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)
-            .expect("the D1 file opens");
-        connection
-            .busy_timeout(Duration::from_secs(10))
-            .expect("a busy timeout");
+        let connection = self.open();
         let mut statement = connection.prepare(sql).expect("the query is right");
         let columns = statement
             .column_names()
@@ -79,6 +75,20 @@ impl Database {
         rows.expect("the query runs")
             .collect::<rusqlite::Result<_>>()
             .expect("rows can be read")
+    }
+
+    /// Runs a statement, as someone who breaks or mends the database would.
+    pub fn execute(&self, sql: &str) {
+        self.open().execute_batch(sql).expect("the statement runs");
+    }
+
+    fn open(&self) -> Connection {
+        let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .expect("the D1 file opens");
+        connection
+            .busy_timeout(Duration::from_secs(10))
+            .expect("a busy timeout");
+        connection
     }
 
     /// All events of an issuer, oldest first.

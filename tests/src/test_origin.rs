@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use origin_api::{CRL_MEDIA_TYPE, Crl, Der, Issuer, IssuersPage};
@@ -28,6 +28,8 @@ pub struct Call {
     pub name: String,
     /// The SHA-256 in If-None-Match, without its quotes.
     pub held: Option<String>,
+    /// When it came.
+    pub at: Instant,
 }
 
 /// What the origin does with one call.
@@ -338,6 +340,7 @@ impl State {
                 let call = Call {
                     name: (*name).to_owned(),
                     held,
+                    at: Instant::now(),
                 };
                 issuer.calls.push(call.clone());
                 (issuer.script)(&call)

@@ -1,0 +1,186 @@
+//! What outlives the loss of a part: KV, the object, D1, the cron trigger, the process.
+
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use end_to_end::{
+    Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
+    certificate_authority::{revoked, time},
+    suite,
+    test_origin::sha256,
+};
+use tokio::time::sleep;
+
+struct Nothing;
+
+impl World for Nothing {
+    async fn start() -> Self {
+        Self
+    }
+
+    fn log(&self) -> String {
+        String::new()
+    }
+}
+
+async fn a_crl_of_many_megabytes_is_served_whole_by_kv_and_by_the_object(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with("large", |start| start).await;
+    // Over 25 MiB, which is the most that one value in KV may hold.
+    let der = CertificateAuthority::new("large")
+        .crl_with(1, |tbs| tbs.revoked_certificates = Some(revoked(800_000)));
+    assert!(der.len() > 26 * 1024 * 1024, "{}", der.len());
+    origin.answer("large", Answer::crl(der.clone()));
+    assert_eq!(edge.refresh("large").await.status(), 200);
+    drop(origin);
+    assert_served(&edge, "/crl/large.crl", &der).await;
+
+    // KV alone.
+    let start = edge.stop();
+    let objects = start.state().join("v3/do");
+    let aside = start.state().join("objects-aside");
+    fs::rename(&objects, &aside).unwrap();
+    let edge = start.start().await;
+    assert_served(&edge, "/crl/large.crl", &der).await;
+
+    // The object alone.
+    let start = edge.stop();
+    fs::remove_dir_all(&objects).ok();
+    fs::rename(&aside, &objects).unwrap();
+    fs::remove_dir_all(start.state().join("v3/kv")).unwrap();
+    let edge = start.start().await;
+    assert_served(&edge, "/crl/large.crl", &der).await;
+}
+
+async fn with_kv_lost_and_the_origin_down_the_object_serves(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with("kept", |start| start).await;
+    let der = CertificateAuthority::new("kept").crl(1);
+    origin.answer("kept", Answer::crl(der.clone()));
+    assert_eq!(edge.refresh("kept").await.status(), 200);
+    drop(origin);
+
+    let start = edge.stop();
+    fs::remove_dir_all(start.state().join("v3/kv")).unwrap();
+    let edge = start.start().await;
+
+    assert_served(&edge, "/crl/kept.crl", &der).await;
+}
+
+async fn events_outlive_an_outage_of_d1_and_are_there_once(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with("recorded", |start| start).await;
+    let database = edge.database();
+    assert_eq!(edge.refresh("recorded").await.status(), 200);
+    database.events_when("recorded", 1).await;
+
+    database.execute("ALTER TABLE crl_generation_events RENAME TO out_of_order");
+    for _ in 0..3 {
+        assert_eq!(
+            edge.refresh("recorded").await.status(),
+            200,
+            "D1 being down fails no refresh"
+        );
+    }
+    database.execute("ALTER TABLE out_of_order RENAME TO crl_generation_events");
+    assert_eq!(edge.refresh("recorded").await.status(), 200);
+
+    let events = database.events_when("recorded", 5).await;
+    let numbers = events
+        .iter()
+        .map(|event| event.crl_number.clone().unwrap())
+        .collect::<Vec<_>>();
+    assert_eq!(numbers, ["1", "2", "3", "4", "5"]);
+    assert_eq!(origin.calls("recorded").len(), 5);
+}
+
+async fn a_crl_is_refreshed_ahead_of_its_end_without_any_cron(_: Arc<Nothing>) {
+    let set = |start: Start| {
+        start
+            .var("REFRESH_AT", "0.1")
+            .var("CLOCK_SKEW_SECONDS", "0")
+    };
+    let (origin, edge) = edge_with("brief", set).await;
+    let ca = CertificateAuthority::new("brief");
+    let mut number = 0;
+    origin.on_call("brief", move |_| {
+        number += 1;
+        Answer::crl(ca.crl_with(number, |tbs| {
+            tbs.this_update = time(SystemTime::now());
+            tbs.next_update = Some(time(SystemTime::now() + Duration::from_mins(1)));
+        }))
+    });
+
+    assert_eq!(edge.get("/crl/brief.crl").await.status(), 200);
+
+    let event = edge
+        .database()
+        .event_when("brief", |event| event.crl_number.as_deref() == Some("2"))
+        .await;
+    assert_eq!(
+        (event.trigger.as_str(), event.outcome.as_str()),
+        ("alarm", "published")
+    );
+    assert_eq!(
+        edge.get("/crl/brief.crl").await.headers()["crl-number"],
+        "2"
+    );
+}
+
+async fn an_origin_that_says_when_to_come_back_is_not_asked_before(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with("busy", |start| start).await;
+    origin.answer("busy", Answer::status(503).header("Retry-After", "4"));
+    assert_eq!(edge.get("/crl/busy.crl").await.status(), 503);
+    origin.answer(
+        "busy",
+        Answer::crl(CertificateAuthority::new("busy").crl(1)),
+    );
+    // Clients that go on asking change nothing.
+    for _ in 0..5 {
+        let _ = edge.get("/crl/busy.crl").await;
+        sleep(Duration::from_millis(300)).await;
+    }
+    edge.database()
+        .event_when("busy", |event| event.outcome == "published")
+        .await;
+    let calls = origin.calls("busy");
+    let pause = calls[1].at - calls[0].at;
+    assert!(pause >= Duration::from_millis(3900), "{pause:?}");
+    assert_eq!(edge.get("/crl/busy.crl").await.status(), 200);
+}
+
+async fn ticks_that_overlap_ask_the_origin_once(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with("slow", |start| start).await;
+    let der = CertificateAuthority::new("slow").crl(1);
+    origin.answer("slow", Answer::crl(der).after(Duration::from_secs(1)));
+    let (first, second) = tokio::join!(edge.tick(), edge.tick());
+    assert_eq!(
+        (first.status().as_u16(), second.status().as_u16()),
+        (200, 200)
+    );
+    assert_eq!(origin.calls("slow").len(), 1);
+}
+
+async fn edge_with(issuer: &str, set: impl FnOnce(Start) -> Start) -> (TestOrigin, Edge) {
+    let origin = TestOrigin::start().await;
+    origin.add(&CertificateAuthority::new(issuer));
+    let edge = set(Start::new(&origin.url())).start().await;
+    (origin, edge)
+}
+
+async fn assert_served(edge: &Edge, path: &str, der: &[u8]) {
+    let response = edge.get(path).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.content_length(), Some(der.len() as u64));
+    assert_eq!(sha256(&response.bytes().await.unwrap()), sha256(der));
+}
+
+suite!(
+    Nothing;
+    a_crl_of_many_megabytes_is_served_whole_by_kv_and_by_the_object,
+    with_kv_lost_and_the_origin_down_the_object_serves,
+    events_outlive_an_outage_of_d1_and_are_there_once,
+    a_crl_is_refreshed_ahead_of_its_end_without_any_cron,
+    an_origin_that_says_when_to_come_back_is_not_asked_before,
+    ticks_that_overlap_ask_the_origin_once,
+);
