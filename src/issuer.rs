@@ -7,6 +7,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::refresh::{
 use crate::time::Timestamp;
 
 /// How long one write to KV or D1 may take before it counts as failed, and is owed.
-const WRITE_LIMIT: Duration = Duration::from_secs(60);
+const WRITE_LIMIT: Duration = Duration::from_mins(1);
 /// How soon events that D1 did not take, and removals that KV did not do, are tried again.
 const PAUSE: Duration = Duration::from_secs(30);
 /// The soonest that an alarm is set for. One for now, set inside an alarm, would stall; and where storage fails, so that nothing
@@ -37,7 +38,7 @@ const SOONEST: Duration = Duration::from_secs(5);
 /// How many events go to D1 at once.
 const DELIVERY_BATCH: usize = 50;
 /// KV needs up to a minute to spread a write: what it says sooner proves nothing.
-const KV_SPREAD: Duration = Duration::from_secs(60);
+const KV_SPREAD: Duration = Duration::from_mins(1);
 
 /// The seams that an issuer's object stands on.
 pub trait Parts: 'static {
@@ -357,7 +358,7 @@ impl<P: Parts> Custodian<P> {
                     }));
                     let pause = SOONEST
                         .saturating_mul(1 << attempts.min(8))
-                        .min(Duration::from_secs(300));
+                        .min(Duration::from_mins(5));
                     Publication::Owed {
                         attempts: attempts.saturating_add(1),
                         retry_at: now.after(pause),
@@ -367,6 +368,18 @@ impl<P: Parts> Custodian<P> {
             if self.note(self.store.set_crl(name, &after)).is_none() {
                 return;
             }
+            if attempts > 0 || matches!(after.publication, Publication::Owed { .. }) {
+                self.report(name).await;
+            }
+        }
+    }
+
+    /// Tells D1 that KV did not take a CRL, or took it after all. That is no event, so no event tells it.
+    async fn report(&self, name: CrlName) {
+        if let Some(statuses) = self.note(self.statuses([name], 0)) {
+            let report = self.log.append(&[], &statuses);
+            // What is lost here is told again with the next event.
+            let _ = self.within(WRITE_LIMIT, report).await;
         }
     }
 
@@ -409,7 +422,9 @@ impl<P: Parts> Custodian<P> {
             if events.is_empty() {
                 return;
             }
-            let Some(statuses) = self.note(self.statuses(&events)) else {
+            let Some(statuses) =
+                self.note(self.statuses(events.iter().map(|event| event.crl_name), events.len()))
+            else {
                 return;
             };
             let append = self.log.append(&events, &statuses);
@@ -433,12 +448,14 @@ impl<P: Parts> Custodian<P> {
     }
 
     /// The rows in `crl_status` of the CRLs that these events are about.
-    fn statuses(&self, events: &[Event]) -> Result<Vec<Status>, StoreError> {
+    fn statuses(
+        &self,
+        names: impl IntoIterator<Item = CrlName>,
+        delivered: usize,
+    ) -> Result<Vec<Status>, StoreError> {
         let issuer = self.store.issuer()?;
         let owed = self.store.owed_events(usize::MAX)?.len();
-        let mut names: Vec<_> = events.iter().map(|event| event.crl_name).collect();
-        names.sort_unstable();
-        names.dedup();
+        let names: BTreeSet<_> = names.into_iter().collect();
         names
             .into_iter()
             .map(|name| {
@@ -448,7 +465,7 @@ impl<P: Parts> Custodian<P> {
                     state: self.store.crl(name)?,
                     pinned: issuer.pinned.as_ref().map(fingerprint),
                     waiting: issuer.waiting.as_ref().map(fingerprint),
-                    events_owed: owed.saturating_sub(events.len()) as u64,
+                    events_owed: owed.saturating_sub(delivered) as u64,
                 })
             })
             .collect()

@@ -128,7 +128,7 @@ pub struct CrlStatus {
     pub last_error: Option<LastError>,
     /// The SHA-256 of the certificate that verifies it, hexadecimal.
     pub pinned_certificate_sha256: Option<String>,
-    /// Whether KV has yet to get it.
+    /// Whether KV did not take it, and is tried again.
     pub publish_owed: bool,
 }
 
@@ -228,7 +228,7 @@ impl CrlStatus {
                 at: Some(Rfc3339(error.at)),
             }),
             pinned_certificate_sha256,
-            publish_owed: matches!(state.publication, Publication::Owed { .. }),
+            publish_owed: matches!(state.publication, Publication::Owed { attempts, .. } if attempts > 0),
         }
         .judged(now)
     }

@@ -292,4 +292,19 @@ mod tests {
             [["a", "full", "cron", "published", "3", "36"]]
         );
     }
+
+    #[test]
+    fn every_documented_query_runs_on_the_tables() {
+        let tables = tables();
+        let document = include_str!("../../docs/queries.md");
+        let queries: Vec<_> = document
+            .split("```sql\n")
+            .skip(1)
+            .filter_map(|block| Some(block.split_once("```")?.0))
+            .collect();
+        assert!(queries.len() > 10);
+        for sql in queries {
+            tables.rows(&Query::new(sql, []));
+        }
+    }
 }

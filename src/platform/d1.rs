@@ -125,7 +125,8 @@ fn status_row(status: &Status) -> [JsValue; 21] {
         text(status.waiting.map(|sha256| sha256.to_string()).as_deref()),
         number(Some(u64::from(matches!(
             state.publication,
-            Publication::Owed { .. }
+            // What was not tried yet is about to be.
+            Publication::Owed { attempts, .. } if attempts > 0
         )))),
         number(Some(status.events_owed)),
     ]

@@ -43,9 +43,12 @@ fn a_publish_that_failed_is_owed_and_paid_by_the_alarm() {
     stage.pass(10 * MINUTE);
     assert_eq!(stage.in_kv(), None);
     assert!(stage.alarms.borrow().len() < 12, "it backs off");
+    let told = || stage.log.statuses.borrow()[&FULL].publication.clone();
+    assert!(matches!(told(), Publication::Owed { attempts: 1.., .. }));
     stage.faults.none();
     stage.pass(6 * MINUTE);
     assert_eq!(stage.in_kv().as_deref(), Some("1"));
+    assert!(matches!(told(), Publication::Done { .. }));
     assert_eq!(stage.log.codes(), ["published"], "it fails no refresh");
 }
 
