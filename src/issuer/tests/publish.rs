@@ -1,6 +1,7 @@
 //! What KV holds: the committed CRL, whole, sooner or later; and nothing that no reader needs.
 
 use super::*;
+use crate::refresh::Publication;
 use crate::refresh::testing::Failure;
 use crate::replica::LARGEST_VALUE;
 
