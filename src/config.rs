@@ -296,12 +296,12 @@ mod tests {
             settings.refresh_at.of(Duration::from_secs(1000)),
             Duration::from_secs(670)
         );
-        assert_eq!(settings.clock_skew, Duration::from_secs(300));
-        assert_eq!(settings.max_age, Duration::from_secs(3600));
-        assert_eq!(settings.kv_cache_ttl, Duration::from_secs(60));
-        assert_eq!(settings.registry_ttl, Duration::from_secs(60));
+        assert_eq!(settings.clock_skew, Duration::from_mins(5));
+        assert_eq!(settings.max_age, Duration::from_hours(1));
+        assert_eq!(settings.kv_cache_ttl, Duration::from_mins(1));
+        assert_eq!(settings.registry_ttl, Duration::from_mins(1));
         assert!(!settings.serve_expired);
-        assert_eq!(settings.event_retention, Duration::from_secs(30 * 86_400));
+        assert_eq!(settings.event_retention, Duration::from_hours(30 * 24));
         assert_eq!(settings.regenerate_concurrency, 6);
         assert!(settings.operator_token.is_none() && settings.hook_token.is_none());
     }

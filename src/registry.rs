@@ -2,10 +2,14 @@
 
 mod index;
 mod keeper;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod tick;
 
 pub use index::{Index, IndexError, Listed};
 pub use keeper::{
-    IndexReplica, Keeper, KeeperParts, OriginPages, RegistryError, RegistryStore, Row,
+    IndexReplica, Keeper, KeeperParts, OriginPages, Reading, RegistryError, RegistryStore, Row,
 };
 pub use tick::{Batch, Lease, TICK_BATCH};

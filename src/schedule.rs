@@ -6,10 +6,15 @@
     reason = "an isolate has one thread: no future here needs Send"
 )]
 
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use origin_api::IssuerId;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +23,9 @@ use crate::registry::{Batch, Lease};
 use crate::time::Timestamp;
 
 /// When a tick stops taking issuers: the platform ends a run after 15 minutes.
-const TIME_TO_STOP: Duration = Duration::from_secs(13 * 60);
+const TIME_TO_STOP: Duration = Duration::from_mins(12);
+/// How long one issuer may keep a place among those that are asked at once. Its object goes on without the tick.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How many issuers one tick takes at the most: the platform allows 10,000 calls in one run, and batches are calls too.
 const MOST_ISSUERS: u64 = 9_000;
 
@@ -28,6 +35,8 @@ pub trait Objects {
     type Error: std::fmt::Display;
     /// The time.
     fn now(&self) -> Timestamp;
+    /// Waits.
+    async fn sleep(&self, span: Duration);
     /// Begins a tick; none where another one is under way.
     async fn begin_tick(&self) -> Result<Option<Lease>, Self::Error>;
     /// The issuers to ask next.
@@ -71,15 +80,22 @@ impl Summary {
             && (self.rejected > 0 || self.failed > 0 || self.unanswered > 0)
     }
 
-    fn count(&mut self, event: &Event) {
-        let counter = match event.outcome {
-            Outcome::Published => &mut self.published,
-            Outcome::Unchanged => &mut self.unchanged,
-            Outcome::Skipped => &mut self.skipped,
-            Outcome::Rejected => &mut self.rejected,
-            Outcome::Failed => &mut self.failed,
+    /// Counts an issuer, by what its object answered, if it did.
+    fn count(&mut self, events: Option<&[Event]>) {
+        let increment = |counter: &mut u64| *counter = counter.saturating_add(1);
+        increment(&mut self.issuers);
+        let Some(events) = events else {
+            return increment(&mut self.unanswered);
         };
-        *counter = counter.saturating_add(1);
+        for event in events {
+            increment(match event.outcome {
+                Outcome::Published => &mut self.published,
+                Outcome::Unchanged => &mut self.unchanged,
+                Outcome::Skipped => &mut self.skipped,
+                Outcome::Rejected => &mut self.rejected,
+                Outcome::Failed => &mut self.failed,
+            });
+        }
     }
 }
 
@@ -99,37 +115,48 @@ pub async fn regenerate_all<O: Objects>(
         });
     };
     let stop_at = lease.began_at.after(TIME_TO_STOP);
+    let left = Cell::new(0);
+    let issuers = stream::try_unfold(0_u64, async |taken| {
+        if objects.now() >= stop_at || taken >= MOST_ISSUERS {
+            return Ok(None);
+        }
+        let batch = objects.next_batch(&lease).await?;
+        left.set(batch.left);
+        let taken = taken.saturating_add(batch.issuers.len() as u64);
+        let some = !batch.issuers.is_empty();
+        Ok(some.then(|| (stream::iter(batch.issuers.into_iter().map(Ok)), taken)))
+    });
+    let answers = issuers.try_flatten().map(|id| async {
+        let id = id?;
+        // What was taken must not carry the tick past its end.
+        if objects.now() >= stop_at {
+            return Ok((id, None));
+        }
+        let answer = refresh(objects, &id, trigger).await;
+        Ok((id, Some(answer)))
+    });
+    let mut answers = pin!(answers.buffer_unordered(concurrency.max(1)));
     let mut summary = Summary::default();
     let mut unreached = Vec::new();
-    while objects.now() < stop_at && summary.issuers < MOST_ISSUERS {
-        let batch = objects.next_batch(&lease).await?;
-        summary.not_reached = batch.left;
-        if batch.issuers.is_empty() {
-            break;
-        }
-        let mut asked = stream::iter(&batch.issuers)
-            .map(|id| async move {
-                // A batch that is slow must not carry the tick past its end.
-                if objects.now() < stop_at {
-                    (id, Some(objects.refresh(id, trigger).await))
-                } else {
-                    (id, None)
-                }
-            })
-            .buffer_unordered(concurrency.max(1));
-        while let Some((id, answer)) = asked.next().await {
-            match answer {
-                Some(Ok(events)) => events.iter().for_each(|event| summary.count(event)),
-                Some(Err(_)) => summary.unanswered = summary.unanswered.saturating_add(1),
-                None => {
-                    unreached.push(id.clone());
-                    continue;
-                }
-            }
-            summary.issuers = summary.issuers.saturating_add(1);
+    let mut failed = None;
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok((_, Some(answer))) => summary.count(answer.as_deref()),
+            Ok((id, None)) => unreached.push(id),
+            // Those under way are still waited for.
+            Err(error) => failed = Some(error),
         }
     }
-    summary.not_reached = summary.not_reached.saturating_add(unreached.len() as u64);
+    summary.not_reached = left.get().saturating_add(unreached.len() as u64);
     objects.end_tick(&lease, &unreached).await?;
-    Ok(summary)
+    failed.map_or(Ok(summary), Err)
+}
+
+/// Asks one issuer's object; none where it does not answer in time, or at all.
+async fn refresh<O: Objects>(objects: &O, id: &IssuerId, trigger: Trigger) -> Option<Vec<Event>> {
+    let answer = pin!(objects.refresh(id, trigger));
+    match select(answer, pin!(objects.sleep(PATIENCE))).await {
+        Either::Left((answer, _)) => answer.ok(),
+        Either::Right(_) => None,
+    }
 }

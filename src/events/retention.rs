@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_retention_goes_and_the_rest_stays() {
-        let retention = Duration::from_secs(86_400);
+        let retention = Duration::from_hours(24);
         let end = NOW.before(retention);
         let just_old = end.before(Duration::from_millis(1));
         let table = Table(RefCell::new(

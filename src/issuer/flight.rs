@@ -113,7 +113,6 @@ impl<T: Clone + 'static> Flights<T> {
 
 impl<T: Clone> Boarding<T> {
     /// The landing, whoever drives it.
-    #[must_use]
     pub fn landing(&self) -> Landing<T> {
         match self {
             Self::Joined(landing) | Self::Launched(landing) => landing.clone(),

@@ -59,7 +59,7 @@ pub(super) fn doomed_parts(
     kv_cache_ttl: Duration,
 ) -> Vec<Doomed> {
     // KV takes up to a minute to spread a write, a reader keeps it for its cache's time, and then needs time to read on.
-    let after = now.after(kv_cache_ttl.saturating_add(Duration::from_secs(600)));
+    let after = now.after(kv_cache_ttl.saturating_add(Duration::from_mins(10)));
     let parts_of = |head: &Head| {
         let sha256 = head.sha256;
         (0..part_count(head.size)).map(move |part| Doomed {

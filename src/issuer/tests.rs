@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use origin_api::{CrlName, IssuerId};
 
-use super::{Custodian, Parts, Serving, Unserved};
+use super::{Custodian, Flights, Leases, OneAtATime, Parts, Serving, Unserved};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::refresh::Host as _;
@@ -85,10 +85,10 @@ impl Stage {
                 log: self.log.clone(),
                 settings: Rc::clone(&self.settings),
                 issuer: id(),
-                flights: Default::default(),
-                leases: Default::default(),
-                publishing: Default::default(),
-                delivering: Default::default(),
+                flights: Flights::default(),
+                leases: Leases::default(),
+                publishing: OneAtATime::default(),
+                delivering: OneAtATime::default(),
             });
             custodian.start();
             custodian

@@ -6,6 +6,9 @@
     reason = "an isolate has one thread: no future here needs Send"
 )]
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use origin_api::{CrlName, IssuerId};

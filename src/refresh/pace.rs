@@ -81,7 +81,7 @@ mod tests {
         Settings::parse(set).unwrap().refresh_at
     }
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn back_off_never_sleeps_through_the_expiry_of_what_is_held() {
         let mut head = crate::refresh::testing::head(1);
-        head.next_update = NOW.after(Duration::from_secs(600)).as_unix_time();
+        head.next_update = NOW.after(Duration::from_mins(10)).as_unix_time();
         let mut now = NOW;
         let mut tries = 0;
         while now < Timestamp::from(head.next_update) {

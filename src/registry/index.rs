@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn an_index_says_who_does_not_exist_until_its_time_is_over() {
         let index: Index = serde_json::from_str(STORED).unwrap();
-        let ttl = Duration::from_secs(60);
+        let ttl = Duration::from_mins(1);
         assert!(index.is_fresh(index.read_at.after(Duration::from_millis(59_999)), ttl));
         assert!(!index.is_fresh(index.read_at.after(ttl), ttl));
     }

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Shared, WeakShared, select};
@@ -22,6 +23,8 @@ use crate::time::Timestamp;
 
 /// How many pages are read before the origin counts as mad: 1,000 issuers each.
 const MOST_PAGES: usize = 200;
+/// A `Retry-After` beyond this counts as this: a mistaken one must not hide new issuers for days.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// The origin's list of issuers, page by page.
 pub trait OriginPages {
@@ -50,6 +53,10 @@ pub struct Row {
 }
 
 /// The object's storage. Calls are synchronous and durable before an answer leaves the object.
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "all fail alike, and for no reason that a caller could tell apart"
+)]
 pub trait RegistryStore {
     /// Every issuer, and when the origin was read.
     fn rows(&self) -> Result<(Option<Timestamp>, Vec<Row>), StoreError>;
@@ -83,6 +90,17 @@ pub enum RegistryError {
     /// The object's storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl RegistryError {
+    /// How long the origin wants to be left alone.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Origin(error) => error.retry_after(),
+            Self::Store(_) => None,
+        }
+    }
 }
 
 /// The seams that the registry's object stands on.
@@ -121,8 +139,8 @@ type Read = Result<Rc<Index>, RegistryError>;
 pub struct Reading {
     under_way: RefCell<Option<WeakShared<LocalBoxFuture<'static, Read>>>>,
     index: RefCell<Option<Rc<Index>>>,
-    /// After a failed reading the origin is left alone until then: unknown ids must cost it nothing.
-    not_before: RefCell<Option<Timestamp>>,
+    /// What the last reading failed with, and until when the origin is left alone: unknown ids must cost it nothing.
+    failed: RefCell<Option<(RegistryError, Timestamp)>>,
 }
 
 impl<P: KeeperParts> Keeper<P> {
@@ -134,19 +152,17 @@ impl<P: KeeperParts> Keeper<P> {
     pub async fn index(self: &Rc<Self>) -> Read {
         let now = self.host.now();
         let known = self.known()?;
-        let ttl = self.settings.registry_ttl;
-        let held_back = self
-            .reading
-            .not_before
-            .borrow()
-            .is_some_and(|not_before| not_before > now);
-        match known {
-            Some(index) if index.is_fresh(now, ttl) || held_back => Ok(index),
-            known => match (self.read().await, known) {
-                (Err(RegistryError::Origin(_)), Some(index)) => Ok(index),
-                (read, _) => read,
-            },
+        if let Some(index) = &known
+            && index.is_fresh(now, self.settings.registry_ttl)
+        {
+            return Ok(Rc::clone(index));
         }
+        let failed = self.reading.failed.borrow().clone();
+        let read = match failed {
+            Some((error, until)) if until > now => Err(error),
+            _ => self.read().await,
+        };
+        read.or_else(|error| known.ok_or(error))
     }
 
     fn read(self: &Rc<Self>) -> Shared<LocalBoxFuture<'static, Read>> {
@@ -168,16 +184,15 @@ impl<P: KeeperParts> Keeper<P> {
     }
 
     async fn read_origin(&self) -> Read {
-        let listed = self.pages().await;
-        if let Err(error) = &listed {
-            let pause = self.settings.registry_ttl;
-            *self.reading.not_before.borrow_mut() = Some(self.host.now().after(pause));
+        let index = self.adopt_origin().await.inspect_err(|error| {
+            let ttl = self.settings.registry_ttl;
+            let pause = error.retry_after().unwrap_or_default().min(LONGEST_PAUSE).max(ttl);
+            let until = self.host.now().after(pause);
+            *self.reading.failed.borrow_mut() = Some((error.clone(), until));
             self.host.log(&serde_json::json!({
-                "level": "error", "what": "the list of issuers could not be read",
-                "code": error.code(), "cause": error.to_string(),
+                "level": "error", "what": "the list of issuers could not be read", "cause": error.to_string(),
             }));
-        }
-        let index = Rc::new(self.adopt(&listed?)?);
+        })?;
         *self.reading.index.borrow_mut() = Some(Rc::clone(&index));
         if let Err(error) = self.replica.put(&index).await {
             // Readers ask here when their copy is old, so a copy that is late costs time, not truth.
@@ -186,6 +201,10 @@ impl<P: KeeperParts> Keeper<P> {
             }));
         }
         Ok(index)
+    }
+
+    async fn adopt_origin(&self) -> Read {
+        Ok(Rc::new(self.adopt(&self.pages().await?)?))
     }
 
     async fn pages(&self) -> Result<Vec<Issuer>, OriginError> {

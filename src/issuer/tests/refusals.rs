@@ -100,7 +100,7 @@ fn every_rule_of_admission_has_its_code_and_changes_nothing() {
         "watermark_regressed",
     );
     let delta = changed(&stage, |template| {
-        template.base_number = Some(CrlNumber::from(7))
+        template.base_number = Some(CrlNumber::from(7));
     });
     refused(&stage, delta, "wrong_scope");
     let point = crl::issuing_distribution_point("http://elsewhere.example.com/").unwrap();

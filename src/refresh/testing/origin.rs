@@ -55,10 +55,13 @@ pub(crate) struct Office {
     pub(crate) calls: RefCell<Vec<(CrlName, Timestamp, bool)>>,
     waiting: RefCell<Option<Vec<oneshot::Sender<()>>>>,
     record_waiting: RefCell<Option<Vec<oneshot::Sender<()>>>>,
-    made: RefCell<BTreeMap<CrlName, (u64, Timestamp, Vec<u8>)>>,
+    made: RefCell<BTreeMap<CrlName, Made>>,
     revoked: Cell<bool>,
     host: TwinHost,
 }
+
+/// The last CRL of a name: its number, when it was made, and its bytes.
+type Made = (u64, Timestamp, Vec<u8>);
 
 impl TwinOrigin {
     pub(crate) fn new(ca: Ca, host: &TwinHost) -> Self {

@@ -13,12 +13,15 @@ use crate::replica::LARGEST_VALUE;
 /// KV, as the issuer's object sees it.
 #[derive(Clone)]
 pub(crate) struct TwinReplica {
-    pub(crate) values: Rc<RefCell<BTreeMap<String, (Vec<u8>, Option<Metadata>)>>>,
+    pub(crate) values: Rc<RefCell<Values>>,
     /// Every write that was kept, in order.
     pub(crate) writes: Rc<RefCell<Vec<String>>>,
     disk: Disk,
     faults: Rc<Faults>,
 }
+
+/// By key: the value and its metadata.
+type Values = BTreeMap<String, (Vec<u8>, Option<Metadata>)>;
 
 impl TwinReplica {
     pub(crate) fn new(disk: &Disk, faults: &Rc<Faults>) -> Self {

@@ -1,0 +1,230 @@
+//! Twins of the registry's seams: the origin's list, the object's storage, and the copy in KV.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures_channel::oneshot;
+use origin_api::{Crl, CrlName, Der, Issuer, IssuerId};
+
+use super::keeper::Reading;
+use super::{Index, IndexReplica, Keeper, KeeperParts, Lease, OriginPages, RegistryStore, Row};
+use crate::config::Settings;
+use crate::refresh::testing::{Faults, Machine, TwinHost};
+use crate::refresh::{OriginError, ReplicaError, StoreError};
+use crate::time::Timestamp;
+
+pub(crate) struct Twins;
+
+impl KeeperParts for Twins {
+    type Host = TwinHost;
+    type Origin = TwinPages;
+    type Store = TwinRegistry;
+    type Replica = TwinIndex;
+}
+
+/// A keeper over twins that stay when it ends.
+pub(crate) fn keeper(
+    machine: &Machine,
+    pages: &TwinPages,
+    store: &TwinRegistry,
+    replica: &TwinIndex,
+    settings: &Rc<Settings>,
+) -> Rc<Keeper<Twins>> {
+    Rc::new(Keeper {
+        host: machine.host.clone(),
+        origin: pages.clone(),
+        store: store.clone(),
+        replica: replica.clone(),
+        settings: Rc::clone(settings),
+        reading: Reading::default(),
+    })
+}
+
+/// The origin's list of issuers.
+#[derive(Clone, Default)]
+pub(crate) struct TwinPages(pub(crate) Rc<Pages>);
+
+#[derive(Default)]
+pub(crate) struct Pages {
+    pub(crate) ids: RefCell<Vec<IssuerId>>,
+    pub(crate) page_size: Cell<usize>,
+    pub(crate) calls: Cell<u32>,
+    pub(crate) error: RefCell<Option<OriginError>>,
+    /// The same cursor for ever.
+    pub(crate) endless: Cell<bool>,
+    waiting: RefCell<Option<Vec<oneshot::Sender<()>>>>,
+}
+
+impl Pages {
+    /// Lists `count` issuers: `ca-0000`, `ca-0001`, …
+    pub(crate) fn list(&self, count: usize) {
+        *self.ids.borrow_mut() = (0..count).map(id).collect();
+        self.page_size.set(1000);
+    }
+
+    /// Keeps calls waiting from now on.
+    pub(crate) fn close(&self) {
+        *self.waiting.borrow_mut() = Some(Vec::new());
+    }
+
+    /// Answers them.
+    pub(crate) fn open(&self) {
+        self.waiting.take();
+    }
+}
+
+/// The id of an issuer.
+pub(crate) fn id(number: usize) -> IssuerId {
+    format!("ca-{number:04}").parse().unwrap()
+}
+
+impl OriginPages for TwinPages {
+    async fn page(
+        &self,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<Issuer>, Option<String>), OriginError> {
+        let Pages { ids, calls, .. } = &*self.0;
+        calls.set(calls.get() + 1);
+        let opened = self.0.waiting.borrow_mut().as_mut().map(|waiting| {
+            let (open, opened) = oneshot::channel();
+            waiting.push(open);
+            opened
+        });
+        if let Some(opened) = opened {
+            let _ = opened.await;
+        }
+        if let Some(error) = self.0.error.borrow().clone() {
+            return Err(error);
+        }
+        if self.0.endless.get() {
+            let next = cursor.map_or(0, |cursor| cursor.parse::<u64>().unwrap()) + 1;
+            return Ok((Vec::new(), Some(next.to_string())));
+        }
+        let from = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+        let to = ids.borrow().len().min(from + self.0.page_size.get());
+        let page = ids.borrow()[from..to].iter().map(record).collect();
+        let next = (to < ids.borrow().len()).then(|| to.to_string());
+        Ok((page, next))
+    }
+}
+
+fn record(id: &IssuerId) -> Issuer {
+    Issuer {
+        id: id.clone(),
+        certificate: Der(Vec::new()),
+        crls: vec![Crl {
+            name: CrlName::Full,
+            distribution_point: None,
+        }],
+    }
+}
+
+/// The copy in KV.
+#[derive(Clone)]
+pub(crate) struct TwinIndex {
+    pub(crate) copy: Rc<RefCell<Option<Index>>>,
+    pub(crate) faults: Rc<Faults>,
+}
+
+impl IndexReplica for TwinIndex {
+    async fn put(&self, index: &Index) -> Result<(), ReplicaError> {
+        let doing = "index.put";
+        let keep = || {
+            *self.copy.borrow_mut() = Some(index.clone());
+            Ok(())
+        };
+        self.faults
+            .run(doing, keep, |cause| ReplicaError { doing, cause })
+    }
+}
+
+/// The registry object's storage.
+#[derive(Clone)]
+pub(crate) struct TwinRegistry {
+    kept: Rc<RefCell<Kept>>,
+    pub(crate) faults: Rc<Faults>,
+}
+
+#[derive(Default)]
+struct Kept {
+    read_at: Option<Timestamp>,
+    /// Each issuer, and when it was last asked.
+    rows: BTreeMap<IssuerId, (Row, Timestamp)>,
+    lease: Option<Lease>,
+}
+
+impl TwinRegistry {
+    pub(crate) fn new(faults: &Rc<Faults>) -> Self {
+        Self {
+            kept: Rc::default(),
+            faults: Rc::clone(faults),
+        }
+    }
+
+    fn run<T>(&self, what: &str, act: impl FnOnce(&mut Kept) -> T) -> Result<T, StoreError> {
+        let act = || Ok(act(&mut self.kept.borrow_mut()));
+        self.faults.run(what, act, StoreError::Failed)
+    }
+}
+
+impl RegistryStore for TwinRegistry {
+    fn rows(&self) -> Result<(Option<Timestamp>, Vec<Row>), StoreError> {
+        self.run("registry.rows", |kept| {
+            let rows = kept.rows.values().map(|(row, _)| row.clone());
+            (kept.read_at, rows.collect())
+        })
+    }
+
+    fn update(
+        &self,
+        read_at: Timestamp,
+        changed: &[Row],
+        removed: &[IssuerId],
+    ) -> Result<(), StoreError> {
+        self.run("registry.update", |kept| {
+            kept.read_at = Some(read_at);
+            for row in changed {
+                let never = Timestamp::from_millis(0);
+                let entry = kept.rows.entry(row.id.clone());
+                entry.or_insert((row.clone(), never)).0 = row.clone();
+            }
+            kept.rows.retain(|id, _| !removed.contains(id));
+        })
+    }
+
+    fn unasked(
+        &self,
+        began_at: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<IssuerId>, u64), StoreError> {
+        self.run("registry.unasked", |kept| {
+            let unasked = kept
+                .rows
+                .values()
+                .filter(|(row, asked_at)| row.gone_since.is_none() && *asked_at < began_at);
+            let mut unasked: Vec<_> = unasked.collect();
+            unasked.sort_by_key(|(row, asked_at)| (*asked_at, row.id.clone()));
+            let ids = unasked.iter().take(limit).map(|(row, _)| row.id.clone());
+            (ids.collect(), unasked.len() as u64)
+        })
+    }
+
+    fn asked(&self, issuers: &[IssuerId], at: Timestamp) -> Result<(), StoreError> {
+        self.run("registry.asked", |kept| {
+            for id in issuers {
+                if let Some((_, asked_at)) = kept.rows.get_mut(id) {
+                    *asked_at = at;
+                }
+            }
+        })
+    }
+
+    fn lease(&self) -> Result<Option<Lease>, StoreError> {
+        self.run("registry.lease", |kept| kept.lease.clone())
+    }
+
+    fn set_lease(&self, lease: Option<&Lease>) -> Result<(), StoreError> {
+        self.run("registry.set_lease", |kept| kept.lease = lease.cloned())
+    }
+}

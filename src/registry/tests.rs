@@ -1,0 +1,257 @@
+//! The registry over the twins: the origin is read by one caller, at most once in a while, and forgets nobody.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::testing::{TwinIndex, TwinPages, TwinRegistry, Twins, id, keeper};
+use super::{Index, Keeper, RegistryError};
+use crate::config::Settings;
+use crate::refresh::OriginError;
+use crate::refresh::testing::{Client, Failure, Faults, HOUR, MINUTE, Machine, settings};
+
+/// The registry's object, and the world around it.
+struct Stage {
+    faults: Rc<Faults>,
+    machine: Machine,
+    pages: TwinPages,
+    store: TwinRegistry,
+    replica: TwinIndex,
+    settings: Rc<Settings>,
+    keeper: Rc<Keeper<Twins>>,
+}
+
+type Read = Result<Rc<Index>, RegistryError>;
+
+impl Stage {
+    fn listing(count: usize) -> Self {
+        let faults = Rc::new(Faults::default());
+        let machine = Machine::new(&faults);
+        let pages = TwinPages::default();
+        pages.0.list(count);
+        let store = TwinRegistry::new(&faults);
+        let replica = TwinIndex {
+            copy: Rc::default(),
+            faults: Rc::clone(&faults),
+        };
+        let settings = Rc::new(settings(&[]));
+        let keeper = keeper(&machine, &pages, &store, &replica, &settings);
+        Self {
+            faults,
+            machine,
+            pages,
+            store,
+            replica,
+            settings,
+            keeper,
+        }
+    }
+
+    /// Ends the object and starts it again: what is in memory is lost.
+    fn restart(&mut self) {
+        self.machine.end();
+        self.keeper = keeper(
+            &self.machine,
+            &self.pages,
+            &self.store,
+            &self.replica,
+            &self.settings,
+        );
+    }
+
+    fn ask(&self) -> Client<Read> {
+        let keeper = Rc::clone(&self.keeper);
+        self.machine.client(async move { keeper.index().await })
+    }
+
+    fn index(&self) -> Read {
+        let keeper = Rc::clone(&self.keeper);
+        self.machine.done(async move { keeper.index().await })
+    }
+
+    fn calls(&self) -> u32 {
+        self.pages.0.calls.get()
+    }
+
+    fn fail(&self) {
+        let down = OriginError::Unreachable("down".to_owned());
+        *self.pages.0.error.borrow_mut() = Some(down);
+    }
+}
+
+#[test]
+fn all_pages_are_read_and_copied_to_kv() {
+    let stage = Stage::listing(2_500);
+    let index = stage.index().unwrap();
+    assert_eq!(index.issuers.len(), 2_500);
+    assert_eq!(stage.calls(), 3);
+    assert_eq!(stage.replica.copy.borrow().as_ref(), Some(&*index));
+}
+
+#[test]
+fn any_number_of_callers_share_one_reading_and_its_first_may_leave() {
+    let stage = Stage::listing(3);
+    stage.pages.0.close();
+    let first = stage.ask();
+    stage.machine.run();
+    let others: Vec<_> = (0..500).map(|_| stage.ask()).collect();
+    stage.machine.run();
+    first.leave();
+    stage.pages.0.open();
+    stage.machine.run();
+    assert!(others.iter().all(|other| other.answer().unwrap().is_ok()));
+    assert_eq!(stage.calls(), 1);
+}
+
+#[test]
+fn a_reading_that_everybody_left_still_ends() {
+    let stage = Stage::listing(3);
+    stage.pages.0.close();
+    let only = stage.ask();
+    stage.machine.run();
+    only.leave();
+    stage.pages.0.open();
+    stage.machine.run();
+    assert!(stage.replica.copy.borrow().is_some());
+}
+
+#[test]
+fn the_origin_is_read_at_most_once_in_its_time_also_across_restarts() {
+    let mut stage = Stage::listing(3);
+    for second in 0..600 {
+        stage.index().unwrap();
+        stage.machine.pass(Duration::from_secs(1));
+        if second % 20 == 0 {
+            stage.restart();
+        }
+    }
+    assert_eq!(stage.calls(), 10);
+}
+
+#[test]
+fn a_new_issuer_is_there_within_that_time() {
+    let stage = Stage::listing(3);
+    stage.index().unwrap();
+    stage.pages.0.list(4);
+    stage.machine.pass(MINUTE);
+    assert!(stage.index().unwrap().issuers.contains_key(&id(3)));
+}
+
+#[test]
+fn a_failing_origin_leaves_the_last_index_and_is_not_hammered() {
+    let stage = Stage::listing(3);
+    let before = stage.index().unwrap();
+    stage.fail();
+    for _ in 0..600 {
+        assert_eq!(stage.index().unwrap(), before);
+        stage.machine.pass(Duration::from_secs(1));
+    }
+    assert!(stage.calls() <= 11, "{}", stage.calls());
+    stage.pages.0.error.take();
+    stage.machine.pass(MINUTE);
+    assert!(stage.index().unwrap().read_at > before.read_at);
+}
+
+#[test]
+fn an_origin_that_never_answered_is_not_hammered_either() {
+    let stage = Stage::listing(3);
+    stage.fail();
+    for _ in 0..600 {
+        assert!(matches!(stage.index(), Err(RegistryError::Origin(_))));
+        stage.machine.pass(Duration::from_secs(1));
+    }
+    assert!(stage.calls() <= 11, "{}", stage.calls());
+}
+
+#[test]
+fn the_origins_retry_after_is_honoured() {
+    let stage = Stage::listing(3);
+    stage.index().unwrap();
+    *stage.pages.0.error.borrow_mut() = Some(OriginError::Status {
+        status: 503,
+        retry_after: Some(10 * MINUTE),
+    });
+    for _ in 0..10 {
+        stage.machine.pass(MINUTE);
+        stage.index().unwrap();
+    }
+    assert_eq!(stage.calls(), 2);
+}
+
+#[test]
+fn an_origin_that_hangs_is_given_up_in_time() {
+    let stage = Stage::listing(3);
+    stage.pages.0.close();
+    let asked = stage.ask();
+    stage.machine.pass(Duration::from_secs(30));
+    let error = asked.answer().unwrap().unwrap_err();
+    assert!(matches!(
+        error,
+        RegistryError::Origin(OriginError::Timeout(_))
+    ));
+}
+
+#[test]
+fn pages_that_do_not_end_are_given_up() {
+    let stage = Stage::listing(3);
+    stage.pages.0.endless.set(true);
+    assert!(stage.index().is_err());
+    assert_eq!(stage.calls(), 200);
+}
+
+#[test]
+fn an_issuer_that_is_gone_is_kept_and_marked_until_its_events_are_gone() {
+    let mut stage = Stage::listing(3);
+    stage.index().unwrap();
+    stage.pages.0.list(2);
+    stage.machine.pass(MINUTE);
+    let index = stage.index().unwrap();
+    let gone_since = index.issuers[&id(2)].gone_since;
+    assert_eq!(gone_since, Some(index.read_at));
+    stage.machine.pass(HOUR);
+    stage.restart();
+    let index = stage.index().unwrap();
+    assert_eq!(index.issuers[&id(2)].gone_since, gone_since);
+    stage.machine.pass(30 * 24 * HOUR);
+    assert!(!stage.index().unwrap().issuers.contains_key(&id(2)));
+}
+
+#[test]
+fn an_issuer_that_comes_back_is_as_before() {
+    let stage = Stage::listing(3);
+    let before = stage.index().unwrap();
+    stage.pages.0.list(2);
+    stage.machine.pass(MINUTE);
+    stage.index().unwrap();
+    stage.pages.0.list(3);
+    stage.machine.pass(MINUTE);
+    assert_eq!(stage.index().unwrap().issuers, before.issuers);
+}
+
+#[test]
+fn any_call_may_fail_in_any_way_and_the_next_reading_mends_it() {
+    for failure in [Failure::Before, Failure::Kept] {
+        for at in 0..12 {
+            let mut stage = Stage::listing(3);
+            stage.faults.at(at, failure);
+            let _ = stage.index();
+            stage.machine.pass(MINUTE);
+            stage.pages.0.list(5);
+            let _ = stage.index();
+            stage.restart();
+            stage.faults.none();
+            stage.machine.pass(MINUTE);
+            let index = stage.index().unwrap();
+            assert_eq!(index.issuers.len(), 5, "call {at}, {failure:?}");
+            assert_eq!(stage.replica.copy.borrow().as_ref(), Some(&*index));
+        }
+    }
+}
+
+#[test]
+fn failing_storage_does_not_hide_the_index_that_is_known() {
+    let stage = Stage::listing(3);
+    let before = stage.index().unwrap();
+    stage.machine.pass(MINUTE);
+    stage.faults.all("registry.", Failure::Before);
+    assert_eq!(stage.index().unwrap(), before);
+}

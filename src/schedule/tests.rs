@@ -1,0 +1,344 @@
+//! Ticks over the real registry and twins of the issuers' objects.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use origin_api::CrlName;
+
+use super::*;
+use crate::events::EventId;
+use crate::refresh::Host as _;
+use crate::refresh::testing::{Faults, Machine, NOW, TwinHost, settings};
+use crate::registry::testing::{TwinIndex, TwinPages, TwinRegistry, Twins, id, keeper};
+use crate::registry::{Keeper, RegistryError};
+
+/// How an issuer's object does its refresh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Conduct {
+    Takes(Duration, Outcome),
+    DoesNotAnswer,
+    Hangs,
+}
+
+/// The objects, as a tick reaches them.
+#[derive(Clone)]
+struct TwinObjects(Rc<Inside>);
+
+struct Inside {
+    host: TwinHost,
+    keeper: Rc<Keeper<Twins>>,
+    usually: Cell<Conduct>,
+    conduct: RefCell<HashMap<IssuerId, Conduct>>,
+    asked: RefCell<Vec<IssuerId>>,
+    at_once: Cell<usize>,
+    most_at_once: Cell<usize>,
+}
+
+impl Objects for TwinObjects {
+    type Error = RegistryError;
+
+    fn now(&self) -> Timestamp {
+        self.0.host.now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        self.0.host.sleep(span).await;
+    }
+
+    async fn begin_tick(&self) -> Result<Option<Lease>, RegistryError> {
+        self.0.keeper.begin_tick().await
+    }
+
+    async fn next_batch(&self, lease: &Lease) -> Result<Batch, RegistryError> {
+        Ok(self.0.keeper.next_batch(lease)?)
+    }
+
+    async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), RegistryError> {
+        Ok(self.0.keeper.end_tick(lease, unreached)?)
+    }
+
+    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, RegistryError> {
+        let inside = &self.0;
+        inside.asked.borrow_mut().push(id.clone());
+        inside.at_once.set(inside.at_once.get() + 1);
+        let most = inside.most_at_once.get().max(inside.at_once.get());
+        inside.most_at_once.set(most);
+        let set = inside.conduct.borrow().get(id).copied();
+        let done = match set.unwrap_or(inside.usually.get()) {
+            Conduct::Takes(span, outcome) => {
+                let began_at = self.now();
+                inside.host.sleep(span).await;
+                let (event_id, about) = (EventId::new(began_at, [0; 10]), (id, CrlName::Full));
+                let event = Event::new(event_id, about, trigger, outcome, began_at, span);
+                Ok(vec![event])
+            }
+            Conduct::DoesNotAnswer => {
+                let why = crate::refresh::StoreError::Failed("no answer".to_owned());
+                Err(why.into())
+            }
+            Conduct::Hangs => std::future::pending().await,
+        };
+        inside.at_once.set(inside.at_once.get() - 1);
+        done
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Stage {
+    machine: Machine,
+    pages: TwinPages,
+    objects: TwinObjects,
+}
+
+impl Stage {
+    fn listing(count: usize) -> Self {
+        let faults = Rc::new(Faults::default());
+        let machine = Machine::new(&faults);
+        let pages = TwinPages::default();
+        pages.0.list(count);
+        let replica = TwinIndex {
+            copy: Rc::default(),
+            faults: Rc::clone(&faults),
+        };
+        let store = TwinRegistry::new(&faults);
+        let keeper = keeper(&machine, &pages, &store, &replica, &Rc::new(settings(&[])));
+        let objects = TwinObjects(Rc::new(Inside {
+            host: machine.host.clone(),
+            keeper,
+            usually: Cell::new(Conduct::Takes(SECOND, Outcome::Published)),
+            conduct: RefCell::default(),
+            asked: RefCell::default(),
+            at_once: Cell::new(0),
+            most_at_once: Cell::new(0),
+        }));
+        Self {
+            machine,
+            pages,
+            objects,
+        }
+    }
+
+    fn begin(&self) -> crate::refresh::testing::Client<Summary> {
+        let objects = self.objects.clone();
+        self.machine.client(async move {
+            let summary = regenerate_all(&objects, Trigger::Cron, 6).await;
+            summary.unwrap()
+        })
+    }
+
+    /// A tick that has the platform's 15 minutes.
+    fn tick(&self) -> Summary {
+        let tick = self.begin();
+        self.machine.pass(Duration::from_mins(15));
+        tick.answer().expect("it must end within its time")
+    }
+
+    fn usually(&self, conduct: Conduct) {
+        self.objects.0.usually.set(conduct);
+    }
+
+    fn set(&self, number: usize, conduct: Conduct) {
+        self.objects
+            .0
+            .conduct
+            .borrow_mut()
+            .insert(id(number), conduct);
+    }
+
+    fn asked(&self) -> Vec<IssuerId> {
+        self.objects.0.asked.take()
+    }
+}
+
+#[test]
+fn a_thousand_issuers_are_each_asked_once_six_at_a_time() {
+    let stage = Stage::listing(1_000);
+    let tick = stage.begin();
+    // 1,000 at one second each, six at once, and no more than one round lost at the end of each batch.
+    stage.machine.pass(SECOND * 1_000 / 6 + SECOND * 10);
+    let summary = tick.answer().expect("as fast as six at once can be");
+    assert_eq!((summary.issuers, summary.published), (1_000, 1_000));
+    assert_eq!(summary.not_reached, 0);
+    let asked = stage.asked();
+    assert_eq!(asked.len(), 1_000);
+    assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), 1_000);
+    assert_eq!(stage.objects.0.most_at_once.get(), 6);
+}
+
+#[test]
+fn a_tick_stops_in_time_and_the_next_begins_where_it_stopped() {
+    let stage = Stage::listing(1_000);
+    stage.usually(Conduct::Takes(SECOND * 10, Outcome::Published));
+    let first = stage.tick();
+    let asked_first = stage.asked();
+    assert_eq!(first.issuers, asked_first.len() as u64);
+    assert!(first.issuers > 400 && first.issuers < 600, "{first:?}");
+    assert_eq!(first.not_reached, 1_000 - first.issuers);
+    let second = stage.tick();
+    let asked_second = stage.asked();
+    let left = usize::try_from(first.not_reached).unwrap();
+    let both: BTreeSet<_> = asked_first
+        .iter()
+        .chain(&asked_second[..left.min(asked_second.len())])
+        .collect();
+    assert_eq!(
+        both.len(),
+        asked_first.len() + left.min(asked_second.len()),
+        "nobody twice before everybody once"
+    );
+    assert!(second.issuers + first.issuers >= 800);
+    let third = stage.tick();
+    let all: BTreeSet<_> = asked_first
+        .into_iter()
+        .chain(asked_second)
+        .chain(stage.asked())
+        .collect();
+    assert_eq!(all.len(), 1_000);
+    assert!(third.issuers > 0);
+}
+
+#[test]
+fn the_longest_unrefreshed_come_first() {
+    let stage = Stage::listing(150);
+    stage.tick();
+    let first_time = stage.asked();
+    stage.pages.0.list(151);
+    stage.machine.pass(Duration::from_mins(45));
+    stage.tick();
+    let second_time = stage.asked();
+    assert_eq!(second_time[0], id(150), "the new one was never refreshed");
+    assert_eq!(second_time[1..19], first_time[..18]);
+}
+
+#[test]
+fn one_bad_issuer_does_not_stop_the_others() {
+    let stage = Stage::listing(20);
+    stage.set(0, Conduct::Hangs);
+    stage.set(1, Conduct::DoesNotAnswer);
+    stage.set(2, Conduct::Takes(SECOND, Outcome::Rejected));
+    stage.set(3, Conduct::Takes(SECOND, Outcome::Failed));
+    stage.set(4, Conduct::Takes(SECOND, Outcome::Skipped));
+    stage.set(5, Conduct::Takes(SECOND, Outcome::Unchanged));
+    let summary = stage.tick();
+    let expected = Summary {
+        issuers: 20,
+        published: 14,
+        unchanged: 1,
+        skipped: 1,
+        rejected: 1,
+        failed: 1,
+        unanswered: 2,
+        ..Summary::default()
+    };
+    assert_eq!(summary, expected);
+    assert!(!summary.everything_failed());
+}
+
+#[test]
+fn a_tick_among_objects_that_all_hang_still_ends_in_time() {
+    let stage = Stage::listing(200);
+    stage.usually(Conduct::Hangs);
+    let summary = stage.tick();
+    assert!(summary.everything_failed());
+    assert_eq!(summary.issuers + summary.not_reached, 200);
+    let hung = stage.asked();
+    stage.usually(Conduct::Takes(SECOND, Outcome::Published));
+    stage.tick();
+    let next = stage.asked();
+    assert!(
+        !hung.contains(&next[0]),
+        "it begins with those that were not reached"
+    );
+    assert_eq!(next.len(), 200);
+}
+
+#[test]
+fn a_tick_in_which_everything_failed_says_so() {
+    for (conduct, failed) in [
+        (Conduct::DoesNotAnswer, true),
+        (Conduct::Takes(SECOND, Outcome::Rejected), true),
+        (Conduct::Takes(SECOND, Outcome::Failed), true),
+        (Conduct::Takes(SECOND, Outcome::Skipped), false),
+        (Conduct::Takes(SECOND, Outcome::Unchanged), false),
+    ] {
+        let stage = Stage::listing(5);
+        stage.usually(conduct);
+        assert_eq!(stage.tick().everything_failed(), failed);
+    }
+    assert!(!Stage::listing(0).tick().everything_failed());
+}
+
+#[test]
+fn overlapping_ticks_do_the_work_once() {
+    let stage = Stage::listing(500);
+    let first = stage.begin();
+    stage.machine.pass(SECOND * 10);
+    let second = stage.begin();
+    stage.machine.pass(Duration::from_mins(5));
+    assert!(second.answer().unwrap().already_under_way);
+    assert_eq!(first.answer().unwrap().issuers, 500);
+    assert_eq!(stage.asked().len(), 500);
+}
+
+#[test]
+fn a_tick_that_was_killed_is_carried_on_by_the_next() {
+    let stage = Stage::listing(500);
+    let killed = stage.begin();
+    stage.machine.pass(SECOND * 30);
+    killed.leave();
+    stage.machine.run();
+    assert!(stage.objects.0.host.now() > NOW);
+    let done = stage.asked();
+    stage.machine.pass(Duration::from_mins(7));
+    let summary = stage.tick();
+    assert_eq!(summary.issuers, 500);
+    let next = stage.asked();
+    assert!(
+        next[..300].iter().all(|id| !done.contains(id)),
+        "those that were not taken come first"
+    );
+}
+
+#[test]
+fn a_tick_that_lost_its_lease_stops() {
+    let stage = Stage::listing(300);
+    stage.usually(Conduct::Takes(SECOND * 60, Outcome::Published));
+    let objects = stage.objects.clone();
+    // One at a time: its first batch outlasts the lease.
+    let slow = stage.machine.client(async move {
+        let summary = regenerate_all(&objects, Trigger::Cron, 1).await;
+        summary.unwrap()
+    });
+    stage.machine.pass(SECOND * 425);
+    stage.usually(Conduct::Takes(SECOND, Outcome::Published));
+    let other = stage.begin();
+    stage.machine.pass(Duration::from_mins(20));
+    let (slow, other) = (slow.answer().unwrap(), other.answer().unwrap());
+    assert_eq!(slow.issuers, 18, "its first batch");
+    assert_eq!(other.issuers, 282 + 18);
+    let asked = stage.asked();
+    let distinct: BTreeSet<_> = asked.iter().collect();
+    assert_eq!(distinct.len(), 300, "{slow:?} {other:?}");
+}
+
+#[test]
+fn a_slow_issuer_holds_up_nobody() {
+    let stage = Stage::listing(601);
+    stage.set(0, Conduct::Hangs);
+    let tick = stage.begin();
+    // Five of six places go on.
+    stage.machine.pass(SECOND * 125);
+    assert_eq!(tick.answer().unwrap().published, 600);
+}
+
+#[test]
+fn a_gone_issuer_is_not_asked() {
+    let stage = Stage::listing(3);
+    stage.tick();
+    stage.asked();
+    stage.pages.0.list(2);
+    assert_eq!(stage.tick().issuers, 2);
+    assert_eq!(stage.asked(), [id(0), id(1)]);
+}
