@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The tests that ran, over all test programs.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Summary {
     /// As the programs count: with those that were skipped by a printed line.
     ok: u64,
@@ -12,20 +12,34 @@ pub(crate) struct Summary {
     skipped_ok: u64,
     /// Name and reason of each test that could not run here.
     skipped: Vec<String>,
+    /// The passed test whose output is being read, until it says that it was skipped.
+    showing: Option<String>,
+    /// Whether what is read belongs to failed tests.
+    in_failures: bool,
 }
 
 impl Summary {
     /// Takes in one line that a test program printed.
     ///
     /// Programs end with libtest's `test result:` line. A test that lacks an outside tool either prints
-    /// `skipped: NAME: why` and passes, or is reported as `test NAME ... ignored, why` (or `(why)`).
+    /// `skipped: WHAT: why` and passes, or is reported as `test NAME ... ignored, why` (or `(why)`).
     pub(crate) fn read(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             self.ok += count(result, " passed");
             self.failed += count(result, " failed");
-        } else if let Some(skipped) = line.strip_prefix("skipped: ") {
-            self.skipped.push(skipped.to_owned());
-            self.skipped_ok += 1;
+            self.showing = None;
+            self.in_failures = false;
+        } else if line == "failures:" {
+            self.in_failures = true;
+        } else if let Some(shown) = line.strip_prefix("---- ") {
+            let name = shown.strip_suffix(" stdout ----").map(str::to_owned);
+            self.showing = name.filter(|_| !self.in_failures);
+        } else if let Some(why) = line.strip_prefix("skipped: ") {
+            // However often it says so, it is one test.
+            if let Some(name) = self.showing.take() {
+                self.skipped.push(format!("{name}: {why}"));
+                self.skipped_ok += 1;
+            }
         } else if let Some((name, why)) = line
             .strip_prefix("test ")
             .and_then(|rest| rest.split_once(" ... ignored"))
@@ -93,9 +107,15 @@ mod tests {
         let mut summary = Summary::default();
         for line in [
             "test reader::reads ... ok",
-            "skipped: openssl_agrees: no openssl in PATH",
             "test java_accepts ... ignored, no java in PATH",
             "test curl_resumes  ... ignored (no curl in PATH)",
+            "successes:",
+            "---- openssl_agrees stdout ----",
+            "skipped: openssl: No such file or directory",
+            "skipped: openssl: No such file or directory",
+            "failures:",
+            "---- openssl_refuses stdout ----",
+            "skipped: openssl: No such file or directory",
             "test result: FAILED. 12 passed; 2 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.10s",
             "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
         ] {
@@ -104,9 +124,9 @@ mod tests {
         assert!(summary.has_failures());
         assert_eq!(
             summary.to_string(),
-            "skipped: openssl_agrees: no openssl in PATH\n\
-             skipped: java_accepts: no java in PATH\n\
+            "skipped: java_accepts: no java in PATH\n\
              skipped: curl_resumes: no curl in PATH\n\
+             skipped: openssl_agrees: openssl: No such file or directory\n\
              16 passed, 2 failed, 3 skipped"
         );
     }
