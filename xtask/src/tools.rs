@@ -71,8 +71,18 @@ impl Tools {
     }
 
     pub(crate) fn wrangler(&self) -> Command {
-        let mut command = self.command(self.npm_bin().join("wrangler"));
+        let mut command = self.npm_program("wrangler");
         command.env("WRANGLER_SEND_METRICS", "false");
+        command
+    }
+
+    pub(crate) fn wasm_opt(&self) -> Command {
+        self.npm_program("wasm-opt")
+    }
+
+    /// A program from npm, run by the Node that was brought with it.
+    fn npm_program(&self, name: &str) -> Command {
+        let mut command = self.command(self.npm_bin().join(name));
         if let Ok(path) = path_with(&[self.npm_bin()]) {
             command.env("PATH", path);
         }
