@@ -17,7 +17,7 @@ use super::host::JsHost;
 use super::kv::KvIndex;
 use super::origin::FetchOrigin;
 use super::registry_store::SqlRegistry;
-use crate::registry::{Keeper, KeeperParts, Lease};
+use crate::registry::{Keeper, KeeperParts, Lease, Reading};
 
 /// The name of the one registry object.
 pub(super) const NAME: &str = "registry";
@@ -97,7 +97,7 @@ impl RegistryObject {
             store: SqlRegistry::open(&self.state).map_err(|error| error.to_string())?,
             replica: KvIndex(self.bindings.kv()?),
             settings,
-            reading: Default::default(),
+            reading: Reading::default(),
         });
         Ok(Rc::clone(self.keeper.get_or_init(|| keeper)))
     }
