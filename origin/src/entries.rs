@@ -69,6 +69,15 @@ impl Entries {
         self.blocks.values().map(|block| block.count).sum()
     }
 
+    /// Octets of all entries together.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.blocks
+            .values()
+            .map(|block| block.bytes.len() as u64)
+            .sum()
+    }
+
     /// The entries' bytes, in order.
     #[must_use]
     pub fn chunks(&self) -> Vec<Bytes> {

@@ -17,7 +17,8 @@ use axum::middleware;
 use axum::response::Json;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::openapi::{ContactBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, ContactBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -107,7 +108,17 @@ fn documented_routes() -> OpenApiRouter<Service> {
                 .build(),
         ))
         .build();
-    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
+    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let components = ComponentsBuilder::new()
+        .security_scheme("token", SecurityScheme::Http(token))
+        .build();
+    let needs_token = SecurityRequirement::new("token", [] as [&str; 0]);
+    let document = OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .security(Some([needs_token]))
+        .build();
+    OpenApiRouter::with_openapi(document)
         .routes(routes!(registry::list_issuers, authority::create_issuer))
         .routes(routes!(registry::show_issuer))
         .routes(routes!(registry::current_crl))
@@ -155,5 +166,21 @@ where
             tracing::warn!("some calls were cut off");
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What others build upon is changed knowingly: `UPDATE=1 cargo test` writes it anew.
+    #[test]
+    fn the_published_description_is_the_codes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi/origin.json");
+        let document = openapi().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &document).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), document);
     }
 }

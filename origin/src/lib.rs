@@ -13,6 +13,7 @@ pub mod hex;
 pub mod http;
 pub mod import;
 pub mod origin;
+pub mod profile;
 pub mod push;
 pub mod revocation;
 pub mod sequence;

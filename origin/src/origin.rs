@@ -7,6 +7,7 @@ mod certificates;
 mod crls;
 mod error;
 mod issuers;
+mod memory;
 mod revocations;
 mod settings;
 mod tokens;
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use origin_api::{CrlName, IssuerId};
+use origin_api::IssuerId;
 use rusqlite::Connection;
 
 use crate::ca::PrivateKey;
@@ -38,7 +39,7 @@ pub struct Origin {
     vault: Vault,
     /// Keys that were opened: decrypting one is slow on purpose.
     keys: Mutex<HashMap<IssuerNumber, Arc<PrivateKey>>>,
-    lists: Mutex<HashMap<(IssuerNumber, CrlName), Arc<crls::ListInMemory>>>,
+    memory: memory::Memory,
 }
 
 impl Origin {
@@ -51,7 +52,7 @@ impl Origin {
             store: Store::open(database)?,
             vault,
             keys: Mutex::default(),
-            lists: Mutex::default(),
+            memory: memory::Memory::default(),
         })
     }
 

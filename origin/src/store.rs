@@ -59,6 +59,7 @@ const BULK_CACHE_KIB: i32 = 64 * 1024;
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/1.sql"),
     include_str!("../migrations/2.sql"),
+    include_str!("../migrations/3.sql"),
 ];
 
 /// The database.

@@ -7,6 +7,7 @@ use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::ca::{KeyKind, Serial, SerialError};
+use crate::profile::Profile;
 use crate::store::revocations::RevocationRow;
 
 /// A revocation.
@@ -135,6 +136,35 @@ impl TryFrom<String> for KeyName {
 impl From<KeyName> for String {
     fn from(key: KeyName) -> Self {
         key.0.to_string()
+    }
+}
+
+/// A profile, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ProfileName(pub Profile);
+
+/// The text names no profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a profile is rfc5280 or cabf")]
+pub struct ProfileNameError;
+
+impl TryFrom<String> for ProfileName {
+    type Error = ProfileNameError;
+
+    fn try_from(text: String) -> Result<Self, ProfileNameError> {
+        Profile::from_name(&text).map(Self).ok_or(ProfileNameError)
+    }
+}
+
+impl ToSchema for ProfileName {}
+impl PartialSchema for ProfileName {
+    fn schema() -> RefOr<Schema> {
+        let names = [Profile::Rfc5280, Profile::CabForum].map(Profile::as_str);
+        Object::builder()
+            .schema_type(Type::String)
+            .enum_values(Some(names))
+            .into()
     }
 }
 

@@ -210,6 +210,32 @@ fn what_cannot_be_is_refused_with_its_own_exit_code() {
 }
 
 #[test]
+fn an_issuer_is_held_to_the_baseline_requirements_if_it_wants_to_be() {
+    let origin = Origin::new();
+    let create = ["issuer", "create", "ca", "--profile", "cabf"];
+    assert!(
+        origin
+            .fail(&[&create[..], &["--key", "ed25519"]].concat())
+            .1
+            .contains("6.1.5")
+    );
+    assert!(
+        origin
+            .fail(&[&create[..], &["--crl-validity", "11d"]].concat())
+            .1
+            .contains("4.9.7")
+    );
+    origin.run(&create);
+    assert!(
+        origin
+            .fail(&["revoke", "ca", "0a", "--reason", "certificateHold"])
+            .1
+            .contains("7.2.2")
+    );
+    origin.run(&["revoke", "ca", "0a", "--reason", "superseded"]);
+}
+
+#[test]
 fn an_import_goes_on_after_a_kill() {
     const LINES: u32 = 30_000;
     let origin = Origin::new();

@@ -21,6 +21,7 @@ use crate::defaults;
 use crate::origin::{
     ConnectedIssuer, Lists, NewIssuer, NewKey, NewList, Origin, OriginError, SignedBy,
 };
+use crate::profile::Profile;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Connect {
@@ -241,6 +242,7 @@ impl OpenSsl {
                 index: within(self.index, "index.txt")?,
                 crl_number: crl_number.exists().then_some(crl_number),
             }),
+            profile: Profile::default(),
             lists: self.crls.lists()?,
         })
     }

@@ -16,6 +16,7 @@ use crate::clock::Moment;
 use crate::connector::Settings;
 use crate::defaults;
 use crate::origin::{Lists, NewIssuer, NewKey, NewList, Origin, OriginError, SignedBy};
+use crate::profile::Profile;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -60,6 +61,8 @@ pub(super) struct Create {
     #[arg(long)]
     if_missing: bool,
     #[command(flatten)]
+    rules: Rules,
+    #[command(flatten)]
     crls: Crls,
 }
 
@@ -83,7 +86,17 @@ pub(super) struct Import {
     #[arg(long)]
     if_missing: bool,
     #[command(flatten)]
+    rules: Rules,
+    #[command(flatten)]
     crls: Crls,
+}
+
+/// The rules that an issuer is held to.
+#[derive(Debug, Args)]
+struct Rules {
+    /// Refuse what these rules do not allow: keys, validities, reasons.
+    #[arg(long, value_enum, default_value = "rfc5280")]
+    profile: Profile,
 }
 
 /// The CRLs that an issuer publishes.
@@ -191,6 +204,7 @@ impl Create {
             validity: self.validity,
             signed_by: self.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
             settings: Settings::Local,
+            profile: self.rules.profile,
             lists: self.crls.lists()?,
         })
     }
@@ -215,6 +229,7 @@ impl Import {
             validity: defaults::ISSUER_VALIDITY,
             signed_by: SignedBy::Already(Box::new(certificate), self.last_number),
             settings: Settings::Local,
+            profile: self.rules.profile,
             lists: self.crls.lists()?,
         })
     }

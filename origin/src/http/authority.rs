@@ -19,8 +19,9 @@ use crate::connector::Settings;
 use crate::origin::{
     Lists, NewCertificate, NewIssuer, NewKey, NewList, OriginError, Revoked, SignedBy, Subject,
 };
+use crate::profile::Profile;
 use crate::revocation::Ask;
-use crate::wire::{HexSerial, KeyName, ReasonName, Revocation, Time};
+use crate::wire::{HexSerial, KeyName, ProfileName, ReasonName, Revocation, Time};
 
 /// An issuer to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -34,6 +35,8 @@ pub(super) struct IssuerBody {
     validity_seconds: Option<u64>,
     /// The issuer that signs its certificate; itself if absent.
     signed_by: Option<IssuerId>,
+    /// The rules that it is held to; `rfc5280` if absent.
+    profile: Option<ProfileName>,
     /// The CRLs that it publishes.
     crls: Vec<CrlBody>,
 }
@@ -76,6 +79,7 @@ pub(super) async fn create_issuer(
                     .unwrap_or(crate::defaults::ISSUER_VALIDITY),
                 signed_by: body.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
                 settings: Settings::Local,
+                profile: body.profile.map_or(Profile::default(), |profile| profile.0),
                 lists: Lists::new(lists)?,
             };
             origin.create_issuer(new, now)

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::revocations::{find_local, find_signing};
 use super::{Origin, OriginError};
 use crate::clock::Moment;
+use crate::profile::ProfileError;
 use crate::revocation::{self, Ask, Decision, RevocationError};
 use crate::sequence;
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
@@ -31,6 +32,9 @@ pub enum BatchFault {
     /// A revocation that cannot be.
     #[error(transparent)]
     Revocation(#[from] RevocationError),
+    /// What the issuer's profile does not allow.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// The shard does not exist.
     #[error("the issuer has no shard {0}")]
     Shard(u32),
@@ -91,6 +95,10 @@ fn revoke_all(
         let ask = complete(c, issuer, ask)?;
         if let Some(shard) = ask.shard.filter(|shard| !shards.contains(shard)) {
             result.refused.push((place, BatchFault::Shard(shard)));
+            continue;
+        }
+        if let Err(error) = issuer.profile.check_reason(ask.reason) {
+            result.refused.push((place, error.into()));
             continue;
         }
         let known = rows::find(c, issuer.number, &ask.serial)?;

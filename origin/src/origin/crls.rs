@@ -3,7 +3,7 @@
 //! One transaction decides everything about a CRL but its signature: its number, its times, its entries. So CRLs of one
 //! list are made one after the other, whoever asks, and a number that was given out is never given out again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use crl::{AlgorithmIdentifier, CrlNumber, DistinguishedName, Template, UnixTime};
@@ -19,7 +19,7 @@ use crate::clock::Moment;
 use crate::entries::Entries;
 use crate::revocation;
 use crate::sequence;
-use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
+use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::lists::{self as list_rows, IssuedRow, ListRow};
 use crate::store::revocations::{self as rows, Scope};
 
@@ -82,17 +82,6 @@ pub struct IssuedCrl {
     pub size: u64,
 }
 
-/// A list's entries between two makings. Who holds the lock is the only one in this process to make that list.
-pub(super) type ListInMemory = Mutex<Entries>;
-
-/// What is to be done about a list.
-enum Plan {
-    /// Sign this.
-    Sign(Box<Draft>),
-    /// Nothing: this is the answer.
-    Answer(CrlAnswer),
-}
-
 /// All that a CRL says, before it is signed.
 struct Draft {
     key: Arc<PrivateKey>,
@@ -115,26 +104,33 @@ impl Origin {
         held: Option<[u8; 32]>,
         now: Moment,
     ) -> Result<CrlAnswer, OriginError> {
-        let number = self
+        let (number, key, is_held) = self.store.read(|c| {
+            let issuer = find_signing(c, issuer)?;
+            let lists = list_rows::all(c, issuer.number)?;
+            let list = find_list(&lists, &issuer, name)?;
+            let is_held = match held {
+                Some(held) => is_current(c, &issuer, list, held, now)?,
+                None => false,
+            };
+            Ok::<_, OriginError>((issuer.number, self.key(c, &issuer)?, is_held))
+        })?;
+        if is_held {
+            return Ok(CrlAnswer::Unchanged);
+        }
+        let list = self.memory.list(number, name);
+        let mut entries = list.lock();
+        let drafted = self
             .store
-            .read(|c| Ok::<_, OriginError>(find_signing(c, issuer)?.number))?;
-        let list = self.list_in_memory(number, name);
-        let mut entries = list.lock().unwrap_or_else(PoisonError::into_inner);
-        let plan = self
-            .store
-            .write(|t| self.plan(t, issuer, name, held, &mut entries, now));
-        let draft = match plan {
-            Ok(Plan::Sign(draft)) => draft,
-            Ok(Plan::Answer(answer)) => return Ok(answer),
-            Err(error) => {
-                // They may have followed changes that were rolled back.
-                *entries = Entries::default();
-                return Err(error);
-            }
+            .write(|t| draft(t, issuer, name, key, &mut entries, now));
+        // They may have followed changes that were rolled back.
+        let drafted = drafted.inspect_err(|_| *entries = Entries::default())?;
+        let Some(draft) = drafted else {
+            return Ok(CrlAnswer::Nothing);
         };
         let made = draft.sign()?;
         self.store
             .write(|t| list_rows::signed(t, number, name, made.number, made.size, made.sha256))?;
+        self.memory.note(number, name, entries.size());
         Ok(CrlAnswer::Crl(made))
     }
 
@@ -164,80 +160,76 @@ impl Origin {
             Ok(newest)
         })
     }
+}
 
-    fn list_in_memory(&self, issuer: IssuerNumber, name: CrlName) -> Arc<ListInMemory> {
-        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(lists.entry((issuer, name)).or_default())
-    }
-
-    fn plan(
-        &self,
-        c: &Connection,
-        issuer: &IssuerId,
-        name: CrlName,
-        held: Option<[u8; 32]>,
-        entries: &mut Entries,
-        now: Moment,
-    ) -> Result<Plan, OriginError> {
-        let issuer = find_signing(c, issuer)?;
-        let lists = list_rows::all(c, issuer.number)?;
-        let Some(list) = lists.iter().find(|list| list.name == name) else {
-            return Err(OriginError::CrlNotFound(issuer.id, name));
-        };
-        if let Some(held) = held
-            && is_current(c, &issuer, list, held, now)?
-        {
-            return Ok(Plan::Answer(CrlAnswer::Unchanged));
-        }
-        let base = match name {
-            CrlName::Delta => {
-                match list_rows::oldest_valid(c, issuer.number, CrlName::Full, now.time())? {
-                    Some(full) => Some(full),
-                    None => return Ok(Plan::Answer(CrlAnswer::Nothing)),
-                }
+/// Decides on everything that the next CRL says; `None` if there can be none yet.
+fn draft(
+    c: &Connection,
+    issuer: &IssuerId,
+    name: CrlName,
+    key: Arc<PrivateKey>,
+    entries: &mut Entries,
+    now: Moment,
+) -> Result<Option<Draft>, OriginError> {
+    let issuer = find_signing(c, issuer)?;
+    let lists = list_rows::all(c, issuer.number)?;
+    let list = find_list(&lists, &issuer, name)?;
+    let base = match name {
+        CrlName::Delta => {
+            match list_rows::oldest_valid(c, issuer.number, CrlName::Full, now.time())? {
+                Some(full) => Some(full),
+                None => return Ok(None),
             }
-            CrlName::Full | CrlName::Shard(_) => None,
-        };
-        let watermark = drop_expired(c, &issuer, &lists, now)?;
-        let (chunks, count) = if let Some(base) = &base {
-            delta_entries(c, &issuer, base.watermark)?
-        } else {
-            entries.follow(c, issuer.number, scope(name), watermark)?;
-            (entries.chunks(), entries.count())
-        };
-        let this_update = sequence::next_this_update(list.this_update, now);
-        let last_number = lists
-            .iter()
-            .filter(|other| same_sequence(other.name, name))
-            .filter_map(|list| list.number);
-        let next = IssuedRow {
-            number: sequence::next_number(last_number.max(), now)
-                .ok_or_else(|| OriginError::NumbersUsedUp(issuer.id.clone()))?,
-            this_update,
-            next_update: this_update.saturating_add(list.validity),
-            watermark,
-            entries: count,
-            size: None,
-            sha256: None,
-        };
-        list_rows::reserve(c, issuer.number, name, &next)?;
-        list_rows::forget_expired(c, issuer.number, name, now.time())?;
-        let key = self.key(c, &issuer)?;
-        let template = template(
-            &issuer,
-            &lists,
-            list,
-            &key,
-            &next,
-            base.map(|base| base.number),
-        )?;
-        Ok(Plan::Sign(Box::new(Draft {
-            key,
-            next,
-            template,
-            entries: chunks,
-        })))
-    }
+        }
+        CrlName::Full | CrlName::Shard(_) => None,
+    };
+    let watermark = drop_expired(c, &issuer, &lists, now)?;
+    let (chunks, count) = if let Some(base) = &base {
+        delta_entries(c, &issuer, base.watermark)?
+    } else {
+        entries.follow(c, issuer.number, scope(name), watermark)?;
+        (entries.chunks(), entries.count())
+    };
+    let this_update = sequence::next_this_update(list.this_update, now);
+    let numbers = lists
+        .iter()
+        .filter(|other| same_sequence(other.name, name))
+        .filter_map(|list| list.number);
+    let number = sequence::next_number(numbers.max(), now);
+    let next = IssuedRow {
+        number: number.ok_or_else(|| OriginError::NumbersUsedUp(issuer.id.clone()))?,
+        this_update,
+        next_update: this_update.saturating_add(list.validity),
+        watermark,
+        entries: count,
+        size: None,
+        sha256: None,
+    };
+    list_rows::reserve(c, issuer.number, name, &next)?;
+    list_rows::forget_expired(c, issuer.number, name, now.time())?;
+    let template = template(
+        &issuer,
+        &lists,
+        list,
+        &key,
+        &next,
+        base.map(|base| base.number),
+    )?;
+    Ok(Some(Draft {
+        key,
+        next,
+        template,
+        entries: chunks,
+    }))
+}
+
+fn find_list<'a>(
+    lists: &'a [ListRow],
+    issuer: &IssuerRow,
+    name: CrlName,
+) -> Result<&'a ListRow, OriginError> {
+    let found = lists.iter().find(|list| list.name == name);
+    found.ok_or_else(|| OriginError::CrlNotFound(issuer.id.clone(), name))
 }
 
 impl Draft {

@@ -6,6 +6,7 @@ use origin_api::{CrlName, IssuerId};
 use super::settings::SettingsError;
 use super::tokens::TokenError;
 use crate::ca::{CertificateError, KeyError, Serial};
+use crate::profile::ProfileError;
 use crate::revocation::RevocationError;
 use crate::store::StoreError;
 use crate::vault::VaultError;
@@ -41,6 +42,9 @@ pub enum OriginError {
     /// Settings that cannot work.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// What the issuer's profile does not allow.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// A revocation that cannot be.
     #[error(transparent)]
     Revocation(#[from] RevocationError),
@@ -91,6 +95,7 @@ impl OriginError {
             Self::ShardNotFound(..) => "shard_not_found",
             Self::NumbersUsedUp(_) => "numbers_used_up",
             Self::Settings(_) => "invalid_settings",
+            Self::Profile(_) => "not_in_profile",
             Self::Revocation(error) => match error {
                 RevocationError::NotAReason => "not_a_reason",
                 RevocationError::InFuture(_) => "date_in_future",
@@ -128,6 +133,7 @@ impl OriginError {
             Self::KeyDoesNotFit
             | Self::ShardNotFound(..)
             | Self::Settings(_)
+            | Self::Profile(_)
             | Self::Revocation(_)
             | Self::Certificate(_)
             | Self::Key(KeyError::UnknownKind | KeyError::Unsupported) => Fault::Request,

@@ -14,6 +14,7 @@ use super::{Origin, OriginError, find_issuer};
 use crate::ca::{self, KeyKind, PrivateKey};
 use crate::clock::Moment;
 use crate::connector::Settings;
+use crate::profile::Profile;
 use crate::sequence;
 use crate::store::StoreError;
 use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow};
@@ -34,6 +35,8 @@ pub struct NewIssuer {
     pub signed_by: SignedBy,
     /// Where its revocations come from.
     pub settings: Settings,
+    /// The rules that it is held to.
+    pub profile: Profile,
     /// The CRLs that it publishes.
     pub lists: Lists,
 }
@@ -105,10 +108,14 @@ impl Origin {
                 )
             }
         };
+        new.profile.check_key(key.kind()?)?;
+        for list in lists.rows() {
+            new.profile.check_validity(list.name, list.validity)?;
+        }
         let der = certificate.to_der().map_err(ca::CertificateError::from)?;
         let sealed = self.vault.seal(&key)?;
         self.store.write(|t| {
-            let number = insert(t, &new.id, &der, &new.settings, &lists, now)?;
+            let number = insert(t, &new.id, &der, (&new.settings, new.profile), &lists, now)?;
             rows::insert_key(t, number, key.kind()?.as_str(), &sealed)?;
             Ok::<_, OriginError>(())
         })?;
@@ -128,8 +135,17 @@ impl Origin {
             .certificate
             .to_der()
             .map_err(ca::CertificateError::from)?;
-        self.store
-            .write(|t| insert(t, &new.id, &der, &new.settings, &new.lists, now).map(drop))?;
+        self.store.write(|t| {
+            insert(
+                t,
+                &new.id,
+                &der,
+                (&new.settings, Profile::default()),
+                &new.lists,
+                now,
+            )
+            .map(drop)
+        })?;
         self.issuer(&new.id)
     }
 
@@ -245,7 +261,7 @@ fn insert(
     c: &Connection,
     id: &IssuerId,
     certificate: &[u8],
-    settings: &Settings,
+    (settings, profile): (&Settings, Profile),
     lists: &Lists,
     now: Moment,
 ) -> Result<IssuerNumber, OriginError> {
@@ -254,7 +270,15 @@ fn insert(
     }
     let settings = serde_json::to_string(settings).map_err(|_| StoreError::Corrupt("connector"))?;
     let watermark = sequence::next_watermark(Watermark::default(), now);
-    let number = rows::insert(c, id, certificate, &settings, watermark, now.time())?;
+    let number = rows::insert(
+        c,
+        id,
+        certificate,
+        &settings,
+        profile,
+        watermark,
+        now.time(),
+    )?;
     for list in lists.rows() {
         list_rows::insert(c, number, list)?;
     }

@@ -41,6 +41,7 @@ impl Origin {
     ) -> Result<Revoked, OriginError> {
         self.store.write(|t| {
             let issuer = find_local(t, issuer)?;
+            issuer.profile.check_reason(ask.reason)?;
             let ask = complete(t, &issuer, ask)?;
             if let Some(shard) = ask.shard
                 && !shards(t, &issuer)?.contains(&shard)

@@ -5,6 +5,7 @@ use origin_api::{IssuerId, Watermark};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
+use crate::profile::Profile;
 
 /// The key of an issuer's rows in the other tables. Never leaves the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,13 +22,15 @@ pub struct IssuerRow {
     pub certificate: Vec<u8>,
     /// Where its CRLs come from, in JSON.
     pub connector: String,
+    /// The rules that it is held to.
+    pub profile: Profile,
     /// How far its revocations have come.
     pub watermark: Watermark,
     /// When it was made known here.
     pub created_at: UnixTime,
 }
 
-const COLUMNS: &str = "number, id, certificate, connector, watermark, created_at";
+const COLUMNS: &str = "number, id, certificate, connector, watermark, created_at, profile";
 
 /// Adds an issuer.
 ///
@@ -38,13 +41,14 @@ pub fn insert(
     id: &IssuerId,
     certificate: &[u8],
     connector: &str,
+    profile: Profile,
     watermark: Watermark,
     now: UnixTime,
 ) -> Result<IssuerNumber, StoreError> {
     c.prepare_cached(
-        "INSERT INTO issuers (id, certificate, connector, watermark, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO issuers (id, certificate, connector, watermark, created_at, profile) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
-    .execute(params![id.as_str(), certificate, connector, watermark.0.cast_signed(), now.0])?;
+    .execute(params![id.as_str(), certificate, connector, watermark.0.cast_signed(), now.0, profile.as_str()])?;
     Ok(IssuerNumber(c.last_insert_rowid()))
 }
 
@@ -141,14 +145,16 @@ pub fn key(c: &Connection, issuer: IssuerNumber) -> Result<Option<Vec<u8>>, Stor
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuerRow, StoreError>> {
     let id: String = row.get(1)?;
-    let Ok(id) = id.parse() else {
-        return Ok(Err(StoreError::Corrupt("issuer id")));
+    let profile = Profile::from_name(row.get_ref(6)?.as_str().unwrap_or_default());
+    let (Ok(id), Some(profile)) = (id.parse(), profile) else {
+        return Ok(Err(StoreError::Corrupt("issuer's id or profile")));
     };
     Ok(Ok(IssuerRow {
         number: IssuerNumber(row.get(0)?),
         id,
         certificate: row.get(2)?,
         connector: row.get(3)?,
+        profile,
         watermark: Watermark(row.get::<_, i64>(4)?.cast_unsigned()),
         created_at: UnixTime(row.get(5)?),
     }))
