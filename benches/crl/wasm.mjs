@@ -1,5 +1,5 @@
 // Runs the reader in wasm: node wasm.mjs MODULE.wasm CRL.der CERTIFICATE.der
-// Prints one line of JSON: milliseconds, and bytes of wasm memory beyond what the host's own piece takes.
+// Prints one line of JSON: milliseconds of the processor, and bytes of wasm memory beyond what the host's own piece takes.
 import { readFileSync } from "node:fs";
 
 const [module, crlFile, certificateFile] = process.argv.slice(2);
@@ -23,7 +23,7 @@ function overPieces(step, end) {
   const before = wasm.memory.buffer.byteLength;
   let best = Infinity;
   for (let run = 0; run < RUNS; run++) {
-    const start = performance.now();
+    const start = processorTime();
     wasm.begin();
     for (let at = 0; at < crl.length; at += PIECE) {
       const bytes = crl.subarray(at, at + PIECE);
@@ -31,9 +31,15 @@ function overPieces(step, end) {
       step(wasm, piece, bytes.length);
     }
     end(wasm, issuer);
-    best = Math.min(best, performance.now() - start);
+    best = Math.min(best, processorTime() - start);
   }
   return { ms: best, bytes: wasm.memory.buffer.byteLength - before };
+}
+
+// Milliseconds of the processor.
+function processorTime() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 function must(condition, what) {
@@ -58,9 +64,9 @@ function materialised() {
     const before = wasm.memory.buffer.byteLength;
     let best = Infinity;
     for (let run = 0; run < 3; run++) {
-      const start = performance.now();
+      const start = processorTime();
       must(wasm.x509_cert(whole, crl.length) >= 0, "x509-cert");
-      best = Math.min(best, performance.now() - start);
+      best = Math.min(best, processorTime() - start);
     }
     return { ms: best, bytes: wasm.memory.buffer.byteLength - before };
   } catch {

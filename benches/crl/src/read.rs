@@ -35,13 +35,23 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
         }),
     );
     row(
-        "crl: the same in pieces of 4 KiB",
+        "crl: read and hash",
+        best(|| {
+            let mut examination = Examination::new(limits);
+            for piece in crl.chunks(PIECE) {
+                examination.push(piece).expect("a CRL");
+            }
+            examination.finish().expect("a CRL")
+        }),
+    );
+    row(
+        "crl: read and hash, in pieces of 4 KiB",
         best(|| {
             let mut examination = Examination::new(limits);
             for piece in crl.chunks(4 << 10) {
                 examination.push(piece).expect("a CRL");
             }
-            admit(input, examination)
+            examination.finish().expect("a CRL")
         }),
     );
     row(

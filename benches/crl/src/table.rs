@@ -1,11 +1,15 @@
 //! Figures, and the table that they are printed in.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::time::{ClockId, clock_gettime};
 
 /// One measurement.
 #[derive(Clone, Copy)]
 pub(crate) struct Figure {
+    /// Of the processor.
     pub(crate) time: Duration,
     /// Bytes of memory beyond the input, at most.
     pub(crate) peak: Option<usize>,
@@ -23,11 +27,32 @@ pub(crate) fn best<T>(mut run: impl FnMut() -> T) -> Figure {
 }
 
 fn once<T>(run: &mut impl FnMut() -> T) -> Duration {
-    let start = Instant::now();
+    let start = processor_time();
     let result = run();
-    let time = start.elapsed();
+    let time = processor_time().saturating_sub(start);
     drop(std::hint::black_box(result));
     time
+}
+
+/// What this thread has used of the processor.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .expect("a thread's clock")
+        .into()
+}
+
+/// What all processes that this one started, and that have ended, have used of the processor.
+pub(crate) fn children_time() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("usage");
+    let times = [usage.user_time(), usage.system_time()];
+    times
+        .iter()
+        .map(|time| {
+            let seconds = u64::try_from(time.tv_sec()).unwrap_or_default();
+            let microseconds = u64::try_from(time.tv_usec()).unwrap_or_default();
+            Duration::from_secs(seconds) + Duration::from_micros(microseconds)
+        })
+        .sum()
 }
 
 /// Rows for each number of entries; ratios are to the row that was given first.
@@ -64,7 +89,7 @@ impl fmt::Display for Table {
             return Ok(());
         }
         writeln!(f, "\n## {}; ratio: {}\n", self.title, self.ratio)?;
-        writeln!(f, "| entries | what | ms | ratio | peak KiB |")?;
+        writeln!(f, "| entries | what | CPU ms | ratio | peak KiB |")?;
         writeln!(f, "| ---: | --- | ---: | ---: | ---: |")?;
         for (entries, name, figure, unit) in &self.rows {
             write!(f, "| {entries} | {name} |")?;
