@@ -139,6 +139,10 @@ impl Connectors {
     ) -> Result<Answer, ConnectorError> {
         let (issuer, settings) =
             blocking(&self.origin, move |origin| origin.connection(&issuer)).await?;
+        // One without any list is asked all the same: whatever the name, it says that there is nothing.
+        if !issuer.crls.is_empty() && issuer.crls.iter().all(|crl| crl.name != name) {
+            return Err(OriginError::CrlNotFound(issuer.id, name).into());
+        }
         let ask = Ask {
             issuer,
             name,

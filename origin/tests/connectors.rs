@@ -84,6 +84,7 @@ fn a_published_crl_is_passed_on_as_it_is() {
         first.body_mut().read_to_vec().unwrap(),
         *contents.lock().unwrap()
     );
+    assert_eq!(server.crl("front", "delta", None).status(), 404);
     let tag = harness::header(&first, "etag").to_owned();
     assert_eq!(server.crl("front", "full", Some(&tag)).status(), 304);
     ca.run(&["revoke", "ca", "0b"]);

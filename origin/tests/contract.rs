@@ -60,6 +60,9 @@ fn a_call_without_a_valid_token_is_refused() {
             .status()
             .as_u16()
     };
+    // What a path says is not what it leads to.
+    origin.issuer("crls", "p256");
+    assert_eq!(status(Some(&edge), "/v1/issuers/crls/revocations"), 403);
     let (crl, revocations) = ("/v1/issuers/ca/crls/full", "/v1/issuers/ca/revocations");
     assert_eq!(status(None, crl), 401);
     assert_eq!(status(Some("wrong"), crl), 401);

@@ -1,10 +1,11 @@
 //! Who may call: bearer tokens (RFC 6750), from the settings and from the database.
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::registry::CRL_ROUTE;
 use super::{ApiError, Service};
 use crate::origin::token_hash;
 use crate::store::tokens::TokenScope;
@@ -37,11 +38,13 @@ pub(super) async fn require_token(
     }
 }
 
-/// An edge reads, and has CRLs made; all else takes more.
+/// An edge reads, and has CRLs made; all else takes more. By the route, as a path may say anything.
 fn needed_scope(request: &Request) -> TokenScope {
-    let path = request.uri().path();
-    let makes_crl = request.method() == Method::POST && path.contains("/crls/");
-    if request.method() == Method::GET || makes_crl {
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(MatchedPath::as_str);
+    if request.method() == Method::GET || route == Some(CRL_ROUTE) {
         TokenScope::Edge
     } else {
         TokenScope::Admin

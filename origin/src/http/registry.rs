@@ -77,10 +77,13 @@ pub(super) async fn show_issuer(
         .map(Json)
 }
 
+/// The route of [`current_crl`], as it is in its description.
+pub(super) const CRL_ROUTE: &str = "/v1/issuers/{id}/crls/{name}";
+
 /// The current CRL, made anew where it is due. Without `If-None-Match`, it is always made anew.
 #[utoipa::path(
     post,
-    path = "/v1/issuers/{id}/crls/{name}",
+    path = CRL_ROUTE,
     params(
         ("id" = IssuerId, Path),
         ("name" = CrlName, Path),
