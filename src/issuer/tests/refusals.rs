@@ -115,6 +115,39 @@ fn every_rule_of_admission_has_its_code_and_changes_nothing() {
     );
 }
 
+/// `der` with the occurrence number `which` of `from` replaced.
+fn patched(der: &[u8], which: usize, from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut places = (0..der.len()).filter(|at| der[*at..].starts_with(from));
+    let at = places.nth(which).unwrap();
+    [&der[..at], to, &der[at + from.len()..]].concat()
+}
+
+#[test]
+fn what_no_writer_of_ours_makes_is_refused_as_well() {
+    const ECDSA: [&[u8]; 3] = [
+        b"\x2a\x86\x48\xce\x3d\x04\x03\x01",
+        b"\x2a\x86\x48\xce\x3d\x04\x03\x02",
+        b"\x2a\x86\x48\xce\x3d\x04\x03\x03",
+    ];
+    let [sha224, sha256, sha384] = ECDSA;
+    let stage = holding();
+    let good = changed(&stage, |_| {});
+    let version_1 = patched(&good, 0, b"\x02\x01\x01", b"\x02\x01\x00");
+    refused(&stage, version_1, "unsupported_version");
+    let mismatch = patched(&good, 1, sha256, sha384);
+    refused(&stage, mismatch, "algorithm_mismatch");
+    let sha224_twice = patched(&patched(&good, 0, sha256, sha224), 0, sha256, sha224);
+    refused(&stage, sha224_twice, "unsupported_algorithm");
+    let number_missing = patched(&good, 0, b"\x55\x1d\x14", b"\x55\x1d\x7f");
+    refused(&stage, number_missing, "number_missing");
+    let point = crl::issuing_distribution_point("http://crl.example.com/full.crl").unwrap();
+    let limited = changed(&stage, |template| {
+        template.issuing_distribution_point = Some(point);
+    });
+    let unknown = patched(&limited, 0, b"\x55\x1d\x1c", b"\x55\x1d\x7f");
+    refused(&stage, unknown, "unknown_critical_extension");
+}
+
 #[test]
 fn every_failure_of_the_transport_has_its_code_and_changes_nothing() {
     let stage = holding();

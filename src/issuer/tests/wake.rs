@@ -24,6 +24,19 @@ fn without_cron_and_requests_a_valid_crl_is_always_in_kv() {
 }
 
 #[test]
+fn without_alarms_the_cron_alone_keeps_a_valid_crl_in_kv() {
+    let stage = Stage::p256();
+    for _ in 0..(2 * 24 * 4) {
+        stage.refreshed(Trigger::Cron);
+        stage.machine.pass(15 * MINUTE);
+        let (metadata, _) = stage.replica.body(&key(FULL)).unwrap();
+        let left = Timestamp::from(metadata.head.next_update).since(stage.host.now());
+        assert!(left > 2 * HOUR, "{left:?}");
+    }
+    assert!(stage.alarms.borrow().is_empty());
+}
+
+#[test]
 fn the_alarm_comes_at_its_part_of_the_validity() {
     for part in ["0.5", "0.67", "0.9"] {
         let stage = Stage::new(Ca::p256(), &[("REFRESH_AT", part)]);

@@ -33,6 +33,8 @@ enum Plan {
     None,
     /// One call fails.
     At(u64, Failure),
+    /// Of the calls whose name begins so, one fails, after so many others.
+    Nth(&'static str, u64, Failure),
     /// Calls whose name begins so fail.
     All(&'static str, Failure),
     /// Of 100 calls so many fail, either way; the state of a generator.
@@ -48,6 +50,11 @@ impl Faults {
     /// The call number `at`, the first being 0, fails.
     pub(crate) fn at(&self, at: u64, failure: Failure) {
         *self.plan.borrow_mut() = Plan::At(at, failure);
+    }
+
+    /// Of the calls whose name begins with `what`, the number `nth` from now fails, the first being 0.
+    pub(crate) fn nth(&self, what: &'static str, nth: u64, failure: Failure) {
+        *self.plan.borrow_mut() = Plan::Nth(what, nth, failure);
     }
 
     /// Every call whose name begins with `what` fails.
@@ -104,6 +111,11 @@ impl Faults {
         let call = self.calls.replace(self.calls.get() + 1);
         match &mut *self.plan.borrow_mut() {
             Plan::At(at, failure) if *at == call => Some(*failure),
+            Plan::Nth(name, before, failure) if what.starts_with(*name) => {
+                let now = *before == 0;
+                *before = before.wrapping_sub(1);
+                now.then_some(*failure)
+            }
             Plan::All(name, failure) if what.starts_with(*name) => Some(*failure),
             Plan::Chance(percent, state) => {
                 // Xorshift: the same seed, the same failures.
