@@ -4,6 +4,7 @@
 pub mod authorization;
 pub mod call;
 pub mod crl_status;
+pub mod dashboard;
 pub mod event_page;
 pub mod event_query;
 pub mod issuers;

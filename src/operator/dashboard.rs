@@ -1,0 +1,65 @@
+//! The page for people: where its parts live, who is signed in, and what is shown. Pure: rows in, HTML out.
+
+pub mod bar;
+pub mod pages;
+pub mod place;
+pub mod plot;
+pub mod session;
+pub mod view;
+
+use crate::answer::{Answer, Body, Headers};
+
+/// Nothing but this edge's own style and images, forms to itself, and no script at all.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// A page as it is sent.
+#[must_use]
+pub fn page(status: u16, html: String) -> Answer {
+    Answer {
+        status,
+        headers: headers("text/html; charset=utf-8", "no-store"),
+        body: Body::Text(html),
+    }
+}
+
+/// Sends the browser to another page, by GET.
+#[must_use]
+pub fn see_other(location: String, set_cookie: Option<String>) -> Answer {
+    let mut headers = headers("text/plain; charset=utf-8", "no-store");
+    headers.push(("Location", location.into()));
+    headers.extend(set_cookie.map(|cookie| ("Set-Cookie", cookie.into())));
+    Answer {
+        status: 303,
+        headers,
+        body: Body::Text(String::new()),
+    }
+}
+
+/// A file that belongs to the pages.
+#[must_use]
+pub fn asset(asset: place::Asset) -> Answer {
+    let (media_type, text) = match asset {
+        place::Asset::Style => (
+            "text/css; charset=utf-8",
+            include_str!("../../templates/style.css"),
+        ),
+        place::Asset::Icon => ("image/svg+xml", include_str!("../../templates/icon.svg")),
+    };
+    Answer {
+        status: 200,
+        headers: headers(media_type, "public, max-age=300"),
+        body: Body::Text(text.to_owned()),
+    }
+}
+
+fn headers(media_type: &'static str, cache_control: &'static str) -> Headers {
+    vec![
+        ("Content-Type", media_type.into()),
+        ("Cache-Control", cache_control.into()),
+        ("Content-Security-Policy", CONTENT_SECURITY_POLICY.into()),
+        ("X-Content-Type-Options", "nosniff".into()),
+        // With no referrer at all, browsers would send forms with `Origin: null`.
+        ("Referrer-Policy", "same-origin".into()),
+        ("Cross-Origin-Opener-Policy", "same-origin".into()),
+    ]
+}

@@ -1,0 +1,97 @@
+//! A CRL's validity as a bar: thisUpdate, refresh time, now and nextUpdate. Pure.
+
+use crate::time::Timestamp;
+
+/// Where things lie on the bar, in thousandths of its width.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// From thisUpdate.
+    pub from: u64,
+    /// How long the validity is.
+    pub width: u64,
+    /// How much of it is over.
+    pub elapsed: u64,
+    /// The refresh time, where there is one on the bar.
+    pub refresh: Option<u64>,
+    /// Now.
+    pub now: u64,
+}
+
+impl Bar {
+    /// The bar of a CRL with these times. It reaches from thisUpdate to nextUpdate, and further where now lies outside.
+    #[must_use]
+    pub fn new(
+        this_update: Timestamp,
+        next_update: Timestamp,
+        refresh: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        let (first, last) = (this_update.min(now), next_update.max(now));
+        let whole = last.since(first).as_millis().max(1);
+        let at = |moment: Timestamp| {
+            let part = moment.since(first).as_millis().saturating_mul(1000);
+            u64::try_from(part.checked_div(whole).unwrap_or(0))
+                .unwrap_or(1000)
+                .min(1000)
+        };
+        let from = at(this_update);
+        Self {
+            from,
+            width: at(next_update).saturating_sub(from),
+            elapsed: at(now.min(next_update)).saturating_sub(from),
+            refresh: refresh
+                .filter(|refresh| (first..=last).contains(refresh))
+                .map(at),
+            now: at(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_valid_crl_fills_the_bar() {
+        let bar = Bar::new(at(1000), at(2000), Some(at(1670)), at(1500));
+        assert_eq!(
+            bar,
+            Bar {
+                from: 0,
+                width: 1000,
+                elapsed: 500,
+                refresh: Some(670),
+                now: 500
+            }
+        );
+    }
+
+    #[test]
+    fn an_expired_crl_ends_before_now() {
+        let bar = Bar::new(at(1000), at(2000), Some(at(9000)), at(3000));
+        assert_eq!(
+            bar,
+            Bar {
+                from: 0,
+                width: 500,
+                elapsed: 500,
+                refresh: None,
+                now: 1000
+            }
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_does_no_harm() {
+        let bar = Bar::new(at(1000), at(2000), None, at(0));
+        assert_eq!(
+            (bar.from, bar.width, bar.elapsed, bar.now),
+            (500, 500, 0, 0)
+        );
+        assert_eq!(Bar::new(at(5), at(5), None, at(5)).width, 0);
+    }
+}

@@ -1,0 +1,420 @@
+//! The pages, each made from a template under templates/. Pure. The templates escape whatever they are given.
+
+use askama::Template;
+
+use super::super::crl_status::State;
+use super::super::event_query::{Cursor, EventFilter};
+use super::super::issuers::IssuerStatus;
+use super::place::HomeFilter;
+use super::plot::{Mark, Plot, marks, plot};
+use super::view::{CrlView, EventView, Health};
+use crate::events::{Event, EventId, Outcome, Trigger};
+use crate::problem::EdgeError;
+use crate::time::Timestamp;
+
+/// How many issuers the first page shows at once.
+const ISSUERS_ON_A_PAGE: usize = 50;
+
+/// The form to sign in.
+#[derive(Debug, Template)]
+#[template(path = "sign_in.html")]
+pub struct SignInPage {
+    /// Nobody is signed in here.
+    pub form_token: Option<String>,
+    /// Whether the token that was shown before was wrong.
+    pub refused: bool,
+}
+
+/// What went wrong, for people.
+#[derive(Debug, Template)]
+#[template(path = "error.html")]
+pub struct ErrorPage {
+    /// Of the session, if there is one.
+    pub form_token: Option<String>,
+    title: String,
+    detail: String,
+    code: &'static str,
+}
+
+impl ErrorPage {
+    /// The page of an error.
+    #[must_use]
+    pub fn new(error: &EdgeError) -> Self {
+        Self {
+            form_token: None,
+            title: error.problem().title.into_owned(),
+            detail: error.to_string(),
+            code: error.status_and_code().1,
+        }
+    }
+}
+
+/// The health of all, the issuers by urgency, and what happened lately.
+#[derive(Debug, Template)]
+#[template(path = "home.html")]
+pub struct HomePage {
+    form_token: Option<String>,
+    health: Health,
+    filter: HomeFilter,
+    states: &'static [State],
+    crls: Vec<CrlView>,
+    found: usize,
+    earlier: Option<u32>,
+    later: Option<u32>,
+    troubles: Vec<EventView>,
+    events: Vec<EventView>,
+}
+
+impl HomePage {
+    /// The page at `now`: of all issuers, those that pass `filter`.
+    #[must_use]
+    pub fn new(
+        form_token: Option<String>,
+        issuers: &[IssuerStatus],
+        filter: HomeFilter,
+        troubles: &[Event],
+        events: &[Event],
+        now: Timestamp,
+    ) -> Self {
+        let mut found: Vec<_> = issuers
+            .iter()
+            .filter(|issuer| issuer.id.as_str().contains(&filter.id))
+            .flat_map(|issuer| issuer.crls.iter().map(move |crl| (issuer, crl)))
+            .filter(|(_, crl)| {
+                filter
+                    .state
+                    .is_none_or(|state| state == crl.state && !crl.is_published_elsewhere())
+            })
+            .collect();
+        found.sort_by_key(|(issuer, crl)| (crl.urgency(), &issuer.id, crl.name));
+        let skipped = usize::try_from(filter.page)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(ISSUERS_ON_A_PAGE);
+        let shown = found.iter().skip(skipped).take(ISSUERS_ON_A_PAGE);
+        Self {
+            form_token,
+            health: Health::of(issuers, now),
+            states: &State::ALL,
+            crls: shown
+                .map(|(issuer, crl)| CrlView::new(issuer, crl, now))
+                .collect(),
+            // Pages are counted from 1 in addresses.
+            earlier: (filter.page > 0).then_some(filter.page),
+            later: (found.len() > skipped.saturating_add(ISSUERS_ON_A_PAGE))
+                .then(|| filter.page.saturating_add(2)),
+            found: found.len(),
+            filter,
+            troubles: views(troubles, &[], now),
+            events: views(events, &[], now),
+        }
+    }
+}
+
+/// Events by filter.
+#[derive(Debug, Template)]
+#[template(path = "events.html")]
+pub struct EventsPage {
+    form_token: Option<String>,
+    filter: Fields,
+    outcomes: &'static [Outcome],
+    triggers: &'static [Trigger],
+    events: Vec<EventView>,
+    older: Option<String>,
+}
+
+/// The filter as the form shows it.
+#[derive(Debug)]
+struct Fields {
+    issuer: String,
+    name: String,
+    outcome: Option<Outcome>,
+    trigger: Option<Trigger>,
+    since: String,
+    until: String,
+}
+
+impl EventsPage {
+    /// The page at `now`: `events` pass `filter`, and `next` is where older ones begin.
+    #[must_use]
+    pub fn new(
+        form_token: Option<String>,
+        filter: &EventFilter,
+        events: &[Event],
+        next: Option<&Cursor>,
+        now: Timestamp,
+    ) -> Self {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        Self {
+            form_token,
+            filter: Fields {
+                issuer: text(filter.issuer.as_ref().map(ToString::to_string)),
+                name: text(filter.name.map(|name| name.to_string())),
+                outcome: filter.outcome,
+                trigger: filter.trigger,
+                since: text(filter.since.map(|since| since.to_string())),
+                until: text(filter.until.map(|until| until.to_string())),
+            },
+            outcomes: Outcome::ALL,
+            triggers: Trigger::ALL,
+            events: views(events, &[], now),
+            older: next.map(ToString::to_string),
+        }
+    }
+}
+
+/// One issuer: its CRLs, its certificates, and its history.
+#[derive(Debug, Template)]
+#[template(path = "issuer.html")]
+pub struct IssuerPage {
+    form_token: Option<String>,
+    id: String,
+    gone: bool,
+    pinned: Option<String>,
+    waiting: Option<String>,
+    events_owed: u64,
+    crls: Vec<CrlView>,
+    histories: Vec<History>,
+    events: Vec<EventView>,
+    done: Option<Vec<EventView>>,
+}
+
+/// What became of one CRL.
+#[derive(Debug)]
+struct History {
+    name: String,
+    plots: Vec<Plot>,
+    marks: Vec<Mark>,
+}
+
+impl IssuerPage {
+    /// The page at `now`, with the issuer's newest events. `done` are those that the operator just caused.
+    #[must_use]
+    pub fn new(
+        form_token: Option<String>,
+        issuer: &IssuerStatus,
+        events: &[Event],
+        done: Option<&[EventId]>,
+        now: Timestamp,
+    ) -> Self {
+        let new = done.unwrap_or_default();
+        let histories = issuer.crls.iter().map(|crl| {
+            let of_crl: Vec<_> = events
+                .iter()
+                .filter(|event| event.crl_name == crl.name)
+                .cloned()
+                .collect();
+            let published: Vec<_> = of_crl
+                .iter()
+                .filter(|event| event.succeeded == 1)
+                .cloned()
+                .collect();
+            History {
+                name: crl.name.to_string(),
+                plots: [
+                    plot("Entries", &published, |event| event.revoked_count),
+                    plot("Size in bytes", &published, |event| event.size_bytes),
+                    plot("Duration in ms", &of_crl, |event| Some(event.duration_ms)),
+                ]
+                .into_iter()
+                .flatten()
+                .collect(),
+                marks: marks(&of_crl),
+            }
+        });
+        let events = views(events, new, now);
+        Self {
+            form_token,
+            id: issuer.id.to_string(),
+            gone: issuer.gone_since.is_some(),
+            pinned: issuer.pinned_certificate_sha256.clone(),
+            waiting: issuer.waiting_certificate_sha256.clone(),
+            events_owed: issuer.events_owed,
+            crls: issuer
+                .crls
+                .iter()
+                .map(|crl| CrlView::new(issuer, crl, now))
+                .collect(),
+            histories: histories
+                .filter(|history| !history.marks.is_empty())
+                .collect(),
+            done: done.map(|_| {
+                events
+                    .iter()
+                    .filter(|event| event.is_new)
+                    .cloned()
+                    .collect()
+            }),
+            events: events.into_iter().take(50).collect(),
+        }
+    }
+}
+
+fn views(events: &[Event], new: &[EventId], now: Timestamp) -> Vec<EventView> {
+    events
+        .iter()
+        .map(|event| EventView::new(event, new, now))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::issuers::join;
+    use crate::operator::testing::{NOW, event, status_row};
+    use crate::registry::Listed;
+
+    const HOSTILE: &str = "<script>alert('\"&x')</script>";
+
+    fn issuers() -> Vec<IssuerStatus> {
+        let listed = Listed::default();
+        let ids = ["a", "b"].map(|id| id.parse().unwrap());
+        let mut failing = status_row("b");
+        failing.consecutive_failures = 2;
+        failing.last_error_code = Some("wrong_issuer".to_owned());
+        failing.last_error = Some(HOSTILE.to_owned());
+        failing.waiting_certificate_sha256 = Some("beef".to_owned());
+        join(
+            ids.iter().map(|id| (id, &listed)),
+            vec![status_row("a"), failing],
+            NOW,
+        )
+    }
+
+    fn events() -> Vec<Event> {
+        let mut hostile = event(3);
+        hostile.error = Some(HOSTILE.to_owned());
+        hostile.outcome = Outcome::Rejected;
+        vec![hostile, event(2), event(1)]
+    }
+
+    fn every_page() -> Vec<String> {
+        let issuers = issuers();
+        let token = || Some("form-token".to_owned());
+        let filter = EventFilter::default();
+        let hostile = HomeFilter {
+            id: HOSTILE.to_owned(),
+            ..HomeFilter::default()
+        };
+        vec![
+            SignInPage {
+                form_token: None,
+                refused: true,
+            }
+            .render()
+            .unwrap(),
+            ErrorPage::new(&EdgeError::NotFound).render().unwrap(),
+            HomePage::new(
+                token(),
+                &issuers,
+                HomeFilter::default(),
+                &events(),
+                &events(),
+                NOW,
+            )
+            .render()
+            .unwrap(),
+            HomePage::new(token(), &issuers, hostile, &[], &[], NOW)
+                .render()
+                .unwrap(),
+            EventsPage::new(
+                token(),
+                &filter,
+                &events(),
+                Some(&Cursor::of(&event(1))),
+                NOW,
+            )
+            .render()
+            .unwrap(),
+            IssuerPage::new(token(), &issuers[1], &events(), Some(&[event(3).id]), NOW)
+                .render()
+                .unwrap(),
+            IssuerPage::new(None, &issuers[0], &[], Some(&[]), NOW)
+                .render()
+                .unwrap(),
+        ]
+    }
+
+    #[test]
+    fn nothing_that_comes_from_outside_is_markup() {
+        for page in every_page() {
+            assert!(!page.contains("<script"), "{page}");
+        }
+        assert!(every_page()[5].contains("&#60;script&#62;"));
+    }
+
+    #[test]
+    fn every_page_keeps_to_its_content_security_policy() {
+        for page in every_page() {
+            for forbidden in [
+                "style=",
+                "<style",
+                "onclick",
+                "javascript:",
+                "http://",
+                "https://",
+            ] {
+                assert!(!page.contains(forbidden), "{forbidden}: {page}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_form_that_acts_carries_the_sessions_token() {
+        for page in every_page() {
+            for form in page.split("<form").skip(1) {
+                let form = form.split("</form>").next().unwrap();
+                let acts =
+                    form.contains(r#"method="post""#) && !form.contains("/dashboard/sign-in");
+                assert_eq!(
+                    acts,
+                    form.contains(r#"name="form_token" value="form-token""#),
+                    "{form}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_page_shows_the_most_urgent_first_and_what_waits() {
+        let page = &every_page()[2];
+        let (b, a) = (
+            page.find("/dashboard/issuers/b"),
+            page.rfind("/dashboard/issuers/a"),
+        );
+        assert!(b.unwrap() < a.unwrap());
+        assert!(page.contains("1 failing"), "{page}");
+        assert!(page.contains("waits for trust"), "{page}");
+    }
+
+    #[test]
+    fn the_issuers_page_tells_what_the_refresh_did() {
+        let pages = every_page();
+        assert!(pages[5].contains(r#"role="status""#) && pages[5].contains("rejected"));
+        assert!(pages[6].contains("not in the table yet"), "{}", pages[6]);
+    }
+
+    #[test]
+    fn many_issuers_are_shown_in_pages() {
+        let listed = Listed::default();
+        let ids: Vec<_> = (0..120)
+            .map(|id| format!("i{id:03}").parse().unwrap())
+            .collect();
+        let rows = ids
+            .iter()
+            .map(|id: &origin_api::IssuerId| status_row(id.as_str()))
+            .collect();
+        let issuers = join(ids.iter().map(|id| (id, &listed)), rows, NOW);
+        let page = |page| {
+            let filter = HomeFilter {
+                page,
+                ..HomeFilter::default()
+            };
+            let page = HomePage::new(None, &issuers, filter, &[], &[], NOW);
+            (page.crls.len(), page.earlier, page.later)
+        };
+        assert_eq!(page(0), (50, None, Some(2)));
+        assert_eq!(page(1), (50, Some(1), Some(3)));
+        assert_eq!(page(2), (20, Some(2), None));
+        assert_eq!(page(9), (0, Some(9), None));
+    }
+}

@@ -1,0 +1,135 @@
+//! A figure over time as a line: points for an SVG of 600 by 100. Pure.
+
+use std::fmt::Write as _;
+
+use crate::events::{Event, Outcome};
+use crate::time::Timestamp;
+
+/// How wide a plot is.
+const WIDTH: u128 = 600;
+/// How high.
+const HEIGHT: u128 = 100;
+
+/// A line through a figure's values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plot {
+    /// What is plotted.
+    pub title: &'static str,
+    /// `x,y x,y …`, as `polyline` takes them.
+    pub points: String,
+    /// The smallest value.
+    pub least: u64,
+    /// The largest.
+    pub most: u64,
+    /// The newest.
+    pub last: u64,
+}
+
+/// An outcome on the line of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where.
+    pub x: u128,
+    /// Which.
+    pub outcome: Outcome,
+}
+
+/// The line through `figure` of the events that have it. None where fewer than two have.
+#[must_use]
+pub fn plot(
+    title: &'static str,
+    events: &[Event],
+    figure: impl Fn(&Event) -> Option<u64>,
+) -> Option<Plot> {
+    let mut values: Vec<(Timestamp, u64)> = events
+        .iter()
+        .filter_map(|event| Some((event.started_at.parse().ok()?, figure(event)?)))
+        .collect();
+    values.sort_unstable();
+    let (first, _) = values.first()?;
+    let (end, last) = values.last().filter(|(end, _)| end > first)?;
+    let least = values.iter().map(|(_, value)| *value).min()?;
+    let most = values.iter().map(|(_, value)| *value).max()?;
+    let mut points = String::new();
+    for (moment, value) in &values {
+        let x = across(*moment, *first, *end);
+        let above = u128::from(value.saturating_sub(least)).saturating_mul(HEIGHT);
+        // All alike: a line in the middle.
+        let above = above
+            .checked_div(u128::from(most.saturating_sub(least)))
+            .unwrap_or(HEIGHT / 2);
+        let y = HEIGHT.saturating_sub(above);
+        // Writing to a string cannot fail.
+        let _ = write!(points, "{x},{y} ");
+    }
+    Some(Plot {
+        title,
+        points: points.trim_end().to_owned(),
+        least,
+        most,
+        last: *last,
+    })
+}
+
+/// How the refreshes ended, on a line of time.
+#[must_use]
+pub fn marks(events: &[Event]) -> Vec<Mark> {
+    let moments: Vec<(Timestamp, Outcome)> = events
+        .iter()
+        .filter_map(|event| Some((event.started_at.parse().ok()?, event.outcome)))
+        .collect();
+    let first = moments.iter().map(|(moment, _)| *moment).min();
+    let end = moments.iter().map(|(moment, _)| *moment).max();
+    let (Some(first), Some(end)) = (first, end) else {
+        return Vec::new();
+    };
+    moments
+        .into_iter()
+        .map(|(moment, outcome)| Mark {
+            x: across(moment, first, end),
+            outcome,
+        })
+        .collect()
+}
+
+fn across(moment: Timestamp, first: Timestamp, end: Timestamp) -> u128 {
+    let part = moment.since(first).as_millis().saturating_mul(WIDTH);
+    part.checked_div(end.since(first).as_millis())
+        .unwrap_or(WIDTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::testing::event;
+
+    #[test]
+    fn a_line_goes_from_the_oldest_to_the_newest_and_from_the_least_to_the_most() {
+        let mut events = [event(3), event(2), event(1)];
+        events[0].revoked_count = Some(30);
+        events[1].revoked_count = Some(10);
+        events[2].revoked_count = Some(20);
+        let plot = plot("Entries", &events, |event| event.revoked_count).unwrap();
+        assert_eq!(plot.points, "0,50 300,100 600,0");
+        assert_eq!((plot.least, plot.most, plot.last), (10, 30, 30));
+    }
+
+    #[test]
+    fn one_value_is_no_line_and_equal_values_are_a_level_one() {
+        let size = |event: &Event| event.size_bytes;
+        assert_eq!(plot("Size", &[event(1)], size), None);
+        assert_eq!(plot("Size", &[event(2), event(1)], |_| None), None);
+        let level = plot("Size", &[event(2), event(1)], size).unwrap();
+        assert_eq!(level.points, "0,50 600,50");
+    }
+
+    #[test]
+    fn every_refresh_leaves_a_mark() {
+        let places: Vec<_> = marks(&[event(3), event(1)])
+            .iter()
+            .map(|mark| mark.x)
+            .collect();
+        assert_eq!(places, [600, 0]);
+        assert_eq!(marks(&[]), []);
+    }
+}
