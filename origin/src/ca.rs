@@ -3,6 +3,7 @@
 mod certificate;
 mod key;
 mod serial;
+mod token;
 
 pub use certificate::{
     CertificateError, Leaf, Request, authority_key_id, certificate_from_pem_or_der, issue,
@@ -10,3 +11,4 @@ pub use certificate::{
 };
 pub use key::{KeyError, KeyKind, PrivateKey};
 pub use serial::{Serial, SerialError};
+pub use token::{TokenKey, TokenKeyError, TokenUri};

@@ -20,7 +20,7 @@ use origin_api::IssuerId;
 use rusqlite::Connection;
 
 use crate::ca::PrivateKey;
-use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
+use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow, KeptKey};
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
@@ -64,7 +64,10 @@ impl Origin {
         }
         let kept = issuer_rows::key(c, issuer.number)?
             .ok_or_else(|| OriginError::NoKey(issuer.id.clone()))?;
-        let key = Arc::new(self.vault.open(&kept)?);
+        let key = Arc::new(match kept {
+            KeptKey::Here(pkcs8) => self.vault.open(&pkcs8)?,
+            KeptKey::InToken(uri) => PrivateKey::in_token(&uri)?,
+        });
         keys.insert(issuer.number, Arc::clone(&key));
         Ok(key)
     }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use der::asn1::BitString;
+use super::token::{TokenKey, TokenKeyError};
+use der::asn1::{Any, BitString};
 use der::pem::LineEnding;
 use p256::ecdsa as p256;
 use p384::ecdsa as p384;
@@ -104,6 +105,12 @@ pub enum KeyError {
     /// An encoding failed.
     #[error("cannot encode the key: {0}")]
     Encode(String),
+    /// The key is in a token, and cannot leave it.
+    #[error("the key is in a PKCS#11 token, and cannot leave it")]
+    InToken,
+    /// A key in a token.
+    #[error(transparent)]
+    Token(#[from] TokenKeyError),
     /// The key would not sign.
     #[error("cannot sign: {0}")]
     Sign(#[from] signature::Error),
@@ -119,6 +126,8 @@ pub enum PrivateKey {
     P384(p384::SigningKey),
     /// Ed25519.
     Ed25519(ed25519_dalek::SigningKey),
+    /// In a PKCS#11 token.
+    Token(Box<TokenKey>),
 }
 
 impl PrivateKey {
@@ -169,6 +178,14 @@ impl PrivateKey {
         key.kind().map(|_| key)
     }
 
+    /// Opens a key in a PKCS#11 token, by its URI (RFC 7512).
+    ///
+    /// # Errors
+    /// [`KeyError::Token`].
+    pub fn in_token(uri: &str) -> Result<Self, KeyError> {
+        Ok(Self::Token(Box::new(TokenKey::open(&uri.parse()?)?)))
+    }
+
     /// Writes the key as PKCS#8 DER (RFC 5958), unencrypted.
     ///
     /// # Errors
@@ -179,6 +196,7 @@ impl PrivateKey {
             Self::P256(key) => key.to_pkcs8_der(),
             Self::P384(key) => key.to_pkcs8_der(),
             Self::Ed25519(key) => key.to_pkcs8_der(),
+            Self::Token(_) => return Err(KeyError::InToken),
         }
         .map_err(|error| KeyError::Encode(error.to_string()))
     }
@@ -208,6 +226,7 @@ impl PrivateKey {
             Self::P256(_) => Ok(KeyKind::P256),
             Self::P384(_) => Ok(KeyKind::P384),
             Self::Ed25519(_) => Ok(KeyKind::Ed25519),
+            Self::Token(key) => Ok(key.kind()),
         }
     }
 
@@ -221,6 +240,7 @@ impl PrivateKey {
             Self::P256(key) => SubjectPublicKeyInfoOwned::from_key(key.verifying_key()),
             Self::P384(key) => SubjectPublicKeyInfoOwned::from_key(key.verifying_key()),
             Self::Ed25519(key) => SubjectPublicKeyInfoOwned::from_key(&key.verifying_key()),
+            Self::Token(key) => Ok(key.public_key().clone()),
         }
         .map_err(|error| KeyError::Encode(error.to_string()))
     }
@@ -235,6 +255,7 @@ impl PrivateKey {
             Self::P256(key) => key.signature_algorithm_identifier(),
             Self::P384(key) => key.signature_algorithm_identifier(),
             Self::Ed25519(key) => key.signature_algorithm_identifier(),
+            Self::Token(key) => return token_algorithm(key.kind()),
         }
         .map_err(|error| KeyError::Encode(error.to_string()))
     }
@@ -255,8 +276,23 @@ impl PrivateKey {
                 signature.to_der().to_vec()
             }
             Self::Ed25519(key) => key.try_multipart_sign(parts)?.to_vec(),
+            Self::Token(key) => key.sign(parts)?,
         })
     }
+}
+
+/// What a token signs with: the same as a key of that kind here.
+fn token_algorithm(kind: KeyKind) -> Result<AlgorithmIdentifierOwned, KeyError> {
+    let (oid, parameters) = match kind {
+        KeyKind::Rsa2048 | KeyKind::Rsa3072 | KeyKind::Rsa4096 => (
+            der::oid::db::rfc5912::SHA_256_WITH_RSA_ENCRYPTION,
+            Some(Any::null()),
+        ),
+        KeyKind::P256 => (der::oid::db::rfc5912::ECDSA_WITH_SHA_256, None),
+        KeyKind::P384 => (der::oid::db::rfc5912::ECDSA_WITH_SHA_384, None),
+        KeyKind::Ed25519 => return Err(KeyError::Unsupported),
+    };
+    Ok(AlgorithmIdentifierOwned { oid, parameters })
 }
 
 fn no_randomness(error: impl fmt::Display) -> KeyError {

@@ -48,6 +48,10 @@ pub(super) struct Create {
     /// The kind of key to make.
     #[arg(long, value_enum, default_value = "p256")]
     key: KeyKind,
+    /// Use the key that is in a PKCS#11 token, where this URI says:
+    /// pkcs11:token=LABEL;object=LABEL?module-path=FILE&pin-source=FILE
+    #[arg(long, value_name = "URI", conflicts_with = "key")]
+    pkcs11: Option<String>,
     /// Its distinguished name, such as "CN=Example CA,O=Example,C=DE" [default: CN=<ID>]
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
@@ -74,8 +78,12 @@ pub(super) struct Import {
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
     /// Its private key: PKCS#8, in PEM or DER.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "pkcs11")]
+    key: Option<PathBuf>,
+    /// Its private key is in a PKCS#11 token, where this URI says:
+    /// pkcs11:token=LABEL;object=LABEL?module-path=FILE&pin-source=FILE
+    #[arg(long, value_name = "URI", conflicts_with = "key")]
+    pkcs11: Option<String>,
     /// A file whose first line is the passphrase of an encrypted --key.
     #[arg(long, value_name = "FILE")]
     key_passphrase_file: Option<PathBuf>,
@@ -200,7 +208,9 @@ impl Create {
                     .unwrap_or(&format!("CN={}", self.id)),
             )?,
             id: self.id,
-            key: NewKey::Generate(self.key),
+            key: self
+                .pkcs11
+                .map_or(NewKey::Generate(self.key), NewKey::Token),
             validity: self.validity,
             signed_by: self.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
             settings: Settings::Local,
@@ -213,19 +223,22 @@ impl Create {
 impl Import {
     fn new_issuer(self) -> Result<NewIssuer, CliError> {
         let certificate = ca::certificate_from_pem_or_der(&read(&self.certificate)?)?;
-        let file = Zeroizing::new(read(&self.key)?);
-        let passphrase = self
-            .key_passphrase_file
-            .map(|path| read_text(&path).map(Zeroizing::new))
-            .transpose()?;
-        let key = read_key(
-            &file,
-            passphrase.as_ref().and_then(|text| text.lines().next()),
-        )?;
+        let key = match (self.key, self.pkcs11) {
+            (Some(path), _) => {
+                let file = Zeroizing::new(read(&path)?);
+                let passphrase = self
+                    .key_passphrase_file
+                    .map(|path| read_text(&path).map(Zeroizing::new))
+                    .transpose()?;
+                let passphrase = passphrase.as_ref().and_then(|text| text.lines().next());
+                NewKey::Import(Box::new(read_key(&file, passphrase)?))
+            }
+            (None, uri) => NewKey::Token(uri.unwrap_or_default()),
+        };
         Ok(NewIssuer {
             id: self.id,
             subject: certificate.tbs_certificate().subject().clone(),
-            key: NewKey::Import(Box::new(key)),
+            key,
             validity: defaults::ISSUER_VALIDITY,
             signed_by: SignedBy::Already(Box::new(certificate), self.last_number),
             settings: Settings::Local,

@@ -17,7 +17,7 @@ use crate::connector::Settings;
 use crate::profile::Profile;
 use crate::sequence;
 use crate::store::StoreError;
-use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow};
+use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow, KeptKey};
 use crate::store::lists as list_rows;
 
 /// An issuer to be made here.
@@ -48,6 +48,8 @@ pub enum NewKey {
     Generate(KeyKind),
     /// It was made elsewhere.
     Import(Box<PrivateKey>),
+    /// It is in a PKCS#11 token, where this URI says (RFC 7512).
+    Token(String),
 }
 
 /// An issuer whose CA runs elsewhere.
@@ -82,9 +84,10 @@ impl Origin {
     pub fn create_issuer(&self, new: NewIssuer, now: Moment) -> Result<Issuer, OriginError> {
         // Looked up before a key is made, which may take seconds.
         self.refuse_taken(&new.id)?;
-        let key = match new.key {
-            NewKey::Generate(kind) => PrivateKey::generate(kind)?,
-            NewKey::Import(key) => *key,
+        let (key, kept) = match new.key {
+            NewKey::Generate(kind) => self.keep(PrivateKey::generate(kind)?)?,
+            NewKey::Import(key) => self.keep(*key)?,
+            NewKey::Token(uri) => (PrivateKey::in_token(&uri)?, KeptKey::InToken(uri)),
         };
         let (certificate, lists) = match new.signed_by {
             SignedBy::Itself => (
@@ -113,10 +116,9 @@ impl Origin {
             new.profile.check_validity(list.name, list.validity)?;
         }
         let der = certificate.to_der().map_err(ca::CertificateError::from)?;
-        let sealed = self.vault.seal(&key)?;
         self.store.write(|t| {
             let number = insert(t, &new.id, &der, (&new.settings, new.profile), &lists, now)?;
-            rows::insert_key(t, number, key.kind()?.as_str(), &sealed)?;
+            rows::insert_key(t, number, key.kind()?.as_str(), &kept)?;
             Ok::<_, OriginError>(())
         })?;
         self.issuer(&new.id)
@@ -222,6 +224,11 @@ impl Origin {
                 .map(|row| Ok((row.id.clone(), row.settings()?)))
                 .collect()
         })
+    }
+
+    fn keep(&self, key: PrivateKey) -> Result<(PrivateKey, KeptKey), OriginError> {
+        let sealed = self.vault.seal(&key)?;
+        Ok((key, KeptKey::Here(sealed)))
     }
 
     fn refuse_taken(&self, id: &IssuerId) -> Result<(), OriginError> {

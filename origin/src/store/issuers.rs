@@ -3,6 +3,7 @@
 use crl::UnixTime;
 use origin_api::{IssuerId, Watermark};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use zeroize::Zeroizing;
 
 use super::StoreError;
 use crate::profile::Profile;
@@ -117,7 +118,16 @@ pub fn set_pushed(c: &Connection, id: &IssuerId, watermark: Watermark) -> Result
     Ok(())
 }
 
-/// Keeps an issuer's private key, as it is: encrypt it first.
+/// An issuer's private key, as it is kept.
+#[derive(Debug)]
+pub enum KeptKey {
+    /// PKCS#8, encrypted or not.
+    Here(Zeroizing<Vec<u8>>),
+    /// The URI of a key in a PKCS#11 token.
+    InToken(String),
+}
+
+/// Keeps an issuer's private key.
 ///
 /// # Errors
 /// SQLite's.
@@ -125,10 +135,16 @@ pub fn insert_key(
     c: &Connection,
     issuer: IssuerNumber,
     kind: &str,
-    pkcs8: &[u8],
+    key: &KeptKey,
 ) -> Result<(), StoreError> {
-    c.prepare_cached("INSERT INTO keys (issuer, kind, pkcs8) VALUES (?1, ?2, ?3)")?
-        .execute(params![issuer.0, kind, pkcs8])?;
+    match key {
+        KeptKey::Here(pkcs8) => c
+            .prepare_cached("INSERT INTO keys (issuer, kind, pkcs8) VALUES (?1, ?2, ?3)")?
+            .execute(params![issuer.0, kind, pkcs8.as_slice()])?,
+        KeptKey::InToken(uri) => c
+            .prepare_cached("INSERT INTO token_keys (issuer, kind, uri) VALUES (?1, ?2, ?3)")?
+            .execute(params![issuer.0, kind, uri])?,
+    };
     Ok(())
 }
 
@@ -136,11 +152,19 @@ pub fn insert_key(
 ///
 /// # Errors
 /// SQLite's.
-pub fn key(c: &Connection, issuer: IssuerNumber) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut statement = c.prepare_cached("SELECT pkcs8 FROM keys WHERE issuer = ?1")?;
+pub fn key(c: &Connection, issuer: IssuerNumber) -> Result<Option<KeptKey>, StoreError> {
+    let here = c
+        .prepare_cached("SELECT pkcs8 FROM keys WHERE issuer = ?1")?
+        .query_row([issuer.0], |row| row.get(0).map(Zeroizing::new))
+        .optional()?;
+    if let Some(pkcs8) = here {
+        return Ok(Some(KeptKey::Here(pkcs8)));
+    }
+    let mut statement = c.prepare_cached("SELECT uri FROM token_keys WHERE issuer = ?1")?;
     Ok(statement
         .query_row([issuer.0], |row| row.get(0))
-        .optional()?)
+        .optional()?
+        .map(KeptKey::InToken))
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuerRow, StoreError>> {
