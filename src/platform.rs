@@ -2,6 +2,7 @@
 
 mod bindings;
 mod d1;
+mod dashboard;
 mod entry;
 mod host;
 mod issuer_object;

@@ -37,8 +37,9 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Compares in constant time: how long it takes tells nothing but the length.
-pub(super) fn is(shown: &str, secret: Option<&Secret>) -> bool {
+/// Whether the token shown is this one. Compares in constant time: how long it takes tells nothing but the length.
+#[must_use]
+pub fn is(shown: &str, secret: Option<&Secret>) -> bool {
     secret.is_some_and(|secret| shown.as_bytes().ct_eq(secret.reveal().as_bytes()).into())
 }
 

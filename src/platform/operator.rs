@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use worker::{Request, Response};
 
 use super::bindings::Bindings;
+use super::dashboard;
 use super::host::{log, now};
 use super::objects::WorkerObjects;
 use super::records::Records;
@@ -17,6 +18,7 @@ use super::reply::problem;
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::operator::crl_status::{State, StatusRow};
+use crate::operator::dashboard::place::Place;
 use crate::operator::event_page::{self, EventPage};
 use crate::operator::event_query::{Cursor, EventFilter};
 use crate::operator::issuers::{self, IssuerPage, IssuerStatus, RECENT_EVENTS};
@@ -45,7 +47,11 @@ pub(super) async fn answer(
         settings,
         records: Records(Rc::new(bindings.d1()?)),
     };
-    let answered = match Endpoint::parse(&request.inner().method(), path) {
+    let method = request.inner().method();
+    if let Some(place) = Place::parse(&method, path) {
+        return dashboard::answer(&desk, request, place).await;
+    }
+    let answered = match Endpoint::parse(&method, path) {
         None => Err(EdgeError::NotFound),
         Some(Err(error)) => Err(error),
         Some(Ok(endpoint)) => desk.call(request, endpoint).await,
@@ -58,7 +64,7 @@ pub(super) async fn answer(
     response
         .headers()
         .set("X-Content-Type-Options", "nosniff")?;
-    if request.inner().method() == "HEAD" {
+    if method == "HEAD" {
         let (parts, _) = response.into_parts();
         return Ok(parts.empty());
     }
@@ -66,9 +72,9 @@ pub(super) async fn answer(
 }
 
 /// Where operators' calls are answered.
-struct Desk<'a> {
+pub(super) struct Desk<'a> {
     objects: &'a WorkerObjects,
-    settings: &'a Rc<Settings>,
+    pub(super) settings: &'a Rc<Settings>,
     records: Records,
 }
 
@@ -159,7 +165,7 @@ impl Desk<'_> {
         })
     }
 
-    async fn issuer(&self, id: IssuerId) -> Result<IssuerStatus, EdgeError> {
+    pub(super) async fn issuer(&self, id: IssuerId) -> Result<IssuerStatus, EdgeError> {
         let listed = self.listed(&id).await?;
         let overview = self.objects.overview(&id).await.map_err(internal)?;
         let events = self
@@ -173,7 +179,7 @@ impl Desk<'_> {
         Ok(issuer)
     }
 
-    async fn refresh(
+    pub(super) async fn refresh(
         &self,
         issuer: &IssuerId,
         name: Option<CrlName>,
@@ -191,7 +197,7 @@ impl Desk<'_> {
         refreshed.map_err(internal)
     }
 
-    async fn trust(&self, issuer: IssuerId) -> Result<Vec<Event>, EdgeError> {
+    pub(super) async fn trust(&self, issuer: IssuerId) -> Result<Vec<Event>, EdgeError> {
         self.listed(&issuer).await?;
         let refreshed = self.objects.trust(&issuer).await.map_err(internal)?;
         refreshed.ok_or(EdgeError::NoCertificateWaiting { issuer })
@@ -210,7 +216,7 @@ impl Desk<'_> {
     }
 
     /// Every issuer, and how its CRLs stand by the status table.
-    async fn all(&self, index: &Index) -> Result<Vec<IssuerStatus>, EdgeError> {
+    pub(super) async fn all(&self, index: &Index) -> Result<Vec<IssuerStatus>, EdgeError> {
         let rows: Vec<StatusRow> = self.rows(&Query::all_statuses()).await?;
         Ok(issuers::join(&index.issuers, rows, now()))
     }
@@ -253,7 +259,7 @@ impl Desk<'_> {
         with_type(response, format.media_type())
     }
 
-    async fn index(&self) -> Result<Rc<Index>, EdgeError> {
+    pub(super) async fn index(&self) -> Result<Rc<Index>, EdgeError> {
         self.objects.index().await.map_err(|error| {
             log(&serde_json::json!({
                 "level": "error", "what": "no list of issuers", "cause": error.to_string(),
@@ -278,7 +284,10 @@ impl Desk<'_> {
         }
     }
 
-    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, EdgeError> {
+    pub(super) async fn rows<T: DeserializeOwned>(
+        &self,
+        query: &Query,
+    ) -> Result<Vec<T>, EdgeError> {
         self.records.rows(query).await.map_err(unread)
     }
 }
@@ -316,7 +325,7 @@ fn with_type(response: Response, media_type: &str) -> Result<Response, EdgeError
     set.map(|()| response).map_err(internal)
 }
 
-fn internal(error: impl std::fmt::Display) -> EdgeError {
+pub(super) fn internal(error: impl std::fmt::Display) -> EdgeError {
     log(
         &serde_json::json!({ "level": "error", "what": "an operator's call failed", "cause": error.to_string() }),
     );

@@ -1,0 +1,290 @@
+//! The dashboard: requests from browsers, carried over to `operator::dashboard`.
+
+use askama::Template as _;
+use origin_api::IssuerId;
+use worker::{Request, Response};
+
+use super::host::now;
+use super::operator::{Desk, internal};
+use super::reply::respond;
+use crate::answer::Answer;
+use crate::config::Secret;
+use crate::events::{Event, Outcome};
+use crate::operator::dashboard::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage};
+use crate::operator::dashboard::place::{self, HomeFilter, Inner, Place};
+use crate::operator::dashboard::session::{self, Session};
+use crate::operator::dashboard::{asset, page, see_other};
+use crate::operator::event_page::EventPage;
+use crate::operator::event_query::{Cursor, EventFilter};
+use crate::operator::{Caller, Query, authorization, caller, media};
+use crate::problem::EdgeError;
+
+const SIGN_IN: &str = "/dashboard/sign-in";
+/// The largest form that is read, in bytes.
+const LARGEST_FORM: usize = 4096;
+/// How many events the first page shows.
+const LATEST: u32 = 15;
+/// How many events of an issuer its page reads: what its plots are made from.
+const HISTORY: u32 = 200;
+/// How many events their own page shows.
+const EVENTS: u32 = 100;
+
+/// Answers a request to a place of the dashboard.
+pub(super) async fn answer(
+    desk: &Desk<'_>,
+    request: &Request,
+    place: Result<Place, EdgeError>,
+) -> worker::Result<Response> {
+    let visit = Visit { desk, request };
+    let answered = match place {
+        Ok(place) => visit.answer(place).await,
+        Err(error) => Err(error),
+    };
+    let answer = answered.unwrap_or_else(|error| visit.refusal(&error));
+    let is_head = request.inner().method() == "HEAD";
+    respond(
+        if is_head {
+            answer.without_body()
+        } else {
+            answer
+        },
+        None,
+    )
+}
+
+/// One request.
+struct Visit<'a> {
+    desk: &'a Desk<'a>,
+    request: &'a Request,
+}
+
+impl Visit<'_> {
+    async fn answer(&self, place: Place) -> Result<Answer, EdgeError> {
+        match place {
+            Place::Asset(file) => Ok(asset(file)),
+            Place::SignIn if self.request.inner().method() == "POST" => self.sign_in().await,
+            Place::SignIn => {
+                self.token()?;
+                let refused = self.query()?.iter().any(|(name, _)| name == "refused");
+                let form_token = None;
+                render(&SignInPage {
+                    form_token,
+                    refused,
+                })
+            }
+            Place::Inner(inner) => match self.session() {
+                Err(EdgeError::Unauthorized) if self.wants_page() => {
+                    Ok(see_other(SIGN_IN.to_owned(), None))
+                }
+                Err(error) => Err(error),
+                Ok(session) => self.inner(inner, session).await,
+            },
+        }
+    }
+
+    async fn inner(&self, inner: Inner, session: Option<Session>) -> Result<Answer, EdgeError> {
+        let form_token = session
+            .as_ref()
+            .map(|session| session.form_token().to_owned());
+        match inner {
+            Inner::Home => self.home(form_token).await,
+            Inner::Events => self.events(form_token).await,
+            Inner::Issuer(id) => self.issuer(id, form_token).await,
+            Inner::Refresh(id) => {
+                self.admit_form(session).await?;
+                let trigger = crate::events::Trigger::Operator;
+                let events = self.desk.refresh(&id, None, trigger).await?;
+                Ok(done(&id, &events))
+            }
+            Inner::Trust(id) => {
+                self.admit_form(session).await?;
+                let events = self.desk.trust(id.clone()).await?;
+                Ok(done(&id, &events))
+            }
+            Inner::SignOut => {
+                self.admit_form(session).await?;
+                let end = session::end_cookie(self.is_secure()?);
+                Ok(see_other(SIGN_IN.to_owned(), Some(end)))
+            }
+        }
+    }
+
+    async fn home(&self, form_token: Option<String>) -> Result<Answer, EdgeError> {
+        let filter = HomeFilter::parse(&self.query()?)?;
+        let index = self.desk.index().await?;
+        let issuers = self.desk.all(&index).await?;
+        let mut troubles: Vec<Event> = Vec::new();
+        for outcome in [Outcome::Failed, Outcome::Rejected] {
+            troubles.extend(self.desk.rows(&Query::latest(outcome, LATEST)).await?);
+        }
+        troubles.sort_by(|a, b| (&b.started_at, b.id).cmp(&(&a.started_at, a.id)));
+        troubles.truncate(LATEST as usize);
+        let latest = Query::events(&EventFilter::default(), None, LATEST);
+        let events: Vec<Event> = self.desk.rows(&latest).await?;
+        render(&HomePage::new(
+            form_token,
+            &issuers,
+            filter,
+            &troubles,
+            &events,
+            now(),
+        ))
+    }
+
+    async fn events(&self, form_token: Option<String>) -> Result<Answer, EdgeError> {
+        let (filter, after) = place::event_filter(&self.query()?)?;
+        let query = Query::events(&filter, after.as_ref(), EVENTS.saturating_add(1));
+        let page = EventPage::of(self.desk.rows(&query).await?, EVENTS);
+        let next = page
+            .events
+            .last()
+            .filter(|_| page.next_cursor.is_some())
+            .map(Cursor::of);
+        render(&EventsPage::new(
+            form_token,
+            &filter,
+            &page.events,
+            next.as_ref(),
+            now(),
+        ))
+    }
+
+    async fn issuer(&self, id: IssuerId, form_token: Option<String>) -> Result<Answer, EdgeError> {
+        let done = place::done(&self.query()?)?;
+        let filter = EventFilter {
+            issuer: Some(id.clone()),
+            ..EventFilter::default()
+        };
+        let issuer = self.desk.issuer(id).await?;
+        let events: Vec<Event> = self
+            .desk
+            .rows(&Query::events(&filter, None, HISTORY))
+            .await?;
+        render(&IssuerPage::new(
+            form_token,
+            &issuer,
+            &events,
+            done.as_deref(),
+            now(),
+        ))
+    }
+
+    async fn sign_in(&self) -> Result<Answer, EdgeError> {
+        let token = self.token()?;
+        self.admit_origin()?;
+        let shown = self.field("token").await?.unwrap_or_default();
+        if authorization::is(shown.trim(), Some(token)) {
+            let mut nonce = [0; 16];
+            getrandom::fill(&mut nonce).map_err(internal)?;
+            let session = Session::begin(token, now(), nonce);
+            let cookie = session.set_cookie(self.is_secure()?);
+            Ok(see_other("/dashboard".to_owned(), Some(cookie)))
+        } else if self.wants_page() {
+            Ok(see_other(format!("{SIGN_IN}?refused=1"), None))
+        } else {
+            Err(EdgeError::Unauthorized)
+        }
+    }
+
+    /// The session; none for a program that shows the operator's token in `Authorization`, which may look and not act.
+    fn session(&self) -> Result<Option<Session>, EdgeError> {
+        let cookies = self.header("cookie");
+        if let Some(session) = Session::resume(cookies.as_deref(), self.token()?, now()) {
+            return Ok(Some(session));
+        }
+        match caller(self.header("authorization").as_deref(), self.desk.settings)? {
+            Caller::Operator => Ok(None),
+            Caller::Hook => Err(EdgeError::TokenNotAllowed),
+        }
+    }
+
+    async fn admit_form(&self, session: Option<Session>) -> Result<(), EdgeError> {
+        self.admit_origin()?;
+        let session = session.ok_or(EdgeError::ForeignForm)?;
+        session.admit_form(self.field("form_token").await?.as_deref())
+    }
+
+    fn admit_origin(&self) -> Result<(), EdgeError> {
+        let own = self.request.url().map_err(internal)?;
+        let own = own.origin().ascii_serialization();
+        session::admit_origin(self.header("origin").as_deref(), &own)
+    }
+
+    /// One field of the form.
+    async fn field(&self, name: &str) -> Result<Option<String>, EdgeError> {
+        let length = self
+            .header("content-length")
+            .and_then(|length| length.parse().ok());
+        if length.is_none_or(|length: usize| length > LARGEST_FORM) {
+            return Err(EdgeError::ForeignForm);
+        }
+        let form = self
+            .request
+            .clone()
+            .map_err(internal)?
+            .text()
+            .await
+            .map_err(internal)?;
+        let mut fields = form_urlencoded::parse(form.as_bytes());
+        Ok(fields
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.into_owned()))
+    }
+
+    fn token(&self) -> Result<&Secret, EdgeError> {
+        let token = self.desk.settings.operator_token.as_ref();
+        token.ok_or(EdgeError::OperatorTokenNotSet)
+    }
+
+    /// What a browser is shown as a page, a program gets as problem details.
+    fn refusal(&self, error: &EdgeError) -> Answer {
+        if !self.wants_page() {
+            return error.answer();
+        }
+        let mut page = ErrorPage::new(error);
+        page.form_token = self
+            .session()
+            .ok()
+            .flatten()
+            .map(|session| session.form_token().to_owned());
+        let status = error.status_and_code().0;
+        match page.render() {
+            Ok(html) => crate::operator::dashboard::page(status, html),
+            Err(_) => error.answer(),
+        }
+    }
+
+    fn wants_page(&self) -> bool {
+        media::wants_page(self.header("accept").as_deref())
+    }
+
+    fn is_secure(&self) -> Result<bool, EdgeError> {
+        let url = self.request.url().map_err(internal)?;
+        Ok(url.scheme() == "https")
+    }
+
+    fn query(&self) -> Result<Vec<(String, String)>, EdgeError> {
+        let url = self.request.url().map_err(internal)?;
+        Ok(url.query_pairs().into_owned().collect())
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.request.headers().get(name).ok().flatten()
+    }
+}
+
+/// Back to the issuer's page, which shows what came of it.
+fn done(id: &IssuerId, events: &[Event]) -> Answer {
+    let ids: Vec<_> = events.iter().map(|event| event.id.to_string()).collect();
+    see_other(
+        format!("/dashboard/issuers/{id}?done=~{}", ids.join("~")),
+        None,
+    )
+}
+
+fn render(template: &impl askama::Template) -> Result<Answer, EdgeError> {
+    template
+        .render()
+        .map(|html| page(200, html))
+        .map_err(internal)
+}
