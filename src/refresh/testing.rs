@@ -2,6 +2,7 @@
 
 mod ca;
 mod faults;
+mod gate;
 mod host;
 mod log;
 mod origin;
@@ -14,6 +15,7 @@ use crl::{CrlNumber, UnixTime};
 
 pub(crate) use ca::Ca;
 pub(crate) use faults::{Failure, Faults};
+pub(crate) use gate::Gate;
 pub(crate) use host::{Client, Machine, TwinHost};
 pub(crate) use log::TwinLog;
 pub(crate) use origin::{Reply, TwinOrigin};

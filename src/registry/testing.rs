@@ -4,13 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use futures_channel::oneshot;
 use origin_api::{Crl, CrlName, Der, Issuer, IssuerId};
 
 use super::keeper::Reading;
 use super::{Index, IndexReplica, Keeper, KeeperParts, Lease, OriginPages, RegistryStore, Row};
 use crate::config::Settings;
-use crate::refresh::testing::{Faults, Machine, TwinHost};
+use crate::refresh::testing::{Faults, Gate, Machine, TwinHost};
 use crate::refresh::{OriginError, ReplicaError, StoreError};
 use crate::time::Timestamp;
 
@@ -53,7 +52,7 @@ pub(crate) struct Pages {
     pub(crate) error: RefCell<Option<OriginError>>,
     /// The same cursor for ever.
     pub(crate) endless: Cell<bool>,
-    waiting: RefCell<Option<Vec<oneshot::Sender<()>>>>,
+    pub(crate) gate: Gate,
 }
 
 impl Pages {
@@ -61,16 +60,6 @@ impl Pages {
     pub(crate) fn list(&self, count: usize) {
         *self.ids.borrow_mut() = (0..count).map(id).collect();
         self.page_size.set(1000);
-    }
-
-    /// Keeps calls waiting from now on.
-    pub(crate) fn close(&self) {
-        *self.waiting.borrow_mut() = Some(Vec::new());
-    }
-
-    /// Answers them.
-    pub(crate) fn open(&self) {
-        self.waiting.take();
     }
 }
 
@@ -86,14 +75,7 @@ impl OriginPages for TwinPages {
     ) -> Result<(Vec<Issuer>, Option<String>), OriginError> {
         let Pages { ids, calls, .. } = &*self.0;
         calls.set(calls.get() + 1);
-        let opened = self.0.waiting.borrow_mut().as_mut().map(|waiting| {
-            let (open, opened) = oneshot::channel();
-            waiting.push(open);
-            opened
-        });
-        if let Some(opened) = opened {
-            let _ = opened.await;
-        }
+        self.0.gate.pass().await;
         if let Some(error) = self.0.error.borrow().clone() {
             return Err(error);
         }

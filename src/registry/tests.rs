@@ -90,13 +90,13 @@ fn all_pages_are_read_and_copied_to_kv() {
 #[test]
 fn any_number_of_callers_share_one_reading_and_its_first_may_leave() {
     let stage = Stage::listing(3);
-    stage.pages.0.close();
+    stage.pages.0.gate.close();
     let first = stage.ask();
     stage.machine.run();
     let others: Vec<_> = (0..500).map(|_| stage.ask()).collect();
     stage.machine.run();
     first.leave();
-    stage.pages.0.open();
+    stage.pages.0.gate.open();
     stage.machine.run();
     assert!(others.iter().all(|other| other.answer().unwrap().is_ok()));
     assert_eq!(stage.calls(), 1);
@@ -105,11 +105,11 @@ fn any_number_of_callers_share_one_reading_and_its_first_may_leave() {
 #[test]
 fn a_reading_that_everybody_left_still_ends() {
     let stage = Stage::listing(3);
-    stage.pages.0.close();
+    stage.pages.0.gate.close();
     let only = stage.ask();
     stage.machine.run();
     only.leave();
-    stage.pages.0.open();
+    stage.pages.0.gate.open();
     stage.machine.run();
     assert!(stage.replica.copy.borrow().is_some());
 }
@@ -180,7 +180,7 @@ fn the_origins_retry_after_is_honoured() {
 #[test]
 fn an_origin_that_hangs_is_given_up_in_time() {
     let stage = Stage::listing(3);
-    stage.pages.0.close();
+    stage.pages.0.gate.close();
     let asked = stage.ask();
     stage.machine.pass(Duration::from_secs(30));
     let error = asked.answer().unwrap().unwrap_err();

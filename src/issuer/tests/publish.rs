@@ -54,6 +54,34 @@ fn a_publish_that_failed_is_owed_and_paid_by_the_alarm() {
 }
 
 #[test]
+fn a_crl_that_is_committed_while_another_is_copied_follows_at_once() {
+    let stage = Stage::p256();
+    stage.replica.gate.close();
+    drop(stage.refresh(Trigger::Cron));
+    stage.machine.run();
+    drop(stage.refresh(Trigger::Operator));
+    stage.machine.run();
+    assert_eq!(stage.number().as_deref(), Some("2"));
+    assert_eq!(stage.in_kv(), None);
+    stage.replica.gate.open();
+    stage.machine.run();
+    assert_eq!(stage.in_kv().as_deref(), Some("2"));
+    assert!(stage.alarms.borrow().is_empty());
+}
+
+#[test]
+fn a_copy_that_hangs_is_given_up_and_made_again() {
+    let stage = Stage::p256();
+    stage.replica.gate.close();
+    drop(stage.refresh(Trigger::Cron));
+    stage.machine.pass(2 * MINUTE);
+    assert_eq!(stage.in_kv(), None);
+    stage.replica.gate.open();
+    stage.pass(MINUTE);
+    assert_eq!(stage.in_kv().as_deref(), Some("1"));
+}
+
+#[test]
 fn a_large_crl_goes_in_parts_with_the_manifest_last() {
     let stage = Stage::p256();
     let crl = answer_large(&stage, 1);

@@ -4,11 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use futures_channel::oneshot;
 use origin_api::{CrlName, Issuer, IssuerId};
 use sha2::Digest as _;
 
-use super::{Ca, HOUR, TwinHost};
+use super::{Ca, Gate, HOUR, TwinHost};
 use crate::refresh::{Answer, Host as _, Origin, OriginBody, OriginError, Sha256};
 use crate::time::Timestamp;
 
@@ -53,8 +52,8 @@ pub(crate) struct Office {
     pub(crate) record_calls: Cell<u32>,
     /// Each call for a CRL: when, and whether it asked for a new one.
     pub(crate) calls: RefCell<Vec<(CrlName, Timestamp, bool)>>,
-    waiting: RefCell<Option<Vec<oneshot::Sender<()>>>>,
-    record_waiting: RefCell<Option<Vec<oneshot::Sender<()>>>>,
+    crls: Gate,
+    records: Gate,
     made: RefCell<BTreeMap<CrlName, Made>>,
     revoked: Cell<bool>,
     host: TwinHost,
@@ -74,8 +73,8 @@ impl TwinOrigin {
             always: RefCell::default(),
             record_calls: Cell::new(0),
             calls: RefCell::default(),
-            waiting: RefCell::default(),
-            record_waiting: RefCell::default(),
+            crls: Gate::default(),
+            records: Gate::default(),
             made: RefCell::default(),
             revoked: Cell::new(false),
             host: host.clone(),
@@ -86,22 +85,22 @@ impl TwinOrigin {
 impl Office {
     /// Keeps the calls for CRLs waiting from now on.
     pub(crate) fn close(&self) {
-        *self.waiting.borrow_mut() = Some(Vec::new());
+        self.crls.close();
     }
 
     /// Answers them.
     pub(crate) fn open(&self) {
-        self.waiting.take();
+        self.crls.open();
     }
 
     /// Keeps the calls for the record waiting from now on.
     pub(crate) fn close_records(&self) {
-        *self.record_waiting.borrow_mut() = Some(Vec::new());
+        self.records.close();
     }
 
     /// Answers them.
     pub(crate) fn open_records(&self) {
-        self.record_waiting.take();
+        self.records.open();
     }
 
     /// A certificate is revoked: the next CRL is another.
@@ -140,24 +139,13 @@ impl Office {
     }
 }
 
-async fn pass(gate: &RefCell<Option<Vec<oneshot::Sender<()>>>>) {
-    let opened = gate.borrow_mut().as_mut().map(|waiting| {
-        let (open, opened) = oneshot::channel();
-        waiting.push(open);
-        opened
-    });
-    if let Some(opened) = opened {
-        let _ = opened.await;
-    }
-}
-
 impl Origin for TwinOrigin {
     type Body = TwinBody;
 
     async fn issuer(&self, id: &IssuerId) -> Result<Option<Issuer>, OriginError> {
         let office = &self.0;
         office.record_calls.set(office.record_calls.get() + 1);
-        pass(&office.record_waiting).await;
+        office.records.pass().await;
         if let Some(error) = office.record_error.borrow().clone() {
             return Err(error);
         }
@@ -174,7 +162,7 @@ impl Origin for TwinOrigin {
         let office = &self.0;
         let call = (name, office.host.now(), held.is_none());
         office.calls.borrow_mut().push(call);
-        pass(&office.waiting).await;
+        office.crls.pass().await;
         let always = office.always.borrow().clone();
         let scripted = always.or_else(|| office.script.borrow_mut().pop_front());
         let body = |bytes: Vec<u8>, chunk, end| TwinBody {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use sha2::Digest as _;
 
-use super::{Disk, Faults};
+use super::{Disk, Faults, Gate};
 use crate::refresh::{Metadata, Pieces, Replica, ReplicaError, Sha256};
 use crate::replica::LARGEST_VALUE;
 
@@ -16,6 +16,8 @@ pub(crate) struct TwinReplica {
     pub(crate) values: Rc<RefCell<Values>>,
     /// Every write that was kept, in order.
     pub(crate) writes: Rc<RefCell<Vec<String>>>,
+    /// What writes of whole values and parts go through.
+    pub(crate) gate: Rc<Gate>,
     disk: Disk,
     faults: Rc<Faults>,
 }
@@ -28,6 +30,7 @@ impl TwinReplica {
         Self {
             values: Rc::default(),
             writes: Rc::default(),
+            gate: Rc::default(),
             disk: disk.clone(),
             faults: Rc::clone(faults),
         }
@@ -89,6 +92,7 @@ impl Replica for TwinReplica {
         pieces: Pieces,
         metadata: Option<&Metadata>,
     ) -> Result<(), ReplicaError> {
+        self.gate.pass().await;
         self.run("replica.put", || {
             let body = self.disk.body(pieces.body);
             let run = &body[pieces.first as usize..pieces.end as usize];
