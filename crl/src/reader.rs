@@ -580,29 +580,15 @@ impl Reader {
 
     /// As many entries as `rest` holds.
     fn entries(&mut self, rest: &mut &[u8], visitor: &mut impl Visitor) -> Result<bool, ReadError> {
-        if !self.held.is_empty() {
-            let Some(head) = self.gather_head(rest)? else {
-                return Ok(false);
-            };
-            self.check_entry(head)?;
-            if !self.gather(rest, head)? {
-                return Ok(false);
-            }
-            let offset = self.start();
-            let mut element = mem::take(&mut self.held);
-            let entry = Entry::from_contents(element.get(head.size..).unwrap_or_default())
-                .map_err(|fault| ReadError::Malformed { offset, fault })?;
-            self.show(&entry, visitor);
-            self.parts.entry_count = self.parts.entry_count.saturating_add(1);
-            element.clear();
-            self.held = element;
-        }
         let in_list = within(self.list_end.saturating_sub(self.offset), rest);
-        let (list, behind) = rest.split_at_checked(in_list).unwrap_or((rest, &[]));
-        let left = self.whole_entries(list, visitor)?;
-        self.held.extend_from_slice(left);
-        self.offset = self.offset.saturating_add(left.len() as u64);
+        let (mut list, behind) = rest.split_at_checked(in_list).unwrap_or((rest, &[]));
         *rest = behind;
+        self.held_entry(&mut list, visitor)?;
+        if self.held.is_empty() {
+            let left = self.whole_entries(list, visitor)?;
+            self.held.extend_from_slice(left);
+            self.offset = self.offset.saturating_add(left.len() as u64);
+        }
         if self.offset < self.list_end {
             return Ok(false);
         }
@@ -611,6 +597,33 @@ impl Reader {
         }
         self.state = State::Extensions;
         Ok(true)
+    }
+
+    /// Ends the entry that began in an earlier piece, if there is one, and if `list` suffices.
+    fn held_entry(
+        &mut self,
+        list: &mut &[u8],
+        visitor: &mut impl Visitor,
+    ) -> Result<(), ReadError> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let Some(head) = self.gather_head(list)? else {
+            return Ok(());
+        };
+        self.check_entry(head)?;
+        if !self.gather(list, head)? {
+            return Ok(());
+        }
+        let offset = self.start();
+        let mut element = mem::take(&mut self.held);
+        let entry = Entry::from_contents(element.get(head.size..).unwrap_or_default())
+            .map_err(|fault| ReadError::Malformed { offset, fault })?;
+        self.show(&entry, visitor);
+        self.parts.entry_count = self.parts.entry_count.saturating_add(1);
+        element.clear();
+        self.held = element;
+        Ok(())
     }
 
     /// The hot loop: entries that lie whole in `list`, uncopied. Gives what is left: less than an entry.
@@ -1030,6 +1043,8 @@ mod tests {
             &[algorithm, b"\x30\x00", time, b"\x30\x00", b"\x05\x00"],
             &[algorithm, b"\x30\x00", time, b"\x30\x02\x30\x00"],
             &[algorithm, b"\x30\x00", time, b"\x30\x01\x30"],
+            &[algorithm, b"\x30\x00", time, b"\x30\x02\x05\x82"],
+            &[algorithm, b"\x30\x00", time, b"\x30\x02\x30\x82"],
             &[b"\x30\x00", b"\x30\x00", time],
             &[algorithm, b"\x31\x00", time],
         ] {

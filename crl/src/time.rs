@@ -237,29 +237,23 @@ impl Civil {
         .ok_or(FAULT)
     }
 
-    /// Itself, if there is such a moment.
+    /// Itself, if there is such a moment. No branch depends on the month: a list's dates are in no order, so that the processor
+    /// would guess wrong.
     #[inline(always)]
     fn checked(self) -> Option<Self> {
-        let valid = (1..=12).contains(&self.month)
-            && (1..=self.days_in_month()).contains(&self.day)
+        const DAYS: [u32; 13] = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let days = *DAYS.get(self.month as usize)?;
+        let valid = self.day.wrapping_sub(1) < days
             && self.hour < 24
             && self.minute < 60
             && self.second < 60;
-        valid.then_some(self)
+        let leap_day = self.month == 2 && self.day == 29;
+        (valid && (!leap_day || self.is_leap_year())).then_some(self)
     }
 
-    #[inline]
-    fn days_in_month(&self) -> u32 {
-        match self.month {
-            4 | 6 | 9 | 11 => 30,
-            2 if self.year.is_multiple_of(4)
-                && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400)) =>
-            {
-                29
-            }
-            2 => 28,
-            _ => 31,
-        }
+    fn is_leap_year(&self) -> bool {
+        self.year.is_multiple_of(4)
+            && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400))
     }
 
     /// Days since 1970, by counting years from March, so that the leap day is the last of its year; eras are 400 years.
@@ -361,7 +355,7 @@ fn pairs(text: &[u8], start: usize) -> Option<[u32; 4]> {
         .wrapping_mul(10)
         .wrapping_add(nibbles >> 8)
         .to_le_bytes();
-    Some([a, b, c, d].map(u32::from))
+    Some([u32::from(a), u32::from(b), u32::from(c), u32::from(d)])
 }
 
 /// Appends a number under 100 as two decimal digits.
