@@ -1,5 +1,6 @@
 //! The keys and certificates of local issuers. No storage, no network.
 
+mod builder;
 mod certificate;
 mod key;
 mod serial;

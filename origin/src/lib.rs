@@ -1,7 +1,17 @@
 //! The origin CA API: makes CRLs for its own keys and in front of other CAs.
 //!
 //! [`http`] and [`cli`] are the two ways to reach [`origin`], which decides everything and keeps its state in [`store`].
-//! [`ca`], [`revocation`], [`sequence`] and [`entries`] are the rules, without storage or network.
+//! [`connector`] is where an issuer's CRLs come from, [`push`] tells the edge of revocations, [`import`] reads those that were
+//! made elsewhere. [`ca`], [`revocation`], [`sequence`], [`profile`] and [`entries`] are the rules, without network or clock.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
 
 pub mod ca;
 pub mod cli;

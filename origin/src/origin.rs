@@ -5,6 +5,7 @@
 mod batch;
 mod certificates;
 mod crls;
+mod draft;
 mod error;
 mod issuers;
 mod memory;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crl::UnixTime;
 use der::asn1::{Ia5String, OctetString};
+use der::referenced::OwnedToRef;
 use der::{DateTime, Decode, DecodePem};
 use x509_cert::Certificate;
 use x509_cert::builder::profile::BuilderProfile;
@@ -21,11 +22,11 @@ use x509_cert::ext::pkix::{
 use x509_cert::name::Name;
 use x509_cert::request::{CertReq, ExtensionReq};
 use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::SubjectPublicKeyInfoOwned;
-use x509_cert::spki::SubjectPublicKeyInfoRef;
+use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
 use x509_cert::time::{Time, Validity};
 
-use super::key::{BuilderKey, KeyError, PrivateKey, Signature};
+use super::builder::{BuilderKey, Signature};
+use super::key::{KeyError, PrivateKey};
 use super::serial::{Serial, SerialError};
 
 /// What can go wrong with a certificate.
@@ -324,7 +325,6 @@ fn add_issuer_extensions(
 fn key_identifier(
     public_key: &SubjectPublicKeyInfoOwned,
 ) -> Result<SubjectKeyIdentifier, CertificateError> {
-    use der::referenced::OwnedToRef;
     Ok(SubjectKeyIdentifier::try_from(public_key.owned_to_ref())?)
 }
 

@@ -8,9 +8,11 @@ use clap::{Args, Subcommand};
 use crl::{
     Admission, Crl, Entry, Examination, Expected, Limits, Policy, Reader, Reason, Scope, Visitor,
 };
+use der::Encode;
 use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 
 use super::import::read_der;
 use super::output::{self, Output};
@@ -20,7 +22,6 @@ use crate::clock::Moment;
 use crate::connector::{Answer, Connectors};
 use crate::hex;
 use crate::origin::OriginError;
-use der::Encode;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -177,8 +178,7 @@ fn summary<'a>(
     })
 }
 
-fn urls(name: &x509_cert::ext::pkix::name::DistributionPointName) -> Vec<String> {
-    use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+fn urls(name: &DistributionPointName) -> Vec<String> {
     let DistributionPointName::FullName(names) = name else {
         return Vec::new();
     };
