@@ -8,10 +8,10 @@ use core::time::Duration;
 use ed25519_dalek::StreamVerifier;
 
 use crate::algorithm::Algorithm;
+use crate::contents::{Crl, Version};
 use crate::examination::Examined;
 use crate::issuer::Issuer;
 use crate::number::CrlNumber;
-use crate::reader::{Crl, Version};
 use crate::refusal::{Refusal, Unsigned, WrongIssuer, WrongPoint, WrongScope};
 use crate::time::UnixTime;
 

@@ -5,7 +5,10 @@ use alloc::vec::Vec;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::algorithm::Digest;
-use crate::reader::{Crl, Header, Limits, ReadError, Reader, Visitor};
+use crate::contents::{Crl, Header};
+use crate::read_error::ReadError;
+use crate::reader::{Limits, Reader};
+use crate::visitor::Visitor;
 
 /// A [`Reader`] and the hash of tbsCertList, by the CRL's own signature algorithm. What comes out can be judged by
 /// [`admit`](crate::admit).

@@ -3,11 +3,14 @@
 use der::Decode;
 use x509_cert::ext::pkix::name::{GeneralName, GeneralNames};
 
+use crate::contents::Header;
 use crate::entry::{Entry, Reason};
 use crate::name::DistinguishedName;
 use crate::number::Serial;
-use crate::reader::{self, Header, Limits, ReadError, Visitor};
+use crate::read_error::ReadError;
+use crate::reader::{self, Limits};
 use crate::time::UnixTime;
+use crate::visitor::Visitor;
 
 /// Looks for one serial number in a CRL that lies in one slice, whose signature it does not check.
 ///

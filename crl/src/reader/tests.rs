@@ -1,0 +1,288 @@
+//! The reader against bytes that are right, and that are wrong in one place.
+use alloc::string::{String, ToString};
+
+use super::*;
+use crate::number::CrlNumber;
+
+const P256: &[u8] = include_bytes!("../../tests/data/openssl-p256.crl");
+/// Where its list begins, the list's head being of four octets.
+const LIST: usize = 121;
+
+/// Everything that a visitor gets, with the signed bytes in one.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    headers: Vec<Header>,
+    signed: Vec<u8>,
+    entries: Vec<String>,
+}
+
+impl Visitor for Seen {
+    fn header(&mut self, header: &Header) {
+        assert!(self.signed.is_empty() && self.entries.is_empty());
+        self.headers.push(header.clone());
+    }
+    fn signed(&mut self, bytes: &[u8]) {
+        assert_eq!(self.headers.len(), 1);
+        self.signed.extend_from_slice(bytes);
+    }
+    fn entry(&mut self, entry: &Entry<'_>) {
+        assert_eq!(self.headers.len(), 1);
+        self.entries.push(alloc::format!("{entry:?}"));
+    }
+}
+
+fn read_pieces<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    limits: Limits,
+) -> Result<(Crl, Seen), ReadError> {
+    let mut reader = Reader::new(limits);
+    let mut seen = Seen::default();
+    for piece in pieces {
+        reader.push(piece, &mut seen)?;
+    }
+    Ok((reader.finish()?, seen))
+}
+
+fn read_whole(der: &[u8]) -> Result<Crl, ReadError> {
+    read(der, Limits::default(), &mut ())
+}
+
+/// Replaces the one place where `from` stands, of the same length.
+fn replaced(from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let places: Vec<usize> = (0..P256.len())
+        .filter(|at| P256[*at..].starts_with(from))
+        .collect();
+    let [place] = places[..] else {
+        panic!("{from:02x?} stands at {places:?}")
+    };
+    let mut der = P256.to_vec();
+    der[place..place + to.len()].copy_from_slice(to);
+    der
+}
+
+#[test]
+fn everything_is_read() {
+    let (crl, seen) = read_pieces([P256], Limits::default()).unwrap();
+    assert_eq!(crl.size, P256.len() as u64);
+    assert_eq!(
+        seen.signed,
+        P256[crl.tbs.start as usize..crl.tbs.end as usize]
+    );
+    assert_eq!(seen.headers, core::slice::from_ref(&crl.header));
+    assert_eq!(crl.entry_count, 8);
+    assert_eq!(seen.entries.len(), 8);
+    assert_eq!(crl.header.version, Version::V2);
+    assert_eq!(
+        crl.header.issuer.to_string(),
+        "CN=Example Issuing CA,O=Example Trust,C=NL"
+    );
+    assert_eq!(crl.header.algorithm.to_string(), "ECDSA with SHA-256");
+    assert_eq!(crl.extensions.number, Some(CrlNumber::from(0x1000)));
+    assert!(crl.extensions.authority_key_id.is_some());
+    assert_eq!(crl.unknown_critical_entry_extension, None);
+}
+
+#[test]
+fn pieces_of_any_size_give_the_same() {
+    let whole = read_pieces([P256], Limits::default()).unwrap();
+    for size in 1..P256.len() {
+        let (first, second) = P256.split_at(size);
+        assert_eq!(
+            read_pieces([first, &[], second], Limits::default()).unwrap(),
+            whole
+        );
+        assert_eq!(
+            read_pieces(P256.chunks(size), Limits::default()).unwrap(),
+            whole
+        );
+    }
+}
+
+#[test]
+fn a_crl_that_ends_early_is_refused() {
+    for length in 0..P256.len() {
+        let error = read_whole(&P256[..length]).unwrap_err();
+        let size = (length >= 4).then_some(P256.len() as u64);
+        let received = length as u64;
+        assert_eq!(error, ReadError::Truncated { received, size });
+        assert_eq!(error.code(), "malformed");
+    }
+}
+
+#[test]
+fn bytes_after_the_end_are_refused() {
+    let longer = [P256, b"\n"].concat();
+    let error = read_whole(&longer).unwrap_err();
+    assert_eq!(error.code(), "trailing_data");
+    assert_eq!(
+        read_pieces([P256, b"\n"], Limits::default()).unwrap_err(),
+        error
+    );
+    assert!(read_pieces([P256, b""], Limits::default()).is_ok());
+}
+
+#[test]
+fn an_error_is_told_again() {
+    let mut reader = Reader::new(Limits::default());
+    let error = reader.push(b"<html>", &mut ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "malformed at octet 0: a CRL begins with a SEQUENCE"
+    );
+    assert_eq!(reader.push(b"", &mut ()), Err(error));
+    assert_eq!(reader.finish(), Err(error));
+}
+
+#[test]
+fn what_is_too_large_is_refused_as_soon_as_its_length_is_known() {
+    let limits = Limits::default();
+    let size = P256.len() as u64;
+    let too_large = |limits, bytes: &[u8]| {
+        let error = read_pieces([bytes], limits).unwrap_err();
+        assert_eq!(error.code(), "too_large", "{error}");
+    };
+    too_large(
+        Limits {
+            max_bytes: size - 1,
+            ..limits
+        },
+        &P256[..4],
+    );
+    too_large(
+        Limits {
+            max_header_bytes: 80,
+            ..limits
+        },
+        P256,
+    );
+    too_large(
+        Limits {
+            max_entry_bytes: 62,
+            ..limits
+        },
+        P256,
+    );
+    too_large(
+        Limits {
+            max_extensions_bytes: 49,
+            ..limits
+        },
+        P256,
+    );
+    let fits = Limits {
+        max_bytes: size,
+        max_header_bytes: 130,
+        max_entry_bytes: 63,
+        max_extensions_bytes: 50,
+    };
+    assert!(read_pieces([P256], fits).is_ok());
+}
+
+#[test]
+fn the_version_must_be_v2_where_it_stands() {
+    let version = b"\x02\x01\x01\x30\x0a";
+    for other in [b"\x02\x01\x00\x30\x0a", b"\x02\x01\x02\x30\x0a"] {
+        let error = read_whole(&replaced(version, other)).unwrap_err();
+        assert_eq!(error.code(), "unsupported_version");
+    }
+}
+
+#[test]
+fn lengths_that_reach_over_their_end_are_refused() {
+    let error = |der: &[u8]| {
+        let error = read_whole(der).unwrap_err();
+        assert_eq!(error.code(), "malformed");
+        error.to_string()
+    };
+    // The list, longer by one, and shorter by one.
+    for size in [P256[LIST + 3] + 1, P256[LIST + 3] - 1] {
+        let mut der = P256.to_vec();
+        der[LIST + 3] = size;
+        error(&der);
+    }
+    let mut outer = P256.to_vec();
+    outer[3] -= 1;
+    error(&outer);
+    let mut tbs = P256.to_vec();
+    tbs[7] += 1;
+    error(&tbs);
+    tbs[7] = 0xff;
+    tbs[6] = 0xff;
+    assert!(error(&tbs).contains("longer than what holds it"));
+}
+
+#[test]
+fn version_1_has_neither_version_nor_extensions() {
+    let part = |tag, contents: &[u8]| {
+        let mut der = Vec::new();
+        tlv::put_head(&mut der, tag, contents.len() as u32);
+        der.extend_from_slice(contents);
+        der
+    };
+    let algorithm = b"\x30\x05\x06\x03\x2b\x65\x70";
+    let signature = b"\x03\x02\x00\x2a";
+    let crl = |fields: &[&[u8]]| {
+        let tbs = part(SEQUENCE, &fields.concat());
+        part(SEQUENCE, &[&tbs[..], algorithm, signature].concat())
+    };
+    let time = b"\x17\x0d240102030405Z";
+    let shortest = crl(&[algorithm, b"\x30\x00", time]);
+    for size in [1, shortest.len()] {
+        let (crl, seen) = read_pieces(shortest.chunks(size), Limits::default()).unwrap();
+        assert_eq!(crl.header.version, Version::V1);
+        assert_eq!(crl.header.next_update, None);
+        assert_eq!(crl.signature, [0x2a]);
+        assert_eq!(seen.signed, shortest[2..shortest.len() - 11]);
+    }
+    // An empty list, which RFC 5280 §5.1.2.6 forbids, is taken, as webpki and OpenSSL do: CAs do write it.
+    let empty_list = read_whole(&crl(&[algorithm, b"\x30\x00", time, time, b"\x30\x00"])).unwrap();
+    assert_eq!(empty_list.entry_count, 0);
+    for fields in [
+        &[&algorithm[..]][..],
+        &[algorithm, b"\x30\x00"],
+        &[algorithm, b"\x30\x00", time, time, time],
+        &[algorithm, b"\x30\x00", time, b"\xa0\x00"],
+        &[algorithm, b"\x30\x00", time, b"\x30\x00", b"\x05\x00"],
+        &[algorithm, b"\x30\x00", time, b"\x30\x02\x30\x00"],
+        &[algorithm, b"\x30\x00", time, b"\x30\x01\x30"],
+        &[algorithm, b"\x30\x00", time, b"\x30\x02\x05\x82"],
+        &[algorithm, b"\x30\x00", time, b"\x30\x02\x30\x82"],
+        &[b"\x30\x00", b"\x30\x00", time],
+        &[algorithm, b"\x31\x00", time],
+    ] {
+        let der = crl(fields);
+        assert_eq!(
+            read_whole(&der).unwrap_err().code(),
+            "malformed",
+            "{der:02x?}"
+        );
+        let in_pieces = read_pieces(der.chunks(1), Limits::default());
+        assert_eq!(in_pieces.unwrap_err(), read_whole(&der).unwrap_err());
+    }
+}
+
+#[test]
+fn a_signature_is_whole_octets() {
+    let mut der = P256.to_vec();
+    let crl = read_whole(&der).unwrap();
+    let unused_bits = der.len() - crl.signature.len() - 1;
+    der[unused_bits] = 1;
+    assert_eq!(read_whole(&der).unwrap_err().code(), "malformed");
+}
+
+#[test]
+fn memory_stays_at_what_is_under_way() {
+    let entry = b"\x30\x12\x02\x01\x01\x17\x0d240102030405Z".repeat(100_000);
+    let mut reader = Reader::new(Limits::default());
+    // All up to the list, with lengths that suit a longer one.
+    let mut head = b"\x30\x83\x1f\xff\xff\x30\x83\x1f\xff\x00".to_vec();
+    head.extend_from_slice(&P256[8..LIST]);
+    tlv::put_head(&mut head, SEQUENCE, entry.len() as u32);
+    reader.push(&head, &mut ()).unwrap();
+    for piece in entry.chunks(999) {
+        reader.push(piece, &mut ()).unwrap();
+        assert!(reader.held.capacity() + reader.head.capacity() < 512);
+    }
+    assert_eq!(reader.parts.entry_count, 100_000);
+}
