@@ -265,7 +265,7 @@ mod tests {
     use super::*;
     use crate::operator::testing::{NOW, status_row};
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn state_of(change: impl FnOnce(&mut StatusRow)) -> State {
         let mut row = status_row("a");

@@ -56,7 +56,9 @@ pub fn csv(events: &[Event]) -> Result<String, csv::Error> {
     for event in events {
         writer.serialize(event)?;
     }
-    let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+    let bytes = writer
+        .into_inner()
+        .map_err(csv::IntoInnerError::into_error)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -145,7 +145,7 @@ impl Query {
 
 /// A JSON array of strings: one value for any number of them.
 fn json_list(texts: impl Iterator<Item = String>) -> String {
-    serde_json::Value::from_iter(texts).to_string()
+    texts.collect::<serde_json::Value>().to_string()
 }
 
 #[cfg(test)]

@@ -108,11 +108,7 @@ impl Tables {
     /// The rows, read as the platform reads them: as objects by column.
     fn typed<T: DeserializeOwned>(&self, query: &Query) -> Vec<T> {
         let mut statement = self.0.prepare(&query.sql).unwrap();
-        let columns: Vec<_> = statement
-            .column_names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement
             .query(rusqlite::params_from_iter(&query.values))
             .unwrap();

@@ -47,7 +47,7 @@ pub fn plot(
         .collect();
     values.sort_unstable();
     let (first, _) = values.first()?;
-    let (end, last) = values.last().filter(|(end, _)| end > first)?;
+    let (end, newest) = values.last().filter(|(end, _)| end > first)?;
     let least = values.iter().map(|(_, value)| *value).min()?;
     let most = values.iter().map(|(_, value)| *value).max()?;
     let mut points = String::new();
@@ -67,7 +67,7 @@ pub fn plot(
         points: points.trim_end().to_owned(),
         least,
         most,
-        last: *last,
+        last: *newest,
     })
 }
 

@@ -73,10 +73,8 @@ pub fn bytes(size: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
     for (unit, one) in UNITS {
         if size >= one {
-            let tenths = (size % one)
-                .saturating_mul(10)
-                .checked_div(one)
-                .unwrap_or(0);
+            let rest = size.checked_rem(one).unwrap_or(0);
+            let tenths = rest.saturating_mul(10).checked_div(one).unwrap_or(0);
             return format!("{}.{tenths} {unit}", size.checked_div(one).unwrap_or(0));
         }
     }
@@ -284,7 +282,7 @@ mod tests {
             [7, 1000, 1_234_567].map(grouped),
             ["7", "1\u{202f}000", "1\u{202f}234\u{202f}567"]
         );
-        let moment = Moment::new(NOW.after(Duration::from_secs(60)), NOW);
+        let moment = Moment::new(NOW.after(Duration::from_mins(1)), NOW);
         assert_eq!(
             (moment.text.as_str(), moment.distance.as_str()),
             ("2026-01-01 00:01:00", "in 1 min 0 s")
