@@ -3,13 +3,15 @@
 mod builder;
 mod certificate;
 mod key;
+mod request;
 mod serial;
 mod token;
 
 pub use certificate::{
-    CertificateError, Leaf, Request, authority_key_id, certificate_from_pem_or_der, issue,
-    parse_subject, self_sign, sign_authority,
+    CertificateError, Leaf, authority_key_id, certificate_from_pem_or_der, issue, parse_subject,
+    self_sign, sign_authority,
 };
 pub use key::{KeyError, KeyKind, PrivateKey};
+pub use request::Request;
 pub use serial::{Serial, SerialError};
 pub use token::{TokenKey, TokenKeyError, TokenUri};

@@ -96,10 +96,17 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    let json = arguments.global.json;
     match arguments.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("crl-origin: {error}");
+            if json {
+                let problem =
+                    serde_json::json!({ "code": error.code(), "detail": error.to_string() });
+                eprintln!("{problem}");
+            } else {
+                eprintln!("crl-origin: {error}");
+            }
             error.exit_code()
         }
     }
@@ -189,6 +196,21 @@ enum CliError {
 }
 
 impl CliError {
+    /// The stable name of the error, for programs.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Origin(error) => error.code(),
+            Self::Connector(ConnectorError::Upstream { fault, .. }) => fault.code(),
+            Self::Connector(_) | Self::Print(_) => "internal",
+            Self::File { .. } => "file_failed",
+            Self::Serve(_) => "service_failed",
+            Self::BadLines(_) => "lines_left_out",
+            Self::NotCrl { source, .. } => source.code(),
+            Self::Refused(_) => "refused",
+            Self::Usage(_) => "wrong_arguments",
+        }
+    }
+
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::from(2),

@@ -178,6 +178,11 @@ fn what_cannot_be_is_refused_with_its_own_exit_code() {
     assert_eq!(origin.fail(&["issuer", "create", "ca"]).0, 4);
     origin.run(&["issuer", "create", "ca", "--if-missing"]);
     assert_eq!(origin.fail(&["issuer", "show", "nobody"]).0, 3);
+    let (_, problem) = origin.fail(&["issuer", "show", "nobody", "--json"]);
+    assert_eq!(
+        problem.trim(),
+        r#"{"code":"issuer_not_found","detail":"no issuer is named nobody"}"#
+    );
     assert_eq!(origin.fail(&["release", "ca", "0a"]).0, 3);
     origin.run(&["revoke", "ca", "0a", "--reason", "superseded"]);
     assert_eq!(origin.fail(&["release", "ca", "0a"]).0, 4);
@@ -331,6 +336,19 @@ fn a_ca_is_taken_over_with_its_list_and_its_number() {
         what.contains(&"issuer") && what.contains(&"number") && !what.contains(&"0a"),
         "{what:?}"
     );
+}
+
+#[test]
+fn numbers_grow_after_a_backup_is_restored() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    origin.crl("ca", "full");
+    std::fs::copy(origin.path("origin.db"), origin.path("backup.db")).unwrap();
+    let since: Vec<u128> = (0..3)
+        .map(|_| number(&origin.crl("ca", "full").1))
+        .collect();
+    std::fs::copy(origin.path("backup.db"), origin.path("origin.db")).unwrap();
+    assert!(number(&origin.crl("ca", "full").1) > since[2]);
 }
 
 #[test]

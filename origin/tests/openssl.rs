@@ -103,3 +103,58 @@ fn the_service_speaks_tls() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("Verification: OK"), "{said}");
 }
+
+#[test]
+fn openssls_requests_are_certified_if_their_signature_fits() {
+    let kinds = [
+        "rsa:2048",
+        "ec -pkeyopt ec_paramgen_curve:P-256",
+        "ec -pkeyopt ec_paramgen_curve:P-384",
+        "ed25519",
+    ];
+    for kind in kinds {
+        let origin = Origin::new();
+        origin.issuer("ca", "p256");
+        let request = "-nodes -keyout key.pem -out csr.der -outform DER -subj /CN=a.example -addext subjectAltName=DNS:a.example";
+        let make = format!("req -newkey {kind} {request}");
+        let Some(output) = openssl(&origin.path("."), &make.split(' ').collect::<Vec<_>>()) else {
+            return;
+        };
+        assert!(
+            output.status.success(),
+            "{kind}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        origin.run(&[
+            "cert", "issue", "ca", "--csr", "csr.der", "--out", "cert.pem",
+        ]);
+        let verify = [
+            "verify",
+            "-CAfile",
+            "ca.pem",
+            "-verify_hostname",
+            "a.example",
+            "cert.pem",
+        ];
+        assert!(
+            openssl(&origin.path("."), &verify)
+                .unwrap()
+                .status
+                .success(),
+            "{kind}"
+        );
+        // Another name, which the key's owner has not signed.
+        let mut forged = std::fs::read(origin.path("csr.der")).unwrap();
+        let at = forged
+            .windows(9)
+            .position(|window| window == b"a.example")
+            .unwrap();
+        forged[at] = b'b';
+        std::fs::write(origin.path("forged.der"), forged).unwrap();
+        let (_, complaint) = origin.fail(&["cert", "issue", "ca", "--csr", "forged.der"]);
+        assert!(
+            complaint.contains("signature does not fit"),
+            "{kind}: {complaint}"
+        );
+    }
+}

@@ -20,7 +20,6 @@ use x509_cert::ext::pkix::{
     SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::name::Name;
-use x509_cert::request::{CertReq, ExtensionReq};
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
 use x509_cert::time::{Time, Validity};
@@ -177,53 +176,6 @@ pub fn issue(
     Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
 }
 
-/// What is taken from a certificate signing request: the name, the key and the DNS names; the issuer decides the rest.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The name asked for.
-    pub subject: Name,
-    /// The key to be certified.
-    pub public_key: SubjectPublicKeyInfoOwned,
-    /// The DNS names asked for.
-    pub dns_names: Vec<String>,
-}
-
-impl Request {
-    /// Reads a PKCS#10 request (RFC 2986), in PEM or DER.
-    ///
-    /// # Errors
-    /// [`CertificateError::Request`].
-    pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
-        let request = if is_pem(bytes) {
-            CertReq::from_pem(bytes)
-        } else {
-            CertReq::from_der(bytes)
-        }
-        .map_err(CertificateError::Request)?;
-        let dns_names = request
-            .info
-            .attributes
-            .iter()
-            .filter(|attribute| attribute.oid == der::oid::db::rfc5912::ID_EXTENSION_REQ)
-            .flat_map(|attribute| attribute.values.iter())
-            .filter_map(|value| value.decode_as::<ExtensionReq>().ok())
-            .flat_map(|extensions| extensions.0)
-            .filter(|extension| extension.extn_id == der::oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME)
-            .filter_map(|extension| SubjectAltName::from_der(extension.extn_value.as_bytes()).ok())
-            .flat_map(|names| names.0)
-            .filter_map(|name| match name {
-                GeneralName::DnsName(name) => Some(name.to_string()),
-                _ => None,
-            })
-            .collect();
-        Ok(Self {
-            subject: request.info.subject,
-            public_key: request.info.public_key,
-            dns_names,
-        })
-    }
-}
-
 /// Reads a distinguished name from its text form (RFC 4514): `CN=Example CA,O=Example,C=DE`.
 ///
 /// # Errors
@@ -259,7 +211,7 @@ pub fn authority_key_id(issuer: &Certificate) -> Result<Vec<u8>, CertificateErro
     Ok(id.0.into_bytes().into())
 }
 
-fn is_pem(bytes: &[u8]) -> bool {
+pub(super) fn is_pem(bytes: &[u8]) -> bool {
     // DER of a certificate or a request starts with a SEQUENCE's tag.
     bytes.first() != Some(&0x30)
 }

@@ -91,7 +91,9 @@ impl Make {
             match runtime.block_on(connectors.crl(self.issuer, self.name, None, Moment::now()))? {
                 Answer::Crl(body) => body,
                 Answer::Unchanged | Answer::Nothing => {
-                    return output::print("there is no CRL to publish");
+                    return output.value(&None::<Summary>, |_| {
+                        "there is no CRL to publish".to_owned()
+                    });
                 }
             };
         if let Some(path) = &self.out {
