@@ -314,6 +314,15 @@ mod tests {
     }
 
     #[test]
+    fn every_code_has_an_entry_in_the_runbook() {
+        let runbook = include_str!("../docs/runbook.md");
+        for error in every_error() {
+            let entry = format!("\n### {}\n", error.status_and_code().1);
+            assert!(runbook.contains(&entry), "{entry}");
+        }
+    }
+
+    #[test]
     fn codes_are_distinct_and_lower_case() {
         let mut codes: Vec<_> = every_error()
             .iter()

@@ -449,4 +449,35 @@ mod tests {
         );
         assert!(!text.contains(r#"issuer="a""#), "{text}");
     }
+
+    #[test]
+    fn every_figure_that_alerts_and_plots_name_is_told() {
+        let owed = issuers(3);
+        let id: IssuerId = "i00000".parse().unwrap();
+        let counted = CrlTotal {
+            issuer_id: id,
+            crl_name: CrlName::Full,
+            trigger: Trigger::Cron,
+            outcome: Outcome::Published,
+            refreshes: 1,
+        };
+        let text = render(&owed, &[], &with_series(&owed, None, 9), &[counted], NOW);
+        let told: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect();
+        let files = concat!(
+            include_str!("../../ops/prometheus/crl-edge.rules.yml"),
+            include_str!("../../ops/grafana/crl-edge.json"),
+        );
+        let named = files
+            .split(|c: char| !c.is_ascii_lowercase() && c != '_')
+            .filter(|word| word.starts_with("crl_edge_"));
+        let mut count = 0;
+        for name in named {
+            assert!(told.contains(&name), "{name}");
+            count += 1;
+        }
+        assert!(count > 20);
+    }
 }

@@ -399,6 +399,22 @@ async fn prometheus_accepts_the_figures(world: Arc<Shared>) -> Result<(), Skippe
     Ok(())
 }
 
+async fn every_alert_fires_when_it_should(_: Arc<Shared>) -> Result<(), Skipped> {
+    let rules = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../ops/prometheus/crl-edge.test.yml"
+    );
+    let promtool = std::process::Command::new("promtool")
+        .args(["test", "rules", rules])
+        .output();
+    let Ok(output) = promtool else {
+        return Err(Skipped("promtool is not installed".to_owned()));
+    };
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
+    Ok(())
+}
+
 async fn every_documented_query_runs_on_the_tables_that_the_worker_wrote(world: Arc<Shared>) {
     refresh(&world, "queried", 200).await;
     world.origin.answer("queried", Answer::status(500));
@@ -494,6 +510,7 @@ suite!(
     events_come_as_json_lines_or_comma_separated_values,
     a_changed_certificate_waits_until_it_is_trusted,
     prometheus_accepts_the_figures,
+    every_alert_fires_when_it_should,
     every_documented_query_runs_on_the_tables_that_the_worker_wrote,
     head_is_get_without_the_body,
 );
