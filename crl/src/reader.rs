@@ -270,21 +270,18 @@ impl Reader {
             }
             State::Version if head.tag != INTEGER => State::Algorithm,
             State::NextUpdate if !matches!(head.tag, UTC_TIME | GENERALIZED_TIME) => State::List,
-            State::List => {
-                let next = if head.tag == SEQUENCE {
-                    self.list_end = self.offset.saturating_add(u64::from(head.length));
-                    if self.list_end > self.tbs.end {
-                        return Err(self.malformed(TOO_LONG));
-                    }
-                    State::Entries
-                } else {
-                    State::Extensions
-                };
-                if next == State::Entries {
-                    self.end_field();
+            State::List if head.tag == SEQUENCE => {
+                self.list_end = self.offset.saturating_add(u64::from(head.length));
+                if self.list_end > self.tbs.end {
+                    return Err(self.malformed(TOO_LONG));
                 }
+                self.end_field();
                 self.end_header(visitor)?;
-                next
+                State::Entries
+            }
+            State::List => {
+                self.end_header(visitor)?;
+                State::Extensions
             }
             _ => {
                 if !self.gather(rest, head)? {
