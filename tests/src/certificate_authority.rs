@@ -21,7 +21,7 @@ use x509_cert::{
     ext::{
         Criticality, Extension, ToExtension,
         pkix::{
-            AuthorityKeyIdentifier, CrlNumber, IssuingDistributionPoint,
+            AuthorityKeyIdentifier, CrlNumber, CrlReason, IssuingDistributionPoint,
             name::{DistributionPointName, GeneralName},
         },
     },
@@ -141,10 +141,11 @@ impl CertificateAuthority {
     }
 }
 
-/// Revoked entries with serial numbers from 1 to `count`, 49 bytes each or so.
+/// Revoked entries with serial numbers from 1 to `count` and a reason: 49 bytes each, as in the field.
 #[must_use]
 pub fn revoked(count: u32) -> Vec<RevokedCert> {
     let revocation_date = time(SystemTime::now() - Duration::from_hours(1));
+    let reason = extension(&CrlReason::Superseded);
     (1..=count)
         .map(|serial| {
             // As long as serial numbers are in the field: 16 octets.
@@ -153,7 +154,7 @@ pub fn revoked(count: u32) -> Vec<RevokedCert> {
             RevokedCert {
                 serial_number: SerialNumber::new(&octets).expect("a serial number"),
                 revocation_date,
-                crl_entry_extensions: None,
+                crl_entry_extensions: Some(vec![reason.clone()]),
             }
         })
         .collect()

@@ -27,6 +27,7 @@ pub struct Start {
     origin_url: String,
     vars: Vec<(String, String)>,
     port: u16,
+    script: Option<PathBuf>,
     state: TempDir,
 }
 
@@ -38,6 +39,7 @@ impl Start {
             origin_url: origin_url.to_owned(),
             vars: Vec::new(),
             port: port::free(),
+            script: None,
             state: TempDir::with_prefix("crl-edge-").expect("a temporary folder"),
         };
         start
@@ -52,6 +54,13 @@ impl Start {
     pub fn var(mut self, key: &str, value: &str) -> Self {
         self.vars.retain(|(known, _)| known != key);
         self.vars.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A script that wraps the Worker, instead of the Worker itself.
+    #[must_use]
+    pub fn script(mut self, script: &Path) -> Self {
+        self.script = Some(script.to_owned());
         self
     }
 
@@ -109,6 +118,9 @@ impl Edge {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let Some(script) = &start.script {
+            command.arg("--script").arg(script);
+        }
         for (key, value) in &start.vars {
             command.args(["--var", &format!("{key}={value}")]);
         }

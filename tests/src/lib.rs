@@ -27,6 +27,8 @@ pub use origin::Origin;
 pub use suite::{Skipped, World};
 pub use test_origin::{Answer, TestOrigin};
 
+pub use port::free as free_port;
+
 /// The path of xtask, for what operators do by it.
 #[must_use]
 pub fn xtask() -> std::path::PathBuf {

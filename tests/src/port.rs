@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, TcpListener};
 
 /// A port that was free a moment ago.
-pub(crate) fn free() -> u16 {
+#[must_use]
+pub fn free() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .expect("a free port on 127.0.0.1")

@@ -32,9 +32,9 @@ pub(crate) fn path(name: &str) -> PathBuf {
         }
     });
     let test_program = env::current_exe().expect("a path of this program");
-    // target/debug/deps/this-program
-    let folder = test_program.ancestors().nth(2).expect("a target folder");
-    folder.join(name)
+    // target/PROFILE/deps/this-program
+    let target = test_program.ancestors().nth(3).expect("a target folder");
+    target.join("debug").join(name)
 }
 
 /// The checkout.

@@ -30,7 +30,7 @@ async fn a_crl_of_many_megabytes_is_served_whole_by_kv_and_by_the_object(_: Arc<
     let (origin, edge) = edge_with("large", |start| start).await;
     // Over 25 MiB, which is the most that one value in KV may hold.
     let der = CertificateAuthority::new("large")
-        .crl_with(1, |tbs| tbs.revoked_certificates = Some(revoked(800_000)));
+        .crl_with(1, |tbs| tbs.revoked_certificates = Some(revoked(600_000)));
     assert!(der.len() > 26 * 1024 * 1024, "{}", der.len());
     origin.answer("large", Answer::crl(der.clone()));
     assert_eq!(edge.refresh("large").await.status(), 200);

@@ -11,19 +11,47 @@ struct Bench {
     cargo: &'static [&'static str],
 }
 
-const BENCHES: [Bench; 1] = [Bench {
-    name: "origin",
-    shows: "CRLs of up to 1,000,000 entries made by crl-origin, beside openssl ca -gencrl",
-    cargo: &[
-        "bench",
-        "--package",
-        "crl-origin",
-        "--bench",
-        "origin",
-        "--profile",
-        "native",
-    ],
-}];
+const BENCHES: [Bench; 3] = [
+    Bench {
+        name: "origin",
+        shows: "CRLs of up to 1,000,000 entries made by crl-origin, beside openssl ca -gencrl",
+        cargo: &[
+            "bench",
+            "--package",
+            "crl-origin",
+            "--bench",
+            "origin",
+            "--profile",
+            "native",
+        ],
+    },
+    Bench {
+        name: "refresh",
+        shows: "a whole refresh in workerd by the CRL's size, a crowd on a cold issuer, a tick over 1,000 issuers",
+        cargo: &[
+            "bench",
+            "--package",
+            "end-to-end",
+            "--bench",
+            "refresh",
+            "--profile",
+            "native",
+        ],
+    },
+    Bench {
+        name: "serve",
+        shows: "requests a second and their cost in workerd, beside simpler Workers and nginx",
+        cargo: &[
+            "bench",
+            "--package",
+            "end-to-end",
+            "--bench",
+            "serve",
+            "--profile",
+            "native",
+        ],
+    },
+];
 
 pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     let chosen = BENCHES

@@ -176,6 +176,7 @@ impl Demo<'_> {
                 Var::new("HOOK_TOKEN", HOOK_TOKEN),
             ],
             test_scheduled: false,
+            script: None,
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) state: PathBuf,
     pub(crate) vars: Vec<Var>,
     pub(crate) test_scheduled: bool,
+    /// What wrangler runs instead of wrangler.toml's `main`.
+    pub(crate) script: Option<PathBuf>,
 }
 
 /// A setting of the Worker.
@@ -114,6 +116,7 @@ pub(crate) fn start(
         .arg(&state)
         .args(["--var", &format!("ORIGIN_URL:{}", settings.origin_url)])
         .args(settings.test_scheduled.then_some("--test-scheduled"))
+        .args(&settings.script)
         .env(build::BUILT, "1")
         // The local runtime would ask the network what today's `request.cf` looks like.
         .env("CLOUDFLARE_CF_FETCH_ENABLED", "false")

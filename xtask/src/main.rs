@@ -87,6 +87,9 @@ struct EdgeArgs {
     /// Also fire the cron trigger on GET /__scheduled
     #[arg(long)]
     test_scheduled: bool,
+    /// A script that wraps the Worker, for benchmarks
+    #[arg(long, value_name = "FILE", hide = true)]
+    script: Option<PathBuf>,
     /// End when standard input does: the test harness's way to leave nothing behind
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -120,6 +123,7 @@ fn run(command: Command) -> Result<()> {
                 state: args.state,
                 vars: args.vars,
                 test_scheduled: args.test_scheduled,
+                script: args.script,
             };
             edge::run(&workspace, &settings, args.until_stdin_closes)
         }
