@@ -313,7 +313,13 @@ fn a_ca_is_taken_over_with_its_list_and_its_number() {
     ]);
     let (path, der) = old.crl("ca", "full");
     new.issuer("other", "p256");
-    new.run(&["import", "other", path.to_str().unwrap()]);
+    let import = ["import", "other", path.to_str().unwrap()];
+    assert!(
+        new.fail(&import)
+            .1
+            .contains("the CRL is of CN=ca, and other is CN=other")
+    );
+    new.run(&[&import[..], &["--other-issuer"]].concat());
     let (_, taken_over) = new.crl("other", "full");
     assert_eq!(reasons(&taken_over), reasons(&der));
     assert!(number(&taken_over) > number(&der));

@@ -5,14 +5,16 @@ use std::io::{BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use crl::DistinguishedName;
 use indicatif::{ProgressBar, ProgressStyle};
 use origin_api::IssuerId;
 use serde::Serialize;
 
 use super::output::Output;
 use super::{CliError, read};
+use crate::ca::{self, CertificateError};
 use crate::clock::Moment;
-use crate::import::{self, BadLine, Imported};
+use crate::import::{self, BadLine, Imported, ImportedCrl};
 use crate::origin::Origin;
 use crate::revocation::Ask;
 
@@ -28,6 +30,9 @@ pub(super) struct Import {
     /// How many revocations go into one transaction. What is in is durable: after a crash, run the same command again.
     #[arg(long, value_name = "COUNT", default_value = "50000", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
+    /// Take a CRL that was made under another name, too.
+    #[arg(long)]
+    other_issuer: bool,
     /// The shard that the certificates' distribution point names.
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
@@ -72,6 +77,9 @@ impl Import {
                         source,
                     }
                 })?;
+                if !self.other_issuer {
+                    self.refuse_others(origin, &crl)?;
+                }
                 if let Some(number) = crl.number {
                     origin.continue_numbers(&self.issuer, number)?;
                 }
@@ -90,6 +98,22 @@ impl Import {
         } else {
             Err(CliError::BadLines(bad))
         }
+    }
+
+    /// A CRL is about certificates of the CA that it names: those of another one would be revoked by serial number alone.
+    fn refuse_others(&self, origin: &Origin, crl: &ImportedCrl) -> Result<(), CliError> {
+        let certificate =
+            ca::certificate_from_pem_or_der(&origin.issuer(&self.issuer)?.certificate.0)?;
+        let subject = certificate.tbs_certificate().subject();
+        let own = DistinguishedName::try_from(subject).map_err(CertificateError::from)?;
+        if own.matches(&crl.issuer) {
+            return Ok(());
+        }
+        let complaint = format!(
+            "the CRL is of {}, and {} is {own}; --other-issuer takes it all the same",
+            crl.issuer, self.issuer
+        );
+        Err(CliError::Refused(complaint))
     }
 
     fn take_over(
