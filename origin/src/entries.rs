@@ -13,8 +13,8 @@ use crate::store::StoreError;
 use crate::store::issuers::IssuerNumber;
 use crate::store::revocations::{self, Scope};
 
-/// Positions in a block: at some 50 bytes an entry, 400 KB.
-const BLOCK: i64 = 8192;
+/// Positions in a block: at some 50 bytes an entry, 400 KB. Few in tests, so that there are many blocks.
+const BLOCK: i64 = if cfg!(test) { 4 } else { 8192 };
 
 /// The entries of one list.
 #[derive(Debug, Default)]
@@ -121,4 +121,88 @@ fn read(
     })?;
     close(number, &mut bytes, &mut count);
     Ok(blocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use crl::{Reason, UnixTime};
+
+    use super::*;
+    use crate::profile::Profile;
+    use crate::revocation;
+    use crate::store::Store;
+    use crate::store::issuers;
+    use crate::store::revocations::{RevocationRow, State};
+
+    fn row(position: i64, state: State) -> RevocationRow {
+        RevocationRow {
+            serial: format!("{:x}", position + 1).parse().unwrap(),
+            revoked_at: UnixTime(1_795_435_200),
+            reason: Reason::Superseded,
+            invalidity_date: None,
+            not_after: None,
+            shard: u32::try_from(position % 2).ok(),
+            state,
+        }
+    }
+
+    /// Changes in no particular order, and after each few: following them gives what reading anew gives.
+    #[test]
+    fn following_changes_is_reading_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("origin.db")).unwrap();
+        let created: Result<_, StoreError> = store.write(|t| {
+            let id = "ca".parse().unwrap();
+            issuers::insert(
+                t,
+                &id,
+                b"",
+                "{}",
+                Profile::default(),
+                Watermark(0),
+                UnixTime(0),
+            )
+        });
+        let issuer = created.unwrap();
+        let scopes = [Scope::All, Scope::Shard(0), Scope::Shard(1)];
+        let mut followed = scopes.map(|_| Entries::default());
+        let mut random = 7_u32;
+        for watermark in (1..200).map(Watermark) {
+            let compared: Result<(), StoreError> = store.write(|t| {
+                for _ in 0..random % 3 {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let state = if random.is_multiple_of(4) {
+                        State::Released
+                    } else {
+                        State::Listed
+                    };
+                    let row = row(i64::from((random >> 8) % 40), state);
+                    let known = revocations::find(t, issuer, &row.serial)?;
+                    let position = match known {
+                        Some((position, _)) => position,
+                        None => revocations::next_position(t, issuer)?,
+                    };
+                    let entry = revocation::entry(&row).unwrap();
+                    revocations::put(t, issuer, position, &row, entry.as_deref(), watermark)?;
+                }
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                for (scope, followed) in scopes.into_iter().zip(&mut followed) {
+                    followed.follow(t, issuer, scope, watermark)?;
+                    let mut anew = Entries::default();
+                    anew.follow(t, issuer, scope, watermark)?;
+                    assert_eq!(followed.chunks().concat(), anew.chunks().concat());
+                    assert_eq!(
+                        (followed.count(), followed.size()),
+                        (anew.count(), anew.size())
+                    );
+                }
+                Ok(())
+            });
+            compared.unwrap();
+        }
+        assert!(
+            followed.iter().all(|entries| entries.count() > 5),
+            "{followed:?}"
+        );
+    }
 }
