@@ -24,6 +24,8 @@ const SIGN_IN: &str = "/dashboard/sign-in";
 const LARGEST_FORM: usize = 4096;
 /// How many events the first page shows.
 const LATEST: u32 = 15;
+/// How many failures and refusals it shows above them.
+const TROUBLES: usize = 8;
 /// How many events of an issuer its page reads: what its plots are made from.
 const HISTORY: u32 = 200;
 /// How many events their own page shows.
@@ -118,7 +120,7 @@ impl Visit<'_> {
             troubles.extend(self.desk.rows(&Query::latest(outcome, LATEST)).await?);
         }
         troubles.sort_by(|a, b| (&b.started_at, b.id).cmp(&(&a.started_at, a.id)));
-        troubles.truncate(LATEST as usize);
+        troubles.truncate(TROUBLES);
         let latest = Query::events(&EventFilter::default(), None, LATEST);
         let events: Vec<Event> = self.desk.rows(&latest).await?;
         render(&HomePage::new(

@@ -1,0 +1,139 @@
+// Drives the dashboard in headless Chromium, as a person does: what it must show, and that nothing breaks its own policy.
+// Environment: EDGE (its URL), TOKEN, CHROMIUM (the program), SCREENSHOTS (a folder, or nothing).
+"use strict";
+const assert = require("node:assert/strict");
+const fs = require("node:fs");
+const path = require("node:path");
+const { chromium } = require("playwright-core");
+
+const { EDGE, TOKEN, CHROMIUM, SCREENSHOTS } = process.env;
+const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+async function main() {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  try {
+    await visit(browser);
+  } finally {
+    await browser.close();
+  }
+}
+
+async function visit(browser) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("dialog", (dialog) => {
+    complaints.push(`dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(EDGE)) complaints.push(`another host: ${request.url()}`);
+  });
+
+  // Nobody is let in without the token, and a wrong one says so.
+  await page.goto(`${EDGE}/dashboard`);
+  assert.match(page.url(), /\/dashboard\/sign-in$/);
+  await accessible(page, "sign-in");
+  await page.getByLabel("Operator's token").fill("guess");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  assert.match(await page.getByRole("alert").innerText(), /not the operator's token/);
+  assert.equal((await context.cookies()).length, 0);
+
+  // By keyboard alone.
+  await page.getByLabel("Operator's token").fill(TOKEN);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(`${EDGE}/dashboard`);
+  const [cookie] = await context.cookies();
+  assert.ok(cookie.httpOnly && cookie.sameSite === "Strict" && !cookie.value.includes(TOKEN));
+  assert.ok(!page.url().includes(TOKEN));
+
+  // The health of all, the most urgent first, what was refused, and what waits.
+  assert.match(await page.locator("h1").innerText(), /needs a look/);
+  await page.getByText("waits for trust").first().waitFor();
+  const rows = page.locator("table").first().locator("tbody tr");
+  const order = await rows.locator("th").allInnerTexts();
+  assert.ok(order.indexOf("hostile") < order.indexOf("well"), order.join());
+  assert.ok((await page.locator("svg.bar").count()) > 0);
+  await accessible(page, "home");
+  await shoot(page, "dashboard");
+
+  // What comes from outside is text.
+  const hostile = page.getByText("<script>alert(1)</script>").first();
+  assert.ok(await hostile.isVisible());
+
+  // Filters.
+  await page.getByLabel("Id contains").fill("wel");
+  await page.getByRole("button", { name: "Filter" }).click();
+  assert.deepEqual(await rows.locator("th").allInnerTexts(), ["well"]);
+  await page.goto(`${EDGE}/dashboard/events`);
+  await page.getByLabel("Outcome").selectOption("failed");
+  await page.getByRole("button", { name: "Filter" }).click();
+  const outcomes = new Set(await page.locator("tbody tr .state").allInnerTexts());
+  assert.deepEqual([...outcomes], ["failed"]);
+  await accessible(page, "events");
+  await shoot(page, "events");
+
+  // One issuer: a refresh, and what came of it.
+  await page.goto(`${EDGE}/dashboard/issuers/well`);
+  const refresh = page.getByRole("button", { name: "Refresh now" });
+  await refresh.click();
+  assert.match(await page.getByRole("status").innerText(), /published, number \d+/);
+  await refresh.click();
+  assert.ok((await page.locator("figure polyline").count()) >= 1, "plots");
+  await accessible(page, "issuer");
+  await shoot(page, "issuer");
+
+  // A changed certificate is trusted.
+  await page.goto(`${EDGE}/dashboard/issuers/moved`);
+  await shoot(page, "trust");
+  await page.getByRole("button", { name: "Trust the changed certificate" }).click();
+  assert.match(await page.getByRole("status").innerText(), /published/);
+  assert.equal(await page.getByText("waits for trust").count(), 0);
+
+  // In the dark, and on a phone: nothing is wider than the screen.
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.setViewportSize({ width: 390, height: 844 });
+  for (const place of ["/dashboard", "/dashboard/events", "/dashboard/issuers/well"]) {
+    await page.goto(EDGE + place);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    assert.ok(wide <= 0, `${place} is ${wide} pixels too wide`);
+    await accessible(page, `${place} in the dark`);
+  }
+  await page.goto(`${EDGE}/dashboard`);
+  await shoot(page, "phone");
+
+  // No form that another page made is taken.
+  const forged = await page.evaluate(async (url) => (await fetch(url)).status, `${EDGE}/dashboard/style.css`).catch(() => "refused");
+  assert.equal(forged, "refused", "scripts may not connect anywhere");
+  complaints.splice(0, complaints.length, ...complaints.filter((text) => !/connect-src|Fetch API cannot load|Refused to connect/.test(text)));
+  const answer = await context.request.post(`${EDGE}/dashboard/issuers/well/refresh`, { form: { form_token: "guess" } });
+  assert.equal(answer.status(), 403);
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+  assert.match(page.url(), /sign-in$/);
+  await page.goto(`${EDGE}/dashboard/events`);
+  assert.match(page.url(), /sign-in$/);
+  assert.deepEqual(complaints, []);
+}
+
+/** No serious finding of axe-core. */
+async function accessible(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => axe.run());
+  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  const found = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join("; ")}`);
+  assert.deepEqual(found, [], name);
+}
+
+async function shoot(page, name) {
+  if (SCREENSHOTS) await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
+});

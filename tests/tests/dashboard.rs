@@ -1,0 +1,88 @@
+//! The dashboard in a real browser: signing in, filters, refresh, trust, hostile text, accessibility, and a strict policy.
+
+use std::{env, path::Path, process::Command, sync::Arc, time::Duration};
+
+use end_to_end::{
+    Answer, CertificateAuthority, Edge, Skipped, Start, TestOrigin, World, edge::OPERATOR_TOKEN,
+    suite,
+};
+
+struct Shared {
+    origin: TestOrigin,
+    edge: Edge,
+}
+
+impl World for Shared {
+    async fn start() -> Self {
+        let origin = TestOrigin::start().await;
+        for id in ["well", "hostile", "moved", "down"] {
+            origin.add(&CertificateAuthority::new(id));
+        }
+        let edge = Start::new(&origin.url()).start().await;
+        Self { origin, edge }
+    }
+
+    fn log(&self) -> String {
+        self.edge.log()
+    }
+}
+
+async fn a_person_sees_and_does_all_in_a_browser(world: Arc<Shared>) -> Result<(), Skipped> {
+    let Some(chromium) = in_path("chromium") else {
+        return Err(Skipped("chromium is not installed".to_owned()));
+    };
+    for _ in 0..3 {
+        world.edge.refresh("well").await;
+    }
+    world.edge.refresh("hostile").await;
+    let hostile = Answer::crl(Vec::new()).header("Content-Type", "text/<script>alert(1)</script>");
+    world.origin.answer("hostile", hostile);
+    world.edge.refresh("hostile").await;
+    world.origin.answer("down", Answer::status(503));
+    world.edge.refresh("down").await;
+    world.edge.refresh("moved").await;
+    let moved = CertificateAuthority::new("moved").rekeyed();
+    world.origin.add(&moved);
+    world.origin.answer("moved", Answer::crl(moved.crl(2)));
+    wait_for_the_changed_certificate(&world).await;
+
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/npm/node_modules");
+    let mut browser = Command::new(tools.join(".bin/node"));
+    browser
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/browser/dashboard.cjs"
+        ))
+        .env("NODE_PATH", &tools)
+        .env("EDGE", world.edge.url(""))
+        .env("TOKEN", OPERATOR_TOKEN)
+        .env("CHROMIUM", chromium);
+    let output = tokio::task::spawn_blocking(move || browser.output())
+        .await
+        .unwrap()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
+    Ok(())
+}
+
+/// The edge reads the origin's record of an issuer again after a second; until then the CRL is only one of another issuer.
+async fn wait_for_the_changed_certificate(world: &Shared) {
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for _ in 0..200 {
+        let answer: serde_json::Value = world.edge.refresh("moved").await.json().await.unwrap();
+        if answer["events"][0]["error_code"] == "issuer_changed" {
+            return;
+        }
+    }
+    panic!("the changed certificate is not seen");
+}
+
+fn in_path(program: &str) -> Option<std::path::PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.exists())
+}
+
+suite!(Shared; a_person_sees_and_does_all_in_a_browser);
