@@ -6,10 +6,9 @@ mod error;
 mod log;
 mod metrics;
 mod registry;
-mod tls;
+mod server;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -28,7 +27,7 @@ use crate::origin::{Origin, OriginError};
 
 pub use auth::StaticToken;
 pub use error::ApiError;
-pub use tls::{TlsError, TlsListener, configuration as tls_configuration};
+pub use server::{Tls, TlsError, serve};
 
 /// The largest body that a call takes, in bytes.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -127,46 +126,6 @@ fn documented_routes() -> OpenApiRouter<Service> {
         .routes(routes!(authority::revoke_batch))
         .routes(routes!(authority::show_revocation))
         .routes(routes!(authority::release))
-}
-
-/// Serves until `stop` is done, and then lets the calls under way finish for as long as `grace`.
-///
-/// # Errors
-/// If the listener fails.
-pub async fn serve<L>(
-    listener: L,
-    service: Service,
-    stop: impl Future<Output = ()> + Send + 'static,
-    grace: Duration,
-) -> std::io::Result<()>
-where
-    L: axum::serve::Listener,
-    L::Addr: std::fmt::Debug,
-{
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let stop = async move {
-        stop.await;
-        tracing::info!("stopping");
-        let _ = stopping.send(());
-    };
-    let serving = axum::serve(listener, service.router())
-        .with_graceful_shutdown(stop)
-        .into_future();
-    let overtime = async move {
-        // If the sender is gone without a word, the server ended by itself.
-        if stopped.await.is_ok() {
-            tokio::time::sleep(grace).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        result = serving => result,
-        () = overtime => {
-            tracing::warn!("some calls were cut off");
-            Ok(())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::output;
 use super::{CliError, duration, read_text};
 use crate::connector::{self, Connectors};
-use crate::http::{self, Service, StaticToken, TlsListener};
+use crate::http::{self, Service, StaticToken, Tls};
 use crate::origin::Origin;
 use crate::push::Push;
 
@@ -60,10 +60,9 @@ impl Serve {
             return Err(CliError::Usage(missing.to_owned()));
         }
         let tls = match (&self.tls_certificate, &self.tls_key) {
-            (Some(chain), Some(key)) => Some(
-                http::tls_configuration(chain, key)
-                    .map_err(|error| CliError::Serve(error.to_string()))?,
-            ),
+            (Some(chain), Some(key)) => {
+                Some(Tls::read(chain, key).map_err(|error| CliError::Serve(error.to_string()))?)
+            }
             _ => None,
         };
         let runtime =
@@ -88,18 +87,13 @@ impl Serve {
                 .push(&origin, &connectors)?
                 .map(|push| tokio::spawn(push.run()));
             let service = Service::new(origin, connectors, tokens);
-            let served = if let Some(tls) = tls {
-                let listener = TlsListener::new(listener, tls).map_err(failed)?;
-                output::print(&format!("ready https://{address}"))?;
-                http::serve(listener, service, stop, self.grace).await
-            } else {
-                output::print(&format!("ready http://{address}"))?;
-                http::serve(listener, service, stop, self.grace).await
-            };
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            output::print(&format!("ready {scheme}://{address}"))?;
+            http::serve(listener, tls, service.router(), stop, self.grace).await;
             if let Some(pushing) = pushing {
                 pushing.abort();
             }
-            served.map_err(failed)
+            Ok(())
         })
     }
 
