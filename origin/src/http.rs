@@ -5,6 +5,7 @@ mod authority;
 mod error;
 mod log;
 mod metrics;
+mod openapi;
 mod registry;
 mod server;
 
@@ -16,8 +17,7 @@ use axum::middleware;
 use axum::response::Json;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, ContactBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -60,7 +60,7 @@ impl Service {
             self.clone(),
             auth::require_token,
         ));
-        let document = Json(document);
+        let document = Json(openapi::complete(document));
         Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/metrics", get(metrics::metrics))
@@ -91,33 +91,11 @@ impl Service {
 /// The API's description, as served at `/v1/openapi.json`.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    documented_routes().into_openapi()
+    openapi::complete(documented_routes().into_openapi())
 }
 
 fn documented_routes() -> OpenApiRouter<Service> {
-    let info = InfoBuilder::new()
-        .title("Origin CA API")
-        .version("1")
-        .description(Some(
-            "Makes CRLs, and tells an edge which there are. Errors are problem details (RFC 9457).",
-        ))
-        .contact(Some(
-            ContactBuilder::new()
-                .url(Some(env!("CARGO_PKG_REPOSITORY")))
-                .build(),
-        ))
-        .build();
-    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    let components = ComponentsBuilder::new()
-        .security_scheme("token", SecurityScheme::Http(token))
-        .build();
-    let needs_token = SecurityRequirement::new("token", [] as [&str; 0]);
-    let document = OpenApiBuilder::new()
-        .info(info)
-        .components(Some(components))
-        .security(Some([needs_token]))
-        .build();
-    OpenApiRouter::with_openapi(document)
+    OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(registry::list_issuers, authority::create_issuer))
         .routes(routes!(registry::show_issuer))
         .routes(routes!(registry::current_crl))
