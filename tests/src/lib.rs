@@ -19,6 +19,7 @@ mod port;
 mod program;
 pub mod suite;
 pub mod test_origin;
+pub mod workerd;
 
 pub use certificate_authority::CertificateAuthority;
 pub use edge::{Edge, Start};

@@ -35,7 +35,7 @@ const ISSUERS: [&str; 10] = [
     "queried",
 ];
 
-const CALLS: [(Method, &str); 8] = [
+const CALLS: [(Method, &str); 11] = [
     (Method::GET, "/v1/issuers"),
     (Method::GET, "/v1/issuers/good"),
     (Method::POST, "/v1/issuers/hooked/refresh"),
@@ -44,6 +44,9 @@ const CALLS: [(Method, &str); 8] = [
     (Method::GET, "/v1/events"),
     (Method::GET, "/metrics"),
     (Method::GET, "/v1/openapi.json"),
+    (Method::GET, "/dashboard"),
+    (Method::GET, "/dashboard/events"),
+    (Method::POST, "/dashboard/issuers/good/refresh"),
 ];
 
 async fn without_the_right_token_every_call_is_closed(world: Arc<Shared>) {

@@ -14,9 +14,22 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::server::Server;
+use crate::processor;
 
 const CONNECTIONS: usize = 16;
+
+/// Whom to ask, and whose processor time counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    port: u16,
+    process: u32,
+}
+
+impl Target {
+    pub(crate) fn of(port: u16, process: u32) -> Self {
+        Self { port, process }
+    }
+}
 
 /// One request.
 pub(crate) struct Load {
@@ -56,18 +69,21 @@ impl Load {
     }
 
     /// Sends it this many times, after a tenth of that to warm up.
-    pub(crate) async fn run(&self, server: &Server, requests: usize) -> Measured {
+    pub(crate) async fn run(&self, target: Target, requests: usize) -> Measured {
         let request = format!(
             "{} {} HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n",
             self.method, self.path, self.headers
         );
         let request: Arc<[u8]> = request.into_bytes().into();
         let has_body = self.method != "HEAD";
-        send(server.port(), &request, has_body, requests / 10).await;
+        send(target.port, &request, has_body, requests / 10).await;
 
-        let (started, cpu) = (Instant::now(), server.cpu_time());
-        let mut latencies = send(server.port(), &request, has_body, requests).await;
-        let (took, cpu) = (started.elapsed(), server.cpu_time().saturating_sub(cpu));
+        let (started, cpu) = (Instant::now(), processor::time_of(target.process));
+        let mut latencies = send(target.port, &request, has_body, requests).await;
+        let (took, cpu) = (
+            started.elapsed(),
+            processor::time_of(target.process).saturating_sub(cpu),
+        );
         latencies.sort_unstable();
         let count = u32::try_from(requests).expect("few enough requests");
         let at =

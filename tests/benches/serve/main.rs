@@ -2,18 +2,20 @@
 //! with fixed headers, a Worker that says hello, and nginx with the same file. `cargo xtask bench serve`
 
 mod load;
-mod server;
+mod nginx;
+mod processor;
 
 use end_to_end::{
     Answer, CertificateAuthority, TestOrigin,
     certificate_authority::revoked,
     edge::{OPERATOR_TOKEN, ORIGIN_TOKEN},
+    workerd::{Worker, Workerd},
 };
 use tempfile::TempDir;
 
 use crate::{
-    load::{Load, Measured},
-    server::{Server, Worker},
+    load::{Load, Measured, Target},
+    nginx::Nginx,
 };
 
 /// Entries of the CRLs, and how many requests are enough to measure each.
@@ -47,7 +49,7 @@ async fn main() {
         ("ORIGIN_TOKEN", ORIGIN_TOKEN),
         ("OPERATOR_TOKEN", OPERATOR_TOKEN),
     ];
-    let edge = Server::worker(Worker::Edge, state.path(), &vars).await;
+    let edge = Workerd::start(&Worker::Edge, state.path(), &vars);
     for (size, id, der, requests) in &crls {
         publish(&edge, id).await;
         let path = format!("/crl/{id}.crl");
@@ -63,7 +65,9 @@ async fn main() {
         ] {
             show(
                 &format!("edge {size} {kind}"),
-                &load.run(&edge, *requests).await,
+                &load
+                    .run(Target::of(edge.port(), edge.process()), *requests)
+                    .await,
             );
         }
     }
@@ -71,22 +75,27 @@ async fn main() {
 
     for (size, id, _, requests) in &crls {
         let key = format!("crl/{id}/full");
-        let stream = Server::worker(Worker::Stream(&key), state.path(), &[]).await;
+        let stream = Workerd::start(&Worker::Stream(&key), state.path(), &[]);
         show(
             &format!("streaming Worker {size}"),
-            &Load::get("/").run(&stream, *requests).await,
+            &Load::get("/")
+                .run(Target::of(stream.port(), stream.process()), *requests)
+                .await,
         );
     }
-    let hello = Server::worker(Worker::Hello, state.path(), &[]).await;
-    show("hello Worker", &Load::get("/").run(&hello, 20_000).await);
+    let hello = Workerd::start(&Worker::Hello, state.path(), &[]);
+    show(
+        "hello Worker",
+        &Load::get("/")
+            .run(Target::of(hello.port(), hello.process()), 20_000)
+            .await,
+    );
     drop(hello);
 
-    let Some(nginx) = Server::nginx(
+    let Some(nginx) = Nginx::start(
         crls.iter()
             .map(|(_, id, der, _)| (id.as_str(), der.as_slice())),
-    )
-    .await
-    else {
+    ) else {
         println!("skipped: nginx: there is none in PATH or /usr/sbin");
         return;
     };
@@ -95,14 +104,16 @@ async fn main() {
         for (kind, load) in [("200", Load::get(&path)), ("HEAD", Load::head(&path))] {
             show(
                 &format!("nginx {size} {kind}"),
-                &load.run(&nginx, *requests).await,
+                &load
+                    .run(Target::of(nginx.port(), nginx.process()), *requests)
+                    .await,
             );
         }
     }
 }
 
 /// Refreshes an issuer, and waits until KV has its CRL.
-async fn publish(edge: &Server, id: &str) {
+async fn publish(edge: &Workerd, id: &str) {
     let client = reqwest::Client::new();
     let refresh = client
         .post(edge.url(&format!("/v1/issuers/{id}/refresh")))

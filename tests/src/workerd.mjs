@@ -1,4 +1,4 @@
-// Runs one Worker in workerd without wrangler's proxy: node runtime.mjs '{"miniflare": PATH, "port": N, "state": DIR, "worker": …}'
+// Runs one Worker in workerd without wrangler's proxy: node workerd.mjs '{"miniflare": PATH, "port": N, "state": DIR, "worker": …}'
 // Prints `ready`, and ends when its standard input does.
 import { readFileSync } from "node:fs";
 
