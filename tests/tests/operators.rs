@@ -187,7 +187,11 @@ async fn every_issuer_is_shown_also_one_that_was_never_asked_for(world: Arc<Shar
             .iter()
             .any(|issuer| issuer["id"] == "failing")
     );
+}
 
+async fn issuers_come_in_pages_by_id(world: Arc<Shared>) {
+    let mut expected = ISSUERS.map(Value::from).to_vec();
+    expected.sort_by_key(ToString::to_string);
     let mut walked = Vec::new();
     let mut cursor = String::new();
     loop {
@@ -508,6 +512,7 @@ suite!(
     without_the_right_token_every_call_is_closed,
     where_no_token_is_set_every_call_answers_503,
     every_issuer_is_shown_also_one_that_was_never_asked_for,
+    issuers_come_in_pages_by_id,
     a_refused_crl_is_a_502_that_says_why,
     pages_of_events_hold_while_events_are_added,
     events_come_as_json_lines_or_comma_separated_values,
