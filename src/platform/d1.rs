@@ -136,7 +136,7 @@ fn text(value: Option<&str>) -> JsValue {
     value.map_or(JsValue::NULL, JsValue::from)
 }
 
-/// D1 takes JavaScript's numbers, never a BigInt.
+/// D1 takes JavaScript's numbers, never a `BigInt`.
 fn number(value: Option<u64>) -> JsValue {
     #[expect(
         clippy::cast_precision_loss,
