@@ -1,17 +1,35 @@
 //! `cargo xtask bench`: the benchmarks by name.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 
-use crate::workspace::Workspace;
+use crate::{progress::Progress, toolchain, workspace::Workspace};
 
 /// A benchmark: its name, what it shows, and the cargo arguments that run it.
 struct Bench {
     name: &'static str,
     shows: &'static str,
     cargo: &'static [&'static str],
+    /// A package that is built for wasm first, and its module, whose path is the last argument.
+    wasm: Option<(&'static str, &'static str)>,
 }
 
-const BENCHES: [Bench; 3] = [
+const BENCHES: [Bench; 4] = [
+    Bench {
+        name: "crl",
+        shows: "reading and writing up to 2,000,000 entries, native and in wasm, beside webpki, x509-cert, x509-parser, rcgen and openssl",
+        cargo: &[
+            "run",
+            "--package",
+            "bench-crl",
+            "--profile",
+            "native",
+            "--",
+            "--wasm",
+        ],
+        wasm: Some(("bench-crl-wasm", "bench_crl_wasm.wasm")),
+    },
     Bench {
         name: "origin",
         shows: "CRLs of up to 1,000,000 entries made by crl-origin, beside openssl ca -gencrl",
@@ -24,6 +42,7 @@ const BENCHES: [Bench; 3] = [
             "--profile",
             "native",
         ],
+        wasm: None,
     },
     Bench {
         name: "refresh",
@@ -37,6 +56,7 @@ const BENCHES: [Bench; 3] = [
             "--profile",
             "native",
         ],
+        wasm: None,
     },
     Bench {
         name: "serve",
@@ -50,6 +70,7 @@ const BENCHES: [Bench; 3] = [
             "--profile",
             "native",
         ],
+        wasm: None,
     },
 ];
 
@@ -66,9 +87,28 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     }
     for bench in chosen {
         println!("{}: {}", bench.name, bench.shows);
-        if !workspace.cargo().args(bench.cargo).status()?.success() {
+        let module = bench
+            .wasm
+            .map(|(package, module)| build_wasm(workspace, package, module))
+            .transpose()?;
+        let mut cargo = workspace.cargo();
+        if !cargo.args(bench.cargo).args(module).status()?.success() {
             bail!("{} failed", bench.name);
         }
     }
     Ok(())
+}
+
+/// Compiles a package to a wasm module; gives where it lies.
+fn build_wasm(workspace: &Workspace, package: &str, module: &str) -> Result<PathBuf> {
+    let toolchain = toolchain::ensure(workspace)?;
+    let target = workspace.join("target/bench-wasm");
+    let mut cargo = workspace.command("cargo");
+    cargo
+        .args(["build", "--release", "--target", toolchain::TARGET])
+        .args(["--package", package, "--target-dir"])
+        .arg(&target);
+    toolchain.apply(&mut cargo, &workspace.tools())?;
+    Progress::default().run(&format!("building {package}"), &mut cargo)?;
+    Ok(target.join(toolchain::TARGET).join("release").join(module))
 }
