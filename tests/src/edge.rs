@@ -138,10 +138,7 @@ impl Edge {
                 }
             }
         };
-        // Not on any proxy, and never following a redirect: CRL clients do not.
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
+        let client = crate::client()
             .timeout(Duration::from_mins(2))
             .build()
             .expect("an HTTP client");

@@ -10,6 +10,7 @@
 )]
 
 pub mod certificate_authority;
+mod client;
 pub mod edge;
 pub mod events;
 mod http;
@@ -22,6 +23,7 @@ pub mod test_origin;
 pub mod workerd;
 
 pub use certificate_authority::CertificateAuthority;
+pub use client::client;
 pub use edge::{Edge, Start};
 pub use events::Event;
 pub use origin::Origin;

@@ -65,7 +65,7 @@ async fn without_the_right_token_every_call_is_closed(world: Arc<Shared>) {
         if path == "/v1/issuers/hooked/refresh" {
             assert_eq!(json(hook, 200).await["events"][0]["trigger"], "hook");
         } else {
-            assert_eq!(code_of(hook, 403).await, "token_not_allowed", "{path}");
+            assert_eq!(code_of(hook, 401).await, "token_not_allowed", "{path}");
         }
     }
 }

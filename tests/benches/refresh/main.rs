@@ -89,10 +89,7 @@ async fn crowd(clients: usize) {
     let vars = [("ORIGIN_URL", url.as_str()), ("ORIGIN_TOKEN", ORIGIN_TOKEN)];
     // Not behind wrangler's proxy, which has too few sockets for this.
     let edge = Workerd::start(&Worker::Edge, state.path(), &vars);
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client");
+    let client = end_to_end::client().build().expect("a client");
 
     let started = Instant::now();
     let mut crowd = JoinSet::new();

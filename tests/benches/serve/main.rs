@@ -114,7 +114,7 @@ async fn main() {
 
 /// Refreshes an issuer, and waits until KV has its CRL.
 async fn publish(edge: &Workerd, id: &str) {
-    let client = reqwest::Client::new();
+    let client = end_to_end::client().build().expect("a client");
     let refresh = client
         .post(edge.url(&format!("/v1/issuers/{id}/refresh")))
         .bearer_auth(OPERATOR_TOKEN);
