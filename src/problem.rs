@@ -131,7 +131,7 @@ impl EdgeError {
         match self {
             Self::BadParameter { .. } => (400, "bad_parameter"),
             Self::Unauthorized => (401, "unauthorized"),
-            Self::TokenNotAllowed => (403, "token_not_allowed"),
+            Self::TokenNotAllowed => (401, "token_not_allowed"),
             Self::ForeignForm => (403, "foreign_form"),
             Self::UnknownIssuer { .. } => (404, "unknown_issuer"),
             Self::UnknownCrl { .. } => (404, "unknown_crl"),
@@ -196,7 +196,7 @@ impl EdgeError {
     fn own_header(&self) -> Option<(&'static str, Cow<'static, str>)> {
         Some(match self {
             Self::MethodNotAllowed { allow } => ("Allow", (*allow).into()),
-            Self::Unauthorized => ("WWW-Authenticate", "Bearer realm=\"crl-edge\"".into()),
+            Self::Unauthorized | Self::TokenNotAllowed => ("WWW-Authenticate", "Bearer realm=\"crl-edge\"".into()),
             Self::RangeNotSatisfiable { size } => {
                 ("Content-Range", format!("bytes */{size}").into())
             }
