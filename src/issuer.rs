@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
-use futures_util::{FutureExt as _, pin_mut};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ use crate::refresh::{
     CrlState, Current, EventLog, Host, IssuerState, Origin, Publication, Refresh, Replica, Report,
     Status, Store, StoreError, fingerprint,
 };
-use crate::time::Timestamp;
+use crate::time::{Timestamp, within};
 
 /// How long one write to KV or D1 may take before it counts as failed, and is owed.
 const WRITE_LIMIT: Duration = Duration::from_mins(1);
@@ -544,12 +544,7 @@ impl<P: Parts> Custodian<P> {
     }
 
     async fn within<T>(&self, limit: Duration, step: impl Future<Output = T>) -> Option<T> {
-        let time_out = self.host.sleep(limit);
-        pin_mut!(step, time_out);
-        match select(step, time_out).await {
-            Either::Left((done, _)) => Some(done),
-            Either::Right(_) => None,
-        }
+        within(self.host.sleep(limit), step).await
     }
 
     fn note<T>(&self, result: Result<T, StoreError>) -> Option<T> {

@@ -13,14 +13,13 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use origin_api::IssuerId;
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, Outcome, Trigger};
 use crate::registry::{Batch, Lease};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, within};
 
 /// When a tick stops taking issuers: the platform ends a run after 15 minutes.
 const TIME_TO_STOP: Duration = Duration::from_mins(12);
@@ -154,9 +153,7 @@ pub async fn regenerate_all<O: Objects>(
 
 /// Asks one issuer's object; none where it does not answer in time, or at all.
 async fn refresh<O: Objects>(objects: &O, id: &IssuerId, trigger: Trigger) -> Option<Vec<Event>> {
-    let answer = pin!(objects.refresh(id, trigger));
-    match select(answer, pin!(objects.sleep(PATIENCE))).await {
-        Either::Left((answer, _)) => answer.ok(),
-        Either::Right(_) => None,
-    }
+    within(objects.sleep(PATIENCE), objects.refresh(id, trigger))
+        .await?
+        .ok()
 }

@@ -1,11 +1,13 @@
 //! Moments and spans as the Worker counts them: milliseconds since the Unix epoch. No clock: time is an argument.
 
 use std::fmt;
+use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use crl::UnixTime;
+use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 
 /// A moment, in milliseconds since the Unix epoch. Displays as RFC 3339 in UTC with milliseconds.
@@ -99,6 +101,17 @@ impl TryFrom<String> for Rfc3339 {
 
     fn try_from(text: String) -> Result<Self, TimestampError> {
         text.parse().map(Self)
+    }
+}
+
+/// What `step` comes to, unless `time_out` ends before it: then `step` is dropped.
+pub async fn within<T>(
+    time_out: impl Future<Output = ()>,
+    step: impl Future<Output = T>,
+) -> Option<T> {
+    match select(pin!(step), pin!(time_out)).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
     }
 }
 

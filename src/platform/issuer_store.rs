@@ -14,7 +14,6 @@ use crate::time::Timestamp;
 
 /// Tables are only ever added to: the next release reads what this one wrote.
 const SCHEMA: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS crl (name TEXT PRIMARY KEY, sha256 TEXT, body INTEGER, state TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS body (id INTEGER PRIMARY KEY AUTOINCREMENT)",
     "CREATE TABLE IF NOT EXISTS piece (body INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (body, number))",
@@ -31,23 +30,19 @@ pub(super) struct SqlStore {
 impl SqlStore {
     /// Opens the storage, making its tables where they are missing.
     pub(super) fn open(state: &State) -> Result<Self, StoreError> {
-        let store = Self {
-            sql: Sql::of(state),
-        };
-        for statement in SCHEMA {
-            store.sql.run(statement, vec![])?;
-        }
-        Ok(store)
+        Ok(Self {
+            sql: Sql::open(state, SCHEMA)?,
+        })
     }
 
     /// Whose object this is: what was noted when the first request came.
     pub(super) fn issuer_id(&self) -> Result<Option<IssuerId>, StoreError> {
-        self.fact("issuer_id")
+        self.sql.fact("issuer_id")
     }
 
     /// Notes whose object this is.
     pub(super) fn set_issuer_id(&self, id: &IssuerId) -> Result<(), StoreError> {
-        self.set_fact("issuer_id", id)
+        self.sql.set_fact("issuer_id", id)
     }
 
     /// A piece's bytes as JavaScript has them: on their way out they need not pass through wasm memory.
@@ -61,21 +56,6 @@ impl SqlStore {
             .ok_or_else(|| missing_piece(body, number))
     }
 
-    fn fact<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
-        self.sql
-            .rows("SELECT value FROM fact WHERE name = ?", vec![name.into()])?
-            .first()
-            .map(|row| json(row.first()))
-            .transpose()
-    }
-
-    fn set_fact<T: serde::Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
-        self.sql.run(
-            "INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)",
-            vec![name.into(), to_json(value)?],
-        )
-    }
-
     fn held(&self, name: CrlName) -> Result<Option<Sha256>, StoreError> {
         Ok(self.crl(name)?.head().map(|head| head.sha256))
     }
@@ -83,11 +63,11 @@ impl SqlStore {
 
 impl Store for SqlStore {
     fn issuer(&self) -> Result<IssuerState, StoreError> {
-        Ok(self.fact("issuer")?.unwrap_or_default())
+        Ok(self.sql.fact("issuer")?.unwrap_or_default())
     }
 
     fn set_issuer(&self, issuer: &IssuerState) -> Result<(), StoreError> {
-        self.set_fact("issuer", issuer)
+        self.sql.set_fact("issuer", issuer)
     }
 
     fn crl(&self, name: CrlName) -> Result<CrlState, StoreError> {

@@ -10,7 +10,6 @@ use crate::registry::{Lease, RegistryStore, Row};
 use crate::time::Timestamp;
 
 const SCHEMA: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS issuer (id TEXT PRIMARY KEY, crls TEXT NOT NULL, gone_since INTEGER, asked_at INTEGER NOT NULL DEFAULT 0)",
     "CREATE INDEX IF NOT EXISTS issuer_by_asked_at ON issuer (asked_at, id) WHERE gone_since IS NULL",
 ];
@@ -24,28 +23,9 @@ pub(super) struct SqlRegistry {
 impl SqlRegistry {
     /// Opens the storage, making its tables where they are missing.
     pub(super) fn open(state: &State) -> Result<Self, StoreError> {
-        let store = Self {
-            sql: Sql::of(state),
-        };
-        for statement in SCHEMA {
-            store.sql.run(statement, vec![])?;
-        }
-        Ok(store)
-    }
-
-    fn fact<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
-        self.sql
-            .rows("SELECT value FROM fact WHERE name = ?", vec![name.into()])?
-            .first()
-            .map(|row| json(row.first()))
-            .transpose()
-    }
-
-    fn set_fact<T: serde::Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
-        self.sql.run(
-            "INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)",
-            vec![name.into(), to_json(value)?],
-        )
+        Ok(Self {
+            sql: Sql::open(state, SCHEMA)?,
+        })
     }
 }
 
@@ -69,7 +49,7 @@ impl RegistryStore for SqlRegistry {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok((self.fact("read_at")?, rows))
+        Ok((self.sql.fact("read_at")?, rows))
     }
 
     fn update(
@@ -94,7 +74,7 @@ impl RegistryStore for SqlRegistry {
                 "DELETE FROM issuer WHERE id IN (SELECT value FROM json_each(?))",
                 vec![to_json(&removed)?],
             )?;
-            self.set_fact("read_at", &read_at)
+            self.sql.set_fact("read_at", &read_at)
         })
     }
 
@@ -130,12 +110,12 @@ impl RegistryStore for SqlRegistry {
     }
 
     fn lease(&self) -> Result<Option<Lease>, StoreError> {
-        self.fact("lease")
+        self.sql.fact("lease")
     }
 
     fn set_lease(&self, lease: Option<&Lease>) -> Result<(), StoreError> {
         match lease {
-            Some(lease) => self.set_fact("lease", lease),
+            Some(lease) => self.sql.set_fact("lease", lease),
             None => self
                 .sql
                 .run("DELETE FROM fact WHERE name = 'lease'", vec![]),

@@ -20,6 +20,8 @@ extern "C" {
     ) -> Result<JsValue, JsValue>;
 }
 
+const FACTS: &str = "CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
+
 /// The storage of one object.
 #[derive(Debug)]
 pub(super) struct Sql {
@@ -28,12 +30,40 @@ pub(super) struct Sql {
 }
 
 impl Sql {
-    pub(super) fn of(state: &State) -> Self {
+    /// The storage of an object, with the tables that `schema` makes where they are missing, and one for facts.
+    pub(super) fn open(state: &State, schema: &[&str]) -> Result<Self, StoreError> {
         let storage = state.storage();
-        Self {
+        let sql = Self {
             sql: storage.sql(),
             storage: storage.as_raw().into(),
+        };
+        for statement in [FACTS].iter().chain(schema) {
+            sql.run(statement, vec![])?;
         }
+        Ok(sql)
+    }
+
+    /// What was noted under this name.
+    pub(super) fn fact<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, StoreError> {
+        self.rows("SELECT value FROM fact WHERE name = ?", vec![name.into()])?
+            .first()
+            .map(|row| json(row.first()))
+            .transpose()
+    }
+
+    /// Notes a value under a name.
+    pub(super) fn set_fact<T: serde::Serialize>(
+        &self,
+        name: &str,
+        value: &T,
+    ) -> Result<(), StoreError> {
+        self.run(
+            "INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)",
+            vec![name.into(), to_json(value)?],
+        )
     }
 
     /// Runs a statement that gives no rows.

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use crl::{Admission, Examination, Expected, Held, Limits, Policy, Scope};
-use futures_util::future::{Either, select};
-use futures_util::pin_mut;
 use origin_api::{CrlName, Der};
 use sha2::Digest as _;
 
@@ -14,7 +12,7 @@ use super::seams::{Answer, BodyId, Host, Origin, OriginBody, Store};
 use super::state::{IssuerState, Record};
 use super::{Demand, PIECE_BYTES, Refresh};
 use crate::events::Seen;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, within};
 
 /// One refresh of one CRL, up to its conclusion.
 pub(super) struct Exchange<'a, H, O, S> {
@@ -253,12 +251,9 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
         limit: Duration,
         step: impl Future<Output = T>,
     ) -> Result<T, OriginError> {
-        let time_out = self.refresh.host.sleep(limit);
-        pin_mut!(step, time_out);
-        match select(step, time_out).await {
-            Either::Left((done, _)) => Ok(done),
-            Either::Right(((), _)) => Err(OriginError::Timeout(limit)),
-        }
+        within(self.refresh.host.sleep(limit), step)
+            .await
+            .ok_or(OriginError::Timeout(limit))
     }
 }
 

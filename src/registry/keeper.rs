@@ -11,15 +11,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{Either, LocalBoxFuture, Shared, WeakShared, select};
-use futures_util::pin_mut;
+use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use origin_api::{CrlName, Issuer, IssuerId};
 
 use super::index::{Index, Listed};
 use super::tick::{Batch, Lease, TICK_BATCH};
 use crate::config::Settings;
 use crate::refresh::{Host, OriginError, ReplicaError, StoreError};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, within};
 
 /// How many pages are read before the origin counts as mad: 1,000 issuers each.
 const MOST_PAGES: usize = 200;
@@ -229,13 +228,9 @@ impl<P: KeeperParts> Keeper<P> {
         cursor: Option<&str>,
     ) -> Result<(Vec<Issuer>, Option<String>), OriginError> {
         let limit = self.settings.origin_timeout;
-        let page = self.origin.page(cursor);
-        let time_out = self.host.sleep(limit);
-        pin_mut!(page, time_out);
-        match select(page, time_out).await {
-            Either::Left((page, _)) => page,
-            Either::Right(_) => Err(OriginError::Timeout(limit)),
-        }
+        within(self.host.sleep(limit), self.origin.page(cursor))
+            .await
+            .unwrap_or(Err(OriginError::Timeout(limit)))
     }
 
     /// Brings storage up to what the origin lists. Who is gone stays, marked, for as long as events are kept.
