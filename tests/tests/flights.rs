@@ -172,14 +172,14 @@ async fn the_hooks_token_opens_the_refresh_of_one_issuer_and_nothing_else(world:
     );
     assert_eq!(
         call(Method::POST, "/v1/refresh").await.unwrap().status(),
-        403
+        401
     );
     assert_eq!(
         call(Method::POST, "/v1/issuers/hooked/trust")
             .await
             .unwrap()
             .status(),
-        403
+        401
     );
     let events = world.edge.database().events_when("hooked", 1).await;
     assert_eq!(events[0].trigger, "hook");
