@@ -196,7 +196,9 @@ impl EdgeError {
     fn own_header(&self) -> Option<(&'static str, Cow<'static, str>)> {
         Some(match self {
             Self::MethodNotAllowed { allow } => ("Allow", (*allow).into()),
-            Self::Unauthorized | Self::TokenNotAllowed => ("WWW-Authenticate", "Bearer realm=\"crl-edge\"".into()),
+            Self::Unauthorized | Self::TokenNotAllowed => {
+                ("WWW-Authenticate", "Bearer realm=\"crl-edge\"".into())
+            }
             Self::RangeNotSatisfiable { size } => {
                 ("Content-Range", format!("bytes */{size}").into())
             }

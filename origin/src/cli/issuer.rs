@@ -52,7 +52,7 @@ pub(super) struct Create {
     /// pkcs11:token=LABEL;object=LABEL?module-path=FILE&pin-source=FILE
     #[arg(long, value_name = "URI", conflicts_with = "key")]
     pkcs11: Option<String>,
-    /// Its distinguished name, such as "CN=Example CA,O=Example,C=DE" [default: CN=<ID>]
+    /// Its distinguished name, such as "CN=Example CA,O=Example,C=DE" [default: CN= and the id]
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
     /// How long its certificate is valid.

@@ -39,7 +39,7 @@ pub extern "C" fn begin() {
 /// Reads and hashes a piece.
 ///
 /// # Safety
-/// As [`slice`].
+/// As `slice`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn push(bytes: *const u8, size: usize) -> bool {
     // SAFETY: as above.
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn push(bytes: *const u8, size: usize) -> bool {
 /// Hashes a piece, and no more.
 ///
 /// # Safety
-/// As [`slice`].
+/// As `slice`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hash(bytes: *const u8, size: usize) -> u8 {
     // SAFETY: as above.
@@ -86,7 +86,7 @@ pub extern "C" fn finish() -> f64 {
 /// Checks all rules and the signature of what was read.
 ///
 /// # Safety
-/// As [`slice`], for the issuer's certificate.
+/// As `slice`, for the issuer's certificate.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn admit(certificate: *const u8, size: usize) -> bool {
     // SAFETY: as above.
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn admit(certificate: *const u8, size: usize) -> bool {
 /// Reads with x509-cert; gives the number of entries, or -1.
 ///
 /// # Safety
-/// As [`slice`].
+/// As `slice`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn x509_cert(bytes: *const u8, size: usize) -> f64 {
     // SAFETY: as above.
