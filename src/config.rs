@@ -271,10 +271,11 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn parse(set: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    /// Settings with these and nothing else but what must be set.
+    pub(crate) fn parse(set: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let minimal = [
             ("ORIGIN_URL", "http://127.0.0.1:8788"),
             ("ORIGIN_TOKEN", "t"),

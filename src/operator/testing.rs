@@ -16,17 +16,7 @@ pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// Settings with these and nothing else but what must be set.
 pub(crate) fn settings(set: &[(&str, &str)]) -> Settings {
-    let minimal = [
-        ("ORIGIN_URL", "http://127.0.0.1:8788"),
-        ("ORIGIN_TOKEN", "t"),
-    ];
-    Settings::parse(|name| {
-        set.iter()
-            .chain(&minimal)
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| (*value).to_owned())
-    })
-    .unwrap()
+    crate::config::tests::parse(set).unwrap()
 }
 
 /// The event with this number: a later one has a greater number.

@@ -1,6 +1,6 @@
 //! Answers as the platform's responses.
 
-use worker::{EncodeBody, Headers, Response, ResponseBuilder};
+use worker::{Headers, Response, ResponseBuilder};
 
 use crate::answer::{Answer, Body};
 use crate::problem::EdgeError;
@@ -19,9 +19,7 @@ pub fn respond(
     }
     let builder = ResponseBuilder::new()
         .with_status(answer.status)
-        .with_headers(headers)
-        // The stored bytes are what was hashed and signed: the platform must not compress or decompress them.
-        .with_encode_body(EncodeBody::Automatic);
+        .with_headers(headers);
     Ok(match (answer.body, stream) {
         (Body::Whole | Body::Part(_), Some(stream)) => builder.stream(stream),
         (Body::Text(text), _) => builder.fixed(text.into_bytes()),

@@ -70,15 +70,9 @@ pub(super) fn retry_time(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Settings;
 
     fn two_thirds() -> Fraction {
-        let set = |name: &str| match name {
-            "ORIGIN_URL" => Some("http://127.0.0.1".to_owned()),
-            "ORIGIN_TOKEN" => Some("t".to_owned()),
-            _ => None,
-        };
-        Settings::parse(set).unwrap().refresh_at
+        crate::config::tests::parse(&[]).unwrap().refresh_at
     }
 
     const HOUR: Duration = Duration::from_hours(1);

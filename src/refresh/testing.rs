@@ -35,14 +35,7 @@ pub(crate) const HOUR: Duration = Duration::from_hours(1);
 
 /// The defaults, less what `set` sets.
 pub(crate) fn settings(set: &[(&str, &str)]) -> Settings {
-    let minimal = [("ORIGIN_URL", "http://127.0.0.1"), ("ORIGIN_TOKEN", "t")];
-    let lookup = |name: &str| {
-        set.iter()
-            .chain(&minimal)
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| (*value).to_owned())
-    };
-    Settings::parse(lookup).unwrap()
+    crate::config::tests::parse(set).unwrap()
 }
 
 /// The head of a CRL with this number.
