@@ -55,8 +55,8 @@ pub struct Held {
 /// What the rules leave open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// By how much the issuer's clock and ours may differ: a CRL is refused as not yet valid, or as expired, only if it is so by
-    /// more than this.
+    /// By how much the issuer's clock and ours may differ: a CRL is refused as not yet valid only if it is so by more than this.
+    /// Nothing is added to nextUpdate: what has expired cannot be served, and must not take the place of what can.
     pub clock_skew: Duration,
 }
 
@@ -246,7 +246,7 @@ fn check_scope(crl: &Crl, expected: &Expected<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// thisUpdate and nextUpdate, with the clock skew; gives nextUpdate.
+/// thisUpdate, with the clock skew, and nextUpdate, without; gives nextUpdate.
 fn check_validity(crl: &Crl, policy: &Policy, now: UnixTime) -> Result<UnixTime, Refusal> {
     // RFC 5280 §5.1.2.5
     let next_update = crl.header.next_update.ok_or(Refusal::NextUpdateMissing)?;
@@ -256,7 +256,7 @@ fn check_validity(crl: &Crl, policy: &Policy, now: UnixTime) -> Result<UnixTime,
         return Err(Refusal::NotYetValid { this_update, now });
     }
     // §6.3.3 (a)
-    if next_update < now.saturating_sub(policy.clock_skew) {
+    if next_update <= now {
         return Err(Refusal::Expired { next_update, now });
     }
     Ok(next_update)

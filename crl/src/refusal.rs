@@ -68,7 +68,7 @@ pub enum Refusal {
         now: UnixTime,
     },
     /// `expired`
-    #[error("nextUpdate {next_update} is before now, {now} (RFC 5280 §5.1.2.5)")]
+    #[error("nextUpdate {next_update} is not after now, {now} (RFC 5280 §5.1.2.5)")]
     Expired {
         /// The CRL's.
         next_update: UnixTime,
