@@ -213,6 +213,10 @@ fn check_scope(crl: &Crl, expected: &Expected<'_>) -> Result<(), Refusal> {
         }
         _ => {}
     }
+    // §5.3.3
+    if crl.has_certificate_issuer {
+        return Err(Refusal::WrongScope(WrongScope::Indirect));
+    }
     // §5.2.5
     let wrong_point = |found| Refusal::WrongDistributionPoint {
         expected: expected.distribution_point.unwrap_or_default().into(),

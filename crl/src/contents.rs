@@ -21,6 +21,8 @@ pub struct Crl {
     pub extensions: Extensions,
     /// The first extension of an entry that is critical and unknown to us.
     pub unknown_critical_entry_extension: Option<ObjectIdentifier>,
+    /// Whether an entry names the issuer of its certificate, which is for indirect CRLs alone (RFC 5280 §5.3.3).
+    pub has_certificate_issuer: bool,
     /// The outer signature algorithm, which is not signed.
     pub algorithm: AlgorithmIdentifier,
     /// The contents of the BIT STRING.

@@ -125,6 +125,7 @@ struct Parts {
     entry_count: u64,
     extensions: Extensions,
     unknown_critical_entry_extension: Option<ObjectIdentifier>,
+    has_certificate_issuer: bool,
     outer_algorithm: Option<AlgorithmIdentifier>,
     signature: Vec<u8>,
 }
@@ -186,6 +187,7 @@ impl Reader {
                 entry_count: parts.entry_count,
                 extensions: parts.extensions,
                 unknown_critical_entry_extension: parts.unknown_critical_entry_extension,
+                has_certificate_issuer: parts.has_certificate_issuer,
                 algorithm,
                 signature: parts.signature,
                 tbs: self.tbs,
@@ -530,6 +532,7 @@ impl Reader {
             let first = &mut self.parts.unknown_critical_entry_extension;
             *first = first.or(unknown);
         }
+        self.parts.has_certificate_issuer |= entry.certificate_issuer.is_some();
         visitor.entry(entry);
     }
 

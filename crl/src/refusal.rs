@@ -158,7 +158,7 @@ pub enum WrongScope {
         base: CrlNumber,
     },
     /// It lists certificates of other issuers, too.
-    #[error("the CRL is an indirect one (RFC 5280 §5.2.5)")]
+    #[error("the CRL is an indirect one (RFC 5280 §5.2.5, §5.3.3)")]
     Indirect,
     /// It lists attribute certificates alone.
     #[error("the CRL is for attribute certificates only (RFC 5280 §5.2.5)")]

@@ -388,6 +388,22 @@ fn what_must_be_there_must_be_there() {
 }
 
 #[test]
+fn an_entry_of_another_issuers_certificate_makes_a_list_indirect() {
+    let ca = Ca::p256();
+    // An invalidity date becomes a certificate issuer: a dNSName of what was the date.
+    let indirect = resigned(
+        &ca,
+        b"\x55\x1d\x18\x04\x11\x18\x0f20",
+        b"\x55\x1d\x1d\x04\x11\x30\x0f\x82\x0d",
+    );
+    assert!(examine(&indirect).crl().has_certificate_issuer);
+    assert_eq!(
+        code(admit(&indirect, &ca.issuer, &expected())),
+        "wrong_scope"
+    );
+}
+
+#[test]
 fn unknown_critical_extensions_are_refused() {
     let ca = Ca::p256();
     // The issuing distribution point, which is critical, becomes an unknown extension.
