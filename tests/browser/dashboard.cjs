@@ -39,7 +39,7 @@ async function visit(browser) {
   assert.match(page.url(), /\/dashboard\/sign-in$/);
   await accessible(page, "sign-in");
   await page.getByLabel("Operator's token").fill("guess");
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await follow(page, page.getByRole("button", { name: "Sign in" }));
   assert.match(await page.getByRole("alert").innerText(), /not the operator's token/);
   assert.equal((await context.cookies()).length, 0);
 
@@ -67,11 +67,11 @@ async function visit(browser) {
 
   // Filters.
   await page.getByLabel("Id contains").fill("wel");
-  await page.getByRole("button", { name: "Filter" }).click();
+  await follow(page, page.getByRole("button", { name: "Filter" }));
   assert.deepEqual(await rows.locator("th").allInnerTexts(), ["well"]);
   await page.goto(`${EDGE}/dashboard/events`);
   await page.getByLabel("Outcome").selectOption("failed");
-  await page.getByRole("button", { name: "Filter" }).click();
+  await follow(page, page.getByRole("button", { name: "Filter" }));
   const outcomes = new Set(await page.locator("tbody tr .state").allInnerTexts());
   assert.deepEqual([...outcomes], ["failed"]);
   await accessible(page, "events");
@@ -80,9 +80,9 @@ async function visit(browser) {
   // One issuer: a refresh, and what came of it.
   await page.goto(`${EDGE}/dashboard/issuers/well`);
   const refresh = page.getByRole("button", { name: "Refresh now" });
-  await refresh.click();
+  await follow(page, refresh);
   assert.match(await page.getByRole("status").innerText(), /published, number \d+/);
-  await refresh.click();
+  await follow(page, refresh);
   assert.ok((await page.locator("figure polyline").count()) >= 1, "plots");
   await accessible(page, "issuer");
   await shoot(page, "issuer");
@@ -90,7 +90,7 @@ async function visit(browser) {
   // A changed certificate is trusted.
   await page.goto(`${EDGE}/dashboard/issuers/moved`);
   await shoot(page, "trust");
-  await page.getByRole("button", { name: "Trust the changed certificate" }).click();
+  await follow(page, page.getByRole("button", { name: "Trust the changed certificate" }));
   assert.match(await page.getByRole("status").innerText(), /published/);
   assert.equal(await page.getByText("waits for trust").count(), 0);
 
@@ -113,11 +113,16 @@ async function visit(browser) {
   const answer = await context.request.post(`${EDGE}/dashboard/issuers/well/refresh`, { form: { form_token: "guess" } });
   assert.equal(answer.status(), 403);
 
-  await page.getByRole("button", { name: "Sign out" }).click();
+  await follow(page, page.getByRole("button", { name: "Sign out" }));
   assert.match(page.url(), /sign-in$/);
   await page.goto(`${EDGE}/dashboard/events`);
   assert.match(page.url(), /sign-in$/);
   assert.deepEqual(complaints, []);
+}
+
+/** Clicks what leads to another page, and returns once it is there: what is read next must not be of the page before. */
+async function follow(page, button) {
+  await Promise.all([page.waitForNavigation(), button.click()]);
 }
 
 /** No serious finding of axe-core. */
