@@ -214,9 +214,9 @@ impl<P: Parts> Custodian<P> {
             .into_iter()
             .filter(|name| {
                 let state = self.state(*name);
-                // A list that was skipped has no next attempt: it comes back by the cron or by a request.
-                let skipped = state.last_outcome == Some(Outcome::Skipped);
-                !skipped && state.is_due(now) && state.not_before.is_none_or(|at| at <= now)
+                // One that has no next attempt comes back by the cron or by a request.
+                let rests = state.last_outcome.is_some() && state.next_attempt.is_none();
+                !rests && state.is_due(now) && state.not_before.is_none_or(|at| at <= now)
             })
             .collect();
         self.refresh_each(&due, Trigger::Alarm).await;
@@ -232,7 +232,7 @@ impl<P: Parts> Custodian<P> {
         Ok(Overview {
             issuer: self.store.issuer()?,
             crls: self.store.crls()?,
-            events_owed: self.store.owed_events(usize::MAX)?.len() as u64,
+            events_owed: self.store.owed_event_count()?,
         })
     }
 
@@ -422,9 +422,8 @@ impl<P: Parts> Custodian<P> {
             if events.is_empty() {
                 return;
             }
-            let Some(statuses) =
-                self.note(self.statuses(events.iter().map(|event| event.crl_name), events.len()))
-            else {
+            let names = events.iter().map(|event| event.crl_name);
+            let Some(statuses) = self.note(self.statuses(names, events.len() as u64)) else {
                 return;
             };
             let append = self.log.append(&events, &statuses);
@@ -451,10 +450,10 @@ impl<P: Parts> Custodian<P> {
     fn statuses(
         &self,
         names: impl IntoIterator<Item = CrlName>,
-        delivered: usize,
+        delivered: u64,
     ) -> Result<Vec<Status>, StoreError> {
         let issuer = self.store.issuer()?;
-        let owed = self.store.owed_events(usize::MAX)?.len();
+        let owed = self.store.owed_event_count()?;
         let names: BTreeSet<_> = names.into_iter().collect();
         names
             .into_iter()
@@ -465,7 +464,7 @@ impl<P: Parts> Custodian<P> {
                     state: self.store.crl(name)?,
                     pinned: issuer.pinned.as_ref().map(fingerprint),
                     waiting: issuer.waiting.as_ref().map(fingerprint),
-                    events_owed: owed.saturating_sub(delivered) as u64,
+                    events_owed: owed.saturating_sub(delivered),
                 })
             })
             .collect()
@@ -508,7 +507,7 @@ impl<P: Parts> Custodian<P> {
             });
         // What is owed to D1 and KV was just tried.
         let soon = self.host.now().after(PAUSE);
-        let delivery = (!self.store.owed_events(1)?.is_empty()).then_some(soon);
+        let delivery = (self.store.owed_event_count()? > 0).then_some(soon);
         let doomed = self.store.doomed()?.into_iter();
         let removals = doomed.map(|doomed| doomed.after.max(soon));
         Ok(refreshes_and_publications

@@ -243,7 +243,8 @@ impl Ended {
         settings: &Settings,
     ) -> CrlState {
         let mut state = before.clone();
-        state.revision = state.revision.saturating_add(1);
+        let millis = u64::try_from(self.now.as_millis()).unwrap_or(0);
+        state.revision = state.revision.saturating_add(1).max(millis);
         state.last_duration_ms =
             u64::try_from(self.now.since(self.started_at).as_millis()).unwrap_or(u64::MAX);
         match found {
@@ -299,7 +300,9 @@ impl Ended {
                     self.now,
                     self.chance,
                 );
-                state.next_attempt = Some(retry);
+                // Of an issuer that is gone at the origin, an alarm would ask for ever.
+                let gone = error.says_unknown() && before.valid(self.now).is_none();
+                state.next_attempt = (!gone).then_some(retry);
                 state.not_before = Some(retry);
                 state.origin_closed_until = error.retry_after().map(|_| retry);
             }

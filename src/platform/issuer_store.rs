@@ -178,7 +178,7 @@ impl Store for SqlStore {
     }
 
     fn owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let limit = i64::from(u32::try_from(limit).unwrap_or(u32::MAX));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.sql
             .rows(
                 "SELECT event FROM outbox ORDER BY id LIMIT ?",
@@ -187,6 +187,12 @@ impl Store for SqlStore {
             .iter()
             .map(|row| json(row.first()))
             .collect()
+    }
+
+    fn owed_event_count(&self) -> Result<u64, StoreError> {
+        let rows = self.sql.rows("SELECT count(*) FROM outbox", vec![])?;
+        let count = integer(rows.first().and_then(|row| row.first()))?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     fn events_delivered(&self, ids: &[EventId]) -> Result<(), StoreError> {

@@ -356,32 +356,33 @@ impl Shelves for WorkerObjects {
 
     fn refresh_soon(&self, issuer: &IssuerId, name: CrlName) {
         let now = now();
-        let asked_lately = ASKED.with_borrow_mut(|asked| {
-            asked.retain(|_, at| now.since(*at) < REFRESH_PAUSE);
-            let lately = asked.contains_key(&(issuer.clone(), name));
-            asked.entry((issuer.clone(), name)).or_insert(now);
-            lately
-        });
+        let key = (issuer.clone(), name);
+        let lately = |at: &Timestamp| now.since(*at) < REFRESH_PAUSE;
+        if ASKED.with_borrow(|asked| asked.get(&key).is_some_and(lately)) {
+            return;
+        }
         let Some(context) = &self.context else {
             return;
         };
-        if !asked_lately {
-            let (this, issuer) = (self.clone(), issuer.clone());
-            context.wait_until(
-                async move {
-                    let called = this
-                        .call::<()>(&issuer, "refresh-due", Some(name), None)
-                        .await;
-                    if let Err(error) = called {
-                        log(&serde_json::json!({
-                            "level": "warning", "what": "a refresh could not be asked for",
-                            "issuer": issuer, "cause": error.to_string(),
-                        }));
-                    }
+        ASKED.with_borrow_mut(|asked| {
+            asked.retain(|_, at| lately(at));
+            asked.insert(key, now);
+        });
+        let (this, issuer) = (self.clone(), issuer.clone());
+        context.wait_until(
+            async move {
+                let called = this
+                    .call::<()>(&issuer, "refresh-due", Some(name), None)
+                    .await;
+                if let Err(error) = called {
+                    log(&serde_json::json!({
+                        "level": "warning", "what": "a refresh could not be asked for",
+                        "issuer": issuer, "cause": error.to_string(),
+                    }));
                 }
-                .boxed_local(),
-            );
-        }
+            }
+            .boxed_local(),
+        );
     }
 }
 

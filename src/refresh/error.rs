@@ -70,6 +70,16 @@ impl RefreshError {
             _ => None,
         }
     }
+
+    /// Whether the origin does not know the issuer, or the list.
+    #[must_use]
+    pub const fn says_unknown(&self) -> bool {
+        match self {
+            Self::Origin(error) => error.says_unknown(),
+            Self::NotListed(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Why an exchange with the origin failed.
@@ -117,6 +127,12 @@ impl OriginError {
             Self::WrongContentType(_) => "wrong_content_type",
             Self::MalformedRecord(_) => "malformed_record",
         }
+    }
+
+    /// Whether the origin does not know the issuer, or the list.
+    #[must_use]
+    pub const fn says_unknown(&self) -> bool {
+        matches!(self, Self::Status { status: 404, .. })
     }
 
     /// How long the origin wants to be left alone.

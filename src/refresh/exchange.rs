@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crl::{Admission, Examination, Expected, Held, Limits, Policy, Scope};
+use crl::{Admission, Examination, Expected, Held, Limits, Policy, Refusal, Scope};
 use origin_api::{CrlName, Der};
 use sha2::Digest as _;
 
@@ -57,10 +57,32 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
         demand: &Demand,
         seen: &mut Seen,
     ) -> Result<Found, RefreshError> {
-        let limit = self.refresh.settings.origin_timeout;
-        let Some(record) = self.within(limit, self.record()).await?? else {
-            return Ok(Found::Nothing);
-        };
+        let began_at = self.refresh.host.now();
+        match self.exchange(demand, seen).await {
+            Err(RefreshError::Refused(
+                refusal @ (Refusal::WrongIssuer(_) | Refusal::BadSignature(_)),
+            )) => Err(self.why_foreign(refusal, began_at).await),
+            found => found,
+        }
+    }
+
+    /// A CRL by another name or key may come of a certificate that changed at the origin after its record was read: where that was
+    /// before `began_at`, it is read once more.
+    async fn why_foreign(&self, refusal: Refusal, began_at: Timestamp) -> RefreshError {
+        let known = self.refresh.store.issuer().unwrap_or_default();
+        if known.record.is_some_and(|record| record.read_at < began_at) {
+            let read = self.read_record().await;
+            if let Err(changed) = read.and_then(|record| self.trusted_certificate(&record))
+                && matches!(changed, RefreshError::IssuerChanged)
+            {
+                return changed;
+            }
+        }
+        refusal.into()
+    }
+
+    async fn exchange(&self, demand: &Demand, seen: &mut Seen) -> Result<Found, RefreshError> {
+        let record = self.record().await?;
         let certificate = self.trusted_certificate(&record)?;
         let Some(listed) = record.crls.iter().find(|crl| crl.name == self.name) else {
             return if record.crls.is_empty() {
@@ -71,7 +93,11 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
         };
         let before = self.refresh.store.crl(self.name)?;
         let held = before.head().map(|head| head.sha256);
-        let asked_for = if demand.settle() { None } else { held };
+        // In the place of one that has expired a new one is due, whatever the origin takes for current.
+        let valid = before.valid(self.refresh.host.now());
+        let valid = valid.map(|current| current.head.sha256);
+        let asked_for = if demand.settle() { None } else { valid };
+        let limit = self.refresh.settings.origin_timeout;
         let answer = self.within(limit, self.fetch(asked_for, seen)).await??;
         let (staged, watermark) = match answer {
             Fetched::Staged(staged, watermark) => (staged, watermark),
@@ -143,37 +169,43 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
 
     /// The origin's record of the issuer, read again once it is older than `REGISTRY_TTL_SECONDS`. Where the origin cannot be
     /// asked, the last one does: a list that is due must not wait for the registry.
-    async fn record(&self) -> Result<Option<origin_api::Issuer>, RefreshError> {
-        let store = self.refresh.store;
-        let known = store.issuer()?;
-        let now = self.refresh.host.now();
-        if let Some(record) = &known.record
-            && now.since(record.read_at) < self.refresh.settings.registry_ttl
+    async fn record(&self) -> Result<origin_api::Issuer, RefreshError> {
+        let known = self.refresh.store.issuer()?.record;
+        let (now, ttl) = (self.refresh.host.now(), self.refresh.settings.registry_ttl);
+        if let Some(Record { issuer, read_at }) = &known
+            && now.since(*read_at) < ttl
         {
-            return Ok(Some(record.issuer.clone()));
+            return Ok(issuer.clone());
         }
-        match self.refresh.origin.issuer(self.refresh.issuer).await {
-            Ok(Some(issuer)) => {
-                store.set_issuer(&IssuerState {
-                    record: Some(Record {
-                        issuer: issuer.clone(),
-                        read_at: now,
-                    }),
-                    // Meanwhile a certificate may have been pinned or trusted.
-                    ..store.issuer()?
-                })?;
-                Ok(Some(issuer))
+        match (self.read_record().await, known) {
+            // Where the origin does not know the issuer, or wants to be left alone, that holds for the list too.
+            (Err(RefreshError::Origin(error)), Some(known))
+                if error.retry_after().is_none() && !error.says_unknown() =>
+            {
+                Ok(known.issuer)
             }
-            Ok(None) => Err(OriginError::Status {
-                status: 404,
-                retry_after: None,
-            }
-            .into()),
-            Err(error) => match known.record {
-                Some(record) if error.retry_after().is_none() => Ok(Some(record.issuer)),
-                _ => Err(error.into()),
-            },
+            (read, _) => read,
         }
+    }
+
+    async fn read_record(&self) -> Result<origin_api::Issuer, RefreshError> {
+        let Refresh { origin, store, .. } = self.refresh;
+        let read_at = self.refresh.host.now();
+        let limit = self.refresh.settings.origin_timeout;
+        let read = self.within(limit, origin.issuer(self.refresh.issuer));
+        let issuer = read.await??.ok_or(OriginError::Status {
+            status: 404,
+            retry_after: None,
+        })?;
+        store.set_issuer(&IssuerState {
+            record: Some(Record {
+                issuer: issuer.clone(),
+                read_at,
+            }),
+            // Meanwhile a certificate may have been pinned or trusted.
+            ..store.issuer()?
+        })?;
+        Ok(issuer)
     }
 
     /// The certificate to verify with: the pinned one, which must be the one that the origin names.

@@ -101,6 +101,8 @@ pub trait Store {
     fn set_crl(&self, name: CrlName, state: &CrlState) -> Result<(), StoreError>;
     /// The oldest events that D1 does not have yet.
     fn owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError>;
+    /// How many these are in all.
+    fn owed_event_count(&self) -> Result<u64, StoreError>;
     /// D1 has these events now.
     fn events_delivered(&self, ids: &[EventId]) -> Result<(), StoreError>;
     /// KV keys that are to be removed at a time or later.

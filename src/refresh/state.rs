@@ -17,7 +17,7 @@ pub struct CrlState {
     pub current: Option<Current>,
     /// The last `Revocation-Watermark` that came with a committed CRL.
     pub watermark: Option<u64>,
-    /// Grows with every refresh.
+    /// Grows with every refresh, and is no less than its time in milliseconds: so it grows also where the object was lost.
     pub revision: u64,
     /// How the last refresh ended.
     pub last_outcome: Option<Outcome>,
@@ -29,7 +29,7 @@ pub struct CrlState {
     pub consecutive_failures: u32,
     /// Why the last of them did.
     pub last_error: Option<LastError>,
-    /// When the alarm refreshes.
+    /// When the alarm refreshes; none where only the cron or a request does.
     pub next_attempt: Option<Timestamp>,
     /// Requests cause no refresh before this: back-off.
     pub not_before: Option<Timestamp>,

@@ -51,6 +51,16 @@ pub struct Row {
     pub gone_since: Option<Timestamp>,
 }
 
+impl From<&Issuer> for Row {
+    fn from(issuer: &Issuer) -> Self {
+        Self {
+            id: issuer.id.clone(),
+            crls: issuer.crls.iter().map(|crl| crl.name).collect(),
+            gone_since: None,
+        }
+    }
+}
+
 /// The object's storage. Calls are synchronous and durable before an answer leaves the object.
 #[expect(
     clippy::missing_errors_doc,
@@ -203,19 +213,20 @@ impl<P: KeeperParts> Keeper<P> {
     }
 
     async fn adopt_origin(&self) -> Read {
-        Ok(Rc::new(self.adopt(&self.pages().await?)?))
+        Ok(Rc::new(self.adopt(self.pages().await?)?))
     }
 
-    async fn pages(&self) -> Result<Vec<Issuer>, OriginError> {
-        let mut issuers = Vec::new();
+    /// Everyone whom the origin lists. A page's records, with their certificates, go before the next page comes.
+    async fn pages(&self) -> Result<Vec<Row>, OriginError> {
+        let mut listed = Vec::new();
         let mut cursor: Option<String> = None;
         for _ in 0..MOST_PAGES {
             let (page, next) = self.page(cursor.as_deref()).await?;
-            issuers.extend(page);
+            listed.extend(page.iter().map(Row::from));
             match next {
                 Some(next) if Some(&next) != cursor.as_ref() => cursor = Some(next),
                 Some(_) => break,
-                None => return Ok(issuers),
+                None => return Ok(listed),
             }
         }
         Err(OriginError::MalformedRecord(
@@ -234,15 +245,10 @@ impl<P: KeeperParts> Keeper<P> {
     }
 
     /// Brings storage up to what the origin lists. Who is gone stays, marked, for as long as events are kept.
-    fn adopt(&self, listed: &[Issuer]) -> Result<Index, StoreError> {
+    fn adopt(&self, mut after: Vec<Row>) -> Result<Index, StoreError> {
         let now = self.host.now();
         let (_, before) = self.store.rows()?;
-        let here: BTreeSet<_> = listed.iter().map(|issuer| &issuer.id).collect();
-        let rows_listed = listed.iter().map(|issuer| Row {
-            id: issuer.id.clone(),
-            crls: issuer.crls.iter().map(|crl| crl.name).collect(),
-            gone_since: None,
-        });
+        let here: BTreeSet<_> = after.iter().map(|row| &row.id).collect();
         let (kept, forgotten): (Vec<_>, Vec<_>) = before
             .iter()
             .filter(|row| !here.contains(&row.id))
@@ -254,7 +260,7 @@ impl<P: KeeperParts> Keeper<P> {
                 row.gone_since
                     .is_none_or(|since| now.since(since) < self.settings.event_retention)
             });
-        let after: Vec<_> = rows_listed.chain(kept).collect();
+        after.extend(kept);
         let known: std::collections::HashMap<_, _> =
             before.iter().map(|row| (&row.id, row)).collect();
         let changed: Vec<_> = after

@@ -246,6 +246,59 @@ fn another_certificate_waits_for_the_operator_and_is_then_pinned() {
 }
 
 #[test]
+fn a_certificate_that_changed_while_the_record_was_fresh_is_told_at_once() {
+    for (before, after) in [
+        (Ca::p256(), Ca::p256()),
+        (Ca::ed25519(), Ca::ed25519()),
+        (Ca::p256(), Ca::ed25519()),
+    ] {
+        let stage = Stage::new(before, &[]);
+        stage.refreshed(Trigger::Cron);
+        let records = stage.origin.0.record_calls.get();
+        stage.machine.pass(MINUTE / 2);
+        let changed = Rc::new(after);
+        let newer = changed.crl(2, stage.host.now());
+        *stage.origin.0.ca.borrow_mut() = changed;
+        stage.origin.0.answer_next(newer.clone());
+        let events = stage.refreshed(Trigger::Hook);
+        assert_eq!(events[0].error_code.as_deref(), Some("issuer_changed"));
+        assert_eq!(stage.origin.0.record_calls.get(), records + 1);
+        assert_eq!(stage.served().as_deref(), Ok("1"));
+        stage.origin.0.answer_next(newer);
+        let object = stage.object();
+        let events = stage.machine.done(async move { object.trust().await });
+        assert_eq!(events.unwrap().unwrap()[0].outcome.as_str(), "published");
+        assert_eq!(stage.served().as_deref(), Ok("2"));
+    }
+}
+
+#[test]
+fn a_foreign_crl_costs_one_reading_of_the_record_and_keeps_its_code() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    let records = || stage.origin.0.record_calls.get();
+    stage.machine.pass(MINUTE / 2);
+    let foreign = || Ca::p256().crl(2, stage.host.now());
+    for record_error in [None, Some(OriginError::Unreachable("down".to_owned()))] {
+        *stage.origin.0.record_error.borrow_mut() = record_error;
+        let before = records();
+        stage.origin.0.answer_next(foreign());
+        let events = stage.refreshed(Trigger::Operator);
+        assert_eq!(events[0].error_code.as_deref(), Some("wrong_issuer"));
+        assert_eq!(records(), before + 1);
+        assert_eq!(stage.disk.issuer().waiting, None);
+        stage.machine.pass(MINUTE / 4);
+    }
+    // A record that this very refresh has read need not be read again.
+    stage.origin.0.record_error.take();
+    stage.machine.pass(2 * MINUTE);
+    let before = records();
+    stage.origin.0.answer_next(foreign());
+    stage.refreshed(Trigger::Operator);
+    assert_eq!(records(), before + 1);
+}
+
+#[test]
 fn a_certificate_that_was_changed_back_waits_no_more() {
     let stage = Stage::p256();
     stage.refreshed(Trigger::Cron);
@@ -276,6 +329,15 @@ fn an_issuer_that_is_gone_at_the_origin_is_served_while_its_crl_is_valid() {
             .iter()
             .all(|code| code == "origin_status")
     );
+    let asked = stage.origin.0.record_calls.get();
+    stage.pass(24 * HOUR);
+    assert_eq!(
+        stage.origin.0.record_calls.get(),
+        asked,
+        "no alarm asks for ever"
+    );
+    stage.origin.0.unknown.set(false);
+    assert_eq!(stage.served().as_deref(), Ok("2"), "it may come back");
 }
 
 #[test]
@@ -287,6 +349,36 @@ fn a_list_that_is_due_does_not_wait_for_the_registry() {
     *stage.origin.0.record_error.borrow_mut() = Some(down);
     assert_eq!(
         stage.refreshed(Trigger::Operator)[0].outcome.as_str(),
+        "published"
+    );
+}
+
+#[test]
+fn a_record_that_hangs_does_not_keep_a_list_that_is_due_waiting_for_ever() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.machine.pass(2 * MINUTE);
+    stage.origin.0.close_records();
+    let refresh = stage.refresh(Trigger::Operator);
+    stage.machine.pass(MINUTE);
+    assert_eq!(refresh.answer().unwrap()[0].outcome.as_str(), "published");
+}
+
+#[test]
+fn an_origin_that_takes_an_expired_crl_for_current_is_asked_for_a_new_one() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    *stage.origin.0.always.borrow_mut() = Some(Reply::Current);
+    stage.pass(11 * HOUR);
+    stage.origin.0.always.take();
+    assert!(stage.served().is_err());
+    let events = stage.log.events();
+    let (last, before) = (&events[events.len() - 1], &events[1]);
+    assert_eq!(before.outcome.as_str(), "unchanged");
+    assert_eq!(last.error_code.as_deref(), Some("origin_status"));
+    assert!(events.len() < 60, "{}", events.len());
+    assert_eq!(
+        stage.refreshed(Trigger::Cron)[0].outcome.as_str(),
         "published"
     );
 }

@@ -204,6 +204,38 @@ fn d1_down_for_an_hour_delays_events_and_loses_none() {
 }
 
 #[test]
+fn however_many_events_d1_has_missed_they_come_in_order_and_each_once() {
+    let stage = Stage::p256();
+    stage.faults.all("log.", Failure::Before);
+    let told: Vec<_> = (0..1_234)
+        .flat_map(|_| {
+            stage.machine.pass(Duration::from_millis(1));
+            stage.refreshed(Trigger::Operator)
+        })
+        .collect();
+    assert_eq!(stage.object().overview().unwrap().events_owed, 1_234);
+    stage.faults.none();
+    stage.pass(MINUTE);
+    assert_eq!(stage.log.events(), told);
+    assert_eq!(stage.object().overview().unwrap().events_owed, 0);
+}
+
+#[test]
+fn operators_see_a_new_object_where_one_was_lost() {
+    let stage = Stage::p256();
+    for _ in 0..5 {
+        stage.refreshed(Trigger::Operator);
+    }
+    stage.pass(MINUTE);
+    stage.kill();
+    stage.disk.lose();
+    stage.refreshed(Trigger::Cron);
+    let shown = stage.log.statuses.borrow()[&FULL].clone();
+    assert_eq!(shown.head(), stage.disk.crl(FULL).head());
+    assert!(shown.head().is_some());
+}
+
+#[test]
 fn d1_that_took_events_and_did_not_say_so_has_them_once() {
     let stage = Stage::p256();
     stage.faults.all("log.", Failure::Kept);

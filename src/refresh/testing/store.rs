@@ -53,6 +53,11 @@ impl Disk {
         (kept.bodies.len(), kept.outbox.len())
     }
 
+    /// Loses everything.
+    pub(crate) fn lose(&self) {
+        *self.0.borrow_mut() = Kept::default();
+    }
+
     pub(crate) fn doomed(&self) -> usize {
         self.0.borrow().doomed.len()
     }
@@ -203,9 +208,14 @@ impl Store for TwinStore {
     }
 
     fn owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
+        assert!(limit <= 100, "after an outage of D1 there are many");
         self.read("store.owed_events", |kept| {
             kept.outbox.values().take(limit).cloned().collect()
         })
+    }
+
+    fn owed_event_count(&self) -> Result<u64, StoreError> {
+        self.read("store.owed_event_count", |kept| kept.outbox.len() as u64)
     }
 
     fn events_delivered(&self, ids: &[EventId]) -> Result<(), StoreError> {
