@@ -165,7 +165,8 @@ impl<P: Parts> Custodian<P> {
         }
     }
 
-    /// Refreshes one CRL, or all of the issuer's, and tells what came of each. Events are in D1 when this returns, unless D1 is down.
+    /// Refreshes one CRL, or all of the issuer's, and tells what came of each. An operator looks at the table next: his events are
+    /// in D1 when this returns, unless D1 is down. A tick does not wait for D1, which comes after the flight.
     pub async fn refresh(self: &Rc<Self>, name: Option<CrlName>, trigger: Trigger) -> Vec<Event> {
         let names = match name {
             Some(name) => vec![name],
@@ -183,7 +184,9 @@ impl<P: Parts> Custodian<P> {
                 .collect();
             reports.extend(self.refresh_each(&learnt, trigger).await);
         }
-        self.deliver_events().await;
+        if trigger != Trigger::Cron {
+            self.deliver_events().await;
+        }
         reports.into_iter().map(|report| report.event).collect()
     }
 

@@ -17,7 +17,7 @@ use super::host::JsHost;
 use super::issuer_store::SqlStore;
 use super::kv::KvReplica;
 use super::origin::FetchOrigin;
-use super::streams::{self, Stored};
+use super::streams::Stored;
 use crate::events::Trigger;
 use crate::issuer::{Custodian, Flights, Leases, OneAtATime, Parts, Serving};
 use crate::refresh::{Pieces, Sha256};
@@ -150,7 +150,8 @@ async fn serve(
     let stored = Stored {
         store: Rc::clone(&custodian.store),
     };
-    let body = streams::readable(stored.chunks(pieces, Some(lease)), pieces.size)
+    let body = stored
+        .stream(pieces, Some(lease))
         .map_err(worker::Error::from)?;
     let head = serde_json::to_string(&current.head)?;
     Ok(ResponseBuilder::new()

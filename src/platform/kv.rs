@@ -29,8 +29,9 @@ impl Replica for KvReplica {
         metadata: Option<&Metadata>,
     ) -> Result<(), ReplicaError> {
         let doing = "take a body";
-        let chunks = self.stored.chunks(pieces, None);
-        let body = streams::readable(chunks, pieces.size)
+        let body = self
+            .stored
+            .stream(pieces, None)
             .map_err(|error| failed(doing)(KvError::from(error)))?;
         let put = self.kv.put_stream(key, body).map_err(failed(doing))?;
         let put = match metadata {

@@ -31,6 +31,9 @@ use crate::time::Timestamp;
 /// How rarely one isolate asks for the refresh of one CRL.
 const REFRESH_PAUSE: Duration = Duration::from_secs(20);
 
+/// How long one request reads the index, for the others of its isolate, before another one tries.
+const READING: Duration = Duration::from_secs(2);
+
 thread_local! {
     /// The index as this isolate last saw it, and until when it can say who does not exist.
     static INDEX: RefCell<Option<(Rc<Index>, Timestamp)>> = const { RefCell::new(None) };
@@ -152,11 +155,12 @@ impl WorkerObjects {
     /// # Errors
     /// Where there is none at all.
     pub async fn index(&self) -> Result<Rc<Index>, ObjectError> {
-        let kept = INDEX.with_borrow(Clone::clone);
-        if let Some((index, until)) = kept
-            && until > now()
-        {
-            return Ok(index);
+        if let Some((index, until)) = INDEX.with_borrow(Clone::clone) {
+            if until > now() {
+                return Ok(index);
+            }
+            // Meanwhile the others make do with this one: a crowd that asks for ids that nobody knows would read it as many times.
+            INDEX.set(Some((index, now().after(READING))));
         }
         let ttl = self.settings.registry_ttl;
         let index = match self.kv.index().await {

@@ -86,6 +86,21 @@ mod tests {
     }
 
     #[test]
+    fn ten_thousand_issuers_are_a_small_value() {
+        let ids = (0..10_000).map(|number| format!("{number:0>64}").parse().unwrap());
+        let listed = || Listed {
+            crls: vec![CrlName::Full],
+            gone_since: None,
+        };
+        let index = Index {
+            read_at: Timestamp::from_millis(0),
+            issuers: ids.map(|id: IssuerId| (id, listed())).collect(),
+        };
+        let stored = serde_json::to_string(&index).unwrap();
+        assert!(stored.len() < 1_000_000, "{}", stored.len());
+    }
+
+    #[test]
     fn a_later_version_is_refused() {
         let later = STORED.replacen(r#""version":1"#, r#""version":2"#, 1);
         assert!(serde_json::from_str::<Index>(&later).is_err());

@@ -13,7 +13,7 @@ use std::{
 use reqwest::{Method, RequestBuilder, Response};
 use tempfile::TempDir;
 
-use crate::{events::Database, port, program};
+use crate::{events::Database, kv::Kv, port, program};
 
 /// What the edge shows to the origin.
 pub const ORIGIN_TOKEN: &str = "the-origins-token";
@@ -200,7 +200,19 @@ impl Edge {
     /// The table of events.
     #[must_use]
     pub fn database(&self) -> Database {
-        Database::in_state(self.state())
+        Database::in_folder(&self.state().join("v3/d1/miniflare-D1DatabaseObject"))
+    }
+
+    /// What the object of the one issuer stores.
+    #[must_use]
+    pub fn object(&self) -> Database {
+        Database::in_folder(&self.state().join("v3/do/crl-edge-IssuerObject"))
+    }
+
+    /// KV.
+    #[must_use]
+    pub fn kv(&self) -> Kv {
+        Kv::in_state(self.state())
     }
 
     /// The state folder.

@@ -1,4 +1,4 @@
-//! The tables in D1, read from the file in which workerd keeps them.
+//! The tables in D1 and those of the objects, read from the files in which workerd keeps them.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, types::Value};
 
-/// The edge's D1 database.
+/// One database: D1, or what an object stores.
 pub struct Database {
     file: PathBuf,
 }
@@ -41,18 +41,18 @@ pub struct Event {
 }
 
 impl Database {
-    pub(crate) fn in_state(state: &Path) -> Self {
-        let folder = state.join("v3/d1/miniflare-D1DatabaseObject");
+    /// The first database of a folder that has one for each.
+    pub(crate) fn in_folder(folder: &Path) -> Self {
         let is_database = |path: &PathBuf| {
             path.extension()
                 .is_some_and(|extension| extension == "sqlite")
                 && path.file_stem().is_some_and(|stem| stem != "metadata")
         };
-        let file = fs::read_dir(&folder)
-            .unwrap_or_else(|error| panic!("no D1 in {}: {error}", folder.display()))
+        let file = fs::read_dir(folder)
+            .unwrap_or_else(|error| panic!("nothing in {}: {error}", folder.display()))
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(is_database)
-            .unwrap_or_else(|| panic!("no D1 database in {}", folder.display()));
+            .unwrap_or_else(|| panic!("no database in {}", folder.display()));
         Self { file }
     }
 
@@ -84,7 +84,7 @@ impl Database {
 
     fn open(&self) -> Connection {
         let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)
-            .expect("the D1 file opens");
+            .expect("the file opens");
         connection
             .busy_timeout(Duration::from_secs(10))
             .expect("a busy timeout");

@@ -14,6 +14,7 @@ mod client;
 pub mod edge;
 pub mod events;
 mod http;
+pub mod kv;
 pub mod openssl;
 pub mod origin;
 mod port;

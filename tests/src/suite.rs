@@ -3,6 +3,7 @@
 use std::{
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -40,6 +41,17 @@ impl Outcome for Result<(), Skipped> {
             Err(Skipped(why)) => Completion::ignored_with(why),
         }
     }
+}
+
+/// Waits until something holds, ten seconds at the most.
+pub async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
+    for _ in 0..500 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it did not happen within ten seconds");
 }
 
 /// Writes `main` for a test program: `suite!(World; first_test, second_test)`.

@@ -230,16 +230,21 @@ impl TestOrigin {
 
     /// Registers an issuer with a full CRL, or replaces it. It answers well: each new CRL has the next number.
     pub fn add(&self, ca: &CertificateAuthority) {
+        self.add_as(ca.id(), ca);
+    }
+
+    /// The same, under another id.
+    pub fn add_as(&self, id: &str, ca: &CertificateAuthority) {
         let full = Crl {
             name: "full".parse().expect("a CRL name"),
             distribution_point: None,
         };
         self.register(Issuer {
-            id: ca.id().parse().expect("an issuer id"),
+            id: id.parse().expect("an issuer id"),
             certificate: Der(ca.certificate()),
             crls: vec![full],
         });
-        self.on_call(ca.id(), well_behaved(ca.clone()));
+        self.on_call(id, well_behaved(ca.clone()));
     }
 
     /// Registers an issuer as it is. It has no CRLs to give until [`Self::on_call`] says how.

@@ -10,6 +10,7 @@ use end_to_end::{
     Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
     certificate_authority::{revoked, time},
     suite,
+    suite::until,
     test_origin::sha256,
 };
 use tokio::time::sleep;
@@ -66,6 +67,55 @@ async fn with_kv_lost_and_the_origin_down_the_object_serves(_: Arc<Nothing>) {
     let edge = start.start().await;
 
     assert_served(&edge, "/crl/kept.crl", &der).await;
+}
+
+async fn kv_that_lost_a_crl_gets_it_again_and_clients_notice_nothing(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with("lost", |start| start).await;
+    let der = CertificateAuthority::new("lost").crl(1);
+    origin.answer("lost", Answer::crl(der.clone()));
+    assert_eq!(edge.refresh("lost").await.status(), 200);
+    let key = "crl/lost/full";
+    until_kv_had_time(&edge).await;
+    assert!(edge.kv().value(key).is_some());
+
+    edge.kv().remove(key);
+
+    let meanwhile = edge.get("/crl/lost.crl").await;
+    assert_eq!(meanwhile.headers()["cache-status"], "crl-edge-kv; fwd=miss");
+    assert_eq!(meanwhile.bytes().await.unwrap(), der);
+    until(|| async { edge.kv().value(key).is_some_and(|value| value.body == der) }).await;
+    let again = edge.get("/crl/lost.crl").await;
+    assert_eq!(again.headers()["cache-status"], "crl-edge-kv; hit");
+    assert_eq!(again.bytes().await.unwrap(), der);
+    assert_eq!(origin.calls("lost").len(), 1);
+}
+
+async fn kv_that_went_back_is_found_and_repaired_by_the_next_tick(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with("back", |start| start).await;
+    let key = "crl/back/full";
+    assert_eq!(edge.refresh("back").await.status(), 200);
+    until_kv_had_time(&edge).await;
+    let older = edge.kv().value(key).unwrap();
+    assert_eq!(edge.refresh("back").await.status(), 200);
+    until_kv_had_time(&edge).await;
+    let newer = edge.kv().value(key).unwrap();
+    assert_ne!(older, newer);
+
+    edge.kv().put(key, &older);
+
+    // Whoever reads it now gets one that is valid still.
+    let meanwhile = edge.get("/crl/back.crl").await;
+    assert_eq!(meanwhile.headers()["crl-number"], "1");
+    assert_eq!(meanwhile.bytes().await.unwrap(), older.body);
+    assert_eq!(edge.tick().await.status(), 200);
+    until(|| async { edge.kv().value(key).as_ref() == Some(&newer) }).await;
+    let again = edge.get("/crl/back.crl").await;
+    assert_eq!(again.bytes().await.unwrap(), newer.body);
+    assert_eq!(
+        origin.calls("back").len(),
+        3,
+        "the tick's answer was that nothing changed"
+    );
 }
 
 async fn events_outlive_an_outage_of_d1_and_are_there_once(_: Arc<Nothing>) {
@@ -168,6 +218,16 @@ async fn edge_with(issuer: &str, set: impl FnOnce(Start) -> Start) -> (TestOrigi
     (origin, edge)
 }
 
+/// Waits until the one issuer's object has its CRL in KV, and then makes it believe that this was long ago: what KV says sooner
+/// than it spreads a write proves nothing, and no test should take minutes.
+async fn until_kv_had_time(edge: &Edge) {
+    let published =
+        "SELECT name FROM crl WHERE json_extract(state, '$.publication.done.at') IS NOT NULL";
+    until(|| async { !edge.object().query(published).is_empty() }).await;
+    edge.object()
+        .execute("UPDATE crl SET state = json_set(state, '$.publication.done.at', 0)");
+}
+
 async fn assert_served(edge: &Edge, path: &str, der: &[u8]) {
     let response = edge.get(path).await;
     assert_eq!(response.status(), 200);
@@ -179,6 +239,8 @@ suite!(
     Nothing;
     a_crl_of_many_megabytes_is_served_whole_by_kv_and_by_the_object,
     with_kv_lost_and_the_origin_down_the_object_serves,
+    kv_that_lost_a_crl_gets_it_again_and_clients_notice_nothing,
+    kv_that_went_back_is_found_and_repaired_by_the_next_tick,
     events_outlive_an_outage_of_d1_and_are_there_once,
     a_crl_is_refreshed_ahead_of_its_end_without_any_cron,
     an_origin_that_says_when_to_come_back_is_not_asked_before,

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use end_to_end::{
     Answer, CertificateAuthority, Edge, Start, TestOrigin, World, edge::HOOK_TOKEN, suite,
+    suite::until,
 };
 use reqwest::Method;
 use tokio::{task::JoinSet, time::sleep};
@@ -84,7 +85,7 @@ async fn the_client_that_caused_a_flight_may_leave(world: Arc<Shared>) {
         let world = Arc::clone(&world);
         tokio::spawn(async move { world.edge.get("/crl/left.crl").await.status() })
     };
-    until(|| !world.origin.calls("left").is_empty()).await;
+    until(|| async { !world.origin.calls("left").is_empty() }).await;
     let others = {
         let world = Arc::clone(&world);
         tokio::spawn(async move { at_once(&world, 10, "/crl/left.crl").await })
@@ -117,7 +118,7 @@ async fn an_operators_refresh_does_not_join_a_flight_that_asked_the_origin_befor
         let world = Arc::clone(&world);
         tokio::spawn(async move { world.edge.get("/crl/overtaken.crl").await })
     };
-    until(|| !world.origin.calls("overtaken").is_empty()).await;
+    until(|| async { !world.origin.calls("overtaken").is_empty() }).await;
     // A revocation recorded here is not in the answer that is under way.
     let refreshed = world.edge.refresh("overtaken").await;
 
@@ -131,6 +132,9 @@ async fn a_flight_that_hangs_is_ended_and_the_next_one_starts(world: Arc<Shared>
     for stuck in [
         Answer::never(),
         Answer::crl(CertificateAuthority::new("hanging").crl(1)).stalled_after(50),
+        // Bytes come and come, but too slowly.
+        Answer::crl(CertificateAuthority::new("hanging").crl(1))
+            .dripped(1, Duration::from_millis(100)),
     ] {
         world.origin.answer("hanging", stuck);
         let refreshed = world.edge.refresh("hanging").await;
@@ -201,7 +205,7 @@ async fn a_refresh_that_is_killed_leaves_the_old_crl_and_a_right_table(_: Arc<Sh
         .request(Method::POST, "/v1/issuers/killed/refresh")
         .bearer_auth("the-operators-token");
     let asking = tokio::spawn(asked.send());
-    until(|| origin.calls("killed").len() == 2).await;
+    until(|| async { origin.calls("killed").len() == 2 }).await;
     sleep(Duration::from_millis(300)).await;
     let start = edge.kill();
     assert!(
@@ -241,16 +245,6 @@ async fn at_once(world: &Arc<Shared>, count: usize, path: &'static str) -> Vec<(
         });
     }
     crowd.join_all().await
-}
-
-async fn until(happened: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if happened() {
-            return;
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-    panic!("it did not happen within ten seconds");
 }
 
 suite!(

@@ -6,8 +6,10 @@ use end_to_end::{
     Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
     certificate_authority::{change_extensions, issuing_distribution_point},
     suite,
+    suite::until,
 };
 use origin_api::{Crl, Der, Issuer};
+use reqwest::Method;
 use tokio::{task::JoinSet, time::sleep};
 
 struct Nothing;
@@ -95,6 +97,31 @@ async fn an_issuer_that_is_gone_is_served_while_its_crl_is_valid(_: Arc<Nothing>
     let after = edge.get("/crl/gone.crl").await;
     assert_eq!(after.status(), 200);
     assert_eq!(after.bytes().await.unwrap(), before);
+}
+
+async fn a_certificate_that_changed_is_told_at_once_however_fresh_the_record(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&["rekeyed"], |start| {
+        start.var("REGISTRY_TTL_SECONDS", "3600")
+    })
+    .await;
+    let old = served(&edge, "/crl/rekeyed.crl").await;
+    assert_eq!(origin.lookups(), 1);
+
+    let rekeyed = CertificateAuthority::new("rekeyed").rekeyed();
+    origin.add(&rekeyed);
+    let newer = rekeyed.crl(2);
+    origin.answer("rekeyed", Answer::crl(newer.clone()));
+    let refreshed = edge.refresh("rekeyed").await;
+
+    let body: serde_json::Value = refreshed.json().await.unwrap();
+    assert_eq!(body["events"][0]["error_code"], "issuer_changed", "{body}");
+    assert_eq!(origin.lookups(), 2);
+    assert_eq!(served(&edge, "/crl/rekeyed.crl").await, old);
+    let trusted = edge
+        .operate(Method::POST, "/v1/issuers/rekeyed/trust")
+        .await;
+    assert_eq!(trusted.status(), 200);
+    until(|| async { served(&edge, "/crl/rekeyed.crl").await == newer }).await;
 }
 
 async fn the_registry_is_read_page_by_page(_: Arc<Nothing>) {
@@ -204,6 +231,12 @@ async fn edge_with(ids: &[&str], set: impl FnOnce(Start) -> Start) -> (TestOrigi
     (origin, edge)
 }
 
+async fn served(edge: &Edge, path: &str) -> Vec<u8> {
+    let response = edge.get(path).await;
+    assert_eq!(response.status(), 200);
+    response.bytes().await.unwrap().to_vec()
+}
+
 fn issuer(ca: &CertificateAuthority, names: &[&str]) -> Issuer {
     let crl = |name: &&str| Crl {
         name: name.parse().unwrap(),
@@ -227,6 +260,7 @@ suite!(
     many_at_once_read_a_cold_registry_once,
     a_new_issuer_is_served_within_the_registrys_time,
     an_issuer_that_is_gone_is_served_while_its_crl_is_valid,
+    a_certificate_that_changed_is_told_at_once_however_fresh_the_record,
     the_registry_is_read_page_by_page,
     a_registry_that_fails_leaves_the_known_issuers_served,
     crls_that_are_published_elsewhere_are_skipped_once_a_tick_and_never_a_failure,

@@ -1,23 +1,40 @@
 //! What a refresh costs: time and wasm memory by the size of the CRL, a crowd on a cold issuer, a tick over many issuers.
-//! `cargo xtask bench refresh`
+//! `cargo xtask bench refresh`; one of them alone by `cargo bench -p end-to-end --bench refresh -- tick`.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
 
 use end_to_end::{
-    Answer, CertificateAuthority, Edge, Start, TestOrigin,
-    certificate_authority::revoked,
-    edge::ORIGIN_TOKEN,
-    test_origin::sha256,
-    workerd::{Worker, Workerd},
+    Answer, CertificateAuthority, Edge, Start, TestOrigin, certificate_authority::revoked,
+    edge::ORIGIN_TOKEN, test_origin::sha256,
 };
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 #[tokio::main]
 async fn main() {
+    let chosen = std::env::args()
+        .skip(1)
+        .filter(|name| !name.starts_with('-'));
+    let chosen = chosen.collect::<Vec<_>>();
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
+    if is_chosen("sizes") {
+        sizes().await;
+    }
+    if is_chosen("crowd") {
+        crowd(10_000).await;
+    }
+    if is_chosen("tick") {
+        tick(1_000, Duration::from_millis(50)).await;
+    }
+    if is_chosen("registry") {
+        registry(10_000).await;
+    }
+}
+
+async fn sizes() {
     println!("a whole refresh, beside fetching and hashing alone (best of 3)");
     println!(
         "{:>10} {:>10} {:>10} {:>7} {:>14}",
@@ -26,8 +43,6 @@ async fn main() {
     for entries in [1_000, 510_000, 2_040_000] {
         refresh(entries).await;
     }
-    crowd(10_000).await;
-    tick(1_000, Duration::from_millis(50)).await;
 }
 
 async fn refresh(entries: u32) {
@@ -77,60 +92,111 @@ async fn refresh(entries: u32) {
     );
 }
 
+/// So many clients on an issuer of whom the edge has nothing yet, all of them there before the origin answers.
+///
+/// They ask inside the runtime, each for an invocation of the Worker of its own: workerd takes two file descriptors for each
+/// connection and ends where there are no more, so that 10,000 sockets would take a limit over 20,000.
 async fn crowd(clients: usize) {
-    let origins_time = Duration::from_secs(10);
-    let origin = TestOrigin::start().await;
+    const AT_ONCE: usize = 100;
+    let origins_time = Duration::from_secs(30);
+    let (origin, edge) = start().await;
     let ca = CertificateAuthority::new("cold");
     let der = ca.crl(1);
     origin.add(&ca);
     origin.answer("cold", Answer::crl(der.clone()).after(origins_time));
-    let state = TempDir::new().expect("a temporary folder");
-    let url = origin.url();
-    let vars = [("ORIGIN_URL", url.as_str()), ("ORIGIN_TOKEN", ORIGIN_TOKEN)];
-    // Not behind wrangler's proxy, which has too few sockets for this.
-    let edge = Workerd::start(&Worker::Edge, state.path(), &vars);
-    let client = end_to_end::client().build().expect("a client");
+    let expected = format!("200 {}", sha256(&der));
 
     let started = Instant::now();
     let mut crowd = JoinSet::new();
-    for _ in 0..clients {
-        let request = client.get(edge.url("/crl/cold.crl"));
-        crowd.spawn(async move { request.send().await.ok()?.bytes().await.ok() });
+    for _ in 0..clients / AT_ONCE {
+        let path = format!("/bench/crowd?path=/crl/cold.crl&clients={AT_ONCE}");
+        let request = edge
+            .request(reqwest::Method::GET, &path)
+            .timeout(Duration::from_mins(10));
+        crowd.spawn(async move {
+            let counts = request.send().await.expect("an answer");
+            let counts: BTreeMap<String, usize> = counts.json().await.expect("counts");
+            counts
+        });
     }
-    let served = crowd
-        .join_all()
-        .await
-        .into_iter()
-        .filter(|body| body.as_deref() == Some(&der))
-        .count();
+    let mut answers = BTreeMap::new();
+    for (answer, count) in crowd.join_all().await.into_iter().flatten() {
+        *answers.entry(answer).or_insert(0) += count;
+    }
+    let took = started.elapsed();
+    assert_eq!(answers, BTreeMap::from([(expected, clients)]));
+    assert_eq!(origin.calls("cold").len(), 1);
     println!(
-        "\n{clients} at once on a cold issuer whose origin takes {origins_time:?}: {served} served, {} call of the origin, {:.1} s",
-        origin.calls("cold").len(),
-        started.elapsed().as_secs_f64()
+        "\n{clients} at once on a cold issuer whose origin takes {origins_time:?}: all served, 1 call of the origin, {:.1} s",
+        took.as_secs_f64()
     );
 }
 
+/// A tick, beside what it takes at the least: the origin's time, six issuers at once.
 async fn tick(issuers: u32, origins_time: Duration) {
     let (origin, edge) = start().await;
-    for number in 0..issuers {
-        let ca = CertificateAuthority::new(&format!("issuer-{number}"));
-        origin.add(&ca);
-        origin.answer(ca.id(), Answer::crl(ca.crl(1)).after(origins_time));
+    // One key for all: making a thousand would take longer than the tick.
+    let ca = CertificateAuthority::new("everyone");
+    let ids = (0..issuers).map(|number| format!("issuer-{number}"));
+    let ids = ids.collect::<Vec<_>>();
+    for id in &ids {
+        origin.add_as(id, &ca);
+        origin.answer(id, Answer::crl(ca.crl(1)).after(origins_time));
     }
-    let started = Instant::now();
-    let tick = edge
-        .request(reqwest::Method::GET, "/cdn-cgi/handler/scheduled")
-        .timeout(Duration::from_mins(30));
-    let status = tick.send().await.expect("an answer").status();
-    let took = started.elapsed();
-    let refreshed = (0..issuers)
-        .filter(|number| origin.calls(&format!("issuer-{number}")).len() == 1)
-        .count();
+    let least = origins_time * issuers / 6;
     println!(
-        "\na tick over {issuers} issuers whose origin takes {origins_time:?} each: {status}, {refreshed} refreshed in {:.1} s; six at once without any cost: {:.1} s",
-        took.as_secs_f64(),
-        (origins_time * issuers / 6).as_secs_f64()
+        "\na tick over {issuers} issuers whose origin takes {origins_time:?} each, beside {:.1} s, six at once without any cost",
+        least.as_secs_f64()
     );
+    for (what, answer) in [
+        ("new CRLs", None),
+        (
+            "all unchanged",
+            Some(Answer::status(304).after(origins_time)),
+        ),
+    ] {
+        let calls = origin.calls(&ids[0]).len();
+        for id in answer.is_some().then_some(&ids).into_iter().flatten() {
+            origin.answer(id, answer.clone().expect("it is some"));
+        }
+        let started = Instant::now();
+        let tick = edge
+            .request(reqwest::Method::GET, "/cdn-cgi/handler/scheduled")
+            .timeout(Duration::from_mins(15));
+        assert_eq!(tick.send().await.expect("an answer").status(), 200);
+        let took = started.elapsed();
+        let once_more = |id: &&String| origin.calls(id).len() == calls + 1;
+        assert_eq!(ids.iter().filter(once_more).count(), ids.len());
+        println!(
+            "{what:>15}: {:.1} s, ratio {:.2}",
+            took.as_secs_f64(),
+            took.as_secs_f64() / least.as_secs_f64()
+        );
+    }
+}
+
+/// What a request for an unknown id costs beside so many known ones: the first has the registry read, the next are answered from
+/// the isolate's memory.
+async fn registry(issuers: u32) {
+    let origin = TestOrigin::start().await;
+    let ca = CertificateAuthority::new("everyone");
+    for number in 0..issuers {
+        origin.add_as(&format!("issuer-{number}"), &ca);
+    }
+    let edge = Start::new(&origin.url())
+        .var("REGISTRY_TTL_SECONDS", "60")
+        .start()
+        .await;
+    println!("\nan unknown id beside {issuers} issuers");
+    let mut pages = 0;
+    for what in ["registry read from the origin", "from the isolate's memory"] {
+        let started = Instant::now();
+        assert_eq!(edge.get("/crl/unknown.crl").await.status(), 404);
+        let took = started.elapsed();
+        let read = origin.pages_read().len() - pages;
+        pages += read;
+        println!("{what:>30}: {:.0} ms, {read} pages", milliseconds(took));
+    }
 }
 
 async fn start() -> (TestOrigin, Edge) {

@@ -1,8 +1,11 @@
-// The Worker as it is, and two paths beside it for the benchmark.
+// The Worker as it is, and three paths beside it for the benchmark.
 import "./hook.js";
 import Worker from "../../../build/index.js";
 
 export * from "../../../build/index.js";
+
+const hex = (digest) => Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const sha256 = async (bytes) => hex(await crypto.subtle.digest("SHA-256", bytes));
 
 export default class extends Worker {
   async fetch(request) {
@@ -18,8 +21,19 @@ export default class extends Worker {
         });
         const digest = new crypto.DigestStream("SHA-256");
         await answer.body.pipeTo(digest);
-        const hex = Array.from(new Uint8Array(await digest.digest), (byte) => byte.toString(16).padStart(2, "0"));
-        return new Response(hex.join(""));
+        return new Response(hex(await digest.digest));
+      }
+      case "/bench/crowd": {
+        // So many requests at once, each an invocation of the Worker of its own, and how many had which answer.
+        const { path, clients } = Object.fromEntries(url.searchParams);
+        const counts = {};
+        const client = async () => {
+          const answer = await this.ctx.exports.default.fetch(new URL(path, url));
+          const told = `${answer.status} ${await sha256(await answer.arrayBuffer())}`;
+          counts[told] = (counts[told] ?? 0) + 1;
+        };
+        await Promise.all(Array.from({ length: Number(clients) }, client));
+        return Response.json(counts);
       }
       default:
         return super.fetch(request);

@@ -1,0 +1,67 @@
+//! KV in the files in which workerd keeps it, for whoever loses a value or puts an old one in its place.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::types::Value as Column;
+
+use crate::events::Database;
+
+/// The edge's KV namespace.
+pub struct Kv {
+    index: Database,
+    blobs: PathBuf,
+}
+
+/// What lies under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// The bytes.
+    pub body: Vec<u8>,
+    /// The metadata's JSON.
+    pub metadata: String,
+}
+
+impl Kv {
+    pub(crate) fn in_state(state: &Path) -> Self {
+        let folder = state.join("v3/kv");
+        Self {
+            index: Database::in_folder(&folder.join("miniflare-KVNamespaceObject")),
+            blobs: folder.join("00000000000000000000000000000000/blobs"),
+        }
+    }
+
+    /// The value of `key`, if it is there and has metadata.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<Value> {
+        let rows = self.index.query(&format!(
+            "SELECT blob_id, metadata FROM _mf_entries WHERE key = '{key}'"
+        ));
+        let row = rows.first()?;
+        match (&row["blob_id"], &row["metadata"]) {
+            (Column::Text(blob), Column::Text(metadata)) => Some(Value {
+                body: fs::read(self.blobs.join(blob)).ok()?,
+                metadata: metadata.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Puts `value` in the place of what lies under `key`.
+    pub fn put(&self, key: &str, value: &Value) {
+        let Value { body, metadata } = value;
+        assert!(!metadata.contains('\''), "a head has no quotes");
+        fs::write(self.blobs.join("put-by-a-test"), body).expect("a blob");
+        self.index.execute(&format!(
+            "REPLACE INTO _mf_entries (key, blob_id, metadata) VALUES ('{key}', 'put-by-a-test', '{metadata}')"
+        ));
+    }
+
+    /// Removes `key`.
+    pub fn remove(&self, key: &str) {
+        self.index
+            .execute(&format!("DELETE FROM _mf_entries WHERE key = '{key}'"));
+    }
+}
