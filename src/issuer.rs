@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
@@ -324,10 +324,11 @@ impl<P: Parts> Custodian<P> {
             self.note(self.store.sweep(&self.leases.held()));
         }
         let this = Rc::clone(self);
-        self.publishing
-            .run(|| async move { this.publish_owed().await }.boxed_local())
-            .await;
-        self.deliver_events().await;
+        let publish = self
+            .publishing
+            .run(|| async move { this.publish_owed().await }.boxed_local());
+        // Neither waits for the other: one of them may be down.
+        join(publish, self.deliver_events()).await;
         self.remove_doomed().await;
     }
 
