@@ -337,10 +337,11 @@ impl Shelves for WorkerObjects {
         }
     }
 
-    async fn lookup(&self, issuer: &IssuerId) -> Lookup {
-        // Who was listed once is known; only who is not needs an index of this minute.
+    async fn lookup(&self, issuer: &IssuerId, name: CrlName) -> Lookup {
+        // What was listed once is known; only what was not needs an index of this minute.
         let kept = INDEX.with_borrow(Clone::clone);
-        if let Some(listed) = kept.and_then(|(index, _)| index.issuers.get(issuer).cloned()) {
+        let listed = kept.and_then(|(index, _)| index.issuers.get(issuer).cloned());
+        if let Some(listed) = listed.filter(|listed| listed.may_have(name)) {
             return Lookup::Known(listed);
         }
         match self.index().await {

@@ -25,7 +25,6 @@ use crate::operator::issuers::{self, IssuerPage, IssuerStatus, RECENT_EVENTS};
 use crate::operator::media::EventFormat;
 use crate::operator::{Call, Endpoint, Query, caller, metrics, openapi};
 use crate::problem::EdgeError;
-use crate::public::{Lookup, Shelves as _};
 use crate::registry::{Index, Listed};
 use crate::schedule;
 
@@ -271,17 +270,12 @@ impl Desk<'_> {
     }
 
     async fn listed(&self, issuer: &IssuerId) -> Result<Listed, EdgeError> {
-        match self.objects.lookup(issuer).await {
-            Lookup::Known(listed) => Ok(listed),
-            Lookup::Unknown(_) => Err(EdgeError::UnknownIssuer {
-                issuer: issuer.clone(),
-                // What an operator just added must not be missing for as long as caches keep it.
-                max_age: Duration::ZERO,
-            }),
-            Lookup::CannotTell => Err(EdgeError::RegistryUnavailable {
-                retry_after: RETRY_AFTER,
-            }),
-        }
+        let listed = self.index().await?.issuers.get(issuer).cloned();
+        listed.ok_or_else(|| EdgeError::UnknownIssuer {
+            issuer: issuer.clone(),
+            // What an operator just added must not be missing for as long as caches keep it.
+            max_age: Duration::ZERO,
+        })
     }
 
     pub(super) async fn rows<T: DeserializeOwned>(

@@ -35,8 +35,8 @@ pub trait Shelves {
         name: CrlName,
         seen: Option<Sha256>,
     ) -> Result<(Head, Self::Body), Unserved>;
-    /// What the registry says of an issuer.
-    async fn lookup(&self, issuer: &IssuerId) -> Lookup;
+    /// What the registry says of an issuer. That it does not have this CRL is said only by a list of this minute.
+    async fn lookup(&self, issuer: &IssuerId, name: CrlName) -> Lookup;
     /// Has the object refresh what is due, without waiting for it; does so rarely, however often it is called.
     fn refresh_soon(&self, issuer: &IssuerId, name: CrlName);
 }
@@ -129,7 +129,7 @@ pub async fn serve<S: Shelves>(
                 }
             }
         }
-        None => match unlisted(shelves.lookup(issuer).await, issuer, *name) {
+        None => match unlisted(shelves.lookup(issuer, *name).await, issuer, *name) {
             Some(error) => return failed(wanted.method, &error),
             None => None,
         },
@@ -157,8 +157,7 @@ pub async fn serve<S: Shelves>(
 fn unlisted(lookup: Lookup, issuer: &IssuerId, name: CrlName) -> Option<EdgeError> {
     let issuer = issuer.clone();
     match lookup {
-        // Of one that publishes elsewhere the object knows since when; it decides.
-        Lookup::Known(listed) if listed.crls.is_empty() || listed.crls.contains(&name) => None,
+        Lookup::Known(listed) if listed.may_have(name) => None,
         Lookup::Known(_) => Some(EdgeError::UnknownCrl {
             issuer,
             name,

@@ -28,6 +28,14 @@ pub struct Listed {
     pub gone_since: Option<Timestamp>,
 }
 
+impl Listed {
+    /// Whether a CRL of this name may be had. Of an issuer that publishes elsewhere its object knows since when: that decides.
+    #[must_use]
+    pub fn may_have(&self, name: CrlName) -> bool {
+        self.crls.is_empty() || self.crls.contains(&name)
+    }
+}
+
 impl Index {
     /// Whether the origin was read so lately that this index can say who does not exist.
     #[must_use]

@@ -87,6 +87,28 @@ async fn a_new_issuer_is_served_within_the_registrys_time(_: Arc<Nothing>) {
     panic!("not served four seconds later");
 }
 
+async fn a_new_crl_of_a_known_issuer_is_served_within_the_registrys_time(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&[], |start| start).await;
+    let ca = CertificateAuthority::new("growing");
+    let crls = ca.clone();
+    origin.register(issuer(&ca, &["full"]));
+    let answer = move |_: &_| Answer::crl(crls.crl(1));
+    origin.on_call("growing", answer.clone());
+    assert_eq!(edge.get("/crl/growing.crl").await.status(), 200);
+    assert_eq!(edge.get("/crl/growing/shard-0.crl").await.status(), 404);
+
+    origin.register(issuer(&ca, &["full", "shard-0"]));
+    origin.on_call("growing", answer);
+    for _ in 0..40 {
+        // That its CRL is refused as the wrong one is no matter here: it was asked for.
+        if edge.get("/crl/growing/shard-0.crl").await.status() == 503 {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not asked for four seconds later");
+}
+
 async fn an_issuer_that_is_gone_is_served_while_its_crl_is_valid(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["gone", "staying"], |start| start).await;
     let before = edge.get("/crl/gone.crl").await.bytes().await.unwrap();
@@ -259,6 +281,7 @@ suite!(
     unknown_ids_cost_the_origin_nothing_however_many_are_asked_for,
     many_at_once_read_a_cold_registry_once,
     a_new_issuer_is_served_within_the_registrys_time,
+    a_new_crl_of_a_known_issuer_is_served_within_the_registrys_time,
     an_issuer_that_is_gone_is_served_while_its_crl_is_valid,
     a_certificate_that_changed_is_told_at_once_however_fresh_the_record,
     the_registry_is_read_page_by_page,

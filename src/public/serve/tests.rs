@@ -48,7 +48,7 @@ impl Shelves for TwinShelves {
         self.object.clone().map(|head| (head, "the object's"))
     }
 
-    async fn lookup(&self, _: &IssuerId) -> Lookup {
+    async fn lookup(&self, _: &IssuerId, _: CrlName) -> Lookup {
         self.note("registry");
         self.lookup.clone()
     }
