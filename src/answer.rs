@@ -29,6 +29,18 @@ pub enum Body {
     Part(ByteRange),
 }
 
+impl Body {
+    /// Which bytes of the CRL it is, which has `length` in the encoding asked for; none where it is not made from the CRL.
+    #[must_use]
+    pub const fn range(&self, length: u64) -> Option<ByteRange> {
+        match self {
+            Self::None | Self::Text(_) => None,
+            Self::Whole => Some(ByteRange { first: 0, length }),
+            Self::Part(range) => Some(*range),
+        }
+    }
+}
+
 /// Some bytes of a sequence: never none, and never past its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {

@@ -115,14 +115,13 @@ impl KvReader {
     }
 
     /// One part of a large CRL.
-    pub(super) async fn part(&self, key: &str) -> Option<Chunks> {
+    pub(super) async fn part(&self, key: &str) -> Option<web_sys::ReadableStream> {
         let read = self
             .kv
             .get(key)
             .cache_ttl(self.settings.kv_cache_ttl.as_secs())
             .stream();
-        let body = read.await.ok().flatten()?;
-        Some(streams::chunks(body))
+        read.await.ok().flatten()
     }
 
     /// The registry's index.

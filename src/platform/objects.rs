@@ -17,11 +17,12 @@ use super::issuer_object::{Call, HEAD_HEADER};
 use super::kv::{self, KvReader};
 use super::registry_object::{self, RegistryCall};
 use super::streams::{self, Chunks};
-use crate::answer::{Answer, Body, ByteRange};
+use crate::answer::{Answer, ByteRange};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::issuer::{self, Overview};
-use crate::public::{Encoding, Lookup, Shelves, Unserved, Wanted};
+use crate::public::pem::Excerpt;
+use crate::public::{Encoding, Lookup, Served, Shelves, Slice, Unserved, Wanted};
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::{Batch, Index, Lease};
 use crate::replica;
@@ -201,23 +202,46 @@ impl WorkerObjects {
         Ok(Ok((head, body)))
     }
 
-    /// A part of a large CRL: from KV, or where it is missing there, cut out of the same version in the issuer's object.
-    async fn part(self, wanted: Wanted, head: Head, part: u32, within: ByteRange) -> Chunks {
-        let Wanted { issuer, name, .. } = wanted;
-        let key = replica::part_key(&issuer, name, head.sha256, part);
-        if let Some(chunks) = self.kv.part(&key).await {
-            return streams::cut(chunks, within);
+    /// A part of a large CRL in KV.
+    async fn part(
+        &self,
+        Wanted { issuer, name, .. }: &Wanted,
+        head: &Head,
+        part: u32,
+    ) -> Option<web_sys::ReadableStream> {
+        let key = replica::part_key(issuer, *name, head.sha256, part);
+        let stream = self.kv.part(&key).await;
+        if stream.is_none() {
+            log(
+                &serde_json::json!({ "level": "warning", "what": "a part is missing in KV", "key": key }),
+            );
         }
-        log(
-            &serde_json::json!({ "level": "warning", "what": "a part is missing in KV", "key": key }),
-        );
-        match self.read_object(&issuer, name, None).await {
+        stream
+    }
+
+    /// What `within` cuts out of a part: from KV, or where it is missing there, out of the same version in the issuer's object.
+    async fn chunks_of_part(
+        self,
+        wanted: Wanted,
+        head: Head,
+        opened: Option<web_sys::ReadableStream>,
+        (part, within): (u32, ByteRange),
+    ) -> Chunks {
+        let stream = match opened {
+            Some(stream) => Some(stream),
+            None => self.part(&wanted, &head, part).await,
+        };
+        if let Some(stream) = stream {
+            return streams::cut(streams::chunks(stream), Slice::of(within));
+        }
+        match self.read_object(&wanted.issuer, wanted.name, None).await {
             Ok(Ok((current, body))) if current.sha256 == head.sha256 => {
                 let first = replica::part_range(part, head.size)
                     .first
                     .saturating_add(within.first);
                 let length = within.length;
-                streams::cut(streams::chunks(body), ByteRange { first, length })
+                let range = ByteRange { first, length };
+                streams::cut(streams::chunks(body), Slice::of(range))
             }
             _ => {
                 let gone = "the CRL was replaced while it was being read";
@@ -232,12 +256,12 @@ impl WorkerObjects {
 pub enum ShelfBody {
     /// All of it, in one stream.
     Stream(web_sys::ReadableStream),
-    /// In parts, in KV.
-    Parts,
+    /// In parts, in KV; the first of those that are needed may be open.
+    Parts(Option<web_sys::ReadableStream>),
 }
 
 impl WorkerObjects {
-    /// The stream that carries the body of `answer`.
+    /// The stream that carries the body of `answer`. It reads no more of the CRL than the answer needs.
     ///
     /// # Errors
     /// Where the platform cannot make one.
@@ -248,49 +272,52 @@ impl WorkerObjects {
         crl: (Head, ShelfBody),
     ) -> Result<Option<web_sys::ReadableStream>, JsValue> {
         let (head, body) = crl;
-        let (range, length) = match (&answer.body, wanted.encoding) {
-            (Body::None | Body::Text(_), _) => {
-                if let ShelfBody::Stream(stream) = body {
-                    // Nobody reads it: let the source go.
-                    let _ = stream.cancel();
-                }
-                return Ok(None);
+        let whole = wanted.encoding.length(head.size);
+        let Some(range) = answer.body.range(whole) else {
+            if let ShelfBody::Stream(stream) = body {
+                // Nobody reads it: let the source go.
+                let _ = stream.cancel();
             }
-            (Body::Whole, Encoding::Der) => (None, head.size),
-            (Body::Whole, Encoding::Pem) => (None, crate::public::pem::length(head.size)),
-            (Body::Part(range), _) => (Some(*range), range.length),
+            return Ok(None);
         };
-        let chunks = match (body, range, wanted.encoding) {
+        let chunks = match (wanted.encoding, body) {
             // The hot path: the stream goes to the client as it is.
-            (ShelfBody::Stream(stream), None, Encoding::Der) => return Ok(Some(stream)),
-            (ShelfBody::Stream(stream), Some(range), Encoding::Der) => {
-                streams::cut(streams::chunks(stream), range)
+            (Encoding::Der, ShelfBody::Stream(stream)) if range.length == whole => {
+                return Ok(Some(stream));
             }
-            (ShelfBody::Parts, range, Encoding::Der) => self.parts(wanted, &head, range),
-            (body, range, Encoding::Pem) => {
-                let der = match body {
-                    ShelfBody::Stream(stream) => streams::chunks(stream),
-                    ShelfBody::Parts => self.parts(wanted, &head, None),
-                };
-                let pem = streams::to_pem(der);
-                match range {
-                    Some(range) => streams::cut(pem, range),
-                    None => pem,
-                }
+            (Encoding::Der, body) => self.der(wanted, &head, body, range),
+            (Encoding::Pem, body) => {
+                let Excerpt {
+                    der,
+                    encoder,
+                    slice,
+                } = Excerpt::of(range, head.size);
+                let pem = streams::to_pem(self.der(wanted, &head, body, der), encoder);
+                streams::cut(pem, slice)
             }
         };
-        streams::readable(chunks, length).map(Some)
+        streams::readable(chunks, range.length).map(Some)
     }
 
-    fn parts(&self, wanted: &Wanted, head: &Head, range: Option<ByteRange>) -> Chunks {
-        let range = range.unwrap_or(ByteRange {
-            first: 0,
-            length: head.size,
-        });
+    /// The DER in `range`.
+    fn der(&self, wanted: &Wanted, head: &Head, body: ShelfBody, range: ByteRange) -> Chunks {
+        match body {
+            ShelfBody::Stream(stream) => streams::cut(streams::chunks(stream), Slice::of(range)),
+            ShelfBody::Parts(first) => self.parts(wanted, head, first, range),
+        }
+    }
+
+    fn parts(
+        &self,
+        wanted: &Wanted,
+        head: &Head,
+        mut first: Option<web_sys::ReadableStream>,
+        range: ByteRange,
+    ) -> Chunks {
         let (this, wanted, head) = (self.clone(), wanted.clone(), head.clone());
-        kv::in_turn(replica::parts_of(range).map(move |(part, within)| {
+        kv::in_turn(replica::parts_of(range).map(move |part| {
             this.clone()
-                .part(wanted.clone(), head.clone(), part, within)
+                .chunks_of_part(wanted.clone(), head.clone(), first.take(), part)
         }))
     }
 }
@@ -308,9 +335,23 @@ impl Shelves for WorkerObjects {
             ShelfBody::Stream(stream)
         } else {
             let _ = stream.cancel();
-            ShelfBody::Parts
+            ShelfBody::Parts(None)
         };
         Some((metadata, body))
+    }
+
+    async fn open(&self, wanted: &Wanted, served: &mut Served<ShelfBody>) -> bool {
+        let Some((head, ShelfBody::Parts(first))) = &mut served.crl else {
+            return true;
+        };
+        let Wanted { encoding, .. } = wanted;
+        let range = served.answer.body.range(encoding.length(head.size));
+        let der = range.map(|range| encoding.der(range, head.size));
+        let Some((part, _)) = der.and_then(|der| replica::parts_of(der).next()) else {
+            return true;
+        };
+        *first = self.part(wanted, head, part).await;
+        first.is_some()
     }
 
     async fn object(

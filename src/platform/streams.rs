@@ -11,7 +11,6 @@ use worker::wasm_bindgen_futures::spawn_local;
 use worker::worker_sys::FixedLengthStream;
 
 use super::issuer_store::SqlStore;
-use crate::answer::ByteRange;
 use crate::issuer::BodyLease;
 use crate::public::{Slice, pem};
 use crate::refresh::{BodyId, Pieces};
@@ -71,10 +70,9 @@ pub(super) fn chunks(stream: web_sys::ReadableStream) -> Chunks {
         .boxed_local()
 }
 
-/// The bytes in `range`, and the rest unread.
-pub(super) fn cut(chunks: Chunks, range: ByteRange) -> Chunks {
-    let state = (chunks, Slice::of(range));
-    stream::try_unfold(state, |(mut chunks, mut slice)| async move {
+/// What `slice` cuts out, and the rest unread.
+pub(super) fn cut(chunks: Chunks, slice: Slice) -> Chunks {
+    stream::try_unfold((chunks, slice), |(mut chunks, mut slice)| async move {
         if slice.is_done() {
             return Ok(None);
         }
@@ -92,11 +90,12 @@ fn position(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-/// The same CRL in PEM.
-pub(super) fn to_pem(der: Chunks) -> Chunks {
-    let text = der.map(Some).chain(stream::iter([None])).scan(
-        Some(pem::Encoder::default()),
-        |encoder, chunk| {
+/// What `encoder` makes of the DER: PEM.
+pub(super) fn to_pem(der: Chunks, encoder: pem::Encoder) -> Chunks {
+    let text = der
+        .map(Some)
+        .chain(stream::iter([None]))
+        .scan(Some(encoder), |encoder, chunk| {
             let text = match chunk {
                 Some(Ok(der)) => encoder
                     .as_mut()
@@ -105,8 +104,7 @@ pub(super) fn to_pem(der: Chunks) -> Chunks {
                 None => encoder.take().map(|encoder| Ok(encoder.finish())),
             };
             async move { text }
-        },
-    );
+        });
     text.map_ok(|text| Uint8Array::from(text.as_slice()))
         .boxed_local()
 }

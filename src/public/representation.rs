@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crl::UnixTime;
 
 use super::pem;
+use crate::answer::ByteRange;
 use crate::refresh::head::Head;
 use crate::time::Timestamp;
 
@@ -24,6 +25,24 @@ impl Encoding {
         match self {
             Self::Der => origin_api::CRL_MEDIA_TYPE,
             Self::Pem => "application/x-pem-file",
+        }
+    }
+
+    /// How many bytes a CRL has in it that has `size` in DER.
+    #[must_use]
+    pub const fn length(self, size: u64) -> u64 {
+        match self {
+            Self::Der => size,
+            Self::Pem => pem::length(size),
+        }
+    }
+
+    /// Which bytes of the DER are needed for `range` of a CRL that has `size` in DER.
+    #[must_use]
+    pub fn der(self, range: ByteRange, size: u64) -> ByteRange {
+        match self {
+            Self::Der => range,
+            Self::Pem => pem::Excerpt::of(range, size).der,
         }
     }
 }
@@ -48,15 +67,15 @@ pub(super) struct LastModified {
 
 impl Representation {
     pub(super) fn of(head: &Head, encoding: Encoding, now: Timestamp) -> Self {
-        let (length, ending) = match encoding {
-            Encoding::Der => (head.size, ""),
-            Encoding::Pem => (pem::length(head.size), "-pem"),
+        let ending = match encoding {
+            Encoding::Der => "",
+            Encoding::Pem => "-pem",
         };
         let mut etag = String::with_capacity(70);
         // Writing to a string cannot fail.
         let _ = write!(etag, "\"{}{ending}\"", head.sha256);
         Self {
-            length,
+            length: encoding.length(head.size),
             etag,
             last_modified: LastModified::of(head, now),
         }
@@ -71,5 +90,33 @@ impl LastModified {
             time: head.this_update.min(now),
             is_strong: head.this_update < now,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::{PART_BYTES, parts_of};
+
+    #[test]
+    fn a_range_reads_only_the_parts_that_it_is_made_from() {
+        let size = 3 * PART_BYTES;
+        let parts = |encoding: Encoding, first, length| -> Vec<_> {
+            let der = encoding.der(ByteRange { first, length }, size);
+            parts_of(der).map(|(part, _)| part).collect()
+        };
+        assert_eq!(parts(Encoding::Der, PART_BYTES - 1, 2), [0, 1]);
+        assert_eq!(parts(Encoding::Der, PART_BYTES, 1), [1]);
+
+        let end = Encoding::Pem.length(size);
+        assert_eq!(parts(Encoding::Pem, 0, 1), [0]);
+        assert_eq!(parts(Encoding::Pem, end / 2, 1), [1]);
+        assert_eq!(parts(Encoding::Pem, end - 1, 1), [2]);
+        assert_eq!(parts(Encoding::Pem, 0, end), [0, 1, 2]);
+        // A line of PEM is made from 48 bytes, which two parts may share.
+        let border = 25 + PART_BYTES / 48 * 65;
+        assert_eq!(parts(Encoding::Pem, border - 1, 1), [0]);
+        assert_eq!(parts(Encoding::Pem, border, 1), [0, 1]);
+        assert_eq!(parts(Encoding::Pem, border + 65, 1), [1]);
     }
 }

@@ -28,6 +28,8 @@ pub trait Shelves {
     fn now(&self) -> Timestamp;
     /// The replica at this point of presence: one read. None where it has nothing, or nothing readable.
     async fn replica(&self, issuer: &IssuerId, name: CrlName) -> Option<(Metadata, Self::Body)>;
+    /// Opens a replica that lies in parts, at the first part that the answer needs; false where that is missing.
+    async fn open(&self, wanted: &Wanted, served: &mut Served<Self::Body>) -> bool;
     /// The issuer's object. `seen` is what the replica had.
     async fn object(
         &self,
@@ -125,7 +127,12 @@ pub async fn serve<S: Shelves>(
                     if validity == Validity::Due {
                         shelves.refresh_soon(issuer, *name);
                     }
-                    return answered(metadata.head, body, Source::Replica);
+                    let in_parts = metadata.parts > 0;
+                    let mut served = answered(metadata.head, body, Source::Replica);
+                    if !in_parts || shelves.open(wanted, &mut served).await {
+                        return served;
+                    }
+                    None
                 }
             }
         }

@@ -25,7 +25,9 @@ pub struct Value {
 }
 
 impl Kv {
-    pub(crate) fn in_state(state: &Path) -> Self {
+    /// In the state folder of an edge.
+    #[must_use]
+    pub fn in_state(state: &Path) -> Self {
         let folder = state.join("v3/kv");
         Self {
             index: Database::in_folder(&folder.join("miniflare-KVNamespaceObject")),
@@ -59,9 +61,9 @@ impl Kv {
         ));
     }
 
-    /// Removes `key`.
-    pub fn remove(&self, key: &str) {
-        self.index
-            .execute(&format!("DELETE FROM _mf_entries WHERE key = '{key}'"));
+    /// Removes the keys that are like this, in SQL's sense.
+    pub fn remove(&self, like: &str) {
+        let sql = format!("DELETE FROM _mf_entries WHERE key LIKE '{like}'");
+        self.index.execute(&sql);
     }
 }

@@ -13,6 +13,8 @@ use crate::public::tables::head;
 struct TwinShelves {
     now: Timestamp,
     replica: Option<Head>,
+    /// Whether the replica lies in parts, and the first one is there.
+    part: Option<bool>,
     object: Result<Head, Unserved>,
     lookup: Lookup,
     asked: RefCell<Vec<&'static str>>,
@@ -34,7 +36,13 @@ impl Shelves for TwinShelves {
     async fn replica(&self, _: &IssuerId, _: CrlName) -> Option<(Metadata, &'static str)> {
         self.note("replica");
         let head = self.replica.clone()?;
-        Some((Metadata { head, parts: 0 }, "the replica's"))
+        let parts = self.part.map_or(0, |_| 2);
+        Some((Metadata { head, parts }, "the replica's"))
+    }
+
+    async fn open(&self, _: &Wanted, _: &mut Served<&'static str>) -> bool {
+        self.note("part");
+        self.part.unwrap()
     }
 
     async fn object(
@@ -44,7 +52,8 @@ impl Shelves for TwinShelves {
         seen: Option<Sha256>,
     ) -> Result<(Head, &'static str), Unserved> {
         self.note("object");
-        assert_eq!(seen, self.replica.as_ref().map(|head| head.sha256));
+        let replica = self.replica.as_ref().filter(|_| self.part.is_none());
+        assert_eq!(seen, replica.map(|head| head.sha256));
         self.object.clone().map(|head| (head, "the object's"))
     }
 
@@ -63,6 +72,7 @@ fn shelves() -> TwinShelves {
     TwinShelves {
         now: head().generated_at,
         replica: Some(head()),
+        part: None,
         object: Ok(newer()),
         lookup: Lookup::Known(Listed {
             crls: vec![CrlName::Full],
@@ -161,6 +171,30 @@ fn what_the_replica_does_not_have_comes_from_the_object_if_the_issuer_is_known()
         ..shelves()
     };
     assert_eq!(get(&shelves), told(200, "2", "replica registry object"));
+}
+
+#[test]
+fn a_crl_in_parts_comes_from_the_replica_where_its_part_is_there() {
+    let shelves = TwinShelves {
+        part: Some(true),
+        ..shelves()
+    };
+    assert_eq!(get(&shelves), told(200, "1", "replica part"));
+}
+
+#[test]
+fn where_a_part_is_missing_all_of_the_answer_is_the_objects() {
+    let missing = || TwinShelves {
+        part: Some(false),
+        ..shelves()
+    };
+    assert_eq!(get(&missing()), told(200, "2", "replica part object"));
+    let shelves = TwinShelves {
+        object: Err(Unserved::Unavailable(Duration::from_secs(15))),
+        ..missing()
+    };
+    let answer = get(&shelves);
+    assert_eq!(answer, told(503, "crl_unavailable", "replica part object"));
 }
 
 #[test]

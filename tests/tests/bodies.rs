@@ -1,0 +1,255 @@
+//! Bodies in ranges, in PEM and in parts: each byte is the right one, and what is missing never shows as something else.
+
+use std::{fs, path::Path, sync::Arc};
+
+use end_to_end::{
+    Answer, CertificateAuthority, Edge, Kv, Start, TestOrigin, World,
+    certificate_authority::revoked, suite, test_origin::sha256,
+};
+use reqwest::{Method, Response, header::RANGE};
+use x509_cert::der::pem;
+
+/// Two versions of a CRL of two parts.
+struct Large {
+    first: Vec<u8>,
+    second: Vec<u8>,
+}
+
+impl World for Large {
+    async fn start() -> Self {
+        // Over 25 MiB, which is the most that one value in KV may hold.
+        let entries = revoked(550_000);
+        let crl = |number| {
+            CertificateAuthority::new("large").crl_with(number, |tbs| {
+                tbs.revoked_certificates = Some(entries.clone());
+            })
+        };
+        Self {
+            first: crl(1),
+            second: crl(2),
+        }
+    }
+
+    fn log(&self) -> String {
+        String::new()
+    }
+}
+
+/// How large the first part is.
+const PART: usize = 20 * 1024 * 1024;
+
+async fn a_range_is_the_bytes_that_it_names(_: Arc<Large>) {
+    let der = CertificateAuthority::new("ranged").crl_with(1, |tbs| {
+        tbs.revoked_certificates = Some(revoked(3000));
+    });
+    let (_origin, edge) = edge_with("ranged", &der).await;
+    let encodings = [
+        ("/crl/ranged.crl", der.clone()),
+        ("/crl/ranged.pem", pem_of(&der)),
+    ];
+    for (path, whole) in encodings {
+        let size = whole.len();
+        assert_eq!(whole_of(edge.get(path).await).await, whole);
+        // The first line, line ends, several lines, the last line.
+        for (first, end) in [
+            (0, 1),
+            (0, 25),
+            (24, 26),
+            (25, 90),
+            (89, 91),
+            (20, 300),
+            (1000, size / 2),
+            (size - 24, size - 22),
+            (size - 23, size),
+            (size - 1, size),
+            (0, size),
+        ] {
+            assert_range(&edge, path, &whole, first, end).await;
+        }
+        for suffix in [1, 23, 24, 100, size, size + 1] {
+            let response = range(&edge, path, &format!("bytes=-{suffix}")).await;
+            let expected = &whole[size.saturating_sub(suffix)..];
+            assert!(
+                body(response).await.unwrap() == expected,
+                "{path}: -{suffix}"
+            );
+        }
+    }
+}
+
+async fn a_range_of_a_crl_in_parts_reads_only_the_parts_that_it_needs(world: Arc<Large>) {
+    let der = &world.first;
+    let (origin, edge) = edge_with("large", der).await;
+    drop(origin);
+    let pem = pem_of(der);
+    assert!(whole_of(edge.get("/crl/large.pem").await).await == pem);
+    // The byte of PEM that stands for the last one of the first part.
+    let border = 25 + PART / 48 * 65;
+    for (path, whole, middle) in [
+        ("/crl/large.crl", der, PART),
+        ("/crl/large.pem", &pem, border),
+    ] {
+        assert_range(&edge, path, whole, middle - 1, middle + 1).await;
+        assert_range(&edge, path, whole, middle - 100_000, middle + 100_000).await;
+    }
+
+    // Without the first part, and without the object.
+    let start = edge.stop();
+    lose_part(start.state(), 0);
+    fs::remove_dir_all(start.state().join("v3/do")).unwrap();
+    let edge = start.start().await;
+
+    for (path, whole, second) in [
+        ("/crl/large.crl", der, PART),
+        ("/crl/large.pem", &pem, border + 65),
+    ] {
+        assert_range(&edge, path, whole, second, second + 100).await;
+        assert_range(&edge, path, whole, second + 1000, whole.len()).await;
+        assert_eq!(
+            range(&edge, path, "bytes=0-9").await.status(),
+            503,
+            "{path}"
+        );
+        assert_eq!(edge.get(path).await.status(), 503, "{path}");
+    }
+}
+
+async fn a_part_that_is_missing_comes_from_the_object(world: Arc<Large>) {
+    for part in [0, 1] {
+        let der = &world.first;
+        let (origin, edge) = edge_with("large", der).await;
+        drop(origin);
+        let start = edge.stop();
+        lose_part(start.state(), part);
+        let edge = start.start().await;
+
+        for (path, whole) in [
+            ("/crl/large.crl", der.clone()),
+            ("/crl/large.pem", pem_of(der)),
+        ] {
+            assert!(
+                whole_of(edge.get(path).await).await == whole,
+                "{path} without part {part}"
+            );
+            assert_range(&edge, path, &whole, whole.len() - 100, whole.len()).await;
+        }
+    }
+}
+
+async fn a_part_of_another_version_is_never_mixed_in(world: Arc<Large>) {
+    for part in [0, 1] {
+        let Large { first, second } = &*world;
+        let (origin, edge) = edge_with("large", first).await;
+        let start = edge.stop();
+        let kv = start.state().join("v3/kv");
+        let aside = start.state().join("kv-aside");
+        copy(&kv, &aside);
+        let edge = start.start().await;
+        origin.answer("large", Answer::crl(second.clone()));
+        assert_eq!(edge.refresh("large").await.status(), 200);
+        drop(origin);
+
+        // KV at this place has not heard of the second version, and has lost a part of the first.
+        let start = edge.stop();
+        fs::remove_dir_all(&kv).unwrap();
+        fs::rename(&aside, &kv).unwrap();
+        lose_part(start.state(), part);
+        let edge = start.start().await;
+
+        let response = edge.get("/crl/large.crl").await;
+        assert_eq!(response.status(), 200);
+        let number = response.headers()["crl-number"].clone();
+        if part == 0 {
+            // All of it is the object's.
+            assert_eq!(number, "2");
+            assert_eq!(sha256(&body(response).await.unwrap()), sha256(second));
+        } else {
+            // The first part is under way when it shows: the body breaks off, as clients see by its length.
+            assert_eq!(number, "1");
+            assert_eq!(response.content_length(), Some(first.len() as u64));
+            assert!(body(response).await.is_err());
+        }
+        // Who resumes there gets all of the second one.
+        let resumed = edge
+            .request(Method::GET, "/crl/large.crl")
+            .header(RANGE, format!("bytes={}-", part * PART))
+            .header("If-Range", format!("\"{}\"", sha256(first)))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(sha256(&whole_of(resumed).await), sha256(second));
+    }
+}
+
+/// An edge that has published this CRL.
+async fn edge_with(id: &str, der: &[u8]) -> (TestOrigin, Edge) {
+    let origin = TestOrigin::start().await;
+    origin.add(&CertificateAuthority::new(id));
+    origin.answer(id, Answer::crl(der.to_vec()));
+    let edge = Start::new(&origin.url()).start().await;
+    assert_eq!(edge.refresh(id).await.status(), 200);
+    (origin, edge)
+}
+
+/// By an encoder that is not the edge's.
+fn pem_of(der: &[u8]) -> Vec<u8> {
+    pem::encode_string("X509 CRL", pem::LineEnding::LF, der)
+        .unwrap()
+        .into_bytes()
+}
+
+fn lose_part(state: &Path, part: usize) {
+    Kv::in_state(state).remove(&format!("crl/%/full/%/{part}"));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().unwrap().is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+async fn range(edge: &Edge, path: &str, value: &str) -> Response {
+    let request = edge.request(Method::GET, path).header(RANGE, value);
+    request.send().await.unwrap()
+}
+
+async fn assert_range(edge: &Edge, path: &str, whole: &[u8], first: usize, end: usize) {
+    let last = end - 1;
+    let response = range(edge, path, &format!("bytes={first}-{last}")).await;
+    assert_eq!(response.status(), 206, "{path}: {first}-{last}");
+    assert_eq!(
+        response.headers()["content-range"],
+        format!("bytes {first}-{last}/{}", whole.len())
+    );
+    assert_eq!(response.content_length(), Some((end - first) as u64));
+    assert!(
+        body(response).await.unwrap() == whole[first..end],
+        "{path}: {first}-{last}"
+    );
+}
+
+async fn whole_of(response: Response) -> Vec<u8> {
+    assert_eq!(response.status(), 200);
+    let length = response.content_length();
+    let body = body(response).await.unwrap();
+    assert_eq!(length, Some(body.len() as u64));
+    body
+}
+
+async fn body(response: Response) -> reqwest::Result<Vec<u8>> {
+    Ok(response.bytes().await?.to_vec())
+}
+
+suite!(
+    Large;
+    a_range_is_the_bytes_that_it_names,
+    a_range_of_a_crl_in_parts_reads_only_the_parts_that_it_needs,
+    a_part_that_is_missing_comes_from_the_object,
+    a_part_of_another_version_is_never_mixed_in,
+);
