@@ -169,6 +169,7 @@ impl EdgeError {
             ("Cache-Control", self.cache_control()),
             ("X-Content-Type-Options", "nosniff".into()),
             ("Access-Control-Allow-Origin", "*".into()),
+            ("Access-Control-Expose-Headers", "*".into()),
         ];
         headers.extend(self.own_header());
         Answer {

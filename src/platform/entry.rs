@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use worker::{Context, Env, Request, Response, ResponseBuilder};
+use worker::{Context, Env, Request, Response};
 
 use super::bindings::Bindings;
 use super::d1::D1Log;
@@ -13,7 +13,7 @@ use super::reply::{problem, respond};
 use crate::config::Settings;
 use crate::events::{Trigger, retention};
 use crate::problem::EdgeError;
-use crate::public::{self, Method, Route, Source, Wanted};
+use crate::public::{self, Route, Source, Wanted};
 use crate::schedule::{self, Summary};
 
 /// Answers a request.
@@ -50,7 +50,7 @@ pub async fn fetch(request: Request, env: Env, context: Context) -> worker::Resu
             };
             crl(&request, &objects, &settings, &wanted).await
         }
-        Route::Health { method } => health(method),
+        Route::Health { method } => respond(public::health(method), None),
         Route::MethodNotAllowed { allow } => problem(&EdgeError::MethodNotAllowed { allow }),
         Route::Other => {
             let objects = WorkerObjects::new(&bindings, &settings, Some(context))?;
@@ -93,16 +93,6 @@ async fn crl(
     };
     response.headers().set("Cache-Status", cache_status)?;
     Ok(response)
-}
-
-fn health(method: Method) -> worker::Result<Response> {
-    let response = ResponseBuilder::new()
-        .with_header("Content-Type", "text/plain; charset=utf-8")?
-        .with_header("Cache-Control", "no-store")?;
-    Ok(match method {
-        Method::Get => response.fixed(b"ok\n".to_vec()),
-        Method::Head => response.empty(),
-    })
 }
 
 /// Removes old events. A tick that did its work is not a failed one because D1 is down.

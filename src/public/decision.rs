@@ -38,6 +38,25 @@ pub fn answer(
     }
 }
 
+/// What a request for `/healthz` is answered.
+#[must_use]
+pub fn health(method: Method) -> Answer {
+    let text = "ok\n";
+    let answer = Answer {
+        status: 200,
+        headers: vec![
+            ("Content-Type", "text/plain; charset=utf-8".into()),
+            ("Content-Length", text.len().to_string().into()),
+            ("Cache-Control", "no-store".into()),
+        ],
+        body: Body::Text(text.to_owned()),
+    };
+    match method {
+        Method::Get => answer,
+        Method::Head => answer.without_body(),
+    }
+}
+
 fn decide(
     method: Method,
     header: impl Fn(&str) -> Option<String>,
@@ -82,7 +101,7 @@ fn headers(
     encoding: Encoding,
     freshness: Freshness,
 ) -> Headers {
-    let mut headers = Headers::with_capacity(12);
+    let mut headers = Headers::with_capacity(13);
     headers.push(("Content-Type", encoding.media_type().into()));
     let length = match body {
         Body::Part(part) => {
@@ -105,6 +124,8 @@ fn headers(
         ("Accept-Ranges", "bytes".into()),
         ("X-Content-Type-Options", "nosniff".into()),
         ("Access-Control-Allow-Origin", "*".into()),
+        // Or a script of another origin would not see the tag, the number and the range.
+        ("Access-Control-Expose-Headers", "*".into()),
         ("CRL-Number", head.number.to_string().into()),
     ]);
     headers

@@ -7,7 +7,7 @@
 //! with now 2026-11-17T12:00:00Z        any of the table's keys, for this case alone
 //! GET /crl/demo.crl
 //! If-None-Match: {etag}                {etag} and {pem-etag} stand for the tags, [[3 of a,]] for a,a,a,
-//! -> 304 none                          status, and body: none, whole, first-last, or a problem's code
+//! -> 304 none                          status, and body: none, whole, first-last, a problem's code, or a text
 //! ETag: {etag}                         these headers are there; with `-> 304 none exactly`, no others
 //! Content-Range: (absent)             or (any)
 //! ```
@@ -21,7 +21,7 @@ use chrono::DateTime;
 use crl::UnixTime;
 use origin_api::Problem;
 
-use super::{Method, Policy, Route, answer};
+use super::{Policy, Route, answer, health};
 use crate::answer::{Answer, Body};
 use crate::problem::EdgeError;
 use crate::refresh::head::Head;
@@ -208,14 +208,7 @@ impl Case {
             Route::MethodNotAllowed { allow } => {
                 Some(EdgeError::MethodNotAllowed { allow }.answer())
             }
-            Route::Health { method } => Some(Answer {
-                status: 200,
-                headers: Vec::new(),
-                body: match method {
-                    Method::Get => Body::Whole,
-                    Method::Head => Body::None,
-                },
-            }),
+            Route::Health { method } => Some(health(method)),
             Route::Other => None,
         }
     }
@@ -273,8 +266,6 @@ fn shown(body: &Body) -> String {
         Body::Whole => "whole".to_owned(),
         Body::Part(part) => format!("{}-{}", part.first, part.last()),
         Body::Text(text) => serde_json::from_str::<Problem>(text)
-            .unwrap()
-            .code
-            .into_owned(),
+            .map_or_else(|_| format!("{text:?}"), |problem| problem.code.into_owned()),
     }
 }

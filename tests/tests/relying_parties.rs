@@ -1,9 +1,14 @@
 //! The path of a CRL from the origin to a relying party: cold, warm, many at once, and where something is wrong.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use end_to_end::{
-    Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite, test_origin::sha256,
+    Answer, CertificateAuthority, Edge, Start, TestOrigin, World, certificate_authority::time,
+    suite, test_origin::sha256,
 };
 use reqwest::{Response, StatusCode};
 use tokio::task::JoinSet;
@@ -235,6 +240,39 @@ async fn an_origin_that_is_down_is_503_and_comes_back(_: Arc<Shared>) {
     assert_eq!(edge.get("/crl/late.crl").await.status(), 200);
 }
 
+async fn an_expired_crl_is_served_only_where_that_is_allowed(_: Arc<Shared>) {
+    for allowed in [false, true] {
+        let origin = TestOrigin::start().await;
+        let ca = CertificateAuthority::new("expiring");
+        origin.add(&ca);
+        let start = Start::new(&origin.url()).var("SERVE_EXPIRED", &allowed.to_string());
+        let edge = start.start().await;
+        let end = SystemTime::now() + Duration::from_secs(10);
+        let der = ca.crl_with(1, |tbs| tbs.next_update = Some(time(end)));
+        origin.answer("expiring", Answer::crl(der.clone()));
+        assert_eq!(body(edge.get("/crl/expiring.crl").await).await, der);
+        edge.database().events_when("expiring", 1).await;
+        drop(origin);
+        let left = end.duration_since(SystemTime::now());
+        tokio::time::sleep(left.unwrap_or_default()).await;
+
+        let assert_answered = async |edge: &Edge| {
+            let response = edge.get("/crl/expiring.crl").await;
+            if allowed {
+                let lifetime = "public, max-age=0, must-revalidate";
+                assert_eq!(header(&response, "cache-control"), lifetime);
+                assert_eq!(body(response).await, der);
+            } else {
+                assert_unavailable(response).await;
+            }
+        };
+        assert_answered(&edge).await;
+        let start = edge.stop();
+        fs::remove_dir_all(start.state().join("v3/kv")).unwrap();
+        assert_answered(&start.start().await).await;
+    }
+}
+
 async fn a_published_crl_is_served_from_kv_alone(_: Arc<Shared>) {
     let origin = TestOrigin::start().await;
     let ca = CertificateAuthority::new("replica");
@@ -292,5 +330,6 @@ suite!(
     operators_calls_want_the_operators_token,
     a_wrong_token_at_the_origin_is_a_failure_that_operators_see,
     an_origin_that_is_down_is_503_and_comes_back,
+    an_expired_crl_is_served_only_where_that_is_allowed,
     a_published_crl_is_served_from_kv_alone,
 );
