@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -116,6 +117,21 @@ async fn kv_that_went_back_is_found_and_repaired_by_the_next_tick(_: Arc<Nothing
         3,
         "the tick's answer was that nothing changed"
     );
+}
+
+async fn with_kv_failing_the_object_serves(_: Arc<Nothing>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kv-down.js");
+    let (origin, edge) = edge_with("unread", |start| start.script(&script)).await;
+    let der = CertificateAuthority::new("unread").crl(1);
+    origin.answer("unread", Answer::crl(der.clone()));
+    for _ in 0..2 {
+        assert_served(&edge, "/crl/unread.crl", &der).await;
+    }
+    assert_eq!(origin.calls("unread").len(), 1);
+    drop(origin);
+
+    assert_served(&edge, "/crl/unread.crl", &der).await;
+    assert_eq!(edge.get("/crl/unknown.crl").await.status(), 404);
 }
 
 async fn events_outlive_an_outage_of_d1_and_are_there_once(_: Arc<Nothing>) {
@@ -241,6 +257,7 @@ suite!(
     with_kv_lost_and_the_origin_down_the_object_serves,
     kv_that_lost_a_crl_gets_it_again_and_clients_notice_nothing,
     kv_that_went_back_is_found_and_repaired_by_the_next_tick,
+    with_kv_failing_the_object_serves,
     events_outlive_an_outage_of_d1_and_are_there_once,
     a_crl_is_refreshed_ahead_of_its_end_without_any_cron,
     an_origin_that_says_when_to_come_back_is_not_asked_before,

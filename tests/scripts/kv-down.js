@@ -1,0 +1,15 @@
+// The Worker, to which KV answers no read and no write. The objects have their own KV, which works.
+import Worker from "../../build/index.js";
+
+export * from "../../build/index.js";
+
+const down = async () => {
+  throw new Error("KV GET failed: 503 Service Unavailable");
+};
+const CRLS = { get: down, getWithMetadata: down, put: down, list: down, delete: down };
+
+export default class extends Worker {
+  constructor(context, env) {
+    super(context, { ...env, CRLS });
+  }
+}
