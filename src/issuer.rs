@@ -37,6 +37,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 const SOONEST: Duration = Duration::from_secs(5);
 /// How many events go to D1 at once.
 const DELIVERY_BATCH: usize = 50;
+/// How many of the events that D1 does not have yet an operator sees.
+const OUTBOX_SHOWN: usize = 200;
 /// KV needs up to a minute to spread a write: what it says sooner proves nothing.
 const KV_SPREAD: Duration = Duration::from_mins(1);
 
@@ -112,6 +114,9 @@ pub struct Overview {
     pub crls: Vec<(CrlName, CrlState)>,
     /// How many events D1 does not have yet.
     pub events_owed: u64,
+    /// The newest of those.
+    #[serde(default)]
+    pub outbox: Vec<Event>,
 }
 
 impl<P: Parts> Custodian<P> {
@@ -236,6 +241,7 @@ impl<P: Parts> Custodian<P> {
             issuer: self.store.issuer()?,
             crls: self.store.crls()?,
             events_owed: self.store.owed_event_count()?,
+            outbox: self.store.newest_owed_events(OUTBOX_SHOWN)?,
         })
     }
 

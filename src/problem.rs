@@ -109,7 +109,7 @@ pub enum EdgeError {
         retry_after: Duration,
     },
     /// D1 did not answer.
-    #[error("the event table (D1) does not answer right now; CRLs are served all the same. Ask again in {} s", seconds(*.retry_after))]
+    #[error("the tables (D1) cannot be read right now. CRLs are served and refreshed all the same, and GET /v1/issuers/{{id}} still tells how they stand. Ask again in {} s", seconds(*.retry_after))]
     EventsUnavailable {
         /// When to ask again.
         retry_after: Duration,
@@ -194,7 +194,8 @@ impl EdgeError {
     }
 
     /// The header that this error's status asks for.
-    fn own_header(&self) -> Option<(&'static str, Cow<'static, str>)> {
+    #[must_use]
+    pub fn own_header(&self) -> Option<(&'static str, Cow<'static, str>)> {
         Some(match self {
             Self::MethodNotAllowed { allow } => ("Allow", (*allow).into()),
             Self::Unauthorized | Self::TokenNotAllowed => {

@@ -1,5 +1,7 @@
 //! Events on their way out: a page of JSON, lines of JSON, or comma-separated values. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::event_query::Cursor;
@@ -27,6 +29,18 @@ impl EventPage {
             events,
         }
     }
+}
+
+/// The newest `count` of the events that are recorded and of those that are yet to be, newest first and each once.
+#[must_use]
+pub fn newest(recorded: Vec<Event>, owed: Vec<Event>, count: u32) -> Vec<Event> {
+    let by_age: BTreeMap<_, _> = recorded
+        .into_iter()
+        .chain(owed)
+        .map(|event| ((event.started_at.clone(), event.id), event))
+        .collect();
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    by_age.into_values().rev().take(count).collect()
 }
 
 /// Events as one JSON object a line.
@@ -74,6 +88,14 @@ mod tests {
         assert_eq!(page.events.len(), 2);
         assert_eq!(page.next_cursor, Some(Cursor::of(&event(2)).to_string()));
         assert_eq!(EventPage::of(events(), 3).next_cursor, None);
+    }
+
+    #[test]
+    fn an_event_on_its_way_to_d1_is_among_the_newest_and_is_there_once() {
+        let recorded = vec![event(3), event(2), event(1)];
+        let owed = vec![event(3), event(5)];
+        assert_eq!(newest(recorded, owed, 3), [event(5), event(3), event(2)]);
+        assert_eq!(newest(vec![], vec![event(1)], 3), [event(1)]);
     }
 
     #[test]

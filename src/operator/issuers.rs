@@ -28,8 +28,8 @@ pub struct IssuerStatus {
     pub waiting_certificate_sha256: Option<String>,
     /// How many events D1 does not have yet.
     pub events_owed: u64,
-    /// The newest 5 events, newest first; null where D1 cannot be asked.
-    pub recent_events: Option<Vec<Event>>,
+    /// The newest 5 events, newest first.
+    pub recent_events: Vec<Event>,
 }
 
 /// A page of issuers, in the order of their ids.
@@ -63,7 +63,7 @@ impl IssuerStatus {
             pinned_certificate_sha256: pinned,
             waiting_certificate_sha256: waiting,
             events_owed,
-            recent_events: None,
+            recent_events: Vec::new(),
         }
     }
 
@@ -89,7 +89,7 @@ impl IssuerStatus {
             waiting_certificate_sha256: sha256(&overview.issuer.waiting),
             pinned_certificate_sha256: pinned.clone(),
             events_owed: overview.events_owed,
-            recent_events: None,
+            recent_events: Vec::new(),
         }
     }
 
@@ -160,7 +160,7 @@ pub fn add_events(issuers: &mut [IssuerStatus], events: Vec<Event>) {
             .push(event);
     }
     for issuer in issuers {
-        issuer.recent_events = Some(events_of.remove(&issuer.id).unwrap_or_default());
+        issuer.recent_events = events_of.remove(&issuer.id).unwrap_or_default();
     }
 }
 
@@ -229,8 +229,8 @@ mod tests {
         add_events(&mut issuers, vec![event(2), event(1)]);
         let counts: Vec<_> = issuers
             .iter()
-            .map(|issuer| issuer.recent_events.as_ref().map(Vec::len))
+            .map(|issuer| issuer.recent_events.len())
             .collect();
-        assert_eq!(counts, [Some(2), Some(0), Some(0)]);
+        assert_eq!(counts, [2, 0, 0]);
     }
 }

@@ -11,15 +11,15 @@ use crate::answer::Answer;
 use crate::config::Secret;
 use crate::events::{Event, Outcome};
 use crate::operator::dashboard::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage};
-use crate::operator::dashboard::place::{self, HomeFilter, Inner, Place};
+use crate::operator::dashboard::place::{self, Destination, HomeFilter, Inner, Place};
 use crate::operator::dashboard::session::{self, Session};
 use crate::operator::dashboard::{asset, page, see_other};
 use crate::operator::event_page::EventPage;
 use crate::operator::event_query::{Cursor, EventFilter};
-use crate::operator::{Caller, Query, authorization, caller, media};
+use crate::operator::{self, Caller, Query, authorization, caller, media};
 use crate::problem::EdgeError;
+use crate::registry::Index;
 
-const SIGN_IN: &str = "/dashboard/sign-in";
 /// The largest form that is read, in bytes.
 const LARGEST_FORM: usize = 4096;
 /// How many events the first page shows.
@@ -67,16 +67,17 @@ impl Visit<'_> {
             Place::SignIn if self.request.inner().method() == "POST" => self.sign_in().await,
             Place::SignIn => {
                 self.token()?;
-                let refused = self.query()?.iter().any(|(name, _)| name == "refused");
-                let form_token = None;
+                let (refused, to) = place::sign_in(&self.query()?)?;
                 render(&SignInPage {
-                    form_token,
+                    form_token: None,
                     refused,
+                    to: to.map(|to| to.to_string()).unwrap_or_default(),
                 })
             }
             Place::Inner(inner) => match self.session() {
                 Err(EdgeError::Unauthorized) if self.wants_page() => {
-                    Ok(see_other(SIGN_IN.to_owned(), None))
+                    let to = self.destination(&inner)?;
+                    Ok(see_other(place::sign_in_address(false, to.as_ref()), None))
                 }
                 Err(error) => Err(error),
                 Ok(session) => self.inner(inner, session).await,
@@ -106,7 +107,7 @@ impl Visit<'_> {
             Inner::SignOut => {
                 self.admit_form(session).await?;
                 let end = session::end_cookie(self.is_secure()?);
-                Ok(see_other(SIGN_IN.to_owned(), Some(end)))
+                Ok(see_other(place::sign_in_address(false, None), Some(end)))
             }
         }
     }
@@ -114,7 +115,27 @@ impl Visit<'_> {
     async fn home(&self, form_token: Option<String>) -> Result<Answer, EdgeError> {
         let filter = HomeFilter::parse(&self.query()?)?;
         let index = self.desk.index().await?;
-        let issuers = self.desk.all(&index).await?;
+        match self
+            .overview(&index, filter.clone(), form_token.clone())
+            .await
+        {
+            // Without D1 nobody can tell how all CRLs stand; each issuer's object still can for its own.
+            Err(error @ EdgeError::EventsUnavailable { .. }) if self.wants_page() => {
+                let ids = index.issuers.keys().map(IssuerId::as_str);
+                let page = ErrorPage::new(&error, form_token).with_issuers(ids, &filter);
+                Ok(failed(&error, &page))
+            }
+            answered => answered,
+        }
+    }
+
+    async fn overview(
+        &self,
+        index: &Index,
+        filter: HomeFilter,
+        form_token: Option<String>,
+    ) -> Result<Answer, EdgeError> {
+        let issuers = self.desk.all(index).await?;
         let mut troubles: Vec<Event> = Vec::new();
         for outcome in [Outcome::Failed, Outcome::Rejected] {
             troubles.extend(self.desk.rows(&Query::latest(outcome, LATEST)).await?);
@@ -153,19 +174,11 @@ impl Visit<'_> {
 
     async fn issuer(&self, id: IssuerId, form_token: Option<String>) -> Result<Answer, EdgeError> {
         let done = place::done(&self.query()?)?;
-        let filter = EventFilter {
-            issuer: Some(id.clone()),
-            ..EventFilter::default()
-        };
-        let issuer = self.desk.issuer(id).await?;
-        let events: Vec<Event> = self
-            .desk
-            .rows(&Query::events(&filter, None, HISTORY))
-            .await?;
+        let (issuer, is_whole) = self.desk.issuer(id, HISTORY).await?;
         render(&IssuerPage::new(
             form_token,
             &issuer,
-            &events,
+            is_whole,
             done.as_deref(),
             now(),
         ))
@@ -174,15 +187,17 @@ impl Visit<'_> {
     async fn sign_in(&self) -> Result<Answer, EdgeError> {
         let token = self.token()?;
         self.admit_origin()?;
-        let shown = self.field("token").await?.unwrap_or_default();
+        let form = self.form().await?;
+        let to: Option<Destination> = field(&form, "to").and_then(|to| to.parse().ok());
+        let shown = field(&form, "token").unwrap_or_default();
         if authorization::is(shown.trim(), Some(token)) {
             let mut nonce = [0; 16];
             getrandom::fill(&mut nonce).map_err(internal)?;
             let session = Session::begin(token, now(), nonce);
             let cookie = session.set_cookie(self.is_secure()?);
-            Ok(see_other("/dashboard".to_owned(), Some(cookie)))
+            Ok(see_other(to.unwrap_or_default().to_string(), Some(cookie)))
         } else if self.wants_page() {
-            Ok(see_other(format!("{SIGN_IN}?refused=1"), None))
+            Ok(see_other(place::sign_in_address(true, to.as_ref()), None))
         } else {
             Err(EdgeError::Unauthorized)
         }
@@ -203,7 +218,7 @@ impl Visit<'_> {
     async fn admit_form(&self, session: Option<Session>) -> Result<(), EdgeError> {
         self.admit_origin()?;
         let session = session.ok_or(EdgeError::ForeignForm)?;
-        session.admit_form(self.field("form_token").await?.as_deref())
+        session.admit_form(field(&self.form().await?, "form_token"))
     }
 
     fn admit_origin(&self) -> Result<(), EdgeError> {
@@ -212,8 +227,8 @@ impl Visit<'_> {
         session::admit_origin(self.header("origin").as_deref(), &own)
     }
 
-    /// One field of the form.
-    async fn field(&self, name: &str) -> Result<Option<String>, EdgeError> {
+    /// The form's fields.
+    async fn form(&self) -> Result<Vec<(String, String)>, EdgeError> {
         let length = self
             .header("content-length")
             .and_then(|length| length.parse().ok());
@@ -227,10 +242,20 @@ impl Visit<'_> {
             .text()
             .await
             .map_err(internal)?;
-        let mut fields = form_urlencoded::parse(form.as_bytes());
-        Ok(fields
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.into_owned()))
+        Ok(form_urlencoded::parse(form.as_bytes())
+            .into_owned()
+            .collect())
+    }
+
+    /// The page that somebody wanted who has to sign in first: where an action was meant, the page that has its button.
+    fn destination(&self, inner: &Inner) -> Result<Option<Destination>, EdgeError> {
+        let url = self.request.url().map_err(internal)?;
+        let wanted = match (inner, url.query()) {
+            (Inner::Refresh(id) | Inner::Trust(id), _) => format!("/dashboard/issuers/{id}"),
+            (_, Some(query)) => format!("{}?{query}", url.path()),
+            (_, None) => url.path().to_owned(),
+        };
+        Ok(wanted.parse().ok())
     }
 
     fn token(&self) -> Result<&Secret, EdgeError> {
@@ -243,17 +268,9 @@ impl Visit<'_> {
         if !self.wants_page() {
             return error.answer();
         }
-        let mut page = ErrorPage::new(error);
-        page.form_token = self
-            .session()
-            .ok()
-            .flatten()
-            .map(|session| session.form_token().to_owned());
-        let status = error.status_and_code().0;
-        match page.render() {
-            Ok(html) => crate::operator::dashboard::page(status, html),
-            Err(_) => error.answer(),
-        }
+        let session = self.session().ok().flatten();
+        let form_token = session.map(|session| session.form_token().to_owned());
+        failed(error, &ErrorPage::new(error, form_token))
     }
 
     fn wants_page(&self) -> bool {
@@ -282,6 +299,21 @@ fn done(id: &IssuerId, events: &[Event]) -> Answer {
         format!("/dashboard/issuers/{id}?done=~{}", ids.join("~")),
         None,
     )
+}
+
+/// The answer to an error, as a page.
+fn failed(error: &EdgeError, page: &ErrorPage) -> Answer {
+    let Ok(html) = page.render() else {
+        return error.answer();
+    };
+    let mut answer = operator::dashboard::page(error.status_and_code().0, html);
+    answer.headers.extend(error.own_header());
+    answer
+}
+
+fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let mut fields = form.iter();
+    fields.find_map(|(known, value)| (known == name).then_some(value.as_str()))
 }
 
 fn render(template: &impl askama::Template) -> Result<Answer, EdgeError> {

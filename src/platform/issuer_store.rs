@@ -56,6 +56,12 @@ impl SqlStore {
             .ok_or_else(|| missing_piece(body, number))
     }
 
+    fn events(&self, sql: &str, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = self.sql.rows(sql, vec![limit.into()])?;
+        rows.iter().map(|row| json(row.first())).collect()
+    }
+
     fn held(&self, name: CrlName) -> Result<Option<Sha256>, StoreError> {
         Ok(self.crl(name)?.head().map(|head| head.sha256))
     }
@@ -178,15 +184,11 @@ impl Store for SqlStore {
     }
 
     fn owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.sql
-            .rows(
-                "SELECT event FROM outbox ORDER BY id LIMIT ?",
-                vec![limit.into()],
-            )?
-            .iter()
-            .map(|row| json(row.first()))
-            .collect()
+        self.events("SELECT event FROM outbox ORDER BY id LIMIT ?", limit)
+    }
+
+    fn newest_owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.events("SELECT event FROM outbox ORDER BY id DESC LIMIT ?", limit)
     }
 
     fn owed_event_count(&self) -> Result<u64, StoreError> {

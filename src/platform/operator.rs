@@ -44,28 +44,17 @@ pub(super) async fn answer(
     let desk = Desk {
         objects,
         settings,
-        records: Records(Rc::new(bindings.d1()?)),
+        records: Records::new(bindings),
     };
     let method = request.inner().method();
-    if let Some(place) = Place::parse(&method, path) {
-        return dashboard::answer(&desk, request, place).await;
-    }
-    let answered = match Endpoint::parse(&method, path) {
-        None => Err(EdgeError::NotFound),
-        Some(Err(error)) => Err(error),
-        Some(Ok(endpoint)) => desk.call(request, endpoint).await,
+    let response = match Place::parse(&method, path) {
+        Some(place) => dashboard::answer(&desk, request, place).await?,
+        None => desk.answer(request, &method, path).await?,
     };
-    let response = match answered {
-        Ok(response) => response,
-        Err(error) => return problem(&error),
-    };
-    response.headers().set("Cache-Control", "no-store")?;
-    response
-        .headers()
-        .set("X-Content-Type-Options", "nosniff")?;
-    if method == "HEAD" {
-        let (parts, _) = response.into_parts();
-        return Ok(parts.empty());
+    let rows_read = desk.records.rows_read();
+    if rows_read > 0 {
+        let headers = response.headers();
+        headers.set("D1-Rows-Read", &rows_read.to_string())?;
     }
     Ok(response)
 }
@@ -78,6 +67,31 @@ pub(super) struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    async fn answer(
+        &self,
+        request: &Request,
+        method: &str,
+        path: &str,
+    ) -> worker::Result<Response> {
+        let answered = match Endpoint::parse(method, path) {
+            None => Err(EdgeError::NotFound),
+            Some(Err(error)) => Err(error),
+            Some(Ok(endpoint)) => self.call(request, endpoint).await,
+        };
+        let response = match answered {
+            Ok(response) => response,
+            Err(error) => return problem(&error),
+        };
+        let headers = response.headers();
+        headers.set("Cache-Control", "no-store")?;
+        headers.set("X-Content-Type-Options", "nosniff")?;
+        if method == "HEAD" {
+            let (parts, _) = response.into_parts();
+            return Ok(parts.empty());
+        }
+        Ok(response)
+    }
+
     async fn call(&self, request: &Request, endpoint: Endpoint) -> Result<Response, EdgeError> {
         let header = |name: &str| request.headers().get(name).ok().flatten();
         let caller = caller(header("authorization").as_deref(), self.settings)?;
@@ -90,7 +104,7 @@ impl Desk<'_> {
                 after,
                 limit,
             } => json(&self.issuers(state, after.as_ref(), limit).await?),
-            Call::Issuer(issuer) => json(&self.issuer(issuer).await?),
+            Call::Issuer(issuer) => json(&self.issuer(issuer, RECENT_EVENTS).await?.0),
             Call::Refresh {
                 issuer,
                 name,
@@ -164,18 +178,26 @@ impl Desk<'_> {
         })
     }
 
-    pub(super) async fn issuer(&self, id: IssuerId) -> Result<IssuerStatus, EdgeError> {
+    /// An issuer as its own object knows it, with its `count` newest events, and whether D1 could be read. Where it could not, the
+    /// events are those that the object still keeps for it.
+    pub(super) async fn issuer(
+        &self,
+        id: IssuerId,
+        count: u32,
+    ) -> Result<(IssuerStatus, bool), EdgeError> {
         let listed = self.listed(&id).await?;
+        // First the object: an event that D1 gets in between is in both, and not in neither.
         let overview = self.objects.overview(&id).await.map_err(internal)?;
-        let events = self
-            .rows(&Query::recent_events(
-                std::slice::from_ref(&id),
-                RECENT_EVENTS,
-            ))
-            .await;
+        let filter = EventFilter {
+            issuer: Some(id.clone()),
+            ..EventFilter::default()
+        };
+        let recorded = self.rows(&Query::events(&filter, None, count)).await;
+        let is_read = recorded.is_ok();
         let mut issuer = IssuerStatus::of_overview(id, &listed, &overview, now());
-        issuer.recent_events = events.ok();
-        Ok(issuer)
+        issuer.recent_events =
+            event_page::newest(recorded.unwrap_or_default(), overview.outbox, count);
+        Ok((issuer, is_read))
     }
 
     pub(super) async fn refresh(

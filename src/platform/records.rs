@@ -1,26 +1,42 @@
 //! D1 as operators read it.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
 use worker::wasm_bindgen::JsValue;
-use worker::{D1Database, D1PreparedStatement};
 
+use super::bindings::Bindings;
 use crate::operator::Query;
 
 /// The tables, to be read.
 #[derive(Clone, Debug)]
-pub(super) struct Records(pub(super) Rc<D1Database>);
+pub(super) struct Records {
+    bindings: Bindings,
+    rows_read: Rc<Cell<u64>>,
+}
 
 impl Records {
+    pub(super) fn new(bindings: &Bindings) -> Self {
+        Self {
+            bindings: bindings.clone(),
+            rows_read: Rc::default(),
+        }
+    }
+
     /// The rows of one query.
     pub(super) async fn rows<T: DeserializeOwned>(&self, query: &Query) -> worker::Result<Vec<T>> {
-        let result = self.prepared(query)?.all().await?;
+        let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
+        let statement = self.bindings.d1()?.prepare(&query.sql).bind(&values)?;
+        let result = statement.all().await?;
+        let read = result.meta()?.and_then(|meta| meta.rows_read).unwrap_or(0) as u64;
+        self.rows_read
+            .set(self.rows_read.get().saturating_add(read));
         result.results()
     }
 
-    fn prepared(&self, query: &Query) -> worker::Result<D1PreparedStatement> {
-        let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
-        self.0.prepare(&query.sql).bind(&values)
+    /// How many rows D1 has read for these queries, as it counts and charges them.
+    pub(super) fn rows_read(&self) -> u64 {
+        self.rows_read.get()
     }
 }

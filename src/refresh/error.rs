@@ -168,3 +168,30 @@ pub enum StoreError {
     #[error("what is stored cannot be read by this release: {0}")]
     Unreadable(String),
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_code_has_an_entry_in_the_runbook() {
+        let runbook = include_str!("../../docs/runbook.md");
+        let sources = [
+            include_str!("error.rs"),
+            include_str!("../../crl/src/issuer.rs"),
+            include_str!("../../crl/src/read_error.rs"),
+            include_str!("../../crl/src/refusal.rs"),
+        ];
+        let mut count = 0;
+        for function in sources
+            .iter()
+            .flat_map(|source| source.split(concat!("fn code", "(&self)")).skip(1))
+        {
+            let arms = function.split("\n    }\n").next().unwrap();
+            for code in arms.split('"').skip(1).step_by(2) {
+                let entry = format!("\n### {code}\n");
+                assert!(runbook.contains(&entry), "{entry}");
+                count += 1;
+            }
+        }
+        assert!(count > 30, "{count}");
+    }
+}

@@ -101,6 +101,8 @@ pub trait Store {
     fn set_crl(&self, name: CrlName, state: &CrlState) -> Result<(), StoreError>;
     /// The oldest events that D1 does not have yet.
     fn owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError>;
+    /// The newest of them, the newest first.
+    fn newest_owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError>;
     /// How many these are in all.
     fn owed_event_count(&self) -> Result<u64, StoreError>;
     /// D1 has these events now.

@@ -7,13 +7,15 @@ use super::super::event_query::{Cursor, EventFilter};
 use super::super::issuers::IssuerStatus;
 use super::place::HomeFilter;
 use super::plot::{Mark, Plot, marks, plot};
-use super::view::{CrlView, EventView, Health};
+use super::view::{CrlView, EventView, Health, Moment};
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::problem::EdgeError;
 use crate::time::Timestamp;
 
 /// How many issuers the first page shows at once.
 const ISSUERS_ON_A_PAGE: usize = 50;
+/// How many it links to where it cannot tell how they stand.
+const MOST_LINKS: usize = 200;
 
 /// The form to sign in.
 #[derive(Debug, Template)]
@@ -23,29 +25,48 @@ pub struct SignInPage {
     pub form_token: Option<String>,
     /// Whether the token that was shown before was wrong.
     pub refused: bool,
+    /// The page to go on to, if not the first one.
+    pub to: String,
 }
 
 /// What went wrong, for people.
 #[derive(Debug, Template)]
 #[template(path = "error.html")]
 pub struct ErrorPage {
-    /// Of the session, if there is one.
-    pub form_token: Option<String>,
+    form_token: Option<String>,
     title: String,
     detail: String,
     code: &'static str,
+    /// Whose pages work all the same, and the part of their ids that was asked for.
+    issuers: Option<(Vec<String>, String)>,
 }
 
 impl ErrorPage {
-    /// The page of an error.
+    /// The page of an error; the form token is that of the session, if there is one.
     #[must_use]
-    pub fn new(error: &EdgeError) -> Self {
+    pub fn new(error: &EdgeError, form_token: Option<String>) -> Self {
         Self {
-            form_token: None,
+            form_token,
             title: error.problem().title.into_owned(),
             detail: error.to_string(),
             code: error.status_and_code().1,
+            issuers: None,
         }
+    }
+
+    /// The same, with the way to issuers' own pages: the first of those that pass `filter`.
+    #[must_use]
+    pub fn with_issuers<'a>(
+        mut self,
+        ids: impl Iterator<Item = &'a str>,
+        filter: &HomeFilter,
+    ) -> Self {
+        let found = ids
+            .filter(|id| id.contains(&filter.id))
+            .take(MOST_LINKS)
+            .map(str::to_owned);
+        self.issuers = Some((found.collect(), filter.id.clone()));
+        self
     }
 }
 
@@ -54,6 +75,7 @@ impl ErrorPage {
 #[template(path = "home.html")]
 pub struct HomePage {
     form_token: Option<String>,
+    as_of: Moment,
     health: Health,
     filter: HomeFilter,
     states: &'static [State],
@@ -93,6 +115,7 @@ impl HomePage {
         let shown = found.iter().skip(skipped).take(ISSUERS_ON_A_PAGE);
         Self {
             form_token,
+            as_of: Moment::new(now, now),
             health: Health::of(issuers, now),
             states: &State::ALL,
             crls: shown
@@ -167,7 +190,9 @@ impl EventsPage {
 #[template(path = "issuer.html")]
 pub struct IssuerPage {
     form_token: Option<String>,
+    as_of: Moment,
     id: String,
+    is_whole: bool,
     gone: bool,
     pinned: Option<String>,
     waiting: Option<String>,
@@ -187,15 +212,16 @@ struct History {
 }
 
 impl IssuerPage {
-    /// The page at `now`, with the issuer's newest events. `done` are those that the operator just caused.
+    /// The page at `now`. Its history `is_whole` where D1 could be read. `done` are the events that the operator just caused.
     #[must_use]
     pub fn new(
         form_token: Option<String>,
         issuer: &IssuerStatus,
-        events: &[Event],
+        is_whole: bool,
         done: Option<&[EventId]>,
         now: Timestamp,
     ) -> Self {
+        let events = &issuer.recent_events;
         let new = done.unwrap_or_default();
         let histories = issuer.crls.iter().map(|crl| {
             let of_crl: Vec<_> = events
@@ -224,7 +250,9 @@ impl IssuerPage {
         let events = views(events, new, now);
         Self {
             form_token,
+            as_of: Moment::new(now, now),
             id: issuer.id.to_string(),
+            is_whole,
             gone: issuer.gone_since.is_some(),
             pinned: issuer.pinned_certificate_sha256.clone(),
             waiting: issuer.waiting_certificate_sha256.clone(),
@@ -273,11 +301,13 @@ mod tests {
         failing.last_error_code = Some("wrong_issuer".to_owned());
         failing.last_error = Some(HOSTILE.to_owned());
         failing.waiting_certificate_sha256 = Some("beef".to_owned());
-        join(
+        let mut issuers = join(
             ids.iter().map(|id| (id, &listed)),
             vec![status_row("a"), failing],
             NOW,
-        )
+        );
+        issuers[1].recent_events = events();
+        issuers
     }
 
     fn events() -> Vec<Event> {
@@ -299,10 +329,14 @@ mod tests {
             SignInPage {
                 form_token: None,
                 refused: true,
+                to: "/dashboard/events?issuer=%22%3E".to_owned(),
             }
             .render()
             .unwrap(),
-            ErrorPage::new(&EdgeError::NotFound).render().unwrap(),
+            ErrorPage::new(&EdgeError::NotFound, None)
+                .with_issuers(["a", "b"].into_iter(), &hostile)
+                .render()
+                .unwrap(),
             HomePage::new(
                 token(),
                 &issuers,
@@ -325,10 +359,10 @@ mod tests {
             )
             .render()
             .unwrap(),
-            IssuerPage::new(token(), &issuers[1], &events(), Some(&[event(3).id]), NOW)
+            IssuerPage::new(token(), &issuers[1], true, Some(&[event(3).id]), NOW)
                 .render()
                 .unwrap(),
-            IssuerPage::new(None, &issuers[0], &[], Some(&[]), NOW)
+            IssuerPage::new(None, &issuers[0], false, Some(&[]), NOW)
                 .render()
                 .unwrap(),
         ]
@@ -390,7 +424,7 @@ mod tests {
     fn the_issuers_page_tells_what_the_refresh_did() {
         let pages = every_page();
         assert!(pages[5].contains(r#"role="status""#) && pages[5].contains("rejected"));
-        assert!(pages[6].contains("not in the table yet"), "{}", pages[6]);
+        assert!(pages[6].contains("cannot be read yet"), "{}", pages[6]);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Where the parts of the dashboard live. Pure.
 
+use std::fmt;
+use std::str::FromStr;
+
 use origin_api::IssuerId;
 
 use super::super::crl_status::State;
@@ -75,6 +78,67 @@ fn take(method: &str, allow: &'static str, place: Place) -> Result<Place, EdgeEr
     } else {
         Err(EdgeError::MethodNotAllowed { allow })
     }
+}
+
+/// Where somebody goes after signing in: a page of the dashboard, with its query. The first one by default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination(String);
+
+/// The text is no address of a page here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no page of the dashboard")]
+pub struct DestinationError;
+
+impl Default for Destination {
+    fn default() -> Self {
+        Self("/dashboard".to_owned())
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Destination {
+    type Err = DestinationError;
+
+    /// Whatever this takes is a path of this host: nobody can be sent elsewhere by a link.
+    fn from_str(text: &str) -> Result<Self, DestinationError> {
+        let path = text.split('?').next().unwrap_or_default();
+        let is_page = matches!(Place::parse("GET", path), Some(Ok(Place::Inner(_))));
+        let fits_a_header = text.bytes().all(|byte| byte.is_ascii_graphic());
+        (is_page && fits_a_header)
+            .then(|| Self(text.to_owned()))
+            .ok_or(DestinationError)
+    }
+}
+
+/// The address of the form to sign in, which leads on to `to`.
+#[must_use]
+pub fn sign_in_address(refused: bool, to: Option<&Destination>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if refused {
+        query.append_pair("refused", "1");
+    }
+    if let Some(to) = to.filter(|to| **to != Destination::default()) {
+        query.append_pair("to", &to.0);
+    }
+    let query = query.finish();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("/dashboard/sign-in{mark}{query}")
+}
+
+/// What that address says: whether a token was refused, and where to go on.
+///
+/// # Errors
+/// Names the parameter that is unknown or wrong.
+pub fn sign_in(query: &[(String, String)]) -> Result<(bool, Option<Destination>), EdgeError> {
+    let parameters = Parameters::parse(query, &["refused", "to"])?;
+    let refused: Option<u8> = parameters.value("refused", "must be 1")?;
+    let to = parameters.value("to", "must be a page of the dashboard")?;
+    Ok((refused.is_some(), to))
 }
 
 /// Which issuers the first page shows.
@@ -182,6 +246,43 @@ mod tests {
             "/",
         ] {
             assert_eq!(Place::parse("GET", nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn signing_in_leads_to_pages_of_the_dashboard_and_nowhere_else() {
+        for page in [
+            "/dashboard",
+            "/dashboard/issuers/a?done=~",
+            "/dashboard/events?issuer=a&since=2026-01-01T00%3A00%3A00Z",
+        ] {
+            let address = sign_in_address(false, page.parse().ok().as_ref());
+            let query = address.split_once('?').map_or("", |(_, query)| query);
+            let query: Vec<_> = form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect();
+            let (refused, to) = sign_in(&query).unwrap();
+            assert_eq!(
+                (refused, to.unwrap_or_default().to_string().as_str()),
+                (false, page)
+            );
+        }
+        assert_eq!(sign_in_address(true, None), "/dashboard/sign-in?refused=1");
+        for elsewhere in [
+            "",
+            "https://b.example/dashboard",
+            "//b.example/dashboard",
+            "/dashboard/../v1/events",
+            "/dashboard/sign-out",
+            "/dashboard/style.css",
+            "/dashboard?a=\r\nSet-Cookie:b",
+            "/dashboard/issuers/a/refresh",
+        ] {
+            assert_eq!(
+                elsewhere.parse::<Destination>(),
+                Err(DestinationError),
+                "{elsewhere}"
+            );
         }
     }
 

@@ -214,6 +214,13 @@ impl Store for TwinStore {
         })
     }
 
+    fn newest_owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.read("store.newest_owed_events", |kept| {
+            let newest = kept.outbox.values().rev();
+            newest.take(limit).cloned().collect()
+        })
+    }
+
     fn owed_event_count(&self) -> Result<u64, StoreError> {
         self.read("store.owed_event_count", |kept| kept.outbox.len() as u64)
     }
