@@ -250,6 +250,7 @@ impl Ended {
         match found {
             Ok(found) => {
                 state.consecutive_failures = 0;
+                state.failing_since = None;
                 state.last_error = None;
                 state.origin_closed_until = None;
                 match found {
@@ -287,6 +288,7 @@ impl Ended {
             }
             Err(error) => {
                 state.consecutive_failures = state.consecutive_failures.saturating_add(1);
+                state.failing_since = state.failing_since.or(Some(self.started_at));
                 state.last_outcome = Some(error.outcome());
                 state.last_error = Some(LastError {
                     code: error.code().to_owned(),

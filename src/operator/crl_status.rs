@@ -34,6 +34,7 @@ pub struct StatusRow {
     pub waiting_certificate_sha256: Option<String>,
     pub publish_owed: u8,
     pub events_owed: u64,
+    pub failing_since: Option<Rfc3339>,
 }
 
 /// How a CRL stands. The order is that of urgency: what relying parties feel comes first.
@@ -124,6 +125,8 @@ pub struct CrlStatus {
     pub last_outcome: Option<Outcome>,
     /// Refreshes that failed or were refused since the last that did well.
     pub consecutive_failures: u64,
+    /// When the first of them was.
+    pub failing_since: Option<Rfc3339>,
     /// Why the last of them did.
     pub last_error: Option<LastError>,
     /// The SHA-256 of the certificate that verifies it, hexadecimal.
@@ -161,6 +164,7 @@ impl CrlStatus {
             sha256: None,
             last_outcome: None,
             consecutive_failures: 0,
+            failing_since: None,
             last_error: None,
             pinned_certificate_sha256: None,
             publish_owed: false,
@@ -192,6 +196,7 @@ impl CrlStatus {
             sha256: row.sha256,
             last_outcome: Some(row.last_outcome),
             consecutive_failures: row.consecutive_failures,
+            failing_since: row.failing_since,
             last_error,
             pinned_certificate_sha256: row.pinned_certificate_sha256,
             publish_owed: row.publish_owed != 0,
@@ -222,6 +227,7 @@ impl CrlStatus {
             sha256: head.map(|head| head.sha256.to_string()),
             last_outcome: state.last_outcome,
             consecutive_failures: state.consecutive_failures.into(),
+            failing_since: state.failing_since.map(Rfc3339),
             last_error: state.last_error.as_ref().map(|error| LastError {
                 code: error.code.clone(),
                 message: error.message.clone(),
@@ -356,6 +362,7 @@ mod tests {
             last_outcome: Some(Outcome::Rejected),
             last_duration_ms: 12,
             consecutive_failures: 2,
+            failing_since: Some(NOW.before(HOUR)),
             last_error: Some(crate::refresh::LastError {
                 code: "bad_signature".to_owned(),
                 message: "no".to_owned(),
@@ -377,6 +384,7 @@ mod tests {
             duration_ms: Some(12),
             last_outcome: Outcome::Rejected,
             consecutive_failures: 2,
+            failing_since: Some(Rfc3339(NOW.before(HOUR))),
             last_error_code: Some("bad_signature".to_owned()),
             last_error: Some("no".to_owned()),
             last_error_at: Some(Rfc3339(NOW)),

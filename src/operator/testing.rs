@@ -61,15 +61,17 @@ pub(crate) fn status_row(issuer: &str) -> StatusRow {
         waiting_certificate_sha256: None,
         publish_owed: 0,
         events_owed: 0,
+        failing_since: None,
     }
 }
 
 /// The tables, in memory.
 pub(crate) struct Tables(rusqlite::Connection);
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/0001_events_and_status.sql"),
     include_str!("../../migrations/0002_refresh_counts.sql"),
+    include_str!("../../migrations/0003_failing_since.sql"),
 ];
 
 impl Tables {
@@ -79,8 +81,8 @@ impl Tables {
 
     /// With 1,000 issuers, `issuer-0000` and so on, and 200,000 events over the last 30 days. Five issuers fail.
     pub(crate) fn large() -> Self {
-        let [first, second] = MIGRATIONS;
-        Self::migrated(&[first, include_str!("testing/large.sql"), second])
+        let [first, later @ ..] = MIGRATIONS;
+        Self::migrated(&[&[first, include_str!("testing/large.sql")], &later[..]].concat())
     }
 
     fn migrated(steps: &[&str]) -> Self {

@@ -16,8 +16,9 @@ const APPEND: &str = "INSERT OR IGNORE INTO crl_generation_events \
 const REPORT: &str = "INSERT INTO crl_status \
     (issuer_id, crl_name, revision, crl_number, revoked_count, size_bytes, sha256, this_update, next_update, \
      refresh_after, generated_at, duration_ms, last_outcome, consecutive_failures, last_error_code, last_error, \
-     last_error_at, pinned_certificate_sha256, waiting_certificate_sha256, publish_owed, events_owed) \
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+     last_error_at, pinned_certificate_sha256, waiting_certificate_sha256, publish_owed, events_owed, \
+     failing_since) \
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
     ON CONFLICT (issuer_id, crl_name) DO UPDATE SET \
      revision = excluded.revision, crl_number = excluded.crl_number, revoked_count = excluded.revoked_count, \
      size_bytes = excluded.size_bytes, sha256 = excluded.sha256, this_update = excluded.this_update, \
@@ -27,7 +28,7 @@ const REPORT: &str = "INSERT INTO crl_status \
      last_error = excluded.last_error, last_error_at = excluded.last_error_at, \
      pinned_certificate_sha256 = excluded.pinned_certificate_sha256, \
      waiting_certificate_sha256 = excluded.waiting_certificate_sha256, \
-     publish_owed = excluded.publish_owed, events_owed = excluded.events_owed \
+     publish_owed = excluded.publish_owed, events_owed = excluded.events_owed, failing_since = excluded.failing_since \
     WHERE excluded.revision >= revision";
 
 /// RFC 3339 in UTC with milliseconds sorts as time does.
@@ -95,7 +96,7 @@ fn event_row(event: &Event) -> [JsValue; 16] {
     ]
 }
 
-fn status_row(status: &Status) -> [JsValue; 21] {
+fn status_row(status: &Status) -> [JsValue; 22] {
     let state = &status.state;
     let head = state.head();
     let moment = |time: Option<Timestamp>| text(time.map(|time| time.to_string()).as_deref());
@@ -129,6 +130,7 @@ fn status_row(status: &Status) -> [JsValue; 21] {
             Publication::Owed { attempts, .. } if attempts > 0
         )))),
         number(Some(status.events_owed)),
+        moment(state.failing_since),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Operators' calls: fetched from the objects and D1, answered by `operator`.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use worker::{Request, Response};
 use super::bindings::Bindings;
 use super::dashboard;
 use super::host::{log, now};
-use super::objects::WorkerObjects;
+use super::objects::{ObjectError, WorkerObjects};
 use super::records::Records;
 use super::reply::problem;
 use crate::config::Settings;
@@ -114,7 +115,7 @@ impl Desk<'_> {
                 let concurrency = self.settings.regenerate_concurrency;
                 let summary =
                     schedule::regenerate_all(self.objects, Trigger::Operator, concurrency).await;
-                json(&summary.map_err(internal)?)
+                json(&summary.map_err(no_registry)?)
             }
             Call::Trust(issuer) => outcome(&self.trust(issuer).await?),
             Call::Events {
@@ -281,14 +282,7 @@ impl Desk<'_> {
     }
 
     pub(super) async fn index(&self) -> Result<Rc<Index>, EdgeError> {
-        self.objects.index().await.map_err(|error| {
-            log(&serde_json::json!({
-                "level": "error", "what": "no list of issuers", "cause": error.to_string(),
-            }));
-            EdgeError::RegistryUnavailable {
-                retry_after: RETRY_AFTER,
-            }
-        })
+        self.objects.index().await.map_err(no_registry)
     }
 
     async fn listed(&self, issuer: &IssuerId) -> Result<Listed, EdgeError> {
@@ -305,6 +299,16 @@ impl Desk<'_> {
         query: &Query,
     ) -> Result<Vec<T>, EdgeError> {
         self.records.rows(query).await.map_err(unread)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn no_registry(error: ObjectError) -> EdgeError {
+    log(&serde_json::json!({
+        "level": "error", "what": "no list of issuers", "cause": error.to_string(),
+    }));
+    EdgeError::RegistryUnavailable {
+        retry_after: RETRY_AFTER,
     }
 }
 
@@ -332,7 +336,7 @@ fn json(value: &impl Serialize) -> Result<Response, EdgeError> {
 /// The events: 200 where all went well, else 502.
 fn outcome(events: &[Event]) -> Result<Response, EdgeError> {
     let all_well = events.iter().all(|event| event.outcome.succeeded());
-    let response = json(&serde_json::json!({ "events": events }))?;
+    let response = json(&BTreeMap::from([("events", events)]))?;
     Ok(response.with_status(if all_well { 200 } else { 502 }))
 }
 

@@ -27,6 +27,8 @@ pub struct CrlState {
     pub last_event: Option<EventId>,
     /// Refreshes that failed or were refused since the last that did well.
     pub consecutive_failures: u32,
+    /// When the first of them was.
+    pub failing_since: Option<Timestamp>,
     /// Why the last of them did.
     pub last_error: Option<LastError>,
     /// When the alarm refreshes; none where only the cron or a request does.

@@ -115,8 +115,13 @@ async function visit(browser) {
 
   await follow(page, page.getByRole("button", { name: "Sign out" }));
   assert.match(page.url(), /sign-in$/);
-  await page.goto(`${EDGE}/dashboard/events`);
-  assert.match(page.url(), /sign-in$/);
+
+  // A link to a page leads there, after signing in.
+  await page.goto(`${EDGE}/dashboard/events?outcome=failed`);
+  assert.match(page.url(), /sign-in\?to=/);
+  await page.getByLabel("Operator's token").fill(TOKEN);
+  await follow(page, page.getByRole("button", { name: "Sign in" }));
+  assert.equal(page.url(), `${EDGE}/dashboard/events?outcome=failed`);
   assert.deepEqual(complaints, []);
 }
 

@@ -30,9 +30,9 @@ impl World for Shared {
     }
 }
 
-const ISSUERS: [&str; 10] = [
+const ISSUERS: [&str; 12] = [
     "good", "failing", "never", "pages", "formats", "hooked", "moved", "figures", "garbage",
-    "queried",
+    "queried", "costly", "outage",
 ];
 
 const CALLS: [(Method, &str); 11] = [
@@ -163,6 +163,10 @@ async fn every_issuer_is_shown_also_one_that_was_never_asked_for(world: Arc<Shar
             (&"failing".into(), &"3".into())
         );
         assert_eq!(crl["consecutive_failures"], 2);
+        assert_eq!(
+            crl["failing_since"],
+            array(&failing["recent_events"])[1]["started_at"]
+        );
         assert_eq!(crl["last_error"]["code"], "origin_status");
         let events = array(&failing["recent_events"]);
         let outcomes: Vec<_> = events
@@ -459,6 +463,71 @@ async fn every_documented_query_runs_on_the_tables_that_the_worker_wrote(world: 
     }
 }
 
+async fn an_answer_says_how_many_rows_of_d1_it_cost(world: Arc<Shared>) {
+    for _ in 0..4 {
+        refresh(&world, "costly", 200).await;
+    }
+    let cost = async |path: &str| -> u32 {
+        let rows = header(&operate(&world, path).await, "d1-rows-read");
+        rows.parse().unwrap_or(0)
+    };
+    let one = cost("/v1/events?issuer=costly&limit=1").await;
+    assert!((1..10).contains(&one), "{one}");
+    assert!(cost("/v1/events?issuer=costly").await > one);
+    assert!(cost("/dashboard").await > 0);
+    assert_eq!(cost("/v1/openapi.json").await, 0);
+}
+
+async fn with_d1_down_what_needs_no_table_works_and_the_rest_says_so(world: Arc<Shared>) {
+    let edge = Start::new(&world.origin.url()).start().await;
+    let database = edge.database();
+    assert_eq!(edge.refresh("outage").await.status(), 200);
+    let tables = ["crl_generation_events", "crl_status"];
+    for table in tables {
+        database.execute(&format!("ALTER TABLE {table} RENAME TO lost_{table}"));
+    }
+
+    for path in ["/v1/issuers", "/v1/events", "/metrics", "/dashboard"] {
+        let answer = edge.operate(Method::GET, path).await;
+        assert!(!header(&answer, "retry-after").is_empty(), "{path}");
+        assert_eq!(code_of(answer, 503).await, "events_unavailable", "{path}");
+    }
+    let refreshed = json(edge.refresh("outage").await, 200).await;
+    let trust = edge.operate(Method::POST, "/v1/issuers/outage/trust").await;
+    assert_eq!(code_of(trust, 409).await, "no_certificate_waiting");
+    let issuer = json(edge.operate(Method::GET, "/v1/issuers/outage").await, 200).await;
+    assert_eq!(issuer["crls"][0]["state"], "fresh");
+    assert_eq!(issuer["events_owed"], 1);
+    assert_eq!(issuer["recent_events"], refreshed["events"]);
+    let page = async |path: &str| {
+        let request = edge.request(Method::GET, path).bearer_auth(OPERATOR_TOKEN);
+        let answer = request.header("accept", "text/html").send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, home) = page("/dashboard?id=out").await;
+    assert_eq!(status, 503);
+    assert!(
+        home.contains(r#"href="/dashboard/issuers/outage""#),
+        "{home}"
+    );
+    assert!(!home.contains("/dashboard/issuers/good"), "{home}");
+    let (status, own) = page("/dashboard/issuers/outage").await;
+    assert_eq!(status, 200);
+    assert!(own.contains("(D1) cannot be read"), "{own}");
+
+    for table in tables {
+        database.execute(&format!("ALTER TABLE lost_{table} RENAME TO {table}"));
+    }
+    assert_eq!(edge.refresh("outage").await.status(), 200);
+    let list = json(edge.operate(Method::GET, "/v1/issuers").await, 200).await;
+    let issuer = array(&list["issuers"])
+        .iter()
+        .find(|issuer| issuer["id"] == "outage")
+        .unwrap();
+    assert_eq!(array(&issuer["recent_events"]).len(), 3);
+    assert_eq!(issuer["events_owed"], 0);
+}
+
 async fn head_is_get_without_the_body(world: Arc<Shared>) {
     for path in ["/v1/issuers", "/v1/events", "/metrics"] {
         let answer = world.edge.operate(Method::HEAD, path).await;
@@ -520,5 +589,7 @@ suite!(
     prometheus_accepts_the_figures,
     every_alert_fires_when_it_should,
     every_documented_query_runs_on_the_tables_that_the_worker_wrote,
+    an_answer_says_how_many_rows_of_d1_it_cost,
+    with_d1_down_what_needs_no_table_works_and_the_rest_says_so,
     head_is_get_without_the_body,
 );

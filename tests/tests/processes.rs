@@ -44,6 +44,25 @@ async fn a_killed_edge_starts_again_on_its_state(_: Arc<Nothing>) {
     assert_eq!(edge.get("/healthz").await.status(), 200);
 }
 
+async fn every_environment_binds_what_the_worker_needs(_: Arc<Nothing>) {
+    for environment in ["staging", "production"] {
+        let out = tempfile::TempDir::new().unwrap();
+        let output = Command::new(end_to_end::xtask())
+            .args(["wrangler", "deploy", "--dry-run", "--env", environment])
+            .arg("--outdir")
+            .arg(out.path())
+            // What the tests run is what would be deployed.
+            .env("CRL_EDGE_BUILT", "1")
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        for binding in ["CRLS", "DB", "ISSUERS", "REGISTRY", "ORIGIN_URL"] {
+            let bound = printed.contains(&format!("env.{binding} "));
+            assert!(bound, "{binding} in {environment}: {printed}");
+        }
+    }
+}
+
 fn is_alive(process_group: u32) -> bool {
     let signalled = Command::new("kill")
         .args(["-0", "--", &format!("-{process_group}")])
@@ -57,4 +76,5 @@ suite!(
     a_dropped_edge_leaves_no_process,
     a_test_that_panics_leaves_no_process,
     a_killed_edge_starts_again_on_its_state,
+    every_environment_binds_what_the_worker_needs,
 );

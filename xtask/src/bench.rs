@@ -15,7 +15,7 @@ struct Bench {
     wasm: Option<(&'static str, &'static str)>,
 }
 
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 5] = [
     Bench {
         name: "crl",
         shows: "reading and writing up to 2,000,000 entries, native and in wasm, beside webpki, x509-cert, x509-parser, rcgen and openssl",
@@ -29,6 +29,20 @@ const BENCHES: [Bench; 4] = [
             "--wasm",
         ],
         wasm: Some(("bench-crl-wasm", "bench_crl_wasm.wasm")),
+    },
+    Bench {
+        name: "operators",
+        shows: "operators' calls and pages with 1,000 issuers and 200,000 events: time, size, rows that D1 reads",
+        cargo: &[
+            "bench",
+            "--package",
+            "end-to-end",
+            "--bench",
+            "operators",
+            "--profile",
+            "native",
+        ],
+        wasm: None,
     },
     Bench {
         name: "origin",

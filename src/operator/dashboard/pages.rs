@@ -7,7 +7,7 @@ use super::super::event_query::{Cursor, EventFilter};
 use super::super::issuers::IssuerStatus;
 use super::place::HomeFilter;
 use super::plot::{Mark, Plot, marks, plot};
-use super::view::{CrlView, EventView, Health, Moment};
+use super::view::{CrlView, EventView, Health, Moment, bytes, grouped, milliseconds};
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::problem::EdgeError;
 use crate::time::Timestamp;
@@ -209,6 +209,8 @@ struct History {
     name: String,
     plots: Vec<Plot>,
     marks: Vec<Mark>,
+    oldest: Option<Moment>,
+    newest: Option<Moment>,
 }
 
 impl IssuerPage {
@@ -223,6 +225,10 @@ impl IssuerPage {
     ) -> Self {
         let events = &issuer.recent_events;
         let new = done.unwrap_or_default();
+        let began = |event: Option<&Event>| {
+            let at = event?.started_at.parse().ok()?;
+            Some(Moment::new(at, now))
+        };
         let histories = issuer.crls.iter().map(|crl| {
             let of_crl: Vec<_> = events
                 .iter()
@@ -237,14 +243,21 @@ impl IssuerPage {
             History {
                 name: crl.name.to_string(),
                 plots: [
-                    plot("Entries", &published, |event| event.revoked_count),
-                    plot("Size in bytes", &published, |event| event.size_bytes),
-                    plot("Duration in ms", &of_crl, |event| Some(event.duration_ms)),
+                    plot("Entries", &published, |event| event.revoked_count, grouped),
+                    plot("Size", &published, |event| event.size_bytes, bytes),
+                    plot(
+                        "Duration",
+                        &of_crl,
+                        |event| Some(event.duration_ms),
+                        milliseconds,
+                    ),
                 ]
                 .into_iter()
                 .flatten()
                 .collect(),
                 marks: marks(&of_crl),
+                oldest: began(of_crl.last()),
+                newest: began(of_crl.first()),
             }
         });
         let events = views(events, new, now);

@@ -18,11 +18,11 @@ pub struct Plot {
     /// `x,y x,y …`, as `polyline` takes them.
     pub points: String,
     /// The smallest value.
-    pub least: u64,
+    pub least: String,
     /// The largest.
-    pub most: u64,
+    pub most: String,
     /// The newest.
-    pub last: u64,
+    pub last: String,
 }
 
 /// An outcome on the line of time.
@@ -34,12 +34,13 @@ pub struct Mark {
     pub outcome: Outcome,
 }
 
-/// The line through `figure` of the events that have it. None where fewer than two have.
+/// The line through `figure` of the events that have it, whose values are `said` so. None where fewer than two have one.
 #[must_use]
 pub fn plot(
     title: &'static str,
     events: &[Event],
     figure: impl Fn(&Event) -> Option<u64>,
+    said: impl Fn(u64) -> String,
 ) -> Option<Plot> {
     let mut values: Vec<(Timestamp, u64)> = events
         .iter()
@@ -65,9 +66,9 @@ pub fn plot(
     Some(Plot {
         title,
         points: points.trim_end().to_owned(),
-        least,
-        most,
-        last: *newest,
+        least: said(least),
+        most: said(most),
+        last: said(*newest),
     })
 }
 
@@ -101,6 +102,7 @@ fn across(moment: Timestamp, first: Timestamp, end: Timestamp) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::dashboard::view::grouped;
     use crate::operator::testing::event;
 
     #[test]
@@ -109,17 +111,17 @@ mod tests {
         events[0].revoked_count = Some(30);
         events[1].revoked_count = Some(10);
         events[2].revoked_count = Some(20);
-        let plot = plot("Entries", &events, |event| event.revoked_count).unwrap();
+        let plot = plot("Entries", &events, |event| event.revoked_count, grouped).unwrap();
         assert_eq!(plot.points, "0,50 300,100 600,0");
-        assert_eq!((plot.least, plot.most, plot.last), (10, 30, 30));
+        assert_eq!([plot.least, plot.most, plot.last], ["10", "30", "30"]);
     }
 
     #[test]
     fn one_value_is_no_line_and_equal_values_are_a_level_one() {
         let size = |event: &Event| event.size_bytes;
-        assert_eq!(plot("Size", &[event(1)], size), None);
-        assert_eq!(plot("Size", &[event(2), event(1)], |_| None), None);
-        let level = plot("Size", &[event(2), event(1)], size).unwrap();
+        assert_eq!(plot("Size", &[event(1)], size, grouped), None);
+        assert_eq!(plot("Size", &[event(2), event(1)], |_| None, grouped), None);
+        let level = plot("Size", &[event(2), event(1)], size, grouped).unwrap();
         assert_eq!(level.points, "0,50 600,50");
     }
 

@@ -37,10 +37,15 @@ impl Session {
     /// The session that the `Cookie` header shows, if it is one and has not ended.
     #[must_use]
     pub fn resume(cookies: Option<&str>, token: &Secret, now: Timestamp) -> Option<Self> {
-        let cookie = cookies?
+        // A page of a sibling domain may have set one of this name too.
+        cookies?
             .split(';')
             .filter_map(|pair| pair.trim().split_once('='))
-            .find_map(|(name, value)| (name == COOKIE).then_some(value))?;
+            .filter(|(name, _)| *name == COOKIE)
+            .find_map(|(_, cookie)| Self::verify(cookie, token, now))
+    }
+
+    fn verify(cookie: &str, token: &Secret, now: Timestamp) -> Option<Self> {
         let (claim, mac) = cookie.rsplit_once('.')?;
         if !equal(mac, &authenticate(token, "session", claim)) {
             return None;
@@ -145,7 +150,7 @@ mod tests {
     fn a_session_is_resumed_by_its_cookie_until_it_ends() {
         let token = token("secret");
         let session = Session::begin(&token, NOW, [7; 16]);
-        let cookies = format!("other=1; {}", cookie_of(&session));
+        let cookies = format!("other=1; {COOKIE}=planted; {}", cookie_of(&session));
         let resume = |now| Session::resume(Some(&cookies), &token, now);
         assert_eq!(resume(NOW), Some(session.clone()));
         assert_eq!(

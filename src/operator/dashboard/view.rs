@@ -108,6 +108,8 @@ pub struct CrlView {
     pub duration: Option<String>,
     /// Failures in a row.
     pub failures: u64,
+    /// Since when.
+    pub failing_since: Option<Moment>,
     /// The code and words of the last.
     pub error: Option<(String, String)>,
     /// Whether KV has yet to get it.
@@ -141,6 +143,7 @@ impl CrlView {
             refresh_after: moment(crl.refresh_after),
             duration: crl.duration_ms.map(milliseconds),
             failures: crl.consecutive_failures,
+            failing_since: moment(crl.failing_since),
             error: crl
                 .last_error
                 .as_ref()
@@ -151,7 +154,9 @@ impl CrlView {
     }
 }
 
-fn milliseconds(millis: u64) -> String {
+/// Milliseconds, as a refresh takes them.
+#[must_use]
+pub fn milliseconds(millis: u64) -> String {
     format!("{} ms", grouped(millis))
 }
 
