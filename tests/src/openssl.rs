@@ -1,6 +1,12 @@
-//! OpenSSL as a relying party: it fetches the CRL from the certificate's distribution point by itself.
+//! OpenSSL as a relying party, which fetches the CRL from the certificate's distribution point by itself; and as a CA.
 
-use std::{path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
 
 use crate::Skipped;
 
@@ -36,3 +42,107 @@ pub fn verify(issuer: &Path, certificate: &Path) -> Result<Verdict, Skipped> {
         Verdict::Refused(said)
     })
 }
+
+/// A directory of `openssl ca`.
+pub struct OpensslAuthority {
+    folder: TempDir,
+}
+
+impl OpensslAuthority {
+    /// Makes one whose certificates name this CRL distribution point.
+    ///
+    /// # Errors
+    /// Where there is no OpenSSL.
+    pub fn start(distribution_point: &str) -> Result<Self, Skipped> {
+        let folder = TempDir::with_prefix("openssl-ca-").expect("a temporary folder");
+        let write = |name: &str, text: &str| {
+            fs::write(folder.path().join(name), text).expect("a file");
+        };
+        fs::create_dir(folder.path().join("private")).expect("a folder");
+        write("index.txt", "");
+        write("serial", "1000\n");
+        write("crlnumber", "01\n");
+        write(
+            "ca.cnf",
+            &format!("{CONFIGURATION}crlDistributionPoints = URI:{distribution_point}\n"),
+        );
+        let ca = Self { folder };
+        let root = "req -x509 -newkey rsa:2048 -nodes -keyout private/cakey.pem -out cacert.pem -subj /CN=Lab -days 99 \
+                    -addext keyUsage=critical,keyCertSign,cRLSign";
+        let output = ca
+            .command(root)
+            .output()
+            .map_err(|error| Skipped(format!("openssl: {error}")))?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "openssl {root} failed: {error}");
+        Ok(ca)
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its certificate, as a PEM file.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cacert.pem")
+    }
+
+    /// Issues a certificate; its file, in PEM.
+    #[must_use]
+    pub fn issue(&self, name: &str) -> PathBuf {
+        self.run(&format!(
+            "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name} -config ca.cnf"
+        ));
+        self.run(&format!(
+            "ca -batch -config ca.cnf -in {name}.csr -out {name}.pem -notext"
+        ));
+        self.folder.path().join(format!("{name}.pem"))
+    }
+
+    /// Revokes a certificate of that name.
+    pub fn revoke(&self, name: &str) {
+        self.run(&format!(
+            "ca -config ca.cnf -revoke {name}.pem -crl_reason keyCompromise"
+        ));
+    }
+
+    fn run(&self, line: &str) {
+        let output = self.command(line).output().expect("openssl");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "openssl {line} failed: {error}");
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new("openssl");
+        command
+            .args(line.split_whitespace())
+            .current_dir(self.folder.path());
+        command
+    }
+}
+
+const CONFIGURATION: &str = "
+[ca]
+default_ca = lab
+[lab]
+database = index.txt
+new_certs_dir = .
+certificate = cacert.pem
+private_key = private/cakey.pem
+serial = serial
+crlnumber = crlnumber
+default_md = sha256
+default_days = 30
+default_crl_days = 30
+policy = any
+x509_extensions = leaf
+[any]
+commonName = supplied
+[req]
+distinguished_name = name
+[name]
+[leaf]
+";

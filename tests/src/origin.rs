@@ -3,20 +3,21 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::Command,
 };
 
 use tempfile::TempDir;
 
-use crate::{edge::ORIGIN_TOKEN, program};
+use crate::{
+    edge::{HOOK_TOKEN, ORIGIN_TOKEN},
+    program::{self, Attached},
+};
 
 /// A running origin. Dropping it ends its process.
 pub struct Origin {
     url: String,
     folder: TempDir,
-    /// Closing it ends the origin, also when this program is killed.
-    stdin: Option<ChildStdin>,
-    shell: Child,
+    _service: Attached,
 }
 
 /// A certificate that the origin issued.
@@ -37,31 +38,27 @@ impl Origin {
     /// Starts one without issuers.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, and it tells the edge at this URL of revocations.
+    #[must_use]
+    pub fn telling(edge: &str) -> Self {
+        Self::start_with(&["--edge", edge, "--hook-token", HOOK_TOKEN])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         let folder = TempDir::with_prefix("crl-origin-").expect("a temporary folder");
-        // crl-origin does not watch its standard input, so a shell does.
-        let mut shell = Command::new("sh")
-            .args(["-c", r#""$@" & read _; kill $!; wait"#, "sh"])
-            .arg(program::path("crl-origin"))
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--grace",
-                "1s",
-                "--token",
-                ORIGIN_TOKEN,
-            ])
+        let mut command = Command::new(program::path("crl-origin"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--grace", "1s"])
+            .args(["--token", ORIGIN_TOKEN])
+            .args(more)
             .arg("--database")
-            .arg(folder.path().join("origin.sqlite"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a shell");
-        let stdin = shell.stdin.take();
+            .arg(folder.path().join("origin.sqlite"));
+        let mut service = Attached::start(&command).expect("a shell");
         let mut ready = String::new();
-        let stdout = shell.stdout.take().expect("a pipe");
-        BufReader::new(stdout)
+        BufReader::new(service.stdout())
             .read_line(&mut ready)
             .expect("the origin's first line");
         let url = ready
@@ -72,8 +69,7 @@ impl Origin {
         Self {
             url,
             folder,
-            stdin,
-            shell,
+            _service: service,
         }
     }
 
@@ -143,6 +139,11 @@ impl Origin {
         ]);
     }
 
+    /// Puts it in front of a CA: the arguments of `issuer connect`.
+    pub fn connect(&self, args: &[&str]) {
+        self.run(&[&["issuer", "connect"], args].concat());
+    }
+
     /// Runs a command of crl-origin, beside the service and on the same database.
     fn run(&self, args: &[&str]) -> String {
         let output = Command::new(program::path("crl-origin"))
@@ -157,12 +158,5 @@ impl Origin {
             "crl-origin {args:?} failed: {error}"
         );
         String::from_utf8(output.stdout).expect("text")
-    }
-}
-
-impl Drop for Origin {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        let _ = self.shell.wait();
     }
 }

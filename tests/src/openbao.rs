@@ -1,0 +1,140 @@
+//! A real OpenBao server with a PKI engine, in memory, and its own command line to drive it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Skipped, port, program::Attached};
+
+/// A running server. Dropping it ends its process.
+pub struct OpenBao {
+    url: String,
+    program: PathBuf,
+    folder: TempDir,
+    _server: Attached,
+}
+
+/// The token that may do everything there.
+const ROOT_TOKEN: &str = "root";
+
+impl OpenBao {
+    /// Starts one. `BAO` may say where the program is.
+    ///
+    /// # Errors
+    /// Where it is not installed.
+    pub fn start() -> Result<Self, Skipped> {
+        let program = std::env::var_os("BAO").map_or_else(|| "bao".into(), PathBuf::from);
+        let version = Command::new(&program)
+            .arg("version")
+            .stdout(Stdio::null())
+            .status();
+        version.map_err(|error| Skipped(format!("{}: {error}", program.display())))?;
+        let folder = TempDir::with_prefix("openbao-").expect("a temporary folder");
+        let address = format!("127.0.0.1:{}", port::free());
+        let mut command = Command::new(&program);
+        command
+            .args(["server", "-dev", "-dev-no-store-token"])
+            .arg(format!("-dev-root-token-id={ROOT_TOKEN}"))
+            .arg(format!("-dev-listen-address={address}"))
+            .env("HOME", folder.path());
+        let server = Attached::start(&command).expect("a shell");
+        let bao = Self {
+            url: format!("http://{address}"),
+            program,
+            folder,
+            _server: server,
+        };
+        std::fs::write(bao.token_file(), ROOT_TOKEN).expect("a file");
+        let is_up = || {
+            let status = bao.command(&["status"]).stdout(Stdio::null()).status();
+            status.is_ok_and(|status| status.success())
+        };
+        for _ in 0..300 {
+            if is_up() {
+                return Ok(bao);
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("OpenBao does not start");
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A file with a token that may do everything.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        self.folder.path().join("token")
+    }
+
+    /// Runs a command of `bao` that answers in JSON; what stands under `data` in the answer.
+    #[must_use]
+    pub fn run(&self, args: &[&str]) -> Value {
+        let output = self
+            .command(args)
+            .env("BAO_FORMAT", "json")
+            .output()
+            .expect("bao");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "bao {args:?} failed: {error}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        answer["data"].clone()
+    }
+
+    /// Mounts a PKI engine that issues for any name.
+    pub fn mount(&self, path: &str) {
+        let _ = self.run(&["secrets", "enable", &format!("-path={path}"), "pki"]);
+        let role = ["allow_any_name=true", "key_type=ec", "max_ttl=72h"];
+        let _ = self.run(&[&["write", &format!("{path}/roles/any")], &role[..]].concat());
+    }
+
+    /// Makes a root of that name in a PKI engine; its certificate, as a PEM file.
+    #[must_use]
+    pub fn root(&self, mount: &str, name: &str) -> PathBuf {
+        let root = self.run(&[
+            "write",
+            &format!("{mount}/root/generate/internal"),
+            &format!("common_name={name}"),
+            &format!("issuer_name={name}"),
+            "key_type=ec",
+        ]);
+        self.file(&format!("{name}.pem"), &root["certificate"])
+    }
+
+    /// Issues a certificate; its file, in PEM, and its serial number.
+    #[must_use]
+    pub fn issue(&self, mount: &str, name: &str) -> (PathBuf, String) {
+        let name_there = format!("common_name={name}");
+        let issued = self.run(&["write", &format!("{mount}/issue/any"), &name_there]);
+        let serial = issued["serial_number"].as_str().expect("a serial number");
+        (
+            self.file(&format!("{name}.pem"), &issued["certificate"]),
+            serial.to_owned(),
+        )
+    }
+
+    fn file(&self, name: &str, text: &Value) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text.as_str().expect("PEM")).expect("a file");
+        path
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(args)
+            .env("BAO_ADDR", &self.url)
+            .env("BAO_TOKEN", ROOT_TOKEN)
+            .env("HOME", self.folder.path() as &Path);
+        command
+    }
+}
