@@ -85,8 +85,9 @@ pub fn revoke(
     };
     let may_replace = match known.state {
         State::Released => true,
-        State::Expired => return Ok(Decision::Unchanged),
-        State::Listed => {
+        State::Expired if has_expired(&asked, now) => return Ok(Decision::Unchanged),
+        // It was taken off before its time: the clock was ahead, or its end was not known rightly.
+        State::Expired | State::Listed => {
             let raised = ask.reason == Reason::KeyCompromise;
             known.reason == ask.reason || known.reason == Reason::CertificateHold || raised
         }
@@ -94,21 +95,26 @@ pub fn revoke(
     if !may_replace {
         return Err(RevocationError::AlreadyRevoked(known.reason));
     }
-    let next = if known.state == State::Listed {
+    let next = if known.state == State::Released {
+        asked
+    } else {
         // The certificate has been on the list since it was first revoked: that date stays.
         RevocationRow {
             revoked_at: known.revoked_at,
             invalidity_date: ask.invalidity_date.or(known.invalidity_date),
             ..asked
         }
-    } else {
-        asked
     };
     Ok(if next == *known {
         Decision::Unchanged
     } else {
         Decision::Write(next)
     })
+}
+
+/// Whether the certificate has expired, as far as is known.
+fn has_expired(row: &RevocationRow, now: UnixTime) -> bool {
+    row.not_after.is_some_and(|end| end < now)
 }
 
 /// Decides on the end of a hold.
@@ -245,6 +251,27 @@ mod tests {
             Err(RevocationError::AlreadyRevoked(
                 Reason::CessationOfOperation
             ))
+        );
+    }
+
+    #[test]
+    fn what_was_taken_off_the_list_before_its_time_comes_back() {
+        let known = RevocationRow {
+            not_after: Some(UnixTime(NOW.0 + 1)),
+            state: State::Expired,
+            ..revoked(Reason::Superseded)
+        };
+        let Ok(Decision::Write(row)) = revoke(Some(&known), &ask(Reason::Superseded), NOW) else {
+            panic!("listed again")
+        };
+        assert_eq!(
+            (row.state, row.revoked_at),
+            (State::Listed, known.revoked_at)
+        );
+        let later = UnixTime(NOW.0 + 2);
+        assert_eq!(
+            revoke(Some(&known), &ask(Reason::Superseded), later),
+            Ok(Decision::Unchanged)
         );
     }
 

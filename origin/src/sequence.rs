@@ -3,6 +3,8 @@
 //! The next one is the last one plus one, or the milliseconds since 1970 if that is more. So they grow when the clock
 //! steps back, and they grow when the database is restored from a backup, which has forgotten the last ones.
 
+use std::time::Duration;
+
 use crl::{CrlNumber, UnixTime};
 use origin_api::Watermark;
 
@@ -24,10 +26,17 @@ pub fn next_watermark(last: Watermark, now: Moment) -> Watermark {
     Watermark(last.0.saturating_add(1).max(now.0))
 }
 
+/// A last thisUpdate that lies further ahead than this was made by a clock that was wrong.
+const FAR_AHEAD: Duration = Duration::from_hours(1);
+
 /// The thisUpdate of the next CRL, never before the last one's.
+///
+/// Unless that one lies far ahead: nobody takes a CRL before its time, and nobody would take those that follow.
 #[must_use]
 pub fn next_this_update(last: Option<UnixTime>, now: Moment) -> UnixTime {
-    last.map_or(now.time(), |last| last.max(now.time()))
+    let now = now.time();
+    last.filter(|last| *last <= now.saturating_add(FAR_AHEAD))
+        .map_or(now, |last| last.max(now))
 }
 
 #[cfg(test)]
@@ -49,6 +58,13 @@ mod tests {
             Watermark(NOON.0 + 1)
         );
         assert_eq!(next_this_update(Some(NOON.time()), earlier), NOON.time());
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_does_not_hold_up_the_lists_that_follow() {
+        let next_year = NOON.time().saturating_add(Duration::from_hours(24 * 365));
+        assert_eq!(next_this_update(Some(next_year), NOON), NOON.time());
+        assert_eq!(next_this_update(None, NOON), NOON.time());
     }
 
     #[test]

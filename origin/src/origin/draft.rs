@@ -152,9 +152,11 @@ fn drop_expired(
             so_far.1.min(latest.watermark),
         ));
     }
-    let Some((before, seen)) = told_at else {
+    let Some((told_at, seen)) = told_at else {
         return Ok(issuer.watermark);
     };
+    // A CRL from when the clock was ahead tells nothing about what has expired.
+    let before = told_at.min(now.time());
     let watermark = sequence::next_watermark(issuer.watermark, now);
     if rows::expire(c, issuer.number, before, seen, watermark)? == 0 {
         return Ok(issuer.watermark);
