@@ -96,8 +96,12 @@ pub(super) fn follow(
     let mut batch = Vec::with_capacity(BATCH);
     for line in import::read_index(BufReader::new(file)) {
         // A CRL without a certificate that was revoked is worse than the last one.
-        let line = line.map_err(|bad| upstream(unreadable(&settings.index, &bad)))?;
-        batch.push(line.ask);
+        let mut revocation = line
+            .map_err(|bad| upstream(unreadable(&settings.index, &bad)))?
+            .ask;
+        // It may have been revoked after `now`, or by a clock that is ahead of ours: not a reason to leave it out.
+        revocation.revoked_at = revocation.revoked_at.map(|at| at.min(now.time()));
+        batch.push(revocation);
         if batch.len() >= BATCH {
             take_over(origin, id, &batch, now)?;
             batch.clear();

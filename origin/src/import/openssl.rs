@@ -10,7 +10,7 @@ use crl::{Reason, UnixTime};
 use super::{BadLine, Imported, LineFault};
 use crate::ca::Serial;
 use crate::revocation::Ask;
-use crate::wire::ReasonName;
+use crate::wire::{ReasonError, ReasonName};
 
 /// Reads the revoked certificates of an `index.txt`.
 pub fn read_index(reader: impl BufRead) -> impl Iterator<Item = Result<Imported, BadLine>> {
@@ -62,6 +62,8 @@ fn reason(name: Option<&str>, more: Option<&str>) -> Result<(Reason, Option<Unix
         "holdInstruction" => Ok((Reason::CertificateHold, None)),
         "keyTime" => Ok((Reason::KeyCompromise, at()?)),
         "CAkeyTime" => Ok((Reason::CaCompromise, at()?)),
+        // `openssl ca` takes it, and puts it on a list from which it removes nothing.
+        "removeFromCRL" => Err(ReasonError.into()),
         name => Ok((name.parse::<ReasonName>()?.0, None)),
     }
 }
@@ -139,7 +141,8 @@ mod tests {
                      R\t361123120000Z\tyesterday\t02\tunknown\t/CN=b\n\
                      R\t361123120000Z\n\
                      R\t361123120000Z\t261123120000Z,boredom\t02\tunknown\t/CN=b\n\
-                     R\t361123120000Z\t261123120000Z\t06\tunknown\t/CN=b\n";
+                     R\t361123120000Z\t261123120000Z\t06\tunknown\t/CN=b\n\
+                     R\t361123120000Z\t261123120000Z,removeFromCRL\t07\tunknown\t/CN=b\n";
         let read = read(index);
         assert_eq!(read.iter().filter(|one| one.is_ok()).count(), 1);
         let faults: Vec<&str> = read
@@ -154,5 +157,6 @@ mod tests {
         assert_eq!(faults[2], "line 3: \"yesterday\" is not a time");
         assert_eq!(faults[3], "line 4: no revocation");
         assert!(faults[4].starts_with("line 5: a reason is one of"));
+        assert!(faults[5].starts_with("line 7: a reason is one of"));
     }
 }
