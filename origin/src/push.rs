@@ -19,8 +19,11 @@ use crate::origin::Origin;
 /// How often the database is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The longest time between two attempts.
+/// The longest time between two attempts for an issuer of which the edge would not hear.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
+
+/// The longest time between two attempts to reach the edge: once it is back, revocations are to show within seconds.
+const LONGEST_WAIT_FOR_EDGE: Duration = Duration::from_secs(15);
 
 /// An edge to be told.
 pub struct Push {
@@ -29,14 +32,31 @@ pub struct Push {
     client: Client,
     edge: String,
     token: Zeroizing<String>,
+    /// While the edge as a whole cannot be reached.
+    down: Option<Failing>,
+    /// The issuers of which it could not be told.
     failing: HashMap<IssuerId, Failing>,
 }
 
-/// An issuer of which the edge could not be told.
+/// What failed, and when to try again.
 #[derive(Clone, Copy, Debug)]
 struct Failing {
     attempts: u32,
     again_at: Instant,
+}
+
+impl Failing {
+    fn again(before: Option<&Self>, longest: Duration) -> Self {
+        let attempts = before.map_or(0, |before| before.attempts).saturating_add(1);
+        Self {
+            attempts,
+            again_at: Instant::now() + wait_after(attempts).min(longest),
+        }
+    }
+
+    fn is_to_wait(&self) -> bool {
+        Instant::now() < self.again_at
+    }
 }
 
 /// Why the edge could not be told.
@@ -67,6 +87,7 @@ impl Push {
             client,
             edge,
             token,
+            down: None,
             failing: HashMap::new(),
         }
     }
@@ -92,35 +113,32 @@ impl Push {
     }
 
     async fn pay(&mut self, owed: Vec<(IssuerId, Watermark)>) {
+        if self.down.as_ref().is_some_and(Failing::is_to_wait) {
+            return;
+        }
         for (issuer, watermark) in owed {
-            if self
-                .failing
-                .get(&issuer)
-                .is_some_and(|failing| Instant::now() < failing.again_at)
-            {
+            let before = self.failing.get(&issuer);
+            if before.is_some_and(Failing::is_to_wait) {
                 continue;
             }
             match self.tell(&issuer).await {
                 Ok(()) => {
                     tracing::info!(%issuer, %watermark, "the edge was told of revocations");
+                    self.down = None;
                     self.failing.remove(&issuer);
                     self.note(issuer, watermark).await;
                 }
+                Err(PushError::Unreachable(error)) if error.is_connect() => {
+                    let down = Failing::again(self.down.as_ref(), LONGEST_WAIT_FOR_EDGE);
+                    tracing::warn!(%error, attempts = down.attempts, "the edge cannot be reached");
+                    self.down = Some(down);
+                    return;
+                }
                 Err(error) => {
-                    let attempts = self
-                        .failing
-                        .get(&issuer)
-                        .map_or(0, |failing| failing.attempts)
-                        .saturating_add(1);
-                    let wait = wait_after(attempts);
-                    tracing::warn!(%issuer, %error, attempts, wait_s = wait.as_secs(), "the edge could not be told of revocations");
-                    self.failing.insert(
-                        issuer,
-                        Failing {
-                            attempts,
-                            again_at: Instant::now() + wait,
-                        },
-                    );
+                    let failing = Failing::again(before, LONGEST_WAIT);
+                    tracing::warn!(%issuer, %error, attempts = failing.attempts, "the edge could not be told of revocations");
+                    self.down = None;
+                    self.failing.insert(issuer, failing);
                 }
             }
         }
@@ -152,7 +170,7 @@ fn wait_after(attempts: u32) -> Duration {
     let seconds = 1_u64
         .checked_shl(attempts.saturating_sub(1))
         .unwrap_or(u64::MAX);
-    Duration::from_secs(seconds).min(LONGEST_WAIT)
+    Duration::from_secs(seconds)
 }
 
 #[cfg(test)]
@@ -162,7 +180,7 @@ mod tests {
     #[test]
     fn attempts_become_rarer_up_to_a_limit() {
         let waits: Vec<u64> = [1, 2, 3, 9, 10, 64, 65, u32::MAX]
-            .map(|n| wait_after(n).as_secs())
+            .map(|n| wait_after(n).min(LONGEST_WAIT).as_secs())
             .into();
         assert_eq!(waits, [1, 2, 4, 256, 300, 300, 300, 300]);
     }
