@@ -39,6 +39,20 @@ pub enum Settings {
     External,
 }
 
+impl Settings {
+    /// Which connector it is, by the name that it is kept under.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::OpenSsl(_) => "openssl",
+            Self::OpenBao(_) => "openbao",
+            Self::Url(_) => "url",
+            Self::External => "external",
+        }
+    }
+}
+
 /// What is asked of a connector.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -111,6 +125,7 @@ pub struct Connectors {
     origin: Arc<Origin>,
     client: reqwest::Client,
     followed: openssl::Followed,
+    passed_on: url::PassedOn,
 }
 
 impl Connectors {
@@ -123,6 +138,7 @@ impl Connectors {
             origin,
             client: client()?,
             followed: openssl::Followed::default(),
+            passed_on: url::PassedOn::default(),
         })
     }
 
@@ -192,6 +208,7 @@ impl Connectors {
             Settings::Url(settings) => Box::new(url::Url {
                 settings,
                 client: self.client.clone(),
+                passed_on: Arc::clone(&self.passed_on),
             }),
             Settings::External => Box::new(external::External),
         }

@@ -10,6 +10,7 @@ use crl::{
 };
 use futures_util::StreamExt;
 use origin_api::CrlName;
+use reqwest::header::{self, HeaderMap};
 use reqwest::{RequestBuilder, StatusCode};
 use sha2::{Digest, Sha256};
 
@@ -96,9 +97,29 @@ impl From<reqwest::Error> for Fault {
 pub(super) struct Fetched {
     body: Body,
     admitted: Admitted,
+    /// What its server can tell it from others by.
+    validators: HeaderMap,
 }
 
 impl Fetched {
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        self.body.sha256
+    }
+
+    /// The headers that ask for it only if it was changed (RFC 9110, section 13.1).
+    pub(super) fn conditions(&self) -> HeaderMap {
+        let pairs = [
+            (header::ETAG, header::IF_NONE_MATCH),
+            (header::LAST_MODIFIED, header::IF_MODIFIED_SINCE),
+        ];
+        pairs
+            .into_iter()
+            .filter_map(|(validator, condition)| {
+                Some((condition, self.validators.get(validator)?.clone()))
+            })
+            .collect()
+    }
+
     /// When it was made, and when it ends.
     pub(super) fn validity(&self) -> (UnixTime, UnixTime) {
         (self.admitted.this_update(), self.admitted.next_update())
@@ -128,6 +149,7 @@ pub(super) async fn crl(request: RequestBuilder, ask: &Ask) -> Result<Fetched, F
             response.url().path().to_owned(),
         ));
     }
+    let validators = response.headers().clone();
     let mut examination = Examination::new(Limits::default());
     let mut hash = Sha256::new();
     let mut parts: Vec<Bytes> = Vec::new();
@@ -183,5 +205,6 @@ pub(super) async fn crl(request: RequestBuilder, ask: &Ask) -> Result<Fetched, F
             watermark: None,
         },
         admitted,
+        validators,
     })
 }

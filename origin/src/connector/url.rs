@@ -1,9 +1,17 @@
-//! Issuers that publish a CRL at a URL: it is fetched, verified, and passed on as it is.
+//! Issuers that publish a CRL at a URL: it is fetched if it was changed, verified, and passed on as it is.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crl::UnixTime;
 use futures_util::future::BoxFuture;
+use origin_api::IssuerId;
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Ask, Connector, ConnectorError, fetch};
+use super::fetch::{self, Fetched};
+use super::{Answer, Ask, Connector, ConnectorError, UpstreamFault};
 
 /// Where the CRL is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,20 +20,81 @@ pub struct UrlSettings {
     pub url: String,
 }
 
+/// The CRL of each issuer that was last passed on. Forgotten with the process: then one more is fetched.
+pub(super) type PassedOn = Arc<Mutex<HashMap<IssuerId, Known>>>;
+
+/// A CRL, and how to ask for another one.
+#[derive(Clone)]
+pub(super) struct Known {
+    url: String,
+    sha256: [u8; 32],
+    next_update: UnixTime,
+    conditions: HeaderMap,
+}
+
 pub(super) struct Url {
     pub(super) settings: UrlSettings,
     pub(super) client: reqwest::Client,
+    pub(super) passed_on: PassedOn,
 }
 
 impl Connector for Url {
     fn crl<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
         Box::pin(async {
-            let fetched = fetch::crl(self.client.get(&self.settings.url), ask).await;
-            let fetched = fetched.map_err(|fault| ConnectorError::Upstream {
-                issuer: ask.issuer.id.clone(),
-                fault,
-            })?;
-            Ok(fetched.answer(ask))
+            self.current(ask)
+                .await
+                .map_err(|fault| ConnectorError::Upstream {
+                    issuer: ask.issuer.id.clone(),
+                    fault,
+                })
         })
+    }
+}
+
+impl Url {
+    async fn current(&self, ask: &Ask) -> Result<Answer, UpstreamFault> {
+        let conditions = self.conditions(ask);
+        let is_conditional = !conditions.is_empty();
+        let request = self.client.get(&self.settings.url).headers(conditions);
+        match fetch::crl(request, ask).await {
+            Err(UpstreamFault::Status(StatusCode::NOT_MODIFIED, _)) if is_conditional => {
+                Ok(Answer::Unchanged)
+            }
+            fetched => {
+                let fetched = fetched?;
+                self.remember(ask, &fetched);
+                Ok(fetched.answer(ask))
+            }
+        }
+    }
+
+    /// What makes the server say that nothing changed: only for who holds what it had, and while that is valid.
+    fn conditions(&self, ask: &Ask) -> HeaderMap {
+        let passed_on = self
+            .passed_on
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = passed_on.get(&ask.issuer.id).filter(|known| {
+            ask.held == Some(known.sha256)
+                && ask.now.time() < known.next_update
+                && self.settings.url == known.url
+        });
+        known
+            .map(|known| known.conditions.clone())
+            .unwrap_or_default()
+    }
+
+    fn remember(&self, ask: &Ask, fetched: &Fetched) {
+        let (_, next_update) = fetched.validity();
+        let known = Known {
+            url: self.settings.url.clone(),
+            sha256: fetched.sha256(),
+            next_update,
+            conditions: fetched.conditions(),
+        };
+        self.passed_on
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(ask.issuer.id.clone(), known);
     }
 }
