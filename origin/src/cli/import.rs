@@ -83,7 +83,11 @@ impl Import {
                 if let Some(number) = crl.number {
                     origin.continue_numbers(&self.issuer, number)?;
                 }
-                self.take_over(origin, crl.entries.into_iter())?
+                let progress = bar(
+                    "{wide_bar} {pos}/{len}, {eta} left",
+                    crl.entries.len() as u64,
+                );
+                self.take_over(origin, progress.wrap_iter(crl.entries.into_iter()))?
             }
         };
         let bad = summary.not_taken_over;
@@ -188,16 +192,20 @@ impl Import {
         })
     }
 
-    /// A bar that follows the file, where someone is looking.
+    /// A bar that follows the file.
     fn progress(&self) -> Result<ProgressBar, CliError> {
-        if !std::io::stderr().is_terminal() {
-            return Ok(ProgressBar::hidden());
-        }
         let size = self.open()?.metadata().map_or(0, |metadata| metadata.len());
-        let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}, {eta} left");
-        Ok(ProgressBar::new(size)
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+        Ok(bar("{wide_bar} {bytes}/{total_bytes}, {eta} left", size))
     }
+}
+
+/// A progress bar, where someone is looking.
+fn bar(template: &str, length: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Reads a file in DER, or in PEM of a CRL.

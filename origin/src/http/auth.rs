@@ -1,7 +1,7 @@
 //! Who may call: bearer tokens (RFC 6750), from the settings and from the database.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -44,7 +44,7 @@ fn needed_scope(request: &Request) -> TokenScope {
         .extensions()
         .get::<MatchedPath>()
         .map(MatchedPath::as_str);
-    if request.method() == Method::GET || route == Some(CRL_ROUTE) {
+    if request.method().is_safe() || route == Some(CRL_ROUTE) {
         TokenScope::Edge
     } else {
         TokenScope::Admin

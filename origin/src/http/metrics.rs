@@ -104,6 +104,15 @@ impl Metrics {
     }
 
     fn show(&self, crls: &[IssuedCrl]) {
+        for gauges in [
+            &self.entries,
+            &self.size,
+            &self.this_update,
+            &self.next_update,
+        ] {
+            // A list that is published no longer is told of no longer.
+            gauges.clear();
+        }
         for crl in crls {
             let labels = CrlLabels {
                 issuer: crl.issuer.to_string(),
