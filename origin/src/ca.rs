@@ -8,8 +8,8 @@ mod serial;
 mod token;
 
 pub use certificate::{
-    CertificateError, Leaf, authority_key_id, certificate_from_pem_or_der, issue, parse_subject,
-    self_sign, sign_authority,
+    CertificateError, Leaf, authority_key_id, certificate_from_pem_or_der, check_verifier, issue,
+    parse_subject, self_sign, sign_authority,
 };
 pub use key::{KeyError, KeyKind, PrivateKey};
 pub use request::Request;

@@ -8,6 +8,7 @@ mod issuer;
 mod output;
 mod revocation;
 mod serve;
+mod setup;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -126,13 +127,9 @@ impl Arguments {
             Command::Token(command) => command.run(&global.open()?, output),
             Command::Serve(command) => command.run(global.open()?),
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut Self::command(),
-                    "crl-origin",
-                    &mut std::io::stdout(),
-                );
-                Ok(())
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "crl-origin", &mut script);
+                output::print_bytes(&script)
             }
         }
     }
@@ -143,11 +140,15 @@ impl Global {
         let passphrase = match &self.passphrase_file {
             Some(path) => {
                 let text = Zeroizing::new(read_text(path)?);
-                Some(Zeroizing::new(
-                    text.lines().next().unwrap_or_default().to_owned(),
-                ))
+                let line = text.lines().next().filter(|line| !line.is_empty());
+                let empty = || CliError::Usage(format!("{}: no passphrase in it", path.display()));
+                Some(Zeroizing::new(line.ok_or_else(empty)?.to_owned()))
             }
-            None => std::env::var("ORIGIN_PASSPHRASE").ok().map(Zeroizing::new),
+            // Set to nothing, it is not set.
+            None => std::env::var("ORIGIN_PASSPHRASE")
+                .ok()
+                .filter(|passphrase| !passphrase.is_empty())
+                .map(Zeroizing::new),
         };
         Ok(Origin::open(&self.database, Vault::new(passphrase))?)
     }

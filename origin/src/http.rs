@@ -97,7 +97,8 @@ pub fn openapi() -> OpenApi {
 fn documented_routes() -> OpenApiRouter<Service> {
     OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(registry::list_issuers, authority::create_issuer))
-        .routes(routes!(registry::show_issuer))
+        .routes(routes!(registry::show_issuer, authority::change_issuer))
+        .routes(routes!(authority::show_setup))
         .routes(routes!(registry::current_crl))
         .routes(routes!(authority::issue_certificate))
         .routes(routes!(authority::list_revocations, authority::revoke))

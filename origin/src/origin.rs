@@ -11,6 +11,7 @@ mod issuers;
 mod memory;
 mod revocations;
 mod settings;
+mod setup;
 mod tokens;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ pub use error::{Fault, OriginError};
 pub use issuers::{ConnectedIssuer, NewIssuer, NewKey, SignedBy};
 pub use revocations::Revoked;
 pub use settings::{Lists, NewList, SettingsError};
+pub use setup::{Changes, ListChange, Setup};
 pub use tokens::{NewToken, TokenError, token_hash};
 
 /// The origin over one database.

@@ -1,12 +1,16 @@
 //! How values are written in JSON, by the API and by the command line's `--json`.
 
+use std::time::Duration;
+
 use crl::{Reason, UnixTime};
+use origin_api::{CrlName, Der, IssuerId};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::ca::{KeyKind, Serial, SerialError};
+use crate::origin::Setup;
 use crate::profile::Profile;
 use crate::store::revocations::RevocationRow;
 
@@ -39,6 +43,53 @@ impl From<RevocationRow> for Revocation {
             invalidity_date: row.invalidity_date.map(Time),
             not_after: row.not_after.map(Time),
             shard: row.shard,
+        }
+    }
+}
+
+/// An issuer, and how it is set up.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct IssuerSetup {
+    /// The stable short name.
+    pub id: IssuerId,
+    /// The certificate whose key verifies the CRLs.
+    pub certificate: Der,
+    /// Where its CRLs come from: `local`, `openssl`, `openbao`, `url` or `external`.
+    pub connector: &'static str,
+    /// The rules that it is held to.
+    pub profile: ProfileName,
+    /// The CRLs that it publishes.
+    pub crls: Vec<CrlSetup>,
+}
+
+/// A CRL, and how it is set up.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CrlSetup {
+    /// Which one.
+    pub name: CrlName,
+    /// The http URL at which relying parties find it.
+    pub distribution_point: Option<String>,
+    /// From thisUpdate to nextUpdate; absent where its CA elsewhere decides.
+    pub validity_seconds: Option<u64>,
+    /// How long before nextUpdate the next one is due; absent where its CA elsewhere decides.
+    pub overlap_seconds: Option<u64>,
+}
+
+impl From<Setup> for IssuerSetup {
+    fn from(setup: Setup) -> Self {
+        let seconds = |time: Duration| setup.signs_here.then_some(time.as_secs());
+        let crls = setup.lists.into_iter().map(|list| CrlSetup {
+            name: list.name,
+            distribution_point: list.distribution_point,
+            validity_seconds: seconds(list.validity),
+            overlap_seconds: seconds(list.overlap),
+        });
+        Self {
+            crls: crls.collect(),
+            connector: setup.settings.kind(),
+            id: setup.issuer.id,
+            certificate: Der(setup.issuer.certificate),
+            profile: ProfileName(setup.issuer.profile),
         }
     }
 }
@@ -140,8 +191,8 @@ impl From<KeyName> for String {
 }
 
 /// A profile, by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ProfileName(pub Profile);
 
 /// The text names no profile.
@@ -154,6 +205,12 @@ impl TryFrom<String> for ProfileName {
 
     fn try_from(text: String) -> Result<Self, ProfileNameError> {
         Profile::from_name(&text).map(Self).ok_or(ProfileNameError)
+    }
+}
+
+impl From<ProfileName> for String {
+    fn from(profile: ProfileName) -> Self {
+        profile.0.to_string()
     }
 }
 

@@ -3,30 +3,62 @@
 mod harness;
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crl_origin::hex::encode;
+use end_to_end::{OpensslAuthority, Skipped};
 use harness::{Origin, json, number, openssl, serials};
+use sha2::{Digest, Sha256};
 
-/// A web server with one file, which may be exchanged.
-fn publish(contents: &Arc<Mutex<Vec<u8>>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/ca.crl", listener.local_addr().unwrap());
-    let contents = Arc::clone(contents);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            let contents = contents.lock().unwrap().clone();
+/// A web server with one file, which may be exchanged, and how often it sent it.
+#[derive(Default)]
+struct Published {
+    contents: Mutex<Vec<u8>>,
+    sent: AtomicUsize,
+}
+
+impl Published {
+    fn start(contents: Vec<u8>) -> (Arc<Self>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/ca.crl", listener.local_addr().unwrap());
+        let published = Arc::new(Self::default());
+        published.exchange(contents);
+        let server = Arc::clone(&published);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                server.answer(stream.unwrap());
+            }
+        });
+        (published, url)
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap_or_default();
+        let request = String::from_utf8_lossy(&request[..length]).into_owned();
+        let contents = self.contents.lock().unwrap().clone();
+        let tag = format!("\"{}\"", encode(&Sha256::digest(&contents)));
+        let head =
+            |status: &str| format!("HTTP/1.1 {status}\r\nETag: {tag}\r\nConnection: close\r\n");
+        let answer = if request.contains(&format!("if-none-match: {tag}")) {
+            format!("{}\r\n", head("304 Not Modified")).into_bytes()
+        } else {
+            self.sent.fetch_add(1, Ordering::SeqCst);
             let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                "{}Content-Length: {}\r\n\r\n",
+                head("200 OK"),
                 contents.len()
             );
-            let _ = stream.write_all(&[head.as_bytes(), &contents].concat());
-        }
-    });
-    url
+            [head.as_bytes(), &contents].concat()
+        };
+        let _ = stream.write_all(&answer);
+    }
+
+    fn exchange(&self, contents: Vec<u8>) {
+        *self.contents.lock().unwrap() = contents;
+    }
 }
 
 #[test]
@@ -59,8 +91,8 @@ fn a_published_crl_is_passed_on_as_it_is() {
     let (ca, front) = (Origin::new(), Origin::new());
     ca.issuer("ca", "p256");
     ca.run(&["revoke", "ca", "0a"]);
-    let contents = Arc::new(Mutex::new(ca.crl("ca", "full").1));
-    let url = publish(&contents);
+    let crl = ca.crl("ca", "full").1;
+    let (published, url) = Published::start(crl.clone());
     let certificate = ca.path("ca.pem");
     let certificate = certificate.to_str().unwrap();
     front.run(&[
@@ -80,22 +112,24 @@ fn a_published_crl_is_passed_on_as_it_is() {
         first.headers().get("revocation-watermark").is_none(),
         "nobody knows it"
     );
-    assert_eq!(
-        first.body_mut().read_to_vec().unwrap(),
-        *contents.lock().unwrap()
-    );
+    assert_eq!(first.body_mut().read_to_vec().unwrap(), crl);
     assert_eq!(server.crl("front", "delta", None).status(), 404);
     let tag = harness::header(&first, "etag").to_owned();
+    // It is asked for only if it was changed, where its asker holds it.
+    assert_eq!(published.sent.load(Ordering::SeqCst), 1);
     assert_eq!(server.crl("front", "full", Some(&tag)).status(), 304);
+    assert_eq!(published.sent.load(Ordering::SeqCst), 1);
+    let other = format!("\"{}\"", "0".repeat(64));
+    assert_eq!(server.crl("front", "full", Some(&other)).status(), 200);
     ca.run(&["revoke", "ca", "0b"]);
-    *contents.lock().unwrap() = ca.crl("ca", "full").1;
+    published.exchange(ca.crl("ca", "full").1);
     assert_eq!(server.crl("front", "full", Some(&tag)).status(), 200);
-    *contents.lock().unwrap() = b"<html>Not today</html>".to_vec();
+    published.exchange(b"<html>Not today</html>".to_vec());
     let mut broken = server.crl("front", "full", Some(&tag));
     assert_eq!(broken.status(), 502);
     assert_eq!(json(&mut broken)["code"], "upstream_crl_refused");
     ca.issuer("impostor", "p256");
-    *contents.lock().unwrap() = ca.crl("impostor", "full").1;
+    published.exchange(ca.crl("impostor", "full").1);
     assert_eq!(server.crl("front", "full", None).status(), 502);
 }
 
@@ -124,73 +158,19 @@ fn a_ca_that_cannot_be_reached_is_to_be_asked_again() {
     assert_eq!(harness::header(&response, "retry-after"), "30");
 }
 
-const OPENSSL_CONFIGURATION: &str = "
-[ca]
-default_ca = demo
-[demo]
-database = index.txt
-new_certs_dir = .
-certificate = cacert.pem
-private_key = private/cakey.pem
-serial = serial
-crlnumber = crlnumber
-default_md = sha256
-default_days = 30
-default_crl_days = 30
-policy = any
-[any]
-commonName = supplied
-[req]
-distinguished_name = name
-[name]
-";
-
 #[test]
 fn an_openssl_directory_is_followed() {
-    let origin = Origin::new();
-    let folder = origin.path("demoCA");
-    std::fs::create_dir_all(folder.join("private")).unwrap();
-    for (name, contents) in [
-        ("ca.cnf", OPENSSL_CONFIGURATION),
-        ("index.txt", ""),
-        ("serial", "1000\n"),
-        ("crlnumber", "2000000000000000\n"),
-    ] {
-        std::fs::write(folder.join(name), contents).unwrap();
-    }
-    let run = |line: &str| {
-        let output = openssl(&folder, &line.split(' ').collect::<Vec<_>>())?;
-        assert!(
-            output.status.success(),
-            "{line}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Some(())
+    let ca = match OpensslAuthority::start("http://crl.example/demo.crl") {
+        Ok(ca) => ca,
+        Err(Skipped(why)) => return println!("skipped: {why}"),
     };
-    let root = "req -x509 -newkey rsa:2048 -nodes -keyout private/cakey.pem -out cacert.pem -subj /CN=Demo -days 99";
-    if run(&format!(
-        "{root} -addext keyUsage=critical,keyCertSign,cRLSign"
-    ))
-    .is_none()
-    {
-        return;
-    }
-    origin.run(&[
-        "issuer",
-        "connect",
-        "openssl",
-        "demo",
-        "--directory",
-        "demoCA",
-    ]);
-    for name in ["one", "two"] {
-        run(&format!(
-            "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name} -config ca.cnf"
-        ));
-        run(&format!(
-            "ca -batch -config ca.cnf -in {name}.csr -out {name}.pem -notext"
-        ));
-    }
+    let number_file = ca.folder().join("crlnumber");
+    std::fs::write(number_file, "2000000000000000\n").unwrap();
+    let origin = Origin::new();
+    let folder = ca.folder().to_str().unwrap();
+    let connect = ["issuer", "connect", "openssl", "demo"];
+    origin.run(&[&connect[..], &["--directory", folder]].concat());
+    let (one, two) = (ca.issue("one"), ca.issue("two"));
     let server = origin.serve();
     let ask = |held: Option<&str>| {
         let mut response = server.crl("demo", "full", held);
@@ -207,21 +187,51 @@ fn an_openssl_directory_is_followed() {
     let (_, tag, first) = ask(None);
     assert!(serials(&first).is_empty());
     assert!(number(&first) > 0x2000_0000_0000_0000, "above the CA's own");
-    run("ca -config ca.cnf -revoke one.pem -crl_reason keyCompromise");
+    ca.revoke("one");
     let (status, _, second) = ask(tag.as_deref());
     assert_eq!((status, serials(&second)), (200, vec!["1000".to_owned()]));
-    std::fs::write(folder.join("second.der"), &second).unwrap();
-    run("crl -inform DER -in second.der -out second.pem");
-    run("verify -CAfile cacert.pem -crl_check -CRLfile second.pem two.pem");
-    let verify = [
-        "verify",
-        "-CAfile",
-        "cacert.pem",
-        "-crl_check",
-        "-CRLfile",
+    std::fs::write(origin.path("second.der"), &second).unwrap();
+    let run = |arguments: &[&str]| openssl(&origin.path("."), arguments).unwrap();
+    run(&[
+        "crl",
+        "-inform",
+        "DER",
+        "-in",
+        "second.der",
+        "-out",
         "second.pem",
-        "one.pem",
-    ];
-    let refused = openssl(&folder, &verify).unwrap();
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("certificate revoked"));
+    ]);
+    let certificate = ca.certificate();
+    let verify = |leaf: &std::path::Path| {
+        let trust = ["verify", "-CAfile", certificate.to_str().unwrap()];
+        let check = [
+            "-crl_check",
+            "-CRLfile",
+            "second.pem",
+            leaf.to_str().unwrap(),
+        ];
+        let said = run(&[&trust[..], &check].concat());
+        String::from_utf8([said.stdout, said.stderr].concat()).unwrap()
+    };
+    assert!(verify(&two).contains("OK"));
+    assert!(verify(&one).contains("certificate revoked"));
+
+    // Revoked by a clock that is ahead of ours.
+    let index_file = ca.folder().join("index.txt");
+    let index = std::fs::read_to_string(&index_file).unwrap();
+    let ahead = index
+        .replace("\t\t1001\t", "\t491231235959Z\t1001\t")
+        .replace("V\t", "R\t");
+    std::fs::write(&index_file, ahead).unwrap();
+    assert_eq!(serials(&ask(None).2), ["1000", "1001"]);
+    // A line that cannot be read: rather no CRL than one without it.
+    std::fs::write(&index_file, format!("{index}R\tnever\n")).unwrap();
+    assert_eq!(ask(None).0, 502);
+
+    // The directory moves.
+    let moved = origin.path("moved.txt");
+    std::fs::write(&moved, &index).unwrap();
+    let set = ["issuer", "set", "demo", "--index", moved.to_str().unwrap()];
+    origin.run(&set);
+    assert_eq!(ask(None).0, 200);
 }

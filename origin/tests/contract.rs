@@ -32,12 +32,10 @@ fn the_registry_is_walked_page_by_page() {
         serde_json::json!({"name": "full", "distribution_point": "http://crl.example/c.crl"})
     );
     assert_eq!(json(&mut server.get("/v1/issuers/c")), second["issuers"][0]);
-    for limit in ["0", "1001", "x"] {
-        assert_eq!(
-            server.get(&format!("/v1/issuers?limit={limit}")).status(),
-            400,
-            "{limit}"
-        );
+    for query in ["limit=0", "limit=1001", "limit=x", "cursor=", "cursor=a/b"] {
+        let mut refused = server.get(&format!("/v1/issuers?{query}"));
+        assert_eq!(refused.status(), 400, "{query}");
+        assert_eq!(json(&mut refused)["code"], "invalid_request", "{query}");
     }
 }
 

@@ -5,7 +5,7 @@ mod harness;
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use harness::{Origin, number, parse, serials};
+use harness::{Origin, number, openssl, parse, serials};
 use x509_cert::der::Decode;
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::pkix::CrlReason;
@@ -169,6 +169,55 @@ fn an_expired_certificate_leaves_once_a_list_made_after_its_end_has_told_of_it()
     assert_eq!(serials(&origin.crl("ca", "full").1), ["0b", "0c"]);
     let told = origin.run(&["revoke", "ca", "0a"]);
     assert!(told.contains("has expired"), "{told}");
+}
+
+#[test]
+fn an_authority_that_was_signed_here_is_known_to_end() {
+    let origin = Origin::new();
+    origin.issuer("root", "p256");
+    origin.run(&["issuer", "create", "sub", "--signed-by", "root"]);
+    let certificate = origin.run(&["issuer", "show", "sub", "--pem"]);
+    std::fs::write(origin.path("sub.pem"), certificate).unwrap();
+    let shown = openssl(
+        &origin.path("."),
+        &["x509", "-in", "sub.pem", "-noout", "-serial"],
+    );
+    let Some(shown) = shown else { return };
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let serial = shown.trim().strip_prefix("serial=").unwrap();
+    let told = origin.run(&["revoke", "root", serial, "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert!(told["not_after"].is_string(), "{told}");
+}
+
+#[test]
+fn a_certificate_that_may_not_sign_crls_makes_no_issuer() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    origin.certificate("ca", "leaf");
+    let leaf = ["--certificate", "leaf.pem"];
+    let import = ["issuer", "import", "one", "--key", "leaf.key"];
+    let connect = ["issuer", "connect", "url", "two", "--url", "http://a/b.crl"];
+    for arguments in [&import[..], &connect] {
+        let (code, complaint) = origin.fail(&[arguments, &leaf].concat());
+        assert_eq!(code, 1);
+        assert!(
+            complaint.contains("does not allow to sign CRLs"),
+            "{complaint}"
+        );
+    }
+    origin.run(&[&["issuer", "connect", "external", "three"], &leaf[..]].concat());
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    let origin = Origin::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(
+            origin.run(&["completions", shell]).contains("revoke"),
+            "{shell}"
+        );
+    }
 }
 
 #[test]
@@ -364,6 +413,11 @@ fn keys_are_encrypted_under_a_passphrase() {
     origin.run(&["issuer", "create", "ca", "--passphrase-file", "passphrase"]);
     assert!(origin.fail(&["crl", "make", "ca"]).1.contains("encrypted"));
     origin.run(&["crl", "make", "ca", "--passphrase-file", "passphrase"]);
+    // An empty one would protect nothing.
+    std::fs::write(origin.path("empty"), "\n").unwrap();
+    let (code, complaint) = origin.fail(&["issuer", "list", "--passphrase-file", "empty"]);
+    assert_eq!(code, 2);
+    assert!(complaint.contains("no passphrase in it"), "{complaint}");
 }
 
 #[test]

@@ -59,6 +59,12 @@ pub enum CertificateError {
     /// The system gave no randomness.
     #[error("no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
+    /// The certificate's key is none that an edge verifies with.
+    #[error("the certificate cannot verify CRLs: {0}")]
+    Verifier(#[from] crl::IssuerError),
+    /// The certificate is not for CRLs.
+    #[error("the certificate's key usage does not allow to sign CRLs (RFC 5280, section 4.2.1.3)")]
+    NoCrlSign,
     /// The key failed.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -195,6 +201,18 @@ pub fn certificate_from_pem_or_der(bytes: &[u8]) -> Result<Certificate, Certific
         Certificate::from_der(bytes)
     }
     .map_err(CertificateError::Malformed)
+}
+
+/// Checks that an edge can verify CRLs with this certificate, in DER.
+///
+/// # Errors
+/// [`CertificateError::Verifier`], [`CertificateError::NoCrlSign`].
+pub fn check_verifier(certificate: &[u8]) -> Result<(), CertificateError> {
+    if crl::Issuer::from_der(certificate)?.may_sign_crls() {
+        Ok(())
+    } else {
+        Err(CertificateError::NoCrlSign)
+    }
 }
 
 /// The key identifier that names an issuer's key in what it signs: its subject key identifier (RFC 5280, section 4.2.1.1).

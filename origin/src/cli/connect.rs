@@ -1,6 +1,6 @@
 //! `crl-origin issuer connect`: the origin in front of CAs that run elsewhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -184,7 +184,7 @@ impl Connect {
 
 impl OpenBao {
     fn issuer(self) -> Result<ConnectedIssuer, CliError> {
-        let settings = self.engine.settings(self.issuer_ref);
+        let settings = self.engine.settings(self.issuer_ref)?;
         let der = ask(settings.clone(), async |bao| bao.certificate().await)?;
         Ok(ConnectedIssuer {
             id: self.common.id,
@@ -196,21 +196,30 @@ impl OpenBao {
 }
 
 impl Engine {
-    fn settings(self, issuer: String) -> OpenBaoSettings {
+    fn settings(self, issuer: String) -> Result<OpenBaoSettings, CliError> {
         let login = match (self.token_file, self.role_id, self.secret_id_file) {
-            (_, Some(role_id), Some(secret_id_file)) => Login::AppRole {
-                role_id,
-                secret_id_file,
-            },
-            (token_file, ..) => Login::TokenFile(token_file.unwrap_or_default()),
+            (_, Some(role_id), Some(secret_id_file)) => app_role(role_id, &secret_id_file)?,
+            (token_file, ..) => token(&token_file.unwrap_or_default())?,
         };
-        OpenBaoSettings {
+        Ok(OpenBaoSettings {
             address: self.address,
             mount: self.mount,
             issuer,
             login,
-        }
+        })
     }
+}
+
+/// The service may run elsewhere: the files are kept by their absolute paths.
+pub(super) fn token(file: &Path) -> Result<Login, CliError> {
+    Ok(Login::TokenFile(absolute(file)?))
+}
+
+pub(super) fn app_role(role_id: String, secret_id_file: &Path) -> Result<Login, CliError> {
+    Ok(Login::AppRole {
+        role_id,
+        secret_id_file: absolute(secret_id_file)?,
+    })
 }
 
 impl OpenSsl {
@@ -250,7 +259,7 @@ impl OpenSsl {
 
 impl Discover {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
-        let settings = self.engine.settings("default".to_owned());
+        let settings = self.engine.settings("default".to_owned())?;
         let issuers = ask(settings, async |bao| bao.issuers().await)?;
         output.rows(&issuers, ["ID", "NAME"], |BaoIssuer { id, name }| {
             [id.clone(), name.clone().unwrap_or_default()]
@@ -259,7 +268,7 @@ impl Discover {
 }
 
 /// Asks a PKI engine something, once.
-fn ask<T>(
+pub(super) fn ask<T>(
     settings: OpenBaoSettings,
     question: impl AsyncFnOnce(Bao) -> Result<T, UpstreamFault>,
 ) -> Result<T, CliError> {
@@ -286,7 +295,7 @@ fn full_alone(distribution_point: Option<String>) -> Result<Lists, CliError> {
     Ok(Lists::new(vec![full]).map_err(OriginError::from)?)
 }
 
-fn absolute(path: &std::path::Path) -> Result<PathBuf, CliError> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, CliError> {
     std::path::absolute(path).map_err(|source| CliError::File {
         path: path.to_owned(),
         source,

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use crl::CrlNumber;
-use origin_api::{CrlName, Issuer, IssuerId};
+use origin_api::{CrlName, Der, Issuer, IssuerId};
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use zeroize::Zeroizing;
 
 use super::output::Output;
-use super::{CliError, connect, duration, read, read_text};
+use super::{CliError, connect, duration, read, read_text, setup};
 use crate::ca::{self, KeyError, KeyKind, PrivateKey};
 use crate::clock::Moment;
 use crate::connector::Settings;
 use crate::defaults;
-use crate::origin::{Lists, NewIssuer, NewKey, NewList, Origin, OriginError, SignedBy};
+use crate::origin::{Lists, NewIssuer, NewKey, NewList, Origin, OriginError, Setup, SignedBy};
 use crate::profile::Profile;
+use crate::wire::{CrlSetup, IssuerSetup};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -27,6 +28,8 @@ pub(super) enum Command {
     /// Put the origin in front of a CA that runs elsewhere.
     #[command(subcommand)]
     Connect(connect::Connect),
+    /// Change how an issuer is set up: its CRLs, its rules, where its CA is.
+    Set(Box<setup::Set>),
     /// List the issuers of an OpenBao or Vault PKI engine.
     Discover(connect::Discover),
     /// List the issuers.
@@ -181,20 +184,25 @@ impl Command {
                     result => report(origin, output, &id, if_missing, Ok(result?)),
                 }
             }
+            Self::Set(set) => set.run(origin, output),
             Self::Discover(discover) => discover.run(output),
             Self::List => {
                 let issuers = all(origin)?;
                 output.rows(&issuers, ["ID", "SUBJECT", "CRLS"], |issuer| {
                     let crls: Vec<String> =
                         issuer.crls.iter().map(|crl| crl.name.to_string()).collect();
-                    [issuer.id.to_string(), subject(issuer), crls.join(", ")]
+                    [
+                        issuer.id.to_string(),
+                        subject(&issuer.certificate),
+                        crls.join(", "),
+                    ]
                 })
             }
             Self::Show { id, pem: true } => {
                 let issuer = origin.issuer(&id)?;
                 super::output::print(pem_of(&issuer)?.trim_end())
             }
-            Self::Show { id, pem: false } => output.value(&origin.issuer(&id)?, describe),
+            Self::Show { id, pem: false } => show(origin.setup(&id)?, output),
         }
     }
 }
@@ -278,54 +286,70 @@ fn report(
     result: Result<Issuer, OriginError>,
 ) -> Result<(), CliError> {
     match result {
-        Err(OriginError::IssuerExists(_)) if if_missing => {
-            output.value(&origin.issuer(id)?, describe)
-        }
-        result => output.value(&result?, describe),
+        Ok(_) => {}
+        Err(OriginError::IssuerExists(_)) if if_missing => {}
+        Err(error) => return Err(error.into()),
     }
+    show(origin.setup(id)?, output)
+}
+
+pub(super) fn show(setup: Setup, output: Output) -> Result<(), CliError> {
+    output.value(&IssuerSetup::from(setup), describe)
 }
 
 pub(super) fn all(origin: &Origin) -> Result<Vec<Issuer>, OriginError> {
     let mut issuers = Vec::new();
-    let mut cursor: Option<String> = None;
     loop {
-        let page = origin.issuers(cursor.as_deref(), 1000)?;
+        let last = issuers.last().map(|issuer: &Issuer| issuer.id.clone());
+        let page = origin.issuers(last.as_ref(), 1000)?;
         issuers.extend(page.issuers);
-        cursor = page.next_cursor;
-        if cursor.is_none() {
+        if page.next_cursor.is_none() {
             return Ok(issuers);
         }
     }
 }
 
-fn describe(issuer: &Issuer) -> String {
+fn describe(issuer: &IssuerSetup) -> String {
     let mut lines = vec![
-        format!("issuer   {}", issuer.id),
-        format!("subject  {}", subject(issuer)),
+        format!("issuer     {}", issuer.id),
+        format!("subject    {}", subject(&issuer.certificate)),
     ];
     if let Ok(certificate) = ca::certificate_from_pem_or_der(&issuer.certificate.0) {
-        let tbs = certificate.tbs_certificate();
+        let validity = certificate.tbs_certificate().validity();
         lines.push(format!(
-            "valid    {} to {}",
-            tbs.validity().not_before,
-            tbs.validity().not_after
+            "valid      {} to {}",
+            validity.not_before, validity.not_after
         ));
     }
-    for crl in &issuer.crls {
+    lines.push(format!("connector  {}", issuer.connector));
+    lines.push(format!("profile    {}", issuer.profile.0));
+    lines.extend(issuer.crls.iter().map(|crl| {
         let at = crl
             .distribution_point
             .as_deref()
             .unwrap_or("(no distribution point)");
-        lines.push(format!("crl      {} at {at}", crl.name));
-    }
+        format!("crl        {} at {at}{}", crl.name, times(crl))
+    }));
     if issuer.crls.is_empty() {
-        lines.push("crl      none: published elsewhere".to_owned());
+        lines.push("crl        none: published elsewhere".to_owned());
     }
     lines.join("\n")
 }
 
-fn subject(issuer: &Issuer) -> String {
-    let certificate = ca::certificate_from_pem_or_der(&issuer.certificate.0);
+fn times(crl: &CrlSetup) -> String {
+    let text = |seconds| humantime::format_duration(Duration::from_secs(seconds));
+    match (crl.validity_seconds, crl.overlap_seconds) {
+        (Some(validity), Some(overlap)) => format!(
+            ", valid for {}, the next one due {} before the end",
+            text(validity),
+            text(overlap)
+        ),
+        _ => String::new(),
+    }
+}
+
+fn subject(certificate: &Der) -> String {
+    let certificate = ca::certificate_from_pem_or_der(&certificate.0);
     certificate.map_or_else(
         |error| error.to_string(),
         |certificate| certificate.tbs_certificate().subject().to_string(),

@@ -17,11 +17,12 @@ use super::registry::Page;
 use crate::ca::{self, KeyKind, Request};
 use crate::connector::Settings;
 use crate::origin::{
-    Lists, NewCertificate, NewIssuer, NewKey, NewList, OriginError, Revoked, SignedBy, Subject,
+    Changes, ListChange, Lists, NewCertificate, NewIssuer, NewKey, NewList, OriginError, Revoked,
+    SignedBy, Subject,
 };
 use crate::profile::Profile;
 use crate::revocation::Ask;
-use crate::wire::{HexSerial, KeyName, ProfileName, ReasonName, Revocation, Time};
+use crate::wire::{HexSerial, IssuerSetup, KeyName, ProfileName, ReasonName, Revocation, Time};
 
 /// An issuer to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -41,7 +42,7 @@ pub(super) struct IssuerBody {
     crls: Vec<CrlBody>,
 }
 
-/// A CRL that an issuer is to publish.
+/// A CRL of an issuer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CrlBody {
@@ -98,6 +99,68 @@ impl From<CrlBody> for NewList {
             overlap: seconds(body.overlap_seconds),
         }
     }
+}
+
+/// What is to be otherwise about an issuer. What is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerChanges {
+    /// The rules that it is held to.
+    profile: Option<ProfileName>,
+    /// CRLs, by their names: what is absent stays, and one that is not published yet is added.
+    #[serde(default)]
+    crls: Vec<CrlBody>,
+    /// Its delta CRL is no longer published.
+    #[serde(default)]
+    no_delta: bool,
+}
+
+/// Changes how an issuer is set up. The CRLs made before are current no longer.
+#[utoipa::path(patch, path = "/v1/issuers/{id}", params(("id" = IssuerId, Path)), request_body = IssuerChanges, responses(
+    (status = 200, body = IssuerSetup),
+    (status = 400, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 409, description = "its CA elsewhere decides on this", body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn change_issuer(
+    State(service): State<Service>,
+    Path(id): Path<IssuerId>,
+    Body(body): Body<IssuerChanges>,
+) -> Result<Json<IssuerSetup>, ApiError> {
+    let changes = Changes {
+        settings: None,
+        profile: body.profile.map(|profile| profile.0),
+        lists: body.crls.into_iter().map(ListChange::from).collect(),
+        no_delta: body.no_delta,
+    };
+    let setup = service
+        .call(move |origin, now| origin.change_issuer(&id, &changes, now))
+        .await?;
+    Ok(Json(setup.into()))
+}
+
+impl From<CrlBody> for ListChange {
+    fn from(body: CrlBody) -> Self {
+        Self {
+            name: body.name,
+            distribution_point: body.distribution_point,
+            validity: seconds(body.validity_seconds),
+            overlap: seconds(body.overlap_seconds),
+        }
+    }
+}
+
+/// How an issuer is set up.
+#[utoipa::path(get, path = "/v1/issuers/{id}/setup", params(("id" = IssuerId, Path)), responses(
+    (status = 200, body = IssuerSetup),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn show_setup(
+    State(service): State<Service>,
+    Path(id): Path<IssuerId>,
+) -> Result<Json<IssuerSetup>, ApiError> {
+    let setup = service.call(move |origin, _| origin.setup(&id)).await?;
+    Ok(Json(setup.into()))
 }
 
 /// A certificate to be issued: for a request, or for a key that is made here.
@@ -354,10 +417,7 @@ pub(super) async fn list_revocations(
     Path(id): Path<IssuerId>,
     Query(page): Query<Page>,
 ) -> Result<Json<RevocationsPage>, ApiError> {
-    let limit = page.limit()?;
-    let cursor = page.cursor().map(str::parse).transpose();
-    let cursor =
-        cursor.map_err(|_| ApiError::invalid("cursor is the next_cursor of the page before"))?;
+    let (cursor, limit) = (page.cursor()?, page.limit()?);
     let (rows, next) = service
         .call(move |origin, _| origin.revocations(&id, cursor, limit))
         .await?;

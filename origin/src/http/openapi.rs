@@ -38,7 +38,10 @@ pub(super) fn frame() -> OpenApi {
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let answers = &mut operation.responses.responses;
-        for status in ["401", "403", "500"] {
+        let of_a_body = ["413", "415", "422"]
+            .into_iter()
+            .filter(|_| operation.request_body.is_some());
+        for status in ["401", "403", "500"].into_iter().chain(of_a_body) {
             answers.entry(status.to_owned()).or_insert_with(problem);
         }
         for (status, answer) in answers {
@@ -53,7 +56,10 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    path.get.iter_mut().chain(path.post.iter_mut())
+    let PathItem {
+        get, post, patch, ..
+    } = path;
+    get.iter_mut().chain(post).chain(patch)
 }
 
 fn problem() -> RefOr<utoipa::openapi::Response> {

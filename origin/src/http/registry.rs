@@ -1,6 +1,7 @@
 //! The calls that an edge makes: which issuers there are, and their CRLs.
 
 use std::convert::Infallible;
+use std::str::FromStr;
 
 use axum::body::Body as HttpBody;
 use axum::extract::State;
@@ -31,8 +32,10 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn cursor(&self) -> Option<&str> {
-        self.cursor.as_deref()
+    /// The cursor, as what it is made of.
+    pub(super) fn cursor<T: FromStr>(&self) -> Result<Option<T>, ApiError> {
+        let cursor = self.cursor.as_deref().map(str::parse).transpose();
+        cursor.map_err(|_| ApiError::invalid("cursor is the next_cursor of the page before"))
     }
 
     pub(super) fn limit(&self) -> Result<u32, ApiError> {
@@ -54,9 +57,9 @@ pub(super) async fn list_issuers(
     State(service): State<Service>,
     Query(page): Query<Page>,
 ) -> Result<Json<IssuersPage>, ApiError> {
-    let limit = page.limit()?;
+    let (cursor, limit) = (page.cursor::<IssuerId>()?, page.limit()?);
     service
-        .call(move |origin, _| origin.issuers(page.cursor(), limit))
+        .call(move |origin, _| origin.issuers(cursor.as_ref(), limit))
         .await
         .map(Json)
 }

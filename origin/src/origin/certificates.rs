@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crl::UnixTime;
 use der::Encode;
 use origin_api::{CrlName, IssuerId};
 use rusqlite::Connection;
@@ -99,21 +100,33 @@ impl Origin {
             validity: new.validity,
         };
         let certificate = ca::issue(&parent, &parent_key, &leaf)?;
-        let serial =
-            Serial::from_be_bytes(certificate.tbs_certificate().serial_number().as_bytes())
-                .map_err(CertificateError::from)?;
-        let kept = CertificateRow {
-            serial: serial.clone(),
-            subject: leaf.subject.to_string(),
-            not_after: now.time().saturating_add(new.validity),
-            shard: new.shard,
-            der: certificate.to_der().map_err(CertificateError::from)?,
-        };
+        let kept = CertificateRow::new(&certificate, new.shard)?;
         self.store.write(|t| rows::insert(t, row.number, &kept))?;
         Ok(IssuedCertificate {
-            serial,
+            serial: kept.serial,
             certificate,
             key,
+        })
+    }
+}
+
+impl CertificateRow {
+    /// What is kept of a certificate.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub(super) fn new(
+        certificate: &Certificate,
+        shard: Option<u32>,
+    ) -> Result<Self, CertificateError> {
+        let tbs = certificate.tbs_certificate();
+        let not_after = tbs.validity().not_after.to_unix_duration().as_secs();
+        Ok(Self {
+            serial: Serial::from_be_bytes(tbs.serial_number().as_bytes())?,
+            subject: tbs.subject().to_string(),
+            not_after: UnixTime(not_after.cast_signed()),
+            shard,
+            der: certificate.to_der()?,
         })
     }
 }

@@ -145,7 +145,8 @@ impl Origin {
     }
 }
 
-/// Whether who holds the CRL of that SHA-256 needs no other: it is the last one, says all there is, and is not due.
+/// Whether who holds the CRL of that SHA-256 needs no other: it is the last one, says all there is, as the issuer is set up
+/// now, and is not due.
 fn is_current(
     c: &Connection,
     issuer: &IssuerRow,
@@ -157,6 +158,9 @@ fn is_current(
     let Some(latest) = latest.filter(|latest| latest.sha256 == Some(held)) else {
         return Ok(false);
     };
+    if latest.watermark < issuer.configured {
+        return Ok(false);
+    }
     let due = latest.next_update.saturating_sub(list.overlap);
     Ok(now.time() < due
         && !rows::changed_since(c, issuer.number, scope(list.name), latest.watermark)?)

@@ -17,6 +17,7 @@ use crate::connector::Settings;
 use crate::profile::Profile;
 use crate::sequence;
 use crate::store::StoreError;
+use crate::store::certificates::{self, CertificateRow};
 use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow, KeptKey};
 use crate::store::lists as list_rows;
 
@@ -89,15 +90,18 @@ impl Origin {
             NewKey::Import(key) => self.keep(*key)?,
             NewKey::Token(uri) => (PrivateKey::in_token(&uri)?, KeptKey::InToken(uri)),
         };
+        let mut parent = None;
         let (certificate, lists) = match new.signed_by {
             SignedBy::Itself => (
                 ca::self_sign(&key, &new.subject, now.time(), new.validity)?,
                 new.lists,
             ),
-            SignedBy::Issuer(id) => (
-                self.sign_issuer(&id, &new.subject, &key, new.validity, now)?,
-                new.lists,
-            ),
+            SignedBy::Issuer(id) => {
+                let (number, certificate) =
+                    self.sign_issuer(&id, &new.subject, &key, new.validity, now)?;
+                parent = Some((number, CertificateRow::new(&certificate, None)?));
+                (certificate, new.lists)
+            }
             SignedBy::Already(certificate, last_number) => {
                 if *certificate.tbs_certificate().subject_public_key_info() != key.public_key()? {
                     return Err(OriginError::KeyDoesNotFit);
@@ -119,6 +123,10 @@ impl Origin {
         self.store.write(|t| {
             let number = insert(t, &new.id, &der, (&new.settings, new.profile), &lists, now)?;
             rows::insert_key(t, number, key.kind()?.as_str(), &kept)?;
+            // The parent is to know when it ends, if it is ever revoked.
+            if let Some((parent, certificate)) = &parent {
+                certificates::insert(t, *parent, certificate)?;
+            }
             Ok::<_, OriginError>(())
         })?;
         self.issuer(&new.id)
@@ -175,10 +183,18 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError::Store`].
-    pub fn issuers(&self, cursor: Option<&str>, limit: u32) -> Result<IssuersPage, OriginError> {
+    pub fn issuers(
+        &self,
+        cursor: Option<&IssuerId>,
+        limit: u32,
+    ) -> Result<IssuersPage, OriginError> {
         self.store.read(|c| {
             // One more than asked for tells whether there is a page to follow.
-            let mut found = rows::page(c, cursor.unwrap_or_default(), limit.saturating_add(1))?;
+            let mut found = rows::page(
+                c,
+                cursor.map_or("", IssuerId::as_str),
+                limit.saturating_add(1),
+            )?;
             let more = found.len() > limit as usize;
             found.truncate(limit as usize);
             let next_cursor = found
@@ -245,14 +261,15 @@ impl Origin {
         key: &PrivateKey,
         validity: Duration,
         now: Moment,
-    ) -> Result<Certificate, OriginError> {
-        let (certificate, parent_key, points) = self.store.read(|c| {
+    ) -> Result<(IssuerNumber, Certificate), OriginError> {
+        let (number, certificate, parent_key, points) = self.store.read(|c| {
             let parent = find_issuer(c, parent)?;
             let points = super::certificates::distribution_points(c, &parent, None)?;
-            Ok::<_, OriginError>((parent.parse_certificate()?, self.key(c, &parent)?, points))
+            let certificate = parent.parse_certificate()?;
+            Ok::<_, OriginError>((parent.number, certificate, self.key(c, &parent)?, points))
         })?;
         let public = key.public_key()?;
-        Ok(ca::sign_authority(
+        let signed = ca::sign_authority(
             &certificate,
             &parent_key,
             subject,
@@ -260,7 +277,8 @@ impl Origin {
             &points,
             now.time(),
             validity,
-        )?)
+        )?;
+        Ok((number, signed))
     }
 }
 
@@ -274,6 +292,9 @@ fn insert(
 ) -> Result<IssuerNumber, OriginError> {
     if rows::find(c, id)?.is_some() {
         return Err(OriginError::IssuerExists(id.clone()));
+    }
+    if !lists.rows().is_empty() {
+        ca::check_verifier(certificate)?;
     }
     let settings = serde_json::to_string(settings).map_err(|_| StoreError::Corrupt("connector"))?;
     let watermark = sequence::next_watermark(Watermark::default(), now);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use humantime::format_duration;
 use origin_api::CrlName;
 
 use crate::store::lists::ListRow;
@@ -12,7 +13,9 @@ use crate::store::lists::ListRow;
 pub enum SettingsError {
     /// The next CRL would be due before this one begins, or not before it ends.
     #[error(
-        "the overlap of {name} ({overlap:?}) must be more than nothing and less than its validity ({validity:?})"
+        "the overlap of {name} ({}) must be more than nothing and less than its validity ({})",
+        format_duration(*.overlap),
+        format_duration(*.validity)
     )]
     Overlap {
         /// Which CRL.
@@ -37,6 +40,11 @@ pub enum SettingsError {
     /// A CRL that nobody could find.
     #[error("{0} needs a distribution point: certificates and the CRL itself name it")]
     NoDistributionPoint(CrlName),
+    /// A shard that certificates name cannot be elsewhere.
+    #[error(
+        "{0} stays where it is: certificates name its distribution point (RFC 5280, section 5.2.5); add another shard"
+    )]
+    ShardInUse(CrlName),
     /// A CRL must be fetched by plain http: to check https takes a CRL.
     #[error(
         "the distribution point of {name} is {url:?}; it must be an http:// URL in ASCII (RFC 5280, section 8)"

@@ -46,6 +46,17 @@ pub fn insert(
     Ok(())
 }
 
+/// Whether any certificate names this shard's distribution point.
+///
+/// # Errors
+/// SQLite's.
+pub fn any_of_shard(c: &Connection, issuer: IssuerNumber, shard: u32) -> Result<bool, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM certificates WHERE issuer = ?1 AND shard = ?2)",
+    )?;
+    Ok(statement.query_row(params![issuer.0, shard], |row| row.get(0))?)
+}
+
 /// Finds a certificate.
 ///
 /// # Errors

@@ -27,11 +27,14 @@ pub struct IssuerRow {
     pub profile: Profile,
     /// How far its revocations have come.
     pub watermark: Watermark,
+    /// The watermark when its settings were last changed.
+    pub configured: Watermark,
     /// When it was made known here.
     pub created_at: UnixTime,
 }
 
-const COLUMNS: &str = "number, id, certificate, connector, watermark, created_at, profile";
+const COLUMNS: &str =
+    "number, id, certificate, connector, watermark, created_at, profile, configured";
 
 /// Adds an issuer.
 ///
@@ -77,6 +80,16 @@ pub fn page(c: &Connection, after: &str, limit: u32) -> Result<Vec<IssuerRow>, S
         .collect()
 }
 
+/// How far an issuer's revocations have come.
+///
+/// # Errors
+/// SQLite's; there must be such an issuer.
+pub fn watermark(c: &Connection, issuer: IssuerNumber) -> Result<Watermark, StoreError> {
+    let mut statement = c.prepare_cached("SELECT watermark FROM issuers WHERE number = ?1")?;
+    let watermark: i64 = statement.query_row([issuer.0], |row| row.get(0))?;
+    Ok(Watermark(watermark.cast_unsigned()))
+}
+
 /// Sets the watermark.
 ///
 /// # Errors
@@ -88,6 +101,29 @@ pub fn set_watermark(
 ) -> Result<(), StoreError> {
     c.prepare_cached("UPDATE issuers SET watermark = ?2 WHERE number = ?1")?
         .execute(params![issuer.0, watermark.0.cast_signed()])?;
+    Ok(())
+}
+
+/// Changes the settings, at this watermark.
+///
+/// # Errors
+/// SQLite's.
+pub fn configure(
+    c: &Connection,
+    issuer: IssuerNumber,
+    connector: &str,
+    profile: Profile,
+    watermark: Watermark,
+) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "UPDATE issuers SET connector = ?2, profile = ?3, watermark = ?4, configured = ?4 WHERE number = ?1",
+    )?
+    .execute(params![
+        issuer.0,
+        connector,
+        profile.as_str(),
+        watermark.0.cast_signed()
+    ])?;
     Ok(())
 }
 
@@ -167,6 +203,19 @@ pub fn key(c: &Connection, issuer: IssuerNumber) -> Result<Option<KeptKey>, Stor
         .map(KeptKey::InToken))
 }
 
+/// The kind of the private key.
+///
+/// # Errors
+/// SQLite's.
+pub fn key_kind(c: &Connection, issuer: IssuerNumber) -> Result<Option<String>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT kind FROM keys WHERE issuer = ?1 UNION ALL SELECT kind FROM token_keys WHERE issuer = ?1",
+    )?;
+    Ok(statement
+        .query_row([issuer.0], |row| row.get(0))
+        .optional()?)
+}
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuerRow, StoreError>> {
     let id: String = row.get(1)?;
     let profile = Profile::from_name(row.get_ref(6)?.as_str().unwrap_or_default());
@@ -180,6 +229,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuerRow, StoreError>> {
         connector: row.get(3)?,
         profile,
         watermark: Watermark(row.get::<_, i64>(4)?.cast_unsigned()),
+        configured: Watermark(row.get::<_, i64>(7)?.cast_unsigned()),
         created_at: UnixTime(row.get(5)?),
     }))
 }

@@ -66,6 +66,35 @@ pub fn insert(c: &Connection, issuer: IssuerNumber, list: &ListRow) -> Result<()
     Ok(())
 }
 
+/// Sets where a CRL is and how long it is valid; adds it if the issuer does not publish it yet.
+///
+/// # Errors
+/// SQLite's.
+pub fn configure(c: &Connection, issuer: IssuerNumber, list: &ListRow) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "INSERT INTO lists (issuer, name, distribution_point, validity, overlap) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (issuer, name) DO UPDATE SET distribution_point = ?3, validity = ?4, overlap = ?5",
+    )?
+    .execute(params![
+        issuer.0,
+        list.name.to_string(),
+        list.distribution_point,
+        seconds(list.validity),
+        seconds(list.overlap),
+    ])?;
+    Ok(())
+}
+
+/// Takes a CRL from those that an issuer publishes.
+///
+/// # Errors
+/// SQLite's.
+pub fn remove(c: &Connection, issuer: IssuerNumber, name: CrlName) -> Result<(), StoreError> {
+    c.prepare_cached("DELETE FROM lists WHERE issuer = ?1 AND name = ?2")?
+        .execute(params![issuer.0, name.to_string()])?;
+    Ok(())
+}
+
 /// The CRLs that an issuer publishes, in the order of their names: full, delta, shards.
 ///
 /// # Errors

@@ -207,6 +207,30 @@ pub fn changed_since(
     )?)
 }
 
+/// Whether any revocation is of this shard.
+///
+/// # Errors
+/// SQLite's.
+pub fn any_of_shard(c: &Connection, issuer: IssuerNumber, shard: u32) -> Result<bool, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM revocations WHERE issuer = ?1 AND shard = ?2)",
+    )?;
+    Ok(statement.query_row(params![issuer.0, shard], |row| row.get(0))?)
+}
+
+/// The reasons on the issuer's CRL, each once.
+///
+/// # Errors
+/// SQLite's.
+pub fn listed_reasons(c: &Connection, issuer: IssuerNumber) -> Result<Vec<Reason>, StoreError> {
+    c.prepare_cached(
+        "SELECT DISTINCT reason FROM revocations WHERE issuer = ?1 AND entry IS NOT NULL",
+    )?
+    .query_map([issuer.0], |row| row.get(0))?
+    .map(|code| Reason::from_code(code?).ok_or(StoreError::Corrupt("revocation")))
+    .collect()
+}
+
 /// Hands the positions that were changed after `since` to `f`.
 ///
 /// # Errors

@@ -114,13 +114,27 @@ impl Origin {
     }
 
     pub(crate) fn serve_with(&self, more: &[&str]) -> Server {
+        Self::start(self.service(more))
+    }
+
+    /// A service whose working directory is another one.
+    pub(crate) fn serve_in(&self, folder: &Path) -> Server {
+        let mut service = self.service(&[]);
+        service.current_dir(folder);
+        Self::start(service)
+    }
+
+    fn service(&self, more: &[&str]) -> Command {
         let arguments = [
             &["serve", "--listen", "127.0.0.1:0", "--token", "secret"],
             more,
         ]
         .concat();
-        let mut child = self
-            .command(&arguments)
+        self.command(&arguments)
+    }
+
+    fn start(mut service: Command) -> Server {
+        let mut child = service
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

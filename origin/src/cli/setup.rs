@@ -1,0 +1,212 @@
+//! `crl-origin issuer set`: how an issuer is set up, changed after it was made.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use origin_api::{CrlName, IssuerId};
+
+use super::connect;
+use super::output::Output;
+use super::{CliError, duration};
+use crate::clock::Moment;
+use crate::connector::{OpenBaoSettings, OpenSslSettings, Settings, UrlSettings};
+use crate::origin::{Changes, ListChange, Origin, Setup};
+use crate::profile::Profile;
+
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    /// The issuer's id.
+    id: IssuerId,
+    /// Hold it to these rules from now on.
+    #[arg(long, value_enum)]
+    profile: Option<Profile>,
+    /// The http URL of the full CRL, which certificates name that are issued from now on.
+    #[arg(long, value_name = "URL")]
+    distribution_point: Option<String>,
+    /// How long a full CRL or a shard is valid.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    crl_validity: Option<Duration>,
+    /// How long before a CRL ends the next one is due.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    crl_overlap: Option<Duration>,
+    /// Publish a delta CRL at this http URL.
+    #[arg(long, value_name = "URL")]
+    delta: Option<String>,
+    /// How long a delta CRL is valid.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    delta_validity: Option<Duration>,
+    /// Publish no delta CRL any more.
+    #[arg(long, conflicts_with_all = ["delta", "delta_validity"])]
+    no_delta: bool,
+    /// Publish one more shard at this http URL; may be repeated.
+    #[arg(long = "shard", value_name = "URL")]
+    shards: Vec<String>,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Where the CRLs or the revocations of a CA elsewhere come from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Of a CA elsewhere")]
+struct Source {
+    /// `url`: where the CRL is.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// `openssl`: `database` in its configuration.
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
+    /// `openssl`: `crlnumber` in its configuration.
+    #[arg(long, value_name = "FILE")]
+    crl_number: Option<PathBuf>,
+    /// `openbao`: the server's URL.
+    #[arg(long, value_name = "URL")]
+    address: Option<String>,
+    /// `openbao`: where the PKI engine is mounted.
+    #[arg(long, value_name = "PATH")]
+    mount: Option<String>,
+    /// `openbao`: the issuer's id or name there.
+    #[arg(long, value_name = "REF")]
+    issuer_ref: Option<String>,
+    /// `openbao`: a file with a token that may read crl/rotate.
+    #[arg(long, value_name = "FILE", conflicts_with = "role_id")]
+    token_file: Option<PathBuf>,
+    /// `openbao`: log in by `AppRole` with this role id.
+    #[arg(long, value_name = "ID", requires = "secret_id_file")]
+    role_id: Option<String>,
+    /// `openbao`: the file with the secret id of --role-id.
+    #[arg(long, value_name = "FILE", requires = "role_id")]
+    secret_id_file: Option<PathBuf>,
+}
+
+impl Set {
+    pub(super) fn run(self, origin: &Origin, output: Output) -> Result<(), CliError> {
+        let before = origin.setup(&self.id)?;
+        let id = self.id.clone();
+        let changes = self.changes(&before)?;
+        let setup = origin.change_issuer(&id, &changes, Moment::now())?;
+        super::issuer::show(setup, output)
+    }
+
+    fn changes(self, before: &Setup) -> Result<Changes, CliError> {
+        let numbers = || {
+            before.lists.iter().filter_map(|list| match list.name {
+                CrlName::Shard(number) => Some(number),
+                CrlName::Full | CrlName::Delta => None,
+            })
+        };
+        let whole = |name, distribution_point| ListChange {
+            name,
+            distribution_point,
+            validity: self.crl_validity,
+            overlap: self.crl_overlap,
+        };
+        let mut lists = Vec::new();
+        let of_all = self.crl_validity.is_some() || self.crl_overlap.is_some();
+        if of_all || self.distribution_point.is_some() {
+            lists.push(whole(CrlName::Full, self.distribution_point.clone()));
+        }
+        if of_all {
+            lists.extend(numbers().map(|number| whole(CrlName::Shard(number), None)));
+        }
+        if self.delta.is_some() || self.delta_validity.is_some() {
+            lists.push(ListChange {
+                name: CrlName::Delta,
+                distribution_point: self.delta,
+                validity: self.delta_validity,
+                overlap: None,
+            });
+        }
+        let next = numbers().max().map_or(0, |last| last.saturating_add(1));
+        lists.extend(
+            (next..)
+                .zip(self.shards)
+                .map(|(number, url)| whole(CrlName::Shard(number), Some(url))),
+        );
+        let changes = Changes {
+            settings: self.source.settings(before)?,
+            profile: self.profile,
+            lists,
+            no_delta: self.no_delta,
+        };
+        if changes.is_empty() {
+            let missing = "nothing to change: `crl-origin issuer set --help` lists what can be";
+            return Err(CliError::Usage(missing.to_owned()));
+        }
+        Ok(changes)
+    }
+}
+
+impl Source {
+    /// The connector's settings, if they are to be others; what is of another kind of issuer is refused.
+    fn settings(self, before: &Setup) -> Result<Option<Settings>, CliError> {
+        let given = [
+            (self.url.is_some(), "url"),
+            (self.index.is_some() || self.crl_number.is_some(), "openssl"),
+            (self.is_engine(), "openbao"),
+        ];
+        let (id, kind) = (&before.issuer.id, before.settings.kind());
+        let mut kinds = given.into_iter().filter(|(is_given, _)| *is_given);
+        if let Some((_, other)) = kinds.clone().find(|(_, given)| *given != kind) {
+            let complaint =
+                format!("issuer {id} is of kind {kind}, and that is a setting of the kind {other}");
+            return Err(CliError::Usage(complaint));
+        }
+        if kinds.next().is_none() {
+            return Ok(None);
+        }
+        let mut settings = before.settings.clone();
+        match &mut settings {
+            Settings::Url(UrlSettings { url }) => set(url, self.url),
+            Settings::OpenSsl(OpenSslSettings { index, crl_number }) => {
+                let absolute =
+                    |path: Option<PathBuf>| path.map(|path| connect::absolute(&path)).transpose();
+                set(index, absolute(self.index)?);
+                *crl_number = absolute(self.crl_number)?.or(crl_number.take());
+            }
+            Settings::OpenBao(engine) => {
+                self.set_engine(engine)?;
+                refuse_another(before, engine)?;
+            }
+            Settings::Local | Settings::External => {}
+        }
+        Ok(Some(settings))
+    }
+
+    fn is_engine(&self) -> bool {
+        let texts = [&self.address, &self.mount, &self.issuer_ref, &self.role_id];
+        texts.into_iter().any(Option::is_some) || self.token_file.is_some()
+    }
+
+    fn set_engine(self, engine: &mut OpenBaoSettings) -> Result<(), CliError> {
+        set(&mut engine.address, self.address);
+        set(&mut engine.mount, self.mount);
+        set(&mut engine.issuer, self.issuer_ref);
+        if let Some(file) = self.token_file {
+            engine.login = connect::token(&file)?;
+        }
+        if let (Some(role_id), Some(file)) = (self.role_id, self.secret_id_file) {
+            engine.login = connect::app_role(role_id, &file)?;
+        }
+        Ok(())
+    }
+}
+
+fn set<T>(setting: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *setting = given;
+    }
+}
+
+/// The engine must have the same issuer, at another address too.
+fn refuse_another(before: &Setup, settings: &OpenBaoSettings) -> Result<(), CliError> {
+    let found = connect::ask(settings.clone(), async |bao| bao.certificate().await)?;
+    if found == before.issuer.certificate {
+        return Ok(());
+    }
+    let complaint = format!(
+        "{} has another certificate for issuer {} than {} has here",
+        settings.address, settings.issuer, before.issuer.id
+    );
+    Err(CliError::Refused(complaint))
+}
