@@ -4,17 +4,22 @@
 //! is up to date again after reading a few thousand rows. The blocks are shared with the responses being sent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use origin_api::Watermark;
 use rusqlite::Connection;
 
-use crate::store::StoreError;
-use crate::store::issuers::IssuerNumber;
+use crate::store::issuers::{self, IssuerNumber};
 use crate::store::revocations::{self, Scope};
+use crate::store::{Store, StoreError};
 
-/// Positions in a block: at some 50 bytes an entry, 400 KB. Few in tests, so that there are many blocks.
-const BLOCK: i64 = if cfg!(test) { 4 } else { 8192 };
+/// Positions in a block: at some 50 bytes an entry, 50 KB. Few in tests, so that there are many blocks.
+const BLOCK: i64 = if cfg!(test) { 4 } else { 1024 };
+
+/// How many read a whole list at once.
+const READERS: i64 = 4;
 
 /// The entries of one list.
 #[derive(Debug, Default)]
@@ -31,6 +36,49 @@ struct Block {
 }
 
 impl Entries {
+    /// Reads all, if nothing was read yet. Nobody who writes is held up by it: what changes meanwhile, [`follow`](Self::follow)
+    /// reads again.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn read_ahead(
+        &mut self,
+        store: &Store,
+        issuer: IssuerNumber,
+        scope: Scope,
+    ) -> Result<(), StoreError> {
+        if self.watermark.is_some() {
+            return Ok(());
+        }
+        // The watermark first: each reader sees at least what it stands for.
+        let (watermark, end) = store.read(|c| {
+            let end = revocations::next_position(c, issuer)?;
+            Ok::<_, StoreError>((issuers::watermark(c, issuer)?, end))
+        })?;
+        let share = end.div_euclid(BLOCK).div_euclid(READERS).saturating_add(1);
+        let share = share.saturating_mul(BLOCK);
+        let starts = (0..READERS).map(|reader| reader.saturating_mul(share));
+        let parts = thread::scope(|scope_of_threads| {
+            let readers: Vec<_> = starts
+                .map(|start| {
+                    let positions = start..start.saturating_add(share);
+                    scope_of_threads
+                        .spawn(move || store.read(|c| read(c, issuer, scope, positions)))
+                })
+                .collect();
+            let join = |reader: ScopedJoinHandle<'_, _>| {
+                reader.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            readers
+                .into_iter()
+                .map(join)
+                .collect::<Result<Vec<_>, StoreError>>()
+        })?;
+        self.blocks = parts.into_iter().flatten().collect();
+        self.watermark = Some(watermark);
+        Ok(())
+    }
+
     /// Reads what changed since the last time.
     ///
     /// If the transaction behind `c` is rolled back, throw these entries away.
@@ -130,8 +178,6 @@ mod tests {
     use super::*;
     use crate::profile::Profile;
     use crate::revocation;
-    use crate::store::Store;
-    use crate::store::issuers;
     use crate::store::revocations::{RevocationRow, State};
 
     fn row(position: i64, state: State) -> RevocationRow {
@@ -199,6 +245,11 @@ mod tests {
                 Ok(())
             });
             compared.unwrap();
+        }
+        for (scope, followed) in scopes.into_iter().zip(&followed) {
+            let mut ahead = Entries::default();
+            ahead.read_ahead(&store, issuer, scope).unwrap();
+            assert_eq!(followed.chunks().concat(), ahead.chunks().concat());
         }
         assert!(
             followed.iter().all(|entries| entries.count() > 5),

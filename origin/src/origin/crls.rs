@@ -102,6 +102,9 @@ impl Origin {
         }
         let list = self.memory.list(number, name);
         let mut entries = list.lock();
+        if name != CrlName::Delta {
+            entries.read_ahead(&self.store, number, scope(name))?;
+        }
         let drafted = self
             .store
             .write(|t| Draft::next(t, issuer, name, key, &mut entries, now));
