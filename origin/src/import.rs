@@ -56,6 +56,9 @@ pub enum LineFault {
     /// Not a shard's number.
     #[error("{0:?} is not the number of a shard")]
     Shard(String),
+    /// An entry of an indirect CRL (RFC 5280, section 5.3.3): the serial number is not one of ours.
+    #[error("the certificate is of another issuer: an indirect CRL")]
+    OtherIssuer,
     /// A column that is not known.
     #[error(
         "no column is named {0:?}; there are serial, revoked_at, reason, invalidity_date, not_after, shard"

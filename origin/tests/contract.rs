@@ -350,9 +350,19 @@ fn metrics_tell_of_requests_and_of_the_newest_crls() {
     origin.issuer("ca", "p256");
     let server = origin.serve();
     assert_eq!(server.crl("ca", "full", None).status(), 200);
+    let odd = ureq::http::Request::builder()
+        .method("BREW")
+        .uri(format!("{}/healthz", server.url));
+    let odd = agent()
+        .configure_request(odd.body(()).unwrap())
+        .allow_non_standard_methods(true)
+        .build();
+    assert_eq!(agent().run(odd).unwrap().status(), 405);
     let text = server.get("/metrics").body_mut().read_to_string().unwrap();
     let requests = r#"crl_origin_requests_total{method="POST",route="/v1/issuers/{id}/crls/{name}",status="200"} 1"#;
     assert!(text.contains(requests), "{text}");
+    let odd = r#"crl_origin_requests_total{method="other",route="/healthz",status="405"} 1"#;
+    assert!(text.contains(odd), "anyone may make up methods: {text}");
     assert!(
         text.contains(r#"crl_origin_crl_entries{issuer="ca",name="full"} 0"#),
         "{text}"

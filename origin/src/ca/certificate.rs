@@ -242,6 +242,7 @@ fn new_builder(
 ) -> Result<CertificateBuilder<Names>, CertificateError> {
     let not_after = not_before
         .checked_add(validity)
+        .filter(|not_after| *not_after > not_before)
         .ok_or(CertificateError::Validity)?;
     let serial = SerialNumber::new(Serial::random()?.as_bytes())?;
     Ok(CertificateBuilder::new(

@@ -126,7 +126,7 @@ impl Import {
         lines: impl Iterator<Item = Result<Imported, BadLine>>,
     ) -> Result<Summary, CliError> {
         let mut summary = Summary::default();
-        let mut batch = Vec::with_capacity(self.batch as usize);
+        let mut batch = Vec::new();
         for line in lines {
             match line {
                 Ok(mut imported) => {

@@ -24,7 +24,7 @@ pub(super) async fn log_request(
     let duration = started.elapsed();
     let status = response.status().as_u16();
     service.metrics.count(
-        method.as_str(),
+        &method,
         route.as_deref().unwrap_or("none"),
         status,
         duration,

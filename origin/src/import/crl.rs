@@ -31,33 +31,73 @@ pub fn read_crl(der: &[u8]) -> Result<ImportedCrl, ReadError> {
     Ok(ImportedCrl {
         issuer: crl.header.issuer,
         number: crl.extensions.number,
-        entries: entries.0,
+        entries: entries.read,
     })
 }
 
 #[derive(Default)]
-struct Entries(Vec<Result<Imported, BadLine>>);
+struct Entries {
+    read: Vec<Result<Imported, BadLine>>,
+    /// Once an entry names an issuer, it holds for those that follow, too (RFC 5280, section 5.3.3).
+    of_another: bool,
+}
 
 impl Visitor for Entries {
     fn entry(&mut self, entry: &Entry<'_>) {
-        let line = (self.0.len() as u64).saturating_add(1);
-        let read = match Serial::from_be_bytes(entry.serial.as_be_bytes()) {
-            Ok(serial) => Ok(Imported {
-                line,
-                ask: Ask {
-                    serial,
-                    reason: entry.reason.unwrap_or(Reason::Unspecified),
-                    revoked_at: Some(entry.revocation_date),
-                    invalidity_date: entry.invalidity_date,
-                    not_after: None,
-                    shard: None,
-                },
-            }),
-            Err(error) => Err(BadLine {
-                line,
-                fault: LineFault::Serial(error),
-            }),
+        self.of_another |= entry.certificate_issuer.is_some();
+        let line = (self.read.len() as u64).saturating_add(1);
+        let read = if self.of_another {
+            Err(LineFault::OtherIssuer)
+        } else {
+            ask(entry)
         };
-        self.0.push(read);
+        self.read.push(match read {
+            Ok(ask) => Ok(Imported { line, ask }),
+            Err(fault) => Err(BadLine { line, fault }),
+        });
+    }
+}
+
+fn ask(entry: &Entry<'_>) -> Result<Ask, LineFault> {
+    Ok(Ask {
+        serial: Serial::from_be_bytes(entry.serial.as_be_bytes())?,
+        reason: entry.reason.unwrap_or(Reason::Unspecified),
+        revoked_at: Some(entry.revocation_date),
+        invalidity_date: entry.invalidity_date,
+        not_after: None,
+        shard: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crl::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn certificates_of_other_issuers_are_left_out_by_number() {
+        let entry = |certificate_issuer| Entry {
+            serial: crl::Serial::from_be_bytes(b"\x0a"),
+            revocation_date: UnixTime(0),
+            reason: None,
+            invalidity_date: None,
+            certificate_issuer,
+            unknown_critical_extension: None,
+        };
+        let mut entries = Entries::default();
+        for issuer in [None, Some(&b"\x30\x00"[..]), None] {
+            entries.entry(&entry(issuer));
+        }
+        let told: Vec<String> = entries
+            .read
+            .iter()
+            .filter_map(|read| Some(read.as_ref().err()?.to_string()))
+            .collect();
+        let fault = "the certificate is of another issuer: an indirect CRL";
+        assert_eq!(
+            told,
+            [format!("line 2: {fault}"), format!("line 3: {fault}")]
+        );
     }
 }
