@@ -2,6 +2,10 @@
 
 mod harness;
 
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
 use harness::{Origin, agent, header, json, number, parse, serials};
 use sha2::{Digest, Sha256};
 
@@ -147,7 +151,7 @@ fn a_crl_that_is_due_is_made_anew() {
     let first = server.crl("ca", "full", None);
     let tag = header(&first, "etag").to_owned();
     let renewed = (0..50).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
         server.crl("ca", "full", Some(&tag)).status() == 200
     });
     assert!(renewed);
@@ -381,12 +385,28 @@ fn a_service_without_any_token_does_not_start() {
 fn calls_under_way_finish_when_the_service_is_told_to_stop() {
     let origin = Origin::new();
     origin.issuer("ca", "p256");
+    let (_, crl) = origin.crl("ca", "full");
+    // A CA that takes its time: it answers once the service was told to stop.
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/ca.crl", slow.local_addr().unwrap());
+    let connect = ["issuer", "connect", "url", "slow", "--certificate"];
+    origin.run(&[&connect[..], &["ca.pem", "--url", &url]].concat());
     let mut server = origin.serve();
-    assert_eq!(server.crl("ca", "full", None).status(), 200);
-    let told = std::process::Command::new("kill")
-        .arg(server.child.id().to_string())
-        .status()
-        .unwrap();
-    assert!(told.success());
+    std::thread::scope(|scope| {
+        let under_way = scope.spawn(|| server.crl("slow", "full", None).body_mut().read_to_vec());
+        let (mut stream, _) = slow.accept().unwrap();
+        let told = std::process::Command::new("kill")
+            .arg(server.child.id().to_string())
+            .status();
+        assert!(told.unwrap().success());
+        // Nobody new is let in any more.
+        let address = server.url.strip_prefix("http://").unwrap();
+        while TcpStream::connect(address).is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", crl.len());
+        stream.write_all(&[head.as_bytes(), &crl].concat()).unwrap();
+        assert_eq!(under_way.join().unwrap().unwrap(), crl);
+    });
     assert!(server.child.wait().unwrap().success());
 }

@@ -158,3 +158,73 @@ fn openssls_requests_are_certified_if_their_signature_fits() {
         );
     }
 }
+
+#[test]
+fn keys_that_openssl_made_are_imported_in_every_form() {
+    let kinds = [
+        ("rsa-2048", "RSA -pkeyopt rsa_keygen_bits:2048"),
+        ("rsa-3072", "RSA -pkeyopt rsa_keygen_bits:3072"),
+        ("rsa-4096", "RSA -pkeyopt rsa_keygen_bits:4096"),
+        ("p256", "EC -pkeyopt ec_paramgen_curve:P-256"),
+        ("p384", "EC -pkeyopt ec_paramgen_curve:P-384"),
+        ("ed25519", "ED25519"),
+    ];
+    let origin = Origin::new();
+    std::fs::write(origin.path("passphrase"), "correct horse\n").unwrap();
+    let run = |line: &str| openssl(&origin.path("."), &line.split(' ').collect::<Vec<_>>());
+    for (name, kind) in kinds {
+        if run(&format!("genpkey -algorithm {kind} -out key.pem")).is_none() {
+            return;
+        }
+        for line in [
+            "req -x509 -new -key key.pem -out ca.pem -subj /CN=CA -addext keyUsage=critical,keyCertSign,cRLSign",
+            "pkcs8 -topk8 -nocrypt -in key.pem -outform DER -out key.der",
+            "pkcs8 -topk8 -in key.pem -passout file:passphrase -out sealed.pem",
+        ] {
+            let output = run(line).unwrap();
+            assert!(output.status.success(), "{name}: {line}");
+        }
+        let import = |id: &str, key: &str| {
+            let id = format!("{name}-{id}");
+            let given = ["--certificate", "ca.pem", "--key", key];
+            origin.run(
+                &[
+                    &[
+                        "issuer",
+                        "import",
+                        &id,
+                        "--key-passphrase-file",
+                        "passphrase",
+                    ],
+                    &given[..],
+                ]
+                .concat(),
+            );
+            id
+        };
+        for id in [
+            import("plain", "key.pem"),
+            import("der", "key.der"),
+            import("sealed", "sealed.pem"),
+        ] {
+            let (path, _) = origin.crl(&id, "full");
+            let crl = format!(
+                "crl -inform DER -in {} -CAfile ca.pem -noout",
+                path.display()
+            );
+            let said = String::from_utf8(run(&crl).unwrap().stderr).unwrap();
+            assert!(said.contains("verify OK"), "{id}: {said}");
+        }
+    }
+    let (code, complaint) = origin.fail(&[
+        "issuer",
+        "import",
+        "other",
+        "--certificate",
+        "ca.pem",
+        "--key",
+        "sealed.pem",
+    ]);
+    assert_eq!(code, 2);
+    assert!(complaint.contains("--key-passphrase-file"), "{complaint}");
+}

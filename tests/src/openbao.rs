@@ -52,8 +52,8 @@ impl OpenBao {
         };
         std::fs::write(bao.token_file(), ROOT_TOKEN).expect("a file");
         let is_up = || {
-            let status = bao.command(&["status"]).stdout(Stdio::null()).status();
-            status.is_ok_and(|status| status.success())
+            let status = bao.command(&["status"]).output();
+            status.is_ok_and(|output| output.status.success())
         };
         for _ in 0..300 {
             if is_up() {
