@@ -8,7 +8,7 @@ use origin_api::{CrlName, IssuerId};
 use worker::{KvError, KvStore};
 
 use super::host::log;
-use super::streams::{self, Chunks, Stored};
+use super::streams::{Chunks, Stored};
 use crate::config::Settings;
 use crate::refresh::{Metadata, Pieces, Replica, ReplicaError};
 use crate::registry::{Index, IndexReplica};
