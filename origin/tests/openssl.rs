@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Origin, openssl, serials};
+use harness::{Origin, number, openssl, serials};
 
 #[test]
 fn openssl_verifies_the_crl_of_every_kind_of_key() {
@@ -161,6 +161,7 @@ fn openssls_requests_are_certified_if_their_signature_fits() {
 
 #[test]
 fn keys_that_openssl_made_are_imported_in_every_form() {
+    const LAST_NUMBER: u128 = 9_000_000_000_000_000;
     let kinds = [
         ("rsa-2048", "RSA -pkeyopt rsa_keygen_bits:2048"),
         ("rsa-3072", "RSA -pkeyopt rsa_keygen_bits:3072"),
@@ -186,7 +187,15 @@ fn keys_that_openssl_made_are_imported_in_every_form() {
         }
         let import = |id: &str, key: &str| {
             let id = format!("{name}-{id}");
-            let given = ["--certificate", "ca.pem", "--key", key];
+            let last_number = LAST_NUMBER.to_string();
+            let given = [
+                "--certificate",
+                "ca.pem",
+                "--key",
+                key,
+                "--last-number",
+                &last_number,
+            ];
             origin.run(
                 &[
                     &[
@@ -207,7 +216,8 @@ fn keys_that_openssl_made_are_imported_in_every_form() {
             import("der", "key.der"),
             import("sealed", "sealed.pem"),
         ] {
-            let (path, _) = origin.crl(&id, "full");
+            let (path, der) = origin.crl(&id, "full");
+            assert!(number(&der) > LAST_NUMBER, "its numbers go on");
             let crl = format!(
                 "crl -inform DER -in {} -CAfile ca.pem -noout",
                 path.display()

@@ -90,38 +90,40 @@ impl Origin {
             NewKey::Import(key) => self.keep(*key)?,
             NewKey::Token(uri) => (PrivateKey::in_token(&uri)?, KeptKey::InToken(uri)),
         };
-        let mut parent = None;
-        let (certificate, lists) = match new.signed_by {
-            SignedBy::Itself => (
-                ca::self_sign(&key, &new.subject, now.time(), new.validity)?,
-                new.lists,
-            ),
+        let (mut parent, mut last_number) = (None, None);
+        let certificate = match new.signed_by {
+            SignedBy::Itself => ca::self_sign(&key, &new.subject, now.time(), new.validity)?,
             SignedBy::Issuer(id) => {
                 let (number, certificate) =
                     self.sign_issuer(&id, &new.subject, &key, new.validity, now)?;
                 parent = Some((number, CertificateRow::new(&certificate, None)?));
-                (certificate, new.lists)
+                certificate
             }
-            SignedBy::Already(certificate, last_number) => {
+            SignedBy::Already(certificate, number) => {
                 if *certificate.tbs_certificate().subject_public_key_info() != key.public_key()? {
                     return Err(OriginError::KeyDoesNotFit);
                 }
-                (
-                    *certificate,
-                    match last_number {
-                        Some(number) => new.lists.continuing_from(number),
-                        None => new.lists,
-                    },
-                )
+                last_number = number;
+                *certificate
             }
         };
         new.profile.check_key(key.kind()?)?;
-        for list in lists.rows() {
+        for list in new.lists.rows() {
             new.profile.check_validity(list.name, list.validity)?;
         }
         let der = certificate.to_der().map_err(ca::CertificateError::from)?;
         self.store.write(|t| {
-            let number = insert(t, &new.id, &der, (&new.settings, new.profile), &lists, now)?;
+            let number = insert(
+                t,
+                &new.id,
+                &der,
+                (&new.settings, new.profile),
+                &new.lists,
+                now,
+            )?;
+            if let Some(used) = last_number {
+                list_rows::raise_numbers(t, number, used)?;
+            }
             rows::insert_key(t, number, key.kind()?.as_str(), &kept)?;
             // The parent is to know when it ends, if it is ever revoked.
             if let Some((parent, certificate)) = &parent {
@@ -308,7 +310,7 @@ fn insert(
         now.time(),
     )?;
     for list in lists.rows() {
-        list_rows::insert(c, number, list)?;
+        list_rows::configure(c, number, list)?;
     }
     Ok(number)
 }

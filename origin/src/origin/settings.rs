@@ -107,15 +107,6 @@ impl Lists {
     pub fn rows(&self) -> &[ListRow] {
         &self.0
     }
-
-    /// The same, with the number of the last CRL that was made elsewhere.
-    #[must_use]
-    pub fn continuing_from(mut self, number: crl::CrlNumber) -> Self {
-        for row in &mut self.0 {
-            row.number = Some(number);
-        }
-        self
-    }
 }
 
 fn check(list: NewList) -> Result<ListRow, SettingsError> {

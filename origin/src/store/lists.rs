@@ -45,27 +45,6 @@ pub struct IssuedRow {
     pub sha256: Option<[u8; 32]>,
 }
 
-/// Adds a CRL to those that an issuer publishes.
-///
-/// # Errors
-/// SQLite's; a constraint fails if the issuer has one of that name.
-pub fn insert(c: &Connection, issuer: IssuerNumber, list: &ListRow) -> Result<(), StoreError> {
-    c.prepare_cached(
-        "INSERT INTO lists (issuer, name, distribution_point, validity, overlap, number, this_update)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
-    .execute(params![
-        issuer.0,
-        list.name.to_string(),
-        list.distribution_point,
-        seconds(list.validity),
-        seconds(list.overlap),
-        list.number.map(octets),
-        list.this_update.map(|time| time.0),
-    ])?;
-    Ok(())
-}
-
 /// Sets where a CRL is and how long it is valid; adds it if the issuer does not publish it yet.
 ///
 /// # Errors
