@@ -266,6 +266,16 @@ fn read_text(path: &Path) -> Result<String, CliError> {
     })
 }
 
+/// Takes a URL that can be asked.
+fn web_url(text: &str) -> Result<String, &'static str> {
+    let url = reqwest::Url::parse(text).ok();
+    let is_web = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    match url.filter(is_web) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("not an http:// or https:// URL"),
+    }
+}
+
 /// Reads `7d`, `12h`, `90 days`.
 fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
     humantime::parse_duration(text)

@@ -134,6 +134,27 @@ fn a_published_crl_is_passed_on_as_it_is() {
 }
 
 #[test]
+fn what_is_no_url_is_refused_when_it_is_given() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    let connect = ["issuer", "connect", "url", "x", "--certificate", "ca.pem"];
+    let serve = ["serve", "--token", "t", "--hook-token", "t"];
+    for url in ["ca.example/ca.crl", "ftp://ca.example/ca.crl", "http://"] {
+        for arguments in [
+            [&connect[..], &["--url", url]].concat(),
+            [&serve[..], &["--edge", url]].concat(),
+        ] {
+            let (code, complaint) = origin.fail(&arguments);
+            assert_eq!(code, 2, "{arguments:?}: {complaint}");
+            assert!(
+                complaint.contains("not an http:// or https:// URL"),
+                "{complaint}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_ca_that_cannot_be_reached_is_to_be_asked_again() {
     let origin = Origin::new();
     origin.issuer("ca", "p256");

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::issuer::{Crls, read_key};
 use super::output::Output;
-use super::{CliError, read, read_text};
+use super::{CliError, read, read_text, web_url};
 use crate::ca;
 use crate::clock::Moment;
 use crate::connector::{
@@ -62,7 +62,7 @@ pub(super) struct OpenBao {
 #[derive(Debug, Args)]
 struct Engine {
     /// The server's URL.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = web_url)]
     address: String,
     /// Where the PKI engine is mounted.
     #[arg(long, value_name = "PATH", default_value = "pki")]
@@ -120,7 +120,7 @@ pub(super) struct Url {
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
     /// Where the CRL is, http or https, in DER.
-    #[arg(long = "url", value_name = "URL")]
+    #[arg(long = "url", value_name = "URL", value_parser = web_url)]
     source: String,
     /// The http URL of the CRL at the edge.
     #[arg(long, value_name = "URL")]

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::output;
-use super::{CliError, duration, read_text};
+use super::{CliError, duration, read_text, web_url};
 use crate::connector::{self, Connectors};
 use crate::http::{self, Service, StaticToken, Tls};
 use crate::origin::Origin;
@@ -35,7 +35,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Tell the edge at this URL of revocations, so that they show within seconds.
-    #[arg(long, value_name = "URL", requires = "hook_token")]
+    #[arg(long, value_name = "URL", value_parser = web_url, requires = "hook_token")]
     edge: Option<String>,
     /// The edge's `HOOK_TOKEN`.
     #[arg(long, env = "HOOK_TOKEN", hide_env_values = true, value_name = "TOKEN")]

@@ -8,7 +8,7 @@ use origin_api::{CrlName, IssuerId};
 
 use super::connect;
 use super::output::Output;
-use super::{CliError, duration};
+use super::{CliError, duration, web_url};
 use crate::clock::Moment;
 use crate::connector::{OpenBaoSettings, OpenSslSettings, Settings, UrlSettings};
 use crate::origin::{Changes, ListChange, Origin, Setup};
@@ -51,7 +51,7 @@ pub(super) struct Set {
 #[command(next_help_heading = "Of a CA elsewhere")]
 struct Source {
     /// `url`: where the CRL is.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = web_url)]
     url: Option<String>,
     /// `openssl`: `database` in its configuration.
     #[arg(long, value_name = "FILE")]
@@ -60,7 +60,7 @@ struct Source {
     #[arg(long, value_name = "FILE")]
     crl_number: Option<PathBuf>,
     /// `openbao`: the server's URL.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = web_url)]
     address: Option<String>,
     /// `openbao`: where the PKI engine is mounted.
     #[arg(long, value_name = "PATH")]

@@ -130,7 +130,7 @@ fn check(list: NewList) -> Result<ListRow, SettingsError> {
     }
     match &distribution_point {
         None if name != CrlName::Full => return Err(SettingsError::NoDistributionPoint(name)),
-        Some(url) if !(url.is_ascii() && url.starts_with("http://")) => {
+        Some(url) if !is_http(url) => {
             return Err(SettingsError::NotHttp {
                 name,
                 url: url.clone(),
@@ -146,6 +146,11 @@ fn check(list: NewList) -> Result<ListRow, SettingsError> {
         number: None,
         this_update: None,
     })
+}
+
+fn is_http(url: &str) -> bool {
+    let has_host = reqwest::Url::parse(url).is_ok_and(|url| url.has_host());
+    url.starts_with("http://") && has_host && url.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -226,10 +231,20 @@ mod tests {
             error(vec![nowhere]),
             SettingsError::NoDistributionPoint(CrlName::Shard(1))
         );
-        let secure = NewList {
-            distribution_point: Some("https://crl.example/".into()),
-            ..full()
-        };
-        assert!(matches!(error(vec![secure]), SettingsError::NotHttp { .. }));
+        for url in [
+            "https://crl.example/",
+            "http://",
+            "http://crl.example/a b",
+            "http://crl.example/\u{e9}",
+        ] {
+            let list = NewList {
+                distribution_point: Some(url.into()),
+                ..full()
+            };
+            assert!(
+                matches!(error(vec![list]), SettingsError::NotHttp { .. }),
+                "{url}"
+            );
+        }
     }
 }
