@@ -1,5 +1,5 @@
-//! Relying parties that people use, at the edge's URL: validators that fetch the CRL by themselves, and curl's ways to fetch one.
-//! OpenSSL's is in `real_origin.rs`.
+//! Relying parties that people use, at the edge's URL, with nothing made for tests behind it: validators that fetch the CRL by
+//! themselves, and curl's ways to fetch one.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use end_to_end::{Edge, Origin, Skipped, Start, World, openssl::Verdict, suite};
+use end_to_end::{
+    Edge, Origin, Skipped, Start, World,
+    openssl::{self, Verdict},
+    suite,
+};
 use tempfile::TempDir;
 
 struct Shared {
@@ -19,7 +23,7 @@ struct Shared {
 }
 
 /// Issuers by the kind of their key.
-const KEYS: [&str; 3] = ["rsa-2048", "p256", "ed25519"];
+const KEYS: [&str; 4] = ["rsa-2048", "p256", "p384", "ed25519"];
 /// An issuer whose CRL no test replaces.
 const STEADY: &str = "steady";
 
@@ -44,6 +48,12 @@ impl World for Shared {
     fn log(&self) -> String {
         self.edge.log()
     }
+}
+
+async fn openssl_accepts_a_certificate_until_it_is_revoked(
+    world: Arc<Shared>,
+) -> Result<(), Skipped> {
+    accepts_until_revoked(&world, "openssl", openssl::verify).await
 }
 
 async fn java_accepts_a_certificate_until_it_is_revoked(world: Arc<Shared>) -> Result<(), Skipped> {
@@ -302,6 +312,7 @@ fn text(path: &Path) -> &str {
 
 suite!(
     Shared;
+    openssl_accepts_a_certificate_until_it_is_revoked,
     java_accepts_a_certificate_until_it_is_revoked,
     python_accepts_a_certificate_until_it_is_revoked,
     gnutls_accepts_a_certificate_until_the_pem_says_that_it_is_revoked,
