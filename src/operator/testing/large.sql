@@ -14,6 +14,9 @@ FROM numbers;
 
 WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 999)
 INSERT INTO crl_status
+  (issuer_id, crl_name, revision, crl_number, revoked_count, size_bytes, sha256, this_update, next_update, refresh_after, generated_at,
+   duration_ms, last_outcome, consecutive_failures, last_error_code, last_error, last_error_at,
+   pinned_certificate_sha256, waiting_certificate_sha256, publish_owed, events_owed)
 SELECT printf('issuer-%04d', n), 'full', 200, '199', 299, 5000, printf('%064x', n),
        strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 day'),
        strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+16 hours'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour'),
