@@ -74,6 +74,14 @@ impl Origin {
         keys.insert(issuer.number, Arc::clone(&key));
         Ok(key)
     }
+
+    /// Has a key that would not sign opened anew the next time: a token that was restarted knows nothing of the old session.
+    fn forget_key(&self, issuer: IssuerNumber) {
+        self.keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&issuer);
+    }
 }
 
 fn find_issuer(c: &Connection, id: &IssuerId) -> Result<IssuerRow, OriginError> {

@@ -102,4 +102,15 @@ fn a_key_signs_in_its_token() {
         let said = String::from_utf8_lossy(&verified.stderr).into_owned();
         assert!(said.contains("verify OK"), "{name}: {said}");
     }
+    let mut service = origin.service(&[]);
+    service.env("SOFTHSM2_CONF", &configuration);
+    let server = Origin::start(service);
+    let is_made = || server.crl("p256", "full", None).status() == 200;
+    assert!(is_made());
+    // The token is another one, with the same key in it.
+    softhsm("--delete-token --token crls");
+    softhsm("--init-token --free --label crls --so-pin 5678 --pin 1234");
+    softhsm("--import p256.key --token crls --label p256 --id 02 --pin 1234");
+    // The first try finds the old session gone, the next one opens another.
+    assert!(is_made() || is_made());
 }

@@ -99,7 +99,8 @@ impl Origin {
             not_before: now.time(),
             validity: new.validity,
         };
-        let certificate = ca::issue(&parent, &parent_key, &leaf)?;
+        let certificate =
+            ca::issue(&parent, &parent_key, &leaf).inspect_err(|_| self.forget_key(row.number))?;
         let kept = CertificateRow::new(&certificate, new.shard)?;
         self.store.write(|t| rows::insert(t, row.number, &kept))?;
         Ok(IssuedCertificate {

@@ -113,7 +113,7 @@ impl Origin {
         let Some(draft) = drafted else {
             return Ok(CrlAnswer::Nothing);
         };
-        let made = draft.sign()?;
+        let made = draft.sign().inspect_err(|_| self.forget_key(number))?;
         self.store
             .write(|t| list_rows::signed(t, number, name, made.number, made.size, made.sha256))?;
         self.memory.note(number, name, entries.size());

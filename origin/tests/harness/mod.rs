@@ -124,7 +124,7 @@ impl Origin {
         Self::start(service)
     }
 
-    fn service(&self, more: &[&str]) -> Command {
+    pub(crate) fn service(&self, more: &[&str]) -> Command {
         let arguments = [
             &["serve", "--listen", "127.0.0.1:0", "--token", "secret"],
             more,
@@ -133,7 +133,7 @@ impl Origin {
         self.command(&arguments)
     }
 
-    fn start(mut service: Command) -> Server {
+    pub(crate) fn start(mut service: Command) -> Server {
         let mut child = service
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
