@@ -5,13 +5,13 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use worker::Url;
+use crate::fraction::Fraction;
 
 /// What the operator has set, with the defaults of what is not set.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `ORIGIN_URL`: where the origin CA API lives; its paths begin with `/v1`.
-    pub origin_url: Url,
+    pub origin_url: String,
     /// `ORIGIN_TOKEN`: what the edge shows to the origin.
     pub origin_token: Secret,
     /// `OPERATOR_TOKEN`: opens the operators' calls; without it they answer 503.
@@ -55,21 +55,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
-    }
-}
-
-/// A part of a whole, in thousandths, from 0.1 to 0.95.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fraction {
-    thousandths: u32,
-}
-
-impl Fraction {
-    /// This part of `whole`.
-    #[must_use]
-    pub fn of(self, whole: Duration) -> Duration {
-        let thousands = whole.saturating_mul(self.thousandths);
-        thousands.checked_div(1000).unwrap_or_default()
     }
 }
 
@@ -130,7 +115,7 @@ impl Settings {
                     unit: "bytes",
                 },
             ),
-            refresh_at: reader.fraction("REFRESH_AT", Fraction { thousandths: 670 }),
+            refresh_at: reader.fraction("REFRESH_AT", Fraction::from_thousandths(670)),
             clock_skew: reader.seconds("CLOCK_SKEW_SECONDS", 300, &seconds(0, 86_400)),
             max_age: reader.seconds("MAX_AGE_SECONDS", 3_600, &seconds(0, 31_536_000)),
             kv_cache_ttl: reader.seconds("KV_CACHE_TTL_SECONDS", 60, &seconds(30, 86_400)),
@@ -228,27 +213,20 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     }
 
     fn fraction(&mut self, name: &'static str, default: Fraction) -> Fraction {
-        let default_part = f64::from(default.thousandths) / 1000.0;
-        let part = self.parsed(
+        let allowed = Fraction::from_thousandths(100)..=Fraction::from_thousandths(950);
+        self.parsed(
             name,
-            default_part,
+            default,
             "a part of the validity from 0.1 to 0.95",
-            |part: &f64| (0.1..=0.95).contains(part),
-        );
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the part was just checked to be from 0.1 to 0.95"
-        )]
-        let thousandths = (part * 1000.0).round() as u32;
-        Fraction { thousandths }
+            |part| allowed.contains(part),
+        )
     }
 
     fn secret(&self, name: &str) -> Option<Secret> {
         self.text(name).map(Secret)
     }
 
-    fn origin_url(&mut self) -> Option<Url> {
+    fn origin_url(&mut self) -> Option<String> {
         const NAME: &str = "ORIGIN_URL";
         const ALLOWED: &str =
             "the origin's base URL, such as https://ca.example.com, without a query or user name";
@@ -256,18 +234,31 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.refuse(NAME, "is missing", ALLOWED);
             return None;
         };
-        let url = Url::parse(&text).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.username().is_empty()
-                && url.password().is_none()
-                && url.query().is_none()
-                && url.fragment().is_none()
-        });
+        let url = is_base_url(&text).then(|| text.trim_end_matches('/').to_owned());
         if url.is_none() {
             self.refuse(NAME, "is wrong", ALLOWED);
         }
         url
     }
+}
+
+/// An http or https URL that paths can be appended to.
+fn is_base_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    let port_is_number = match host.rsplit_once(':') {
+        // What stands in brackets is an IPv6 address.
+        Some((name, port)) if !port.ends_with(']') => {
+            !name.is_empty() && port.parse::<u16>().is_ok()
+        }
+        _ => !host.is_empty(),
+    };
+    matches!(scheme, "http" | "https")
+        && port_is_number
+        && !rest.contains(['?', '#', '@', '\\'])
+        && rest.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

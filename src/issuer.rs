@@ -464,9 +464,9 @@ impl<P: Parts> Custodian<P> {
     ) -> Result<Vec<Status>, StoreError> {
         let issuer = self.store.issuer()?;
         let owed = self.store.owed_event_count()?;
-        let names: BTreeSet<_> = names.into_iter().collect();
-        names
-            .into_iter()
+        let mut each = BTreeSet::new();
+        each.extend(names);
+        each.into_iter()
             .map(|name| {
                 Ok(Status {
                     issuer_id: self.issuer.clone(),

@@ -13,6 +13,7 @@
 pub mod answer;
 pub mod config;
 pub mod events;
+pub mod fraction;
 pub mod issuer;
 pub mod operator;
 pub mod platform;
@@ -24,9 +25,10 @@ pub mod replica;
 pub mod schedule;
 pub mod time;
 
+use web_sys::{Request, Response};
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
-use worker::{Context, Env, Request, Response, event, worker_sys};
+use worker::{Context, Env, event, worker_sys};
 
 pub use platform::{IssuerObject, RegistryObject};
 

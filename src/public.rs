@@ -17,7 +17,7 @@ mod slice;
 mod tables;
 mod validity;
 
-pub use decision::{answer, health};
+pub use decision::{CONDITIONS, answer, health};
 pub use freshness::Policy;
 pub use representation::Encoding;
 pub use route::{Method, Route};

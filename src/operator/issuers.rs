@@ -106,7 +106,8 @@ impl IssuerStatus {
 
 /// The CRLs that are known, and those that the registry lists and nobody refreshed yet.
 fn with_all_listed(known: impl Iterator<Item = CrlStatus>, listed: &Listed) -> Vec<CrlStatus> {
-    let mut crls: BTreeMap<CrlName, CrlStatus> = known.map(|crl| (crl.name, crl)).collect();
+    let mut crls: BTreeMap<CrlName, CrlStatus> = BTreeMap::new();
+    crls.extend(known.map(|crl| (crl.name, crl)));
     for name in &listed.crls {
         crls.entry(*name)
             .or_insert_with(|| CrlStatus::absent(*name));

@@ -1,5 +1,6 @@
 //! What an answer is written in, by `Accept` (RFC 9110, section 12.5.1). Pure.
 
+use crate::fraction::Fraction;
 use crate::problem::EdgeError;
 
 /// How events are written.
@@ -63,7 +64,7 @@ fn best(accept: Option<&str>, offered: &[&str]) -> Option<usize> {
         .iter()
         .enumerate()
         .map(|(index, media_type)| (index, quality(accept, media_type)))
-        .filter(|(_, quality)| *quality > 0);
+        .filter(|(_, quality)| *quality > Fraction::NOTHING);
     // Of equals, `max_by_key` would take the last.
     liked
         .rev()
@@ -71,8 +72,8 @@ fn best(accept: Option<&str>, offered: &[&str]) -> Option<usize> {
         .map(|(index, _)| index)
 }
 
-/// How much `accept` likes a media type, in thousandths: what its most specific matching range says.
-fn quality(accept: &str, media_type: &str) -> u16 {
+/// How much `accept` likes a media type: what its most specific matching range says.
+fn quality(accept: &str, media_type: &str) -> Fraction {
     let group = media_type.split('/').next().unwrap_or_default();
     accept
         .split(',')
@@ -90,24 +91,14 @@ fn quality(accept: &str, media_type: &str) -> u16 {
             };
             let weight = parts.find_map(|part| {
                 let (name, value) = part.split_once('=')?;
-                name.eq_ignore_ascii_case("q").then(|| thousandths(value))
+                let is_weight = name.eq_ignore_ascii_case("q");
+                // What is no weight weighs nothing.
+                is_weight.then(|| value.trim().parse().unwrap_or(Fraction::NOTHING))
             });
-            Some((specificity, weight.unwrap_or(1000)))
+            Some((specificity, weight.unwrap_or(Fraction::WHOLE)))
         })
         .max_by_key(|(specificity, _)| *specificity)
-        .map_or(0, |(_, weight)| weight)
-}
-
-/// A weight as `0.75`, in thousandths; what is none weighs nothing.
-fn thousandths(text: &str) -> u16 {
-    let weight: f32 = text.trim().parse().unwrap_or(0.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to what fits"
-    )]
-    let thousandths = (weight.clamp(0.0, 1.0) * 1000.0) as u16;
-    thousandths
+        .map_or(Fraction::NOTHING, |(_, weight)| weight)
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub fn with_series<'a>(
             issuer.is_none_or(|wanted| wanted == *id) && !crl.is_published_elsewhere()
         })
         .collect();
-    subjects.sort_by_key(|(id, crl)| (crl.urgency(), *id, crl.name));
+    subjects.sort_unstable_by_key(|(id, crl)| (crl.urgency(), *id, crl.name));
     subjects.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     subjects
 }

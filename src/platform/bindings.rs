@@ -3,9 +3,21 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use worker::{D1Database, Env, KvStore, ObjectNamespace};
+use worker::wasm_bindgen::JsCast as _;
+use worker::wasm_bindgen::prelude::*;
+use worker::{D1Database, Env, ObjectNamespace};
 
+use super::kv::KvNamespace;
 use crate::config::{Settings, SettingsError};
+
+#[wasm_bindgen]
+extern "C" {
+    /// The platform's object of all bindings, for the one that every request needs.
+    type Environment;
+
+    #[wasm_bindgen(method, getter, js_name = CRLS)]
+    fn crls(this: &Environment) -> Option<KvNamespace>;
+}
 
 thread_local! {
     static SETTINGS: OnceCell<Result<Rc<Settings>, SettingsError>> = const { OnceCell::new() };
@@ -35,8 +47,10 @@ impl Bindings {
     ///
     /// # Errors
     /// Where it is not bound.
-    pub fn kv(&self) -> worker::Result<KvStore> {
-        self.env.kv("CRLS")
+    pub(super) fn kv(&self) -> worker::Result<KvNamespace> {
+        let environment: &Environment = self.env.unchecked_ref();
+        let crls = environment.crls();
+        crls.ok_or_else(|| "no KV namespace is bound as CRLS".into())
     }
 
     /// The D1 database `DB`.

@@ -1,8 +1,10 @@
 //! D1: the event table and the status table.
 
 use worker::wasm_bindgen::JsValue;
+use worker::wasm_bindgen_futures::JsFuture;
 use worker::{D1Database, D1PreparedStatement};
 
+use super::js::from_js;
 use crate::events::retention::OldEvents;
 use crate::events::{Event, Outcome};
 use crate::refresh::{EventLog, EventLogError, Publication, Status};
@@ -35,6 +37,17 @@ const REPORT: &str = "INSERT INTO crl_status \
 const REMOVE: &str = "DELETE FROM crl_generation_events WHERE id IN \
     (SELECT id FROM crl_generation_events WHERE started_at < ? ORDER BY started_at LIMIT ?)";
 
+/// What D1 tells of a statement that removes rows.
+#[derive(serde::Deserialize)]
+struct Removal {
+    meta: RemovalMeta,
+}
+
+#[derive(serde::Deserialize)]
+struct RemovalMeta {
+    changes: u64,
+}
+
 /// D1 as an issuer's object writes it.
 #[derive(Debug)]
 pub(super) struct D1Log(pub(super) D1Database);
@@ -62,16 +75,16 @@ impl EventLog for D1Log {
 impl OldEvents for D1Log {
     async fn remove(&self, before: Timestamp, limit: u32) -> Result<u64, EventLogError> {
         let failed = |error: worker::Error| EventLogError(error.to_string());
-        let removed = self
+        let removal = self
             .0
             .prepare(REMOVE)
             .bind(&[before.to_string().into(), limit.into()])
-            .map_err(failed)?
-            .run()
-            .await
             .map_err(failed)?;
-        let meta = removed.meta().map_err(failed)?;
-        Ok(meta.and_then(|meta| meta.changes).unwrap_or(0) as u64)
+        let run = async {
+            let result = JsFuture::from(removal.inner().run()?).await?;
+            from_js::<Removal>(&result)
+        };
+        Ok(run.await.map_err(failed)?.meta.changes)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use askama::Template as _;
 use origin_api::IssuerId;
-use worker::{Request, Response};
+use web_sys::{Request, Response};
+use worker::wasm_bindgen_futures::JsFuture;
 
 use super::host::now;
 use super::operator::{Desk, internal};
 use super::reply::respond;
+use super::url;
 use crate::answer::Answer;
 use crate::config::Secret;
 use crate::events::{Event, Outcome};
@@ -43,15 +45,13 @@ pub(super) async fn answer(
         Err(error) => Err(error),
     };
     let answer = answered.unwrap_or_else(|error| visit.refusal(&error));
-    let is_head = request.inner().method() == "HEAD";
-    respond(
-        if is_head {
-            answer.without_body()
-        } else {
-            answer
-        },
-        None,
-    )
+    let is_head = request.method() == "HEAD";
+    let answer = if is_head {
+        answer.without_body()
+    } else {
+        answer
+    };
+    respond(&answer, None)
 }
 
 /// One request.
@@ -64,10 +64,10 @@ impl Visit<'_> {
     async fn answer(&self, place: Place) -> Result<Answer, EdgeError> {
         match place {
             Place::Asset(file) => Ok(asset(file)),
-            Place::SignIn if self.request.inner().method() == "POST" => self.sign_in().await,
+            Place::SignIn if self.request.method() == "POST" => self.sign_in().await,
             Place::SignIn => {
                 self.token()?;
-                let (refused, to) = place::sign_in(&self.query()?)?;
+                let (refused, to) = place::sign_in(&self.query())?;
                 render(&SignInPage {
                     form_token: None,
                     refused,
@@ -76,7 +76,7 @@ impl Visit<'_> {
             }
             Place::Inner(inner) => match self.session() {
                 Err(EdgeError::Unauthorized) if self.wants_page() => {
-                    let to = self.destination(&inner)?;
+                    let to = self.destination(&inner);
                     Ok(see_other(place::sign_in_address(false, to.as_ref()), None))
                 }
                 Err(error) => Err(error),
@@ -106,14 +106,14 @@ impl Visit<'_> {
             }
             Inner::SignOut => {
                 self.admit_form(session).await?;
-                let end = session::end_cookie(self.is_secure()?);
+                let end = session::end_cookie(self.is_secure());
                 Ok(see_other(place::sign_in_address(false, None), Some(end)))
             }
         }
     }
 
     async fn home(&self, form_token: Option<String>) -> Result<Answer, EdgeError> {
-        let filter = HomeFilter::parse(&self.query()?)?;
+        let filter = HomeFilter::parse(&self.query())?;
         let index = self.desk.index().await?;
         match self
             .overview(&index, filter.clone(), form_token.clone())
@@ -140,7 +140,7 @@ impl Visit<'_> {
         for outcome in [Outcome::Failed, Outcome::Rejected] {
             troubles.extend(self.desk.rows(&Query::latest(outcome, LATEST)).await?);
         }
-        troubles.sort_by(|a, b| (&b.started_at, b.id).cmp(&(&a.started_at, a.id)));
+        troubles.sort_unstable_by(|a, b| (&b.started_at, b.id).cmp(&(&a.started_at, a.id)));
         troubles.truncate(TROUBLES);
         let latest = Query::events(&EventFilter::default(), None, LATEST);
         let events: Vec<Event> = self.desk.rows(&latest).await?;
@@ -155,7 +155,7 @@ impl Visit<'_> {
     }
 
     async fn events(&self, form_token: Option<String>) -> Result<Answer, EdgeError> {
-        let (filter, after) = place::event_filter(&self.query()?)?;
+        let (filter, after) = place::event_filter(&self.query())?;
         let query = Query::events(&filter, after.as_ref(), EVENTS.saturating_add(1));
         let page = EventPage::of(self.desk.rows(&query).await?, EVENTS);
         let next = page
@@ -173,7 +173,7 @@ impl Visit<'_> {
     }
 
     async fn issuer(&self, id: IssuerId, form_token: Option<String>) -> Result<Answer, EdgeError> {
-        let done = place::done(&self.query()?)?;
+        let done = place::done(&self.query())?;
         let (issuer, is_whole) = self.desk.issuer(id, HISTORY).await?;
         render(&IssuerPage::new(
             form_token,
@@ -194,7 +194,7 @@ impl Visit<'_> {
             let mut nonce = [0; 16];
             getrandom::fill(&mut nonce).map_err(internal)?;
             let session = Session::begin(token, now(), nonce);
-            let cookie = session.set_cookie(self.is_secure()?);
+            let cookie = session.set_cookie(self.is_secure());
             Ok(see_other(to.unwrap_or_default().to_string(), Some(cookie)))
         } else if self.wants_page() {
             Ok(see_other(place::sign_in_address(true, to.as_ref()), None))
@@ -222,9 +222,8 @@ impl Visit<'_> {
     }
 
     fn admit_origin(&self) -> Result<(), EdgeError> {
-        let own = self.request.url().map_err(internal)?;
-        let own = own.origin().ascii_serialization();
-        session::admit_origin(self.header("origin").as_deref(), &own)
+        let url = self.request.url();
+        session::admit_origin(self.header("origin").as_deref(), url::origin(&url))
     }
 
     /// The form's fields.
@@ -235,27 +234,25 @@ impl Visit<'_> {
         if length.is_none_or(|length: usize| length > LARGEST_FORM) {
             return Err(EdgeError::ForeignForm);
         }
-        let form = self
-            .request
-            .clone()
-            .map_err(internal)?
-            .text()
-            .await
-            .map_err(internal)?;
+        let form = self.text().await.map_err(internal)?;
         Ok(form_urlencoded::parse(form.as_bytes())
             .into_owned()
             .collect())
     }
 
+    async fn text(&self) -> worker::Result<String> {
+        let text = JsFuture::from(self.request.clone()?.text()?).await?;
+        Ok(text.as_string().unwrap_or_default())
+    }
+
     /// The page that somebody wanted who has to sign in first: where an action was meant, the page that has its button.
-    fn destination(&self, inner: &Inner) -> Result<Option<Destination>, EdgeError> {
-        let url = self.request.url().map_err(internal)?;
-        let wanted = match (inner, url.query()) {
-            (Inner::Refresh(id) | Inner::Trust(id), _) => format!("/dashboard/issuers/{id}"),
-            (_, Some(query)) => format!("{}?{query}", url.path()),
-            (_, None) => url.path().to_owned(),
-        };
-        Ok(wanted.parse().ok())
+    fn destination(&self, inner: &Inner) -> Option<Destination> {
+        let url = self.request.url();
+        match inner {
+            Inner::Refresh(id) | Inner::Trust(id) => format!("/dashboard/issuers/{id}").parse(),
+            _ => url::path_and_query(&url).parse(),
+        }
+        .ok()
     }
 
     fn token(&self) -> Result<&Secret, EdgeError> {
@@ -277,14 +274,12 @@ impl Visit<'_> {
         media::wants_page(self.header("accept").as_deref())
     }
 
-    fn is_secure(&self) -> Result<bool, EdgeError> {
-        let url = self.request.url().map_err(internal)?;
-        Ok(url.scheme() == "https")
+    fn is_secure(&self) -> bool {
+        self.request.url().starts_with("https:")
     }
 
-    fn query(&self) -> Result<Vec<(String, String)>, EdgeError> {
-        let url = self.request.url().map_err(internal)?;
-        Ok(url.query_pairs().into_owned().collect())
+    fn query(&self) -> Vec<(String, String)> {
+        url::query(&self.request.url())
     }
 
     fn header(&self, name: &str) -> Option<String> {

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use worker::{Context, Env, Request, Response};
+use web_sys::{Request, Response};
+use worker::{Context, Env};
 
 use super::bindings::Bindings;
 use super::d1::D1Log;
@@ -10,10 +11,11 @@ use super::host::{log, now};
 use super::objects::{ObjectError, WorkerObjects};
 use super::operator;
 use super::reply::{problem, respond};
+use super::url;
 use crate::config::Settings;
 use crate::events::{Trigger, retention};
 use crate::problem::EdgeError;
-use crate::public::{self, Route, Source, Wanted};
+use crate::public::{self, Route, Served, Source, Wanted};
 use crate::schedule::{self, Summary};
 
 /// Answers a request.
@@ -31,9 +33,9 @@ pub async fn fetch(request: Request, env: Env, context: Context) -> worker::Resu
             return problem(&EdgeError::WrongSetting(error));
         }
     };
-    let method = request.inner().method();
-    let url = request.inner().url();
-    let path = path_of(&url);
+    let method = request.method();
+    let url = request.url();
+    let path = url::path(&url);
     match Route::parse(&method, path) {
         Route::Crl {
             method,
@@ -50,7 +52,7 @@ pub async fn fetch(request: Request, env: Env, context: Context) -> worker::Resu
             };
             crl(&request, &objects, &settings, &wanted).await
         }
-        Route::Health { method } => respond(public::health(method), None),
+        Route::Health { method } => respond(&public::health(method), None),
         Route::MethodNotAllowed { allow } => problem(&EdgeError::MethodNotAllowed { allow }),
         Route::Other => {
             let objects = WorkerObjects::new(&bindings, &settings, Some(context))?;
@@ -59,40 +61,35 @@ pub async fn fetch(request: Request, env: Env, context: Context) -> worker::Resu
     }
 }
 
-/// The path of an absolute URL, as it came: the platform has only removed dot segments. A full parser would cost the hot path more
-/// than all that follows.
-fn path_of(url: &str) -> &str {
-    let authority_and_rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path_and_rest = authority_and_rest
-        .find('/')
-        .and_then(|slash| authority_and_rest.get(slash..))
-        .unwrap_or("/");
-    let end = path_and_rest
-        .find(['?', '#'])
-        .unwrap_or(path_and_rest.len());
-    path_and_rest.get(..end).unwrap_or(path_and_rest)
-}
-
 async fn crl(
     request: &Request,
     objects: &WorkerObjects,
     settings: &Rc<Settings>,
     wanted: &Wanted,
 ) -> worker::Result<Response> {
-    let header = |name: &str| request.headers().get(name).ok().flatten();
-    let served = public::serve(objects, wanted, header, &settings.as_ref().into()).await;
-    let stream = match served.crl {
-        Some(crl) => objects.stream(wanted, &served.answer, crl)?,
+    let headers = request.headers();
+    let given = public::CONDITIONS.map(|name| (name, headers.get(name).ok().flatten()));
+    let header = |name: &str| {
+        let (_, value) = given.iter().find(|(given, _)| *given == name)?;
+        value.clone()
+    };
+    let Served {
+        mut answer,
+        crl,
+        source,
+    } = public::serve(objects, wanted, header, &settings.as_ref().into()).await;
+    let stream = match crl {
+        Some(crl) => objects.stream(wanted, &answer, crl)?,
         None => None,
     };
-    let response = respond(served.answer, stream)?;
-    let cache_status = match served.source {
-        Source::Replica => "crl-edge-kv; hit",
-        Source::Object => "crl-edge-kv; fwd=miss",
-        Source::Nowhere => return Ok(response),
+    let cache_status = match source {
+        Source::Replica => Some("crl-edge-kv; hit"),
+        Source::Object => Some("crl-edge-kv; fwd=miss"),
+        Source::Nowhere => None,
     };
-    response.headers().set("Cache-Status", cache_status)?;
-    Ok(response)
+    let cache_status = cache_status.map(|status| ("Cache-Status", status.into()));
+    answer.headers.extend(cache_status);
+    respond(&answer, stream.as_ref())
 }
 
 /// Removes old events. A tick that did its work is not a failed one because D1 is down.
@@ -128,24 +125,10 @@ pub async fn scheduled(env: Env) -> Result<Summary, String> {
     let summary = walked.map_err(|error: ObjectError| error.to_string())?;
     log(&serde_json::json!({ "level": "info", "what": "tick", "summary": summary }));
     if summary.everything_failed() {
-        return Err(format!("every issuer failed: {summary:?}"));
+        return Err(format!(
+            "every issuer failed: {}",
+            serde_json::json!(summary)
+        ));
     }
     Ok(summary)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::path_of;
-
-    #[test]
-    fn the_path_is_what_stands_between_host_and_query() {
-        for (url, path) in [
-            ("http://a.example/crl/x.crl", "/crl/x.crl"),
-            ("https://a.example:8787/crl/x.crl?a=/b#c", "/crl/x.crl"),
-            ("http://a.example", "/"),
-            ("http://[::1]:1/%2e?x", "/%2e"),
-        ] {
-            assert_eq!(path_of(url), path, "{url}");
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use origin_api::{CrlName, IssuerId};
 use worker::durable::State;
-use worker::{DurableObject, Env, Request, Response, ResponseBuilder, Url, durable_object};
+use worker::{DurableObject, Env, Request, Response, ResponseBuilder, durable_object};
 
 use super::bindings::Bindings;
 use super::d1::D1Log;
@@ -17,7 +17,9 @@ use super::host::JsHost;
 use super::issuer_store::SqlStore;
 use super::kv::KvReplica;
 use super::origin::FetchOrigin;
+use super::reply;
 use super::streams::Stored;
+use super::url;
 use crate::events::Trigger;
 use crate::issuer::{Custodian, Flights, Leases, OneAtATime, Parts, Serving};
 use crate::refresh::{Pieces, Sha256};
@@ -38,7 +40,7 @@ impl Parts for Cloudflare {
 }
 
 /// One issuer's object.
-#[durable_object]
+#[durable_object(alarm)]
 #[derive(Debug)]
 pub struct IssuerObject {
     state: Rc<State>,
@@ -56,7 +58,7 @@ impl DurableObject for IssuerObject {
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        let call = Call::parse(&request.url()?).ok_or("not a call of this object")?;
+        let call = Call::parse(&request.inner().url()).ok_or("not a call of this object")?;
         let custodian = self.custodian(Some(&call.issuer))?;
         match call.action.as_str() {
             "serve" => {
@@ -65,14 +67,14 @@ impl DurableObject for IssuerObject {
             }
             "refresh" => {
                 let trigger = call.trigger.ok_or("who asks?")?;
-                Response::from_json(&custodian.refresh(call.name, trigger).await)
+                reply::json(&custodian.refresh(call.name, trigger).await)
             }
             "refresh-due" => {
                 custodian.refresh_due(call.name.ok_or("which CRL?")?);
-                Response::from_json(&())
+                reply::json(&())
             }
-            "overview" => Response::from_json(&custodian.overview().map_err(failed)?),
-            "trust" => Response::from_json(&custodian.trust().await.map_err(failed)?),
+            "overview" => reply::json(&custodian.overview().map_err(failed)?),
+            "trust" => reply::json(&custodian.trust().await.map_err(failed)?),
             _ => Err("not a call of this object".into()),
         }
     }
@@ -136,7 +138,7 @@ async fn serve(
 ) -> worker::Result<Response> {
     let Serving { current, lease } = match custodian.serve(name).await {
         Ok(serving) => serving,
-        Err(unserved) => return Ok(Response::from_json(&unserved)?.with_status(503)),
+        Err(unserved) => return Ok(reply::json(&unserved)?.with_status(503)),
     };
     if seen != Some(current.head.sha256) {
         custodian.replica_disagrees(name);
@@ -187,8 +189,8 @@ impl Call {
         url
     }
 
-    fn parse(url: &Url) -> Option<Self> {
-        let mut segments = url.path_segments()?;
+    fn parse(url: &str) -> Option<Self> {
+        let mut segments = url::path(url).split('/').skip(1);
         let mut call = Self {
             issuer: segments.next()?.parse().ok()?,
             action: segments.next()?.to_owned(),
@@ -196,8 +198,8 @@ impl Call {
             trigger: None,
             seen: None,
         };
-        for (key, value) in url.query_pairs() {
-            match &*key {
+        for (key, value) in url::query(url) {
+            match key.as_str() {
                 "name" => call.name = Some(value.parse().ok()?),
                 "trigger" => call.trigger = Some(value.parse().ok()?),
                 "seen" => call.seen = Some(value.parse().ok()?),

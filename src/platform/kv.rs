@@ -1,23 +1,119 @@
 //! KV: the replica of CRLs and of the registry's index, written by the objects and read by every isolate.
 
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use origin_api::{CrlName, IssuerId};
-use worker::{KvError, KvStore};
+use worker::js_sys::Promise;
+use worker::wasm_bindgen::prelude::*;
+use worker::wasm_bindgen_futures::JsFuture;
 
-use super::host::log;
+use super::host::{log, now};
+use super::js::{from_js, to_js};
 use super::streams::{Chunks, Stored};
 use crate::config::Settings;
-use crate::refresh::{Metadata, Pieces, Replica, ReplicaError};
+use crate::refresh::{Head, Metadata, Pieces, Replica, ReplicaError};
 use crate::registry::{Index, IndexReplica};
 use crate::replica;
+use crate::time::Timestamp;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The binding of a KV namespace. The `worker` crate's wrapper looks up all its methods by name for each request, and reads
+    /// metadata field by field.
+    #[derive(Clone, Debug)]
+    pub(super) type KvNamespace;
+
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &KvNamespace, key: &str, options: &JsValue) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = getWithMetadata)]
+    fn get_with_metadata(
+        this: &KvNamespace,
+        key: &str,
+        options: &JsValue,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn put(
+        this: &KvNamespace,
+        key: &str,
+        value: &JsValue,
+        options: &JsValue,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
+
+    /// What a read with metadata gives; both are null where there is nothing.
+    type Entry;
+
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &Entry) -> Option<web_sys::ReadableStream>;
+
+    #[wasm_bindgen(method, getter)]
+    fn metadata(this: &Entry) -> JsValue;
+}
+
+/// How long a head that was read is remembered. KV itself lags by `KV_CACHE_TTL_SECONDS`, 30 at the least.
+const HEAD_MEMORY: Duration = Duration::from_secs(2);
+
+/// How many heads are remembered at once.
+const MOST_HEADS: usize = 1000;
+
+thread_local! {
+    /// The heads that this isolate read lately, by their keys in KV, and when.
+    static HEADS: RefCell<BTreeMap<String, (Head, Timestamp)>> = const { RefCell::new(BTreeMap::new()) };
+    /// The options of the hot path's read, made once: settings do not change within an isolate.
+    static CRL_OPTIONS: OnceCell<JsValue> = const { OnceCell::new() };
+}
+
+/// What a read is to give, and for how long this point of presence may keep it.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GetOptions {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_ttl: Option<u64>,
+}
+
+#[derive(serde::Serialize)]
+struct PutOptions<'m> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'m Metadata>,
+}
+
+fn read_as(r#type: &'static str, cache_ttl: Option<u64>) -> worker::Result<JsValue> {
+    to_js(&GetOptions { r#type, cache_ttl })
+}
+
+impl KvNamespace {
+    async fn write(
+        &self,
+        key: &str,
+        value: &JsValue,
+        metadata: Option<&Metadata>,
+    ) -> worker::Result<()> {
+        HEADS.with_borrow_mut(|heads| heads.remove(key));
+        let options = to_js(&PutOptions { metadata })?;
+        JsFuture::from(self.put(key, value, &options)?).await?;
+        Ok(())
+    }
+
+    async fn entry(&self, key: &str, options: &JsValue) -> worker::Result<Entry> {
+        let entry = JsFuture::from(self.get_with_metadata(key, options)?).await?;
+        Ok(entry.unchecked_into())
+    }
+}
 
 /// KV as an issuer's object writes it.
 #[derive(Debug)]
 pub(super) struct KvReplica {
-    pub(super) kv: KvStore,
+    pub(super) kv: KvNamespace,
     pub(super) stored: Stored,
 }
 
@@ -32,59 +128,73 @@ impl Replica for KvReplica {
         let body = self
             .stored
             .stream(pieces, None)
-            .map_err(|error| failed(doing)(KvError::from(error)))?;
-        let put = self.kv.put_stream(key, body).map_err(failed(doing))?;
-        let put = match metadata {
-            Some(metadata) => put.metadata(metadata).map_err(failed(doing))?,
-            None => put,
-        };
-        put.execute().await.map_err(failed(doing))
+            .map_err(|error| failed(doing)(error.into()))?;
+        let put = self.kv.write(key, &body, metadata);
+        put.await.map_err(failed(doing))
     }
 
     async fn put_manifest(&self, key: &str, metadata: &Metadata) -> Result<(), ReplicaError> {
-        let doing = "take a manifest";
-        let put = self
-            .kv
-            .put(key, "in parts, see the metadata")
-            .and_then(|put| put.metadata(metadata))
-            .map_err(failed(doing))?;
-        put.execute().await.map_err(failed(doing))
+        let value = "in parts, see the metadata".into();
+        let put = self.kv.write(key, &value, Some(metadata));
+        put.await.map_err(failed("take a manifest"))
     }
 
     async fn metadata(&self, key: &str) -> Result<Option<Metadata>, ReplicaError> {
-        let read = self.kv.get(key).stream_with_metadata::<serde_json::Value>();
-        let (body, metadata) = read.await.map_err(failed("tell what it has"))?;
-        if let Some(body) = body {
+        let read = async { self.kv.entry(key, &read_as("stream", None)?).await };
+        let entry = read.await.map_err(failed("tell what it has"))?;
+        if let Some(body) = entry.value() {
             // Nobody reads it.
-            let _ = worker::wasm_bindgen_futures::JsFuture::from(body.cancel()).await;
+            let _ = JsFuture::from(body.cancel()).await;
         }
-        Ok(metadata.and_then(|metadata| serde_json::from_value(metadata).ok()))
+        // What this release does not read is as good as absent.
+        Ok(from_js(&entry.metadata()).ok())
     }
 
     async fn delete(&self, key: &str) -> Result<(), ReplicaError> {
-        self.kv.delete(key).await.map_err(failed("remove a key"))
+        let delete = async {
+            JsFuture::from(self.kv.delete(key)?).await?;
+            Ok(())
+        };
+        delete.await.map_err(failed("remove a key"))
     }
 }
 
 /// The copy of the registry's index.
 #[derive(Debug)]
-pub(super) struct KvIndex(pub(super) KvStore);
+pub(super) struct KvIndex(pub(super) KvNamespace);
 
 impl IndexReplica for KvIndex {
     async fn put(&self, index: &Index) -> Result<(), ReplicaError> {
-        let doing = "take the registry";
-        let put = self
-            .0
-            .put(replica::REGISTRY, index)
-            .map_err(failed(doing))?;
-        put.execute().await.map_err(failed(doing))
+        let put = async {
+            let text = serde_json::to_string(index)?;
+            self.0.write(replica::REGISTRY, &text.into(), None).await
+        };
+        put.await.map_err(failed("take the registry"))
     }
+}
+
+/// The head of a CRL that this isolate read a moment ago.
+pub(super) fn remembered(issuer: &IssuerId, name: CrlName) -> Option<Head> {
+    let key = replica::key(issuer, name);
+    HEADS.with_borrow(|heads| {
+        let (head, at) = heads.get(&key)?;
+        (now().since(*at) < HEAD_MEMORY).then(|| head.clone())
+    })
+}
+
+fn remember(key: String, head: Head) {
+    HEADS.with_borrow_mut(|heads| {
+        if heads.len() >= MOST_HEADS {
+            heads.clear();
+        }
+        heads.insert(key, (head, now()));
+    });
 }
 
 /// KV as an isolate reads it.
 #[derive(Clone, Debug)]
 pub(super) struct KvReader {
-    pub(super) kv: KvStore,
+    pub(super) kv: KvNamespace,
     pub(super) settings: Rc<Settings>,
 }
 
@@ -96,39 +206,47 @@ impl KvReader {
         name: CrlName,
     ) -> Option<(Metadata, web_sys::ReadableStream)> {
         let key = replica::key(issuer, name);
-        let read = self
-            .kv
-            .get(&key)
-            .cache_ttl(self.settings.kv_cache_ttl.as_secs())
-            .stream_with_metadata::<Metadata>();
-        match read.await {
-            Ok((Some(body), Some(metadata))) => Some((metadata, body)),
-            Ok(_) => None,
-            Err(error) => {
-                // The issuer's object has the truth: what KV cannot give is asked for there.
-                log(&serde_json::json!({
-                    "level": "warning", "what": "KV did not give a CRL", "key": key, "cause": error.to_string(),
-                }));
-                None
-            }
+        let read = async {
+            let entry = self.kv.entry(&key, &self.crl_options()?).await?;
+            let Some(body) = entry.value() else {
+                return Ok(None);
+            };
+            let metadata: Option<Metadata> = from_js(&entry.metadata())?;
+            worker::Result::Ok(metadata.map(|metadata| (metadata, body)))
+        };
+        let read = read.await.unwrap_or_else(|error: worker::Error| {
+            // The issuer's object has the truth: what KV cannot give is asked for there.
+            log(&serde_json::json!({
+                "level": "warning", "what": "KV did not give a CRL", "key": key, "cause": error.to_string(),
+            }));
+            None
+        });
+        if let Some((metadata, _)) = &read {
+            remember(key, metadata.head.clone());
         }
+        read
+    }
+
+    fn crl_options(&self) -> worker::Result<JsValue> {
+        if let Some(options) = CRL_OPTIONS.with(|options| options.get().cloned()) {
+            return Ok(options);
+        }
+        let options = read_as("stream", Some(self.settings.kv_cache_ttl.as_secs()))?;
+        Ok(CRL_OPTIONS.with(|made| made.get_or_init(|| options).clone()))
     }
 
     /// One part of a large CRL.
     pub(super) async fn part(&self, key: &str) -> Option<web_sys::ReadableStream> {
-        let read = self
-            .kv
-            .get(key)
-            .cache_ttl(self.settings.kv_cache_ttl.as_secs())
-            .stream();
-        read.await.ok().flatten()
+        let promise = self.kv.get(key, &self.crl_options().ok()?).ok()?;
+        JsFuture::from(promise).await.ok()?.dyn_into().ok()
     }
 
     /// The registry's index.
     pub(super) async fn index(&self) -> Option<Index> {
         // 30 s is the least that KV allows; an isolate keeps what it read.
-        let read = self.kv.get(replica::REGISTRY).cache_ttl(30).text();
-        let text = read.await.ok().flatten()?;
+        let options = read_as("text", Some(30)).ok()?;
+        let promise = self.kv.get(replica::REGISTRY, &options).ok()?;
+        let text = JsFuture::from(promise).await.ok()?.as_string()?;
         serde_json::from_str(&text).ok()
     }
 }
@@ -144,7 +262,7 @@ where
         .boxed_local()
 }
 
-fn failed(doing: &'static str) -> impl Fn(KvError) -> ReplicaError {
+fn failed(doing: &'static str) -> impl Fn(worker::Error) -> ReplicaError {
     move |error| ReplicaError {
         doing,
         cause: error.to_string(),

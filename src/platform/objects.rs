@@ -9,7 +9,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use origin_api::{CrlName, IssuerId};
 use serde::de::DeserializeOwned;
 use worker::wasm_bindgen::JsValue;
-use worker::{Context, Method, Request, RequestInit, Response};
+use worker::{Context, Response};
 
 use super::bindings::Bindings;
 use super::host::{log, now};
@@ -133,17 +133,17 @@ impl WorkerObjects {
     }
 
     async fn registry<T: DeserializeOwned>(&self, call: &RegistryCall) -> Result<T, ObjectError> {
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post)
-            .with_body(Some(JsValue::from_str(
-                &serde_json::to_string(call).map_err(worker::Error::from)?,
-            )));
-        let request = Request::new_with_init("http://registry/", &init)?;
+        let body = serde_json::to_string(call).map_err(worker::Error::from)?;
+        let init = web_sys::RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&body.into());
+        let request = web_sys::Request::new_with_str_and_init("http://registry/", &init)
+            .map_err(worker::Error::from)?;
         let stub = self
             .bindings
             .registry()?
             .get_by_name(registry_object::NAME)?;
-        let mut response = stub.fetch_with_request(request).await?;
+        let mut response = stub.fetch_with_request(request.into()).await?;
         if response.status_code() != 200 {
             return Err(ObjectError::Refused(response.text().await?));
         }
@@ -352,6 +352,10 @@ impl Shelves for WorkerObjects {
         };
         *first = self.part(wanted, head, part).await;
         first.is_some()
+    }
+
+    fn remembered(&self, issuer: &IssuerId, name: CrlName) -> Option<Head> {
+        kv::remembered(issuer, name)
     }
 
     async fn object(

@@ -1,6 +1,5 @@
 //! Operators' calls: fetched from the objects and D1, answered by `operator`.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,14 +7,18 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use worker::{Request, Response};
+use web_sys::{Request, Response};
+use worker::js_sys::Uint8Array;
+use worker::wasm_bindgen::{JsCast as _, JsValue};
 
 use super::bindings::Bindings;
 use super::dashboard;
 use super::host::{log, now};
 use super::objects::{ObjectError, WorkerObjects};
 use super::records::Records;
-use super::reply::problem;
+use super::reply::{problem, respond};
+use super::url;
+use crate::answer::{Answer, Body};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::operator::crl_status::{State, StatusRow};
@@ -47,7 +50,7 @@ pub(super) async fn answer(
         settings,
         records: Records::new(bindings),
     };
-    let method = request.inner().method();
+    let method = request.method();
     let response = match Place::parse(&method, path) {
         Some(place) => dashboard::answer(&desk, request, place).await?,
         None => desk.answer(request, &method, path).await?,
@@ -58,6 +61,35 @@ pub(super) async fn answer(
         headers.set("D1-Rows-Read", &rows_read.to_string())?;
     }
     Ok(response)
+}
+
+/// An answer, and the stream of its body where it is not text.
+struct Reply {
+    answer: Answer,
+    stream: Option<web_sys::ReadableStream>,
+}
+
+impl Reply {
+    fn text(media_type: &'static str, text: String) -> Self {
+        Self {
+            answer: Answer {
+                status: 200,
+                headers: vec![("Content-Type", media_type.into())],
+                body: Body::Text(text),
+            },
+            stream: None,
+        }
+    }
+
+    fn json(value: &impl Serialize) -> Result<Self, EdgeError> {
+        let text = serde_json::to_string(value).map_err(internal)?;
+        Ok(Self::text("application/json", text))
+    }
+
+    fn with_status(mut self, status: u16) -> Self {
+        self.answer.status = status;
+        self
+    }
 }
 
 /// Where operators' calls are answered.
@@ -79,33 +111,33 @@ impl Desk<'_> {
             Some(Err(error)) => Err(error),
             Some(Ok(endpoint)) => self.call(request, endpoint).await,
         };
-        let response = match answered {
-            Ok(response) => response,
+        let Reply { mut answer, stream } = match answered {
+            Ok(reply) => reply,
             Err(error) => return problem(&error),
         };
-        let headers = response.headers();
-        headers.set("Cache-Control", "no-store")?;
-        headers.set("X-Content-Type-Options", "nosniff")?;
+        answer.headers.extend([
+            ("Cache-Control", "no-store".into()),
+            ("X-Content-Type-Options", "nosniff".into()),
+        ]);
         if method == "HEAD" {
-            let (parts, _) = response.into_parts();
-            return Ok(parts.empty());
+            return respond(&answer.without_body(), None);
         }
-        Ok(response)
+        respond(&answer, stream.as_ref())
     }
 
-    async fn call(&self, request: &Request, endpoint: Endpoint) -> Result<Response, EdgeError> {
-        let header = |name: &str| request.headers().get(name).ok().flatten();
+    async fn call(&self, request: &Request, endpoint: Endpoint) -> Result<Reply, EdgeError> {
+        let headers = request.headers();
+        let header = |name: &str| headers.get(name).ok().flatten();
         let caller = caller(header("authorization").as_deref(), self.settings)?;
         endpoint.admit(caller)?;
-        let url = request.url().map_err(internal)?;
-        let query: Vec<_> = url.query_pairs().into_owned().collect();
+        let query = url::query(&request.url());
         match endpoint.call(caller, &query, header("accept").as_deref())? {
             Call::Issuers {
                 state,
                 after,
                 limit,
-            } => json(&self.issuers(state, after.as_ref(), limit).await?),
-            Call::Issuer(issuer) => json(&self.issuer(issuer, RECENT_EVENTS).await?.0),
+            } => Reply::json(&self.issuers(state, after.as_ref(), limit).await?),
+            Call::Issuer(issuer) => Reply::json(&self.issuer(issuer, RECENT_EVENTS).await?.0),
             Call::Refresh {
                 issuer,
                 name,
@@ -115,7 +147,7 @@ impl Desk<'_> {
                 let concurrency = self.settings.regenerate_concurrency;
                 let summary =
                     schedule::regenerate_all(self.objects, Trigger::Operator, concurrency).await;
-                json(&summary.map_err(no_registry)?)
+                Reply::json(&summary.map_err(no_registry)?)
             }
             Call::Trust(issuer) => outcome(&self.trust(issuer).await?),
             Call::Events {
@@ -125,7 +157,7 @@ impl Desk<'_> {
                 format: EventFormat::Json,
             } => {
                 let query = Query::events(&filter, after.as_ref(), limit.saturating_add(1));
-                json(&EventPage::of(self.rows(&query).await?, limit))
+                Reply::json(&EventPage::of(self.rows(&query).await?, limit))
             }
             Call::Events {
                 filter,
@@ -134,10 +166,10 @@ impl Desk<'_> {
                 format,
             } => self.stream(filter, after, limit, format).await,
             Call::Metrics { issuer, limit } => self.metrics(issuer.as_ref(), limit).await,
-            Call::OpenApi => {
-                let response = Response::ok(openapi::DOCUMENT).map_err(internal)?;
-                with_type(response, "application/json")
-            }
+            Call::OpenApi => Ok(Reply::text(
+                "application/json",
+                openapi::DOCUMENT.to_owned(),
+            )),
         }
     }
 
@@ -225,7 +257,7 @@ impl Desk<'_> {
         refreshed.ok_or(EdgeError::NoCertificateWaiting { issuer })
     }
 
-    async fn metrics(&self, issuer: Option<&IssuerId>, limit: u32) -> Result<Response, EdgeError> {
+    async fn metrics(&self, issuer: Option<&IssuerId>, limit: u32) -> Result<Reply, EdgeError> {
         let index = self.index().await?;
         let issuers = self.all(&index).await?;
         let totals = self.rows(&Query::totals()).await?;
@@ -233,8 +265,7 @@ impl Desk<'_> {
         let names = subjects.iter().map(|(issuer, crl)| (*issuer, crl.name));
         let crl_totals = self.rows(&Query::totals_of(names)).await?;
         let text = metrics::render(&issuers, &totals, &subjects, &crl_totals, now());
-        let response = Response::ok(text).map_err(internal)?;
-        with_type(response, metrics::MEDIA_TYPE)
+        Ok(Reply::text(metrics::MEDIA_TYPE, text))
     }
 
     /// Every issuer, and how its CRLs stand by the status table.
@@ -250,10 +281,10 @@ impl Desk<'_> {
         after: Option<Cursor>,
         limit: u32,
         format: EventFormat,
-    ) -> Result<Response, EdgeError> {
+    ) -> Result<Reply, EdgeError> {
         let write = move |events: &[Event]| match format {
-            EventFormat::Csv => event_page::csv(events).map_err(|error| error.to_string()),
-            EventFormat::Json | EventFormat::Ndjson => Ok(event_page::ndjson(events)),
+            EventFormat::Csv => event_page::csv(events),
+            EventFormat::Json | EventFormat::Ndjson => event_page::ndjson(events),
         };
         let records = self.records.clone();
         let mut pages = stream::try_unfold(Some((after, limit)), move |place| {
@@ -266,7 +297,7 @@ impl Desk<'_> {
                 let events: Vec<Event> = records.rows(&query).await?;
                 let next = events.last().zip(remaining(left, &events));
                 let next = next.map(|(last, left)| (Some(Cursor::of(last)), left));
-                worker::Result::Ok(Some((write(&events)?, next)))
+                worker::Result::Ok(Some((write(&events), next)))
             }
         })
         .boxed_local();
@@ -277,8 +308,18 @@ impl Desk<'_> {
             EventFormat::Json | EventFormat::Ndjson => first,
         };
         let all = stream::once(std::future::ready(Ok(begin))).chain(pages);
-        let response = Response::from_stream(all.map_ok(String::into_bytes)).map_err(internal)?;
-        with_type(response, format.media_type())
+        let chunks = all
+            .map_ok(|text| Uint8Array::from(text.as_bytes()).into())
+            .map_err(|error| JsValue::from_str(&error.to_string()));
+        let stream = wasm_streams::ReadableStream::from_stream(chunks);
+        Ok(Reply {
+            answer: Answer {
+                status: 200,
+                headers: vec![("Content-Type", format.media_type().into())],
+                body: Body::Whole,
+            },
+            stream: Some(stream.into_raw().unchecked_into()),
+        })
     }
 
     pub(super) async fn index(&self) -> Result<Rc<Index>, EdgeError> {
@@ -329,20 +370,16 @@ fn remaining(left: u32, page: &[Event]) -> Option<u32> {
     (read == STREAM_PAGE && rest > 0).then_some(rest)
 }
 
-fn json(value: &impl Serialize) -> Result<Response, EdgeError> {
-    Response::from_json(value).map_err(internal)
-}
-
 /// The events: 200 where all went well, else 502.
-fn outcome(events: &[Event]) -> Result<Response, EdgeError> {
+fn outcome(events: &[Event]) -> Result<Reply, EdgeError> {
+    /// As a type, not by `json!`, which would make a tree of it first.
+    #[derive(Serialize)]
+    struct Outcome<'e> {
+        events: &'e [Event],
+    }
     let all_well = events.iter().all(|event| event.outcome.succeeded());
-    let response = json(&BTreeMap::from([("events", events)]))?;
-    Ok(response.with_status(if all_well { 200 } else { 502 }))
-}
-
-fn with_type(response: Response, media_type: &str) -> Result<Response, EdgeError> {
-    let set = response.headers().set("Content-Type", media_type);
-    set.map(|()| response).map_err(internal)
+    let reply = Reply::json(&Outcome { events })?;
+    Ok(reply.with_status(if all_well { 200 } else { 502 }))
 }
 
 pub(super) fn internal(error: impl std::fmt::Display) -> EdgeError {

@@ -6,10 +6,14 @@ use std::time::Duration;
 use futures_util::AsyncReadExt as _;
 use origin_api::{CRL_MEDIA_TYPE, CrlName, Issuer, IssuerId, WATERMARK_HEADER};
 use wasm_streams::readable::IntoAsyncRead;
+use web_sys::{AbortController, RequestInit};
+use worker::js_sys::Promise;
 use worker::wasm_bindgen::JsCast as _;
-use worker::{AbortController, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Url};
+use worker::wasm_bindgen::prelude::*;
+use worker::wasm_bindgen_futures::JsFuture;
 
 use super::host::log;
+use super::js::to_js;
 use crate::config::Settings;
 use crate::refresh::{Answer, Origin, OriginBody, OriginError, Sha256};
 use crate::registry::OriginPages;
@@ -23,72 +27,77 @@ pub(super) struct FetchOrigin {
     pub(super) settings: Rc<Settings>,
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// The platform's `fetch`.
+    fn fetch(url: &str, init: &RequestInit) -> Promise;
+}
+
+/// The second argument of [`fetch`], less the signal.
+#[derive(serde::Serialize)]
+struct Init {
+    method: &'static str,
+    /// A redirect could carry the token to another host: none is followed.
+    redirect: &'static str,
+    headers: InitHeaders,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct InitHeaders {
+    authorization: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_none_match: Option<String>,
+}
+
 /// A response whose connection ends when this is dropped.
 struct Exchange {
-    response: worker::Response,
+    response: web_sys::Response,
     connection: Connection,
 }
 
-struct Connection(Option<AbortController>);
+struct Connection(AbortController);
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(controller) = self.0.take() {
-            controller.abort();
-        }
+        self.0.abort();
     }
 }
 
 impl FetchOrigin {
-    /// The URL of a path below the base, which may have a path of its own.
-    fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, OriginError> {
-        let mut url = self.settings.origin_url.clone();
-        url.path_segments_mut()
-            .map_err(|()| OriginError::Unreachable("ORIGIN_URL has no path".to_owned()))?
-            .pop_if_empty()
-            .extend(segments);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        Ok(url)
-    }
-
+    /// Sends a request to a path below the base, which may have a path of its own.
     async fn send(
         &self,
-        method: Method,
-        url: Url,
+        method: &'static str,
+        path: &str,
         held: Option<Sha256>,
     ) -> Result<Exchange, OriginError> {
         let unreachable = |error: worker::Error| OriginError::Unreachable(error.to_string());
-        let headers = Headers::new();
+        let controller = AbortController::new().map_err(|error| unreachable(error.into()))?;
         let token = self.settings.origin_token.reveal();
-        headers
-            .set("authorization", &format!("Bearer {token}"))
-            .map_err(|_| {
-                OriginError::Unreachable(
-                    "ORIGIN_TOKEN has characters that no header can carry".to_owned(),
-                )
-            })?;
-        if let Some(held) = held {
-            headers
-                .set("if-none-match", &format!("\"{held}\""))
-                .map_err(unreachable)?;
+        if !token.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(OriginError::Unreachable(
+                "ORIGIN_TOKEN has characters that no header can carry".to_owned(),
+            ));
         }
-        let mut init = RequestInit::new();
-        init.with_method(method)
-            .with_headers(headers)
-            // A redirect could carry the token to another host.
-            .with_redirect(RequestRedirect::Manual);
-        let request = Request::new_with_init(url.as_str(), &init).map_err(unreachable)?;
-        let controller = AbortController::default();
-        let signal = controller.signal();
-        let connection = Connection(Some(controller));
-        let response = Fetch::Request(request)
-            .send_with_signal(&signal)
+        let init = to_js(&Init {
+            method,
+            redirect: "manual",
+            headers: InitHeaders {
+                authorization: format!("Bearer {token}"),
+                if_none_match: held.map(|held| format!("\"{held}\"")),
+            },
+        })
+        .map_err(unreachable)?;
+        let init: RequestInit = init.unchecked_into();
+        init.set_signal(Some(&controller.signal()));
+        let connection = Connection(controller);
+        let url = format!("{}{path}", self.settings.origin_url);
+        let response = JsFuture::from(fetch(&url, &init))
             .await
-            .map_err(unreachable)?;
+            .map_err(|error| unreachable(error.into()))?;
         Ok(Exchange {
-            response,
+            response: response.unchecked_into(),
             connection,
         })
     }
@@ -97,7 +106,7 @@ impl FetchOrigin {
 impl Exchange {
     /// The answer, if its status is 200, 204 or 304.
     fn accepted(self) -> Result<Self, OriginError> {
-        match self.response.status_code() {
+        match self.response.status() {
             200 | 204 | 304 => Ok(self),
             status => Err(OriginError::Status {
                 status,
@@ -122,15 +131,16 @@ impl Exchange {
         Some(since_epoch.saturating_sub(Duration::from_millis(now)))
     }
 
-    async fn json<T: serde::de::DeserializeOwned>(mut self) -> Result<T, OriginError> {
-        let text = self
-            .response
-            .text()
-            .await
-            .map_err(|error| OriginError::Truncated {
-                received: 0,
-                cause: error.to_string(),
-            })?;
+    async fn text(&self) -> worker::Result<String> {
+        let text = JsFuture::from(self.response.text()?).await?;
+        Ok(text.as_string().unwrap_or_default())
+    }
+
+    async fn json<T: serde::de::DeserializeOwned>(self) -> Result<T, OriginError> {
+        let text = self.text().await.map_err(|error| OriginError::Truncated {
+            received: 0,
+            cause: error.to_string(),
+        })?;
         serde_json::from_str(&text).map_err(|error| OriginError::MalformedRecord(error.to_string()))
     }
 }
@@ -139,9 +149,9 @@ impl Origin for FetchOrigin {
     type Body = FetchBody;
 
     async fn issuer(&self, id: &IssuerId) -> Result<Option<Issuer>, OriginError> {
-        let url = self.url(&["v1", "issuers", id.as_str()], &[])?;
-        let exchange = self.send(Method::Get, url, None).await?;
-        match exchange.response.status_code() {
+        let path = format!("/v1/issuers/{id}");
+        let exchange = self.send("GET", &path, None).await?;
+        match exchange.response.status() {
             404 => Ok(None),
             200 => exchange.json().await.map(Some),
             status => Err(OriginError::Status {
@@ -157,12 +167,9 @@ impl Origin for FetchOrigin {
         name: CrlName,
         held: Option<Sha256>,
     ) -> Result<Answer<FetchBody>, OriginError> {
-        let url = self.url(
-            &["v1", "issuers", id.as_str(), "crls", &name.to_string()],
-            &[],
-        )?;
-        let exchange = self.send(Method::Post, url, held).await?.accepted()?;
-        match exchange.response.status_code() {
+        let path = format!("/v1/issuers/{id}/crls/{name}");
+        let exchange = self.send("POST", &path, held).await?.accepted()?;
+        match exchange.response.status() {
             204 => return Ok(Answer::Nothing),
             304 => return Ok(Answer::Current),
             _ => {}
@@ -178,8 +185,7 @@ impl Origin for FetchOrigin {
         let watermark = exchange
             .header(WATERMARK_HEADER)
             .and_then(|text| text.trim().parse().ok());
-        let response: web_sys::Response = exchange.response.into();
-        let reader = response.body().map(|body| {
+        let reader = exchange.response.body().map(|body| {
             wasm_streams::ReadableStream::from_raw(body.unchecked_into()).into_async_read()
         });
         Ok(Answer::Crl {
@@ -230,26 +236,28 @@ impl OriginPages for FetchOrigin {
         &self,
         cursor: Option<&str>,
     ) -> Result<(Vec<Issuer>, Option<String>), OriginError> {
-        let limit = PAGE.to_string();
-        let mut query = vec![("limit", limit.as_str())];
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let url = self.url(&["v1", "issuers"], &query)?;
-        let exchange = self.send(Method::Get, url, None).await?;
-        if exchange.response.status_code() != 200 {
+        let mut path = format!("/v1/issuers?limit={PAGE}");
+        if let Some(cursor) = cursor {
+            path.push_str("&cursor=");
+            path.extend(form_urlencoded::byte_serialize(cursor.as_bytes()));
+        }
+        let exchange = self.send("GET", &path, None).await?;
+        if exchange.response.status() != 200 {
             return Err(OriginError::Status {
-                status: exchange.response.status_code(),
+                status: exchange.response.status(),
                 retry_after: exchange.retry_after(),
             });
         }
         let page: Page = exchange.json().await?;
-        let issuers = page.issuers.into_iter().filter_map(readable).collect();
+        let issuers = page.issuers.iter().filter_map(readable).collect();
         Ok((issuers, page.next_cursor))
     }
 }
 
-fn readable(record: serde_json::Value) -> Option<Issuer> {
+fn readable(record: &serde_json::Value) -> Option<Issuer> {
     let id = record.get("id").cloned();
-    serde_json::from_value(record)
+    // By way of its text, which all other records are read from: a tree would need code of its own for each type.
+    serde_json::from_str(&record.to_string())
         .inspect_err(|error| {
             log(&serde_json::json!({
                 "level": "error", "what": "the origin lists an issuer whose record is not as the contract has it",

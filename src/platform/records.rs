@@ -3,10 +3,14 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
+use worker::wasm_bindgen_futures::JsFuture;
 
 use super::bindings::Bindings;
+use super::js::from_js;
 use crate::operator::Query;
 
 /// The tables, to be read.
@@ -14,6 +18,12 @@ use crate::operator::Query;
 pub(super) struct Records {
     bindings: Bindings,
     rows_read: Rc<Cell<u64>>,
+}
+
+/// What D1 tells of a query beside its rows.
+#[derive(Deserialize)]
+struct Meta {
+    rows_read: Option<u64>,
 }
 
 impl Records {
@@ -28,11 +38,13 @@ impl Records {
     pub(super) async fn rows<T: DeserializeOwned>(&self, query: &Query) -> worker::Result<Vec<T>> {
         let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
         let statement = self.bindings.d1()?.prepare(&query.sql).bind(&values)?;
-        let result = statement.all().await?;
-        let read = result.meta()?.and_then(|meta| meta.rows_read).unwrap_or(0) as u64;
+        let result = JsFuture::from(statement.inner().all()?).await?;
+        let field = |name: &str| Reflect::get(&result, &name.into());
+        let meta: Option<Meta> = from_js(&field("meta")?)?;
+        let read = meta.and_then(|meta| meta.rows_read).unwrap_or(0);
         self.rows_read
             .set(self.rows_read.get().saturating_add(read));
-        result.results()
+        from_js(&field("results")?)
     }
 
     /// How many rows D1 has read for these queries, as it counts and charges them.

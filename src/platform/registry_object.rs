@@ -17,6 +17,7 @@ use super::host::JsHost;
 use super::kv::KvIndex;
 use super::origin::FetchOrigin;
 use super::registry_store::SqlRegistry;
+use super::reply;
 use crate::registry::{Keeper, KeeperParts, Lease, Reading};
 
 /// The name of the one registry object.
@@ -48,7 +49,7 @@ impl KeeperParts for Cloudflare {
 }
 
 /// The registry's object.
-#[durable_object]
+#[durable_object(fetch)]
 #[derive(Debug)]
 pub struct RegistryObject {
     state: Rc<State>,
@@ -67,12 +68,12 @@ impl DurableObject for RegistryObject {
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
         let keeper = self.keeper()?;
-        match request.json().await? {
-            RegistryCall::Index => reply(keeper.index().await.as_deref()),
-            RegistryCall::BeginTick => reply(keeper.begin_tick().await.as_ref()),
-            RegistryCall::NextBatch(lease) => reply(keeper.next_batch(&lease).as_ref()),
+        match serde_json::from_str(&request.text().await?)? {
+            RegistryCall::Index => answer(keeper.index().await.as_deref()),
+            RegistryCall::BeginTick => answer(keeper.begin_tick().await.as_ref()),
+            RegistryCall::NextBatch(lease) => answer(keeper.next_batch(&lease).as_ref()),
             RegistryCall::EndTick(lease, unreached) => {
-                reply(keeper.end_tick(&lease, &unreached).as_ref())
+                answer(keeper.end_tick(&lease, &unreached).as_ref())
             }
         }
     }
@@ -104,9 +105,9 @@ impl RegistryObject {
 }
 
 /// What came of a call: the value, or 503 and why.
-fn reply<T: Serialize, E: std::fmt::Display>(result: Result<&T, E>) -> worker::Result<Response> {
+fn answer<T: Serialize, E: std::fmt::Display>(result: Result<&T, E>) -> worker::Result<Response> {
     match result {
-        Ok(value) => Response::from_json(value),
+        Ok(value) => reply::json(value),
         Err(error) => Response::error(error.to_string(), 503),
     }
 }

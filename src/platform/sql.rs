@@ -139,7 +139,7 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(
         Some(SqlStorageValue::String(text)) => {
             serde_json::from_str(text).map_err(|error| StoreError::Unreadable(error.to_string()))
         }
-        other => Err(StoreError::Unreadable(format!("no text, but {other:?}"))),
+        _ => Err(StoreError::Unreadable("a column is no text".to_owned())),
     }
 }
 
@@ -147,7 +147,7 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(
 pub(super) fn integer(value: Option<&SqlStorageValue>) -> Result<i64, StoreError> {
     match value {
         Some(SqlStorageValue::Integer(number)) => Ok(*number),
-        other => Err(StoreError::Unreadable(format!("no integer, but {other:?}"))),
+        _ => Err(StoreError::Unreadable("a column is no integer".to_owned())),
     }
 }
 

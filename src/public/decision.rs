@@ -16,10 +16,20 @@ use crate::time::Timestamp;
 /// When to ask again for a CRL that has expired, if nobody knows better: about as long as a refresh may take.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// The request headers that an answer depends on.
+pub const CONDITIONS: [&str; 6] = [
+    "If-Match",
+    "If-None-Match",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "Range",
+    "If-Range",
+];
+
 /// Decides what a request for the CRL with this head is answered at `now`.
 ///
 /// `header` gives a request header's value by its name, those of repeated headers joined by `, ` (RFC 9110, section
-/// 5.3); it is asked only for what matters. A CRL that has expired is answered by 503 unless the policy allows it, so
+/// 5.3); it is asked for those of [`CONDITIONS`]. A CRL that has expired is answered by 503 unless the policy allows it, so
 /// the caller looks for a newer one first ([`Validity::of`]).
 #[must_use]
 pub fn answer(

@@ -14,7 +14,7 @@ use std::time::Duration;
 use origin_api::{CrlName, IssuerId};
 
 use super::{Encoding, Method, Policy, Validity};
-use crate::answer::Answer;
+use crate::answer::{Answer, Body};
 use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::Listed;
@@ -30,6 +30,8 @@ pub trait Shelves {
     async fn replica(&self, issuer: &IssuerId, name: CrlName) -> Option<(Metadata, Self::Body)>;
     /// Opens a replica that lies in parts, at the first part that the answer needs; false where that is missing.
     async fn open(&self, wanted: &Wanted, served: &mut Served<Self::Body>) -> bool;
+    /// The head that the replica gave a moment ago, where it is still in memory: no read.
+    fn remembered(&self, issuer: &IssuerId, name: CrlName) -> Option<Head>;
     /// The issuer's object. `seen` is what the replica had.
     async fn object(
         &self,
@@ -105,19 +107,29 @@ pub async fn serve<S: Shelves>(
     header: impl Fn(&str) -> Option<String>,
     policy: &Policy,
 ) -> Served<S::Body> {
+    let answer_to = |head: &Head| {
+        let now = shelves.now();
+        super::answer(wanted.method, &header, head, wanted.encoding, policy, now)
+    };
     let answered = |head: Head, body, source| Served {
-        answer: super::answer(
-            wanted.method,
-            &header,
-            &head,
-            wanted.encoding,
-            policy,
-            shelves.now(),
-        ),
+        answer: answer_to(&head),
         crl: Some((head, body)),
         source,
     };
     let Wanted { issuer, name, .. } = wanted;
+    // 304, and 200 to HEAD, need no body: many in a row need one read.
+    let remembered = shelves
+        .remembered(issuer, *name)
+        .filter(|head| Validity::of(head, shelves.now(), policy.clock_skew) == Validity::Fresh)
+        .map(|head| answer_to(&head))
+        .filter(|answer| answer.body == Body::None);
+    if let Some(answer) = remembered {
+        return Served {
+            answer,
+            crl: None,
+            source: Source::Replica,
+        };
+    }
     let replica = shelves.replica(issuer, *name).await;
     let expired = match replica {
         Some((metadata, body)) => {

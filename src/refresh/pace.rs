@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::head::Head;
-use crate::config::Fraction;
+use crate::fraction::Fraction;
 use crate::time::Timestamp;
 
 /// The shortest wait between two refreshes that nobody asked for.

@@ -6,7 +6,7 @@
 )]
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -248,7 +248,8 @@ impl<P: KeeperParts> Keeper<P> {
     fn adopt(&self, mut after: Vec<Row>) -> Result<Index, StoreError> {
         let now = self.host.now();
         let (_, before) = self.store.rows()?;
-        let here: BTreeSet<_> = after.iter().map(|row| &row.id).collect();
+        let mut here = BTreeSet::new();
+        here.extend(after.iter().map(|row| &row.id));
         let (kept, forgotten): (Vec<_>, Vec<_>) = before
             .iter()
             .filter(|row| !here.contains(&row.id))
@@ -261,8 +262,8 @@ impl<P: KeeperParts> Keeper<P> {
                     .is_none_or(|since| now.since(since) < self.settings.event_retention)
             });
         after.extend(kept);
-        let known: std::collections::HashMap<_, _> =
-            before.iter().map(|row| (&row.id, row)).collect();
+        let mut known = BTreeMap::new();
+        known.extend(before.iter().map(|row| (&row.id, row)));
         let changed: Vec<_> = after
             .iter()
             .filter(|row| known.get(&row.id) != Some(row))
@@ -335,17 +336,13 @@ impl<P: KeeperParts> Keeper<P> {
 }
 
 fn index_of(read_at: Timestamp, rows: Vec<Row>) -> Index {
-    Index {
-        read_at,
-        issuers: rows
-            .into_iter()
-            .map(|row| {
-                let listed = Listed {
-                    crls: row.crls,
-                    gone_since: row.gone_since,
-                };
-                (row.id, listed)
-            })
-            .collect(),
-    }
+    let mut issuers = BTreeMap::new();
+    issuers.extend(rows.into_iter().map(|row| {
+        let listed = Listed {
+            crls: row.crls,
+            gone_since: row.gone_since,
+        };
+        (row.id, listed)
+    }));
+    Index { read_at, issuers }
 }

@@ -1,12 +1,14 @@
 //! The Worker's build: worker-build with this machine's toolchain, skipped where nothing changed.
 
 use std::{
-    env,
+    env, fmt,
     fs::{self, File},
+    io::Write,
     time::Instant,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use flate2::{Compression, write::GzEncoder};
 
 use crate::{
     fingerprint::Fingerprint,
@@ -45,6 +47,19 @@ const WASM_FEATURES: [&str; 7] = [
     "--enable-sign-ext",
 ];
 
+/// What makes the module small where it counts, in the gzipped form that is uploaded and that limits are set for. More of wasm-opt's
+/// work, as `-Oz`, takes 6% off the module and adds 9% to its gzipped form: what was alike is so no longer. Sorted by name, what is
+/// made from one generic function stands side by side, which gzip sees. Then the names go.
+const SHRINK: [&str; 4] = [
+    "-O1",
+    "--reorder-functions-by-name",
+    "--strip-debug",
+    "--strip-producers",
+];
+
+/// Above this a release build fails: a little over what it is. The aim is 400 KB.
+const LARGEST_GZIPPED: usize = 460_000;
+
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
     Dev,
@@ -79,30 +94,64 @@ pub(crate) fn ensure(workspace: &Workspace, tools: &Tools, profile: Profile) -> 
 
     let _ = fs::remove_file(&stamp);
     let mut build = tools.worker_build();
-    build.arg(profile.flag()).env("CARGO_TARGET_DIR", &target);
+    // Its own wasm-opt is the one that makes the Worker larger; see below.
+    build.args([profile.flag(), "--no-opt"]);
+    build.env("CARGO_TARGET_DIR", &target);
     toolchain.apply(&mut build, &tools.npm_bin())?;
     let started = Instant::now();
     Progress::default().run(
         "building the Worker (the first time about 2 min)",
         &mut build,
     )?;
+    let wasm = output.join("index_bg.wasm");
     if let Profile::Release = profile {
-        // worker-build keeps the names of functions, a sixth of what is uploaded and nothing that runs.
-        let wasm = output.join("index_bg.wasm");
-        let mut strip = tools.wasm_opt();
-        strip.args(WASM_FEATURES);
-        strip.args(["-Oz", "--strip-debug", "--strip-producers"]);
-        strip.arg(&wasm).arg("-o").arg(&wasm);
-        Progress::default().run("shrinking the Worker", &mut strip)?;
+        let mut shrink = tools.wasm_opt();
+        shrink.args(WASM_FEATURES).args(SHRINK);
+        shrink.arg(&wasm).arg("-o").arg(&wasm);
+        Progress::default().run("shrinking the Worker", &mut shrink)?;
+    }
+    let size = Size::of(&fs::read(&wasm)?)?;
+    eprintln!(
+        "built the Worker in {:.0} s: {size}",
+        started.elapsed().as_secs_f64(),
+    );
+    if let Profile::Release = profile {
+        size.admit()?;
     }
     fs::write(&stamp, wanted)?;
-    let size = fs::metadata(output.join("index_bg.wasm"))?.len();
-    eprintln!(
-        "built the Worker in {:.0} s: {} KiB of wasm",
-        started.elapsed().as_secs_f64(),
-        size / 1024
-    );
     Ok(())
+}
+
+/// The size of a wasm module, in bytes.
+struct Size {
+    plain: usize,
+    gzipped: usize,
+}
+
+impl Size {
+    fn of(wasm: &[u8]) -> Result<Self> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(wasm)?;
+        Ok(Self {
+            plain: wasm.len(),
+            gzipped: gzip.finish()?.len(),
+        })
+    }
+
+    /// Refuses a module that has grown too large.
+    fn admit(&self) -> Result<()> {
+        ensure!(
+            self.gzipped <= LARGEST_GZIPPED,
+            "the Worker is larger than {LARGEST_GZIPPED} bytes gzipped: docs/development.md tells how to see what grew"
+        );
+        Ok(())
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of wasm, {} gzipped", self.plain, self.gzipped)
+    }
 }
 
 impl Profile {

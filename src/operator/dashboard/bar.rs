@@ -27,12 +27,10 @@ impl Bar {
         now: Timestamp,
     ) -> Self {
         let (first, last) = (this_update.min(now), next_update.max(now));
-        let whole = last.since(first).as_millis().max(1);
+        let whole = last.millis_since(first).max(1);
         let at = |moment: Timestamp| {
-            let part = moment.since(first).as_millis().saturating_mul(1000);
-            u64::try_from(part.checked_div(whole).unwrap_or(0))
-                .unwrap_or(1000)
-                .min(1000)
+            let part = moment.millis_since(first).saturating_mul(1000);
+            part.checked_div(whole).unwrap_or(0).min(1000)
         };
         let from = at(this_update);
         Self {

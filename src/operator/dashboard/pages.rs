@@ -1,6 +1,7 @@
 //! The pages, each made from a template under templates/. Pure. The templates escape whatever they are given.
 
 use askama::Template;
+use askama::filters::HtmlSafe;
 
 use super::super::crl_status::State;
 use super::super::event_query::{Cursor, EventFilter};
@@ -70,6 +71,20 @@ impl ErrorPage {
     }
 }
 
+/// A table of events, which several pages show.
+#[derive(Debug, Template)]
+#[template(path = "event_table.html")]
+struct EventTable<'a> {
+    caption: &'a str,
+    events: &'a [EventView],
+}
+
+impl HtmlSafe for EventTable<'_> {}
+
+fn event_table<'a>(events: &'a [EventView], caption: &'a str) -> EventTable<'a> {
+    EventTable { caption, events }
+}
+
 /// The health of all, the issuers by urgency, and what happened lately.
 #[derive(Debug, Template)]
 #[template(path = "home.html")]
@@ -108,7 +123,7 @@ impl HomePage {
                     .is_none_or(|state| state == crl.state && !crl.is_published_elsewhere())
             })
             .collect();
-        found.sort_by_key(|(issuer, crl)| (crl.urgency(), &issuer.id, crl.name));
+        found.sort_unstable_by_key(|(issuer, crl)| (crl.urgency(), &issuer.id, crl.name));
         let skipped = usize::try_from(filter.page)
             .unwrap_or(usize::MAX)
             .saturating_mul(ISSUERS_ON_A_PAGE);

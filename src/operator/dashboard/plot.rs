@@ -6,9 +6,9 @@ use crate::events::{Event, Outcome};
 use crate::time::Timestamp;
 
 /// How wide a plot is.
-const WIDTH: u128 = 600;
+const WIDTH: u64 = 600;
 /// How high.
-const HEIGHT: u128 = 100;
+const HEIGHT: u64 = 100;
 
 /// A line through a figure's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Plot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Where.
-    pub x: u128,
+    pub x: u64,
     /// Which.
     pub outcome: Outcome,
 }
@@ -54,10 +54,10 @@ pub fn plot(
     let mut points = String::new();
     for (moment, value) in &values {
         let x = across(*moment, *first, *end);
-        let above = u128::from(value.saturating_sub(least)).saturating_mul(HEIGHT);
+        let above = value.saturating_sub(least).saturating_mul(HEIGHT);
         // All alike: a line in the middle.
         let above = above
-            .checked_div(u128::from(most.saturating_sub(least)))
+            .checked_div(most.saturating_sub(least))
             .unwrap_or(HEIGHT / 2);
         let y = HEIGHT.saturating_sub(above);
         // Writing to a string cannot fail.
@@ -93,10 +93,9 @@ pub fn marks(events: &[Event]) -> Vec<Mark> {
         .collect()
 }
 
-fn across(moment: Timestamp, first: Timestamp, end: Timestamp) -> u128 {
-    let part = moment.since(first).as_millis().saturating_mul(WIDTH);
-    part.checked_div(end.since(first).as_millis())
-        .unwrap_or(WIDTH)
+fn across(moment: Timestamp, first: Timestamp, end: Timestamp) -> u64 {
+    let part = moment.millis_since(first).saturating_mul(WIDTH);
+    part.checked_div(end.millis_since(first)).unwrap_or(WIDTH)
 }
 
 #[cfg(test)]

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use askama::Template;
+use askama::filters::HtmlSafe;
+
 use super::super::crl_status::{CrlStatus, State};
 use super::super::issuers::IssuerStatus;
 use super::bar::Bar;
 use crate::events::{Event, EventId};
 use crate::time::{Rfc3339, Timestamp};
 
-/// A moment: for programs, for people, and how far it is from now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A moment: for programs, for people, and how far it is from now. Shown in one place, as code is made for each.
+#[derive(Clone, Debug, PartialEq, Eq, Template)]
+#[template(path = "moment.html")]
 pub struct Moment {
     /// RFC 3339.
     pub iso: String,
@@ -18,6 +22,8 @@ pub struct Moment {
     /// `in 3 h 20 min`, `2 d 4 h ago`.
     pub distance: String,
 }
+
+impl HtmlSafe for Moment {}
 
 impl Moment {
     /// A moment as seen at `now`.

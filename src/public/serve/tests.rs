@@ -6,12 +6,12 @@ use futures_executor::block_on;
 use origin_api::Problem;
 
 use super::*;
-use crate::answer::Body;
 use crate::public::tables::head;
 
 /// What each shelf has.
 struct TwinShelves {
     now: Timestamp,
+    remembered: Option<Head>,
     replica: Option<Head>,
     /// Whether the replica lies in parts, and the first one is there.
     part: Option<bool>,
@@ -45,6 +45,10 @@ impl Shelves for TwinShelves {
         self.part.unwrap()
     }
 
+    fn remembered(&self, _: &IssuerId, _: CrlName) -> Option<Head> {
+        self.remembered.clone()
+    }
+
     async fn object(
         &self,
         _: &IssuerId,
@@ -71,6 +75,7 @@ impl Shelves for TwinShelves {
 fn shelves() -> TwinShelves {
     TwinShelves {
         now: head().generated_at,
+        remembered: None,
         replica: Some(head()),
         part: None,
         object: Ok(newer()),
@@ -131,6 +136,17 @@ fn ask(shelves: &TwinShelves, method: Method, serve_expired: bool) -> (u16, Stri
     };
     let asked = shelves.asked.take().join(" ");
     (served.answer.status, told, asked)
+}
+
+#[test]
+fn what_has_no_body_is_answered_from_memory_while_nothing_is_due() {
+    let mut shelves = shelves();
+    shelves.remembered = Some(head());
+    let head_request = |shelves: &TwinShelves| ask(shelves, Method::Head, false);
+    assert_eq!(head_request(&shelves), told(200, "", ""));
+    assert_eq!(get(&shelves), told(200, "1", "replica"));
+    shelves.now = head().refresh_after;
+    assert_eq!(head_request(&shelves), told(200, "1", "replica refresh"));
 }
 
 fn get(shelves: &TwinShelves) -> (u16, String, String) {

@@ -1,0 +1,70 @@
+//! The parts of a request's URL, as it came: the platform has only removed dot segments, and writes hosts in ASCII. A full parser
+//! would cost the hot path more than all that follows.
+
+/// The scheme and the host, as `Origin` has them.
+pub(super) fn origin(url: &str) -> &str {
+    url.get(..end_of_origin(url)).unwrap_or(url)
+}
+
+/// The path, percent-encoded.
+pub(super) fn path(url: &str) -> &str {
+    let rest = url.get(end_of_origin(url)..).unwrap_or_default();
+    match rest.split(['?', '#']).next() {
+        None | Some("") => "/",
+        Some(path) => path,
+    }
+}
+
+/// The path and, if there is one, the query behind its `?`.
+pub(super) fn path_and_query(url: &str) -> &str {
+    let rest = url.get(end_of_origin(url)..).unwrap_or_default();
+    rest.split('#').next().unwrap_or_default()
+}
+
+/// The decoded parameters.
+pub(super) fn query(url: &str) -> Vec<(String, String)> {
+    let url = url.split('#').next().unwrap_or_default();
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect()
+}
+
+fn end_of_origin(url: &str) -> usize {
+    let host = url.find("://").map_or(0, |at| at.saturating_add(3));
+    let length = url.get(host..).and_then(|rest| rest.find(['/', '?', '#']));
+    length.map_or(url.len(), |length| host.saturating_add(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_cut_where_its_parts_end() {
+        for (url, of_origin, of_path) in [
+            (
+                "http://a.example/crl/x.crl",
+                "http://a.example",
+                "/crl/x.crl",
+            ),
+            (
+                "https://a.example:8787/crl/x.crl?a=/b#c",
+                "https://a.example:8787",
+                "/crl/x.crl",
+            ),
+            ("http://a.example", "http://a.example", "/"),
+            ("http://[::1]:1/%2e?x", "http://[::1]:1", "/%2e"),
+        ] {
+            assert_eq!((origin(url), path(url)), (of_origin, of_path), "{url}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        assert_eq!(query("http://a.example/x"), []);
+        let expected = [("a", "b c"), ("d", ""), ("a", "ü?")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(query("http://a.example/x?a=b+c&d&a=%c3%bc?#e=f"), expected);
+    }
+}
