@@ -1,4 +1,5 @@
-// Runs one Worker in workerd without wrangler's proxy: node workerd.mjs '{"miniflare": PATH, "port": N, "state": DIR, "worker": …}'
+// Runs Workers in one workerd, each on a port of its own, without the proxies of wrangler and of miniflare in front:
+// node workerd.mjs '{"miniflare": PATH, "build": DIR, "state": DIR, "workers": [{"kind": …, "key": …, "port": N}, …], "vars": {…}}'
 // Prints `ready`, and ends when its standard input does.
 import { readFileSync } from "node:fs";
 
@@ -9,10 +10,10 @@ const module = (type, path, contents) => ({ type, path, contents });
 
 // What a Worker costs that does nothing but the unavoidable.
 const scripts = {
-  hello: `export default { fetch: () => new Response("hello") }`,
-  stream: `export default {
+  hello: () => `export default { fetch: () => new Response("hello") }`,
+  stream: (key) => `export default {
     async fetch(request, env) {
-      const { value } = await env.CRLS.getWithMetadata(${JSON.stringify(settings.key)}, { type: "stream" });
+      const { value } = await env.CRLS.getWithMetadata(${JSON.stringify(key)}, { type: "stream" });
       return new Response(value, { headers: {
         "content-type": "application/pkix-crl", "cache-control": "public, max-age=3600", etag: '"fixed"',
         expires: "Thu, 01 Jan 2099 00:00:00 GMT", "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT",
@@ -33,19 +34,17 @@ const edge = {
   d1Databases: { DB: "crl-edge" },
 };
 
-const isEdge = settings.worker === "edge";
-// The options as they are documented; this release still converts them.
-const options = {
-  name: "crl-edge",
-  host: "127.0.0.1",
-  port: settings.port,
-  cf: false,
+const worker = ({ kind, key, port }, index) => ({
+  name: `${kind}-${index}`,
   compatibilityDate: "2026-10-01",
-  modules: isEdge ? edge.modules() : [module("ESModule", "index.js", scripts[settings.worker])],
+  modules: kind === "edge" ? edge.modules() : [module("ESModule", "index.js", scripts[kind](key))],
   kvNamespaces: { CRLS: "crls" },
   bindings: settings.vars,
-  ...(isEdge && { durableObjects: edge.durableObjects, d1Databases: edge.d1Databases }),
-};
+  unsafeDirectSockets: [{ host: "127.0.0.1", port }],
+  ...(kind === "edge" && { durableObjects: edge.durableObjects, d1Databases: edge.d1Databases }),
+});
+// The options as they are documented; this release still converts them.
+const options = { host: "127.0.0.1", port: 0, cf: false, workers: settings.workers.map(worker) };
 const miniflare = new Miniflare({ ...convertV4MiniflareOptions(options), resourcePersistencePath: settings.state });
 await miniflare.ready;
 console.log("ready");

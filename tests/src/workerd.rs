@@ -19,31 +19,38 @@ pub enum Worker<'k> {
     Hello,
 }
 
-/// A running Worker. Dropping it ends its processes.
+/// Running Workers. Dropping it ends their processes.
 pub struct Workerd {
     runtime: Child,
-    port: u16,
+    ports: Vec<u16>,
 }
 
 impl Workerd {
-    /// Starts a Worker. Those with the same `state` folder share its KV.
+    /// Starts a Worker. It keeps what it stores in the folder `state`.
     #[must_use]
     pub fn start(worker: &Worker<'_>, state: &Path, vars: &[(&str, &str)]) -> Self {
+        Self::start_all(std::slice::from_ref(worker), state, vars)
+    }
+
+    /// Starts Workers in one runtime, which share its KV.
+    #[must_use]
+    pub fn start_all(workers: &[Worker<'_>], state: &Path, vars: &[(&str, &str)]) -> Self {
         let root = program::workspace();
         let npm = root.join("target/tools/npm/node_modules");
-        let port = port::free();
-        let (worker, key) = match worker {
-            Worker::Edge => ("edge", ""),
-            Worker::Stream(key) => ("stream", *key),
-            Worker::Hello => ("hello", ""),
-        };
+        let ports: Vec<u16> = workers.iter().map(|_| port::free()).collect();
+        let workers = workers.iter().zip(&ports).map(|(worker, port)| {
+            let (kind, key) = match worker {
+                Worker::Edge => ("edge", ""),
+                Worker::Stream(key) => ("stream", *key),
+                Worker::Hello => ("hello", ""),
+            };
+            serde_json::json!({ "kind": kind, "key": key, "port": port })
+        });
         let settings = serde_json::json!({
             "miniflare": npm.join("miniflare/dist/src/index.js"),
             "build": root.join("build"),
             "state": state,
-            "port": port,
-            "worker": worker,
-            "key": key,
+            "workers": workers.collect::<Vec<_>>(),
             "vars": vars.iter().copied().collect::<BTreeMap<_, _>>(),
         });
         let mut runtime = Command::new(npm.join(".bin/node"))
@@ -60,19 +67,25 @@ impl Workerd {
         assert_eq!(ready, "ready\n");
         // Read on, or the runtime would block on a full pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        Self { runtime, port }
+        Self { runtime, ports }
     }
 
-    /// Its port on 127.0.0.1.
+    /// The port of the first Worker on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.ports[0]
     }
 
-    /// `http://127.0.0.1:PORT` and this path.
+    /// The ports of all, in their order.
+    #[must_use]
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// `http://127.0.0.1:PORT` of the first, and this path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        format!("http://127.0.0.1:{}{path}", self.port())
     }
 
     /// The process that all others of it descend from.

@@ -1,14 +1,21 @@
-//! What serving costs in workerd itself, without wrangler's proxy: the edge beside a Worker that streams the same value from KV
-//! with fixed headers, a Worker that says hello, and nginx with the same file. `cargo xtask bench serve`
+//! What serving costs in workerd itself, without a proxy in front: the edge beside (a) a Worker that streams the same value from KV
+//! with fixed headers, (b) a Worker that says hello, and (c) nginx with the same file. `cargo xtask bench serve`
+//!
+//! All of them run at once and are asked in turns, so that whatever else the machine does meanwhile hits all alike: figures are
+//! medians over the rounds, and ratios medians of each round's ratio.
 
 mod load;
 mod nginx;
 mod processor;
+mod startup;
+
+use std::time::Duration;
 
 use end_to_end::{
     Answer, CertificateAuthority, TestOrigin,
     certificate_authority::revoked,
     edge::{OPERATOR_TOKEN, ORIGIN_TOKEN},
+    test_origin::sha256,
     workerd::{Worker, Workerd},
 };
 use tempfile::TempDir;
@@ -18,98 +25,148 @@ use crate::{
     nginx::Nginx,
 };
 
-/// Entries of the CRLs, and how many requests are enough to measure each.
+/// Entries of the CRLs, and how many requests are enough to measure each in a round.
 const SIZES: [(&str, u32, usize); 3] = [
-    ("5 KB", 100, 20_000),
-    ("500 KB", 10_200, 2_000),
-    ("20 MB", 408_000, 100),
+    ("5 KB", 100, 1_000),
+    ("500 KB", 10_200, 200),
+    ("20 MB", 408_000, 24),
 ];
+
+const ROUNDS: usize = 7;
+
+/// One kind of request to one server.
+struct Subject {
+    name: String,
+    target: Target,
+    load: Load,
+    requests: usize,
+    rounds: Vec<Measured>,
+}
 
 #[tokio::main]
 async fn main() {
+    startup::show();
+
     let state = TempDir::new().expect("a temporary folder");
     let origin = TestOrigin::start().await;
-    let mut crls = Vec::new();
-    for (size, entries, requests) in SIZES {
+    let crls = SIZES.map(|(size, entries, requests)| {
         let id = size.replace(' ', "");
         let ca = CertificateAuthority::new(&id);
         origin.add(&ca);
         let der = ca.crl_with(1, |tbs| tbs.revoked_certificates = Some(revoked(entries)));
         origin.answer(&id, Answer::crl(der.clone()));
-        crls.push((size, id, der, requests));
-    }
-
-    println!(
-        "{:<28} {:>10} {:>9} {:>9} {:>12}",
-        "", "requests/s", "p50", "p99", "CPU/request"
-    );
+        (size, id, der, requests)
+    });
     let origin_url = origin.url();
     let vars = [
         ("ORIGIN_URL", origin_url.as_str()),
         ("ORIGIN_TOKEN", ORIGIN_TOKEN),
         ("OPERATOR_TOKEN", OPERATOR_TOKEN),
     ];
-    let edge = Workerd::start(&Worker::Edge, state.path(), &vars);
-    for (size, id, der, requests) in &crls {
-        publish(&edge, id).await;
-        let path = format!("/crl/{id}.crl");
-        let etag = format!(
-            "If-None-Match: \"{}\"",
-            end_to_end::test_origin::sha256(der)
-        );
-        for (kind, load) in [
-            ("200", Load::get(&path)),
-            ("304", Load::get(&path).header(&etag)),
-            ("HEAD", Load::head(&path)),
-            ("range", Load::get(&path).header("Range: bytes=1000-2023")),
-        ] {
-            show(
-                &format!("edge {size} {kind}"),
-                &load
-                    .run(Target::of(edge.port(), edge.process()), *requests)
-                    .await,
-            );
-        }
-    }
-    drop(edge);
-
-    for (size, id, _, requests) in &crls {
-        let key = format!("crl/{id}/full");
-        let stream = Workerd::start(&Worker::Stream(&key), state.path(), &[]);
-        show(
-            &format!("streaming Worker {size}"),
-            &Load::get("/")
-                .run(Target::of(stream.port(), stream.process()), *requests)
-                .await,
-        );
-    }
-    let hello = Workerd::start(&Worker::Hello, state.path(), &[]);
-    show(
-        "hello Worker",
-        &Load::get("/")
-            .run(Target::of(hello.port(), hello.process()), 20_000)
-            .await,
-    );
-    drop(hello);
-
-    let Some(nginx) = Nginx::start(
+    let keys = crls.each_ref().map(|(_, id, ..)| format!("crl/{id}/full"));
+    let streams = keys.each_ref().map(|key| Worker::Stream(key));
+    let workers: Vec<_> = [Worker::Edge, Worker::Hello]
+        .into_iter()
+        .chain(streams)
+        .collect();
+    let runtime = Workerd::start_all(&workers, state.path(), &vars);
+    let target = |worker: usize| Target::of(runtime.ports()[worker], runtime.process());
+    let (edge, hello) = (target(0), target(1));
+    let nginx = Nginx::start(
         crls.iter()
             .map(|(_, id, der, _)| (id.as_str(), der.as_slice())),
-    ) else {
+    );
+    if nginx.is_none() {
         println!("skipped: nginx: there is none in PATH or /usr/sbin");
-        return;
-    };
-    for (size, id, _, requests) in &crls {
-        let path = format!("/{id}.crl");
-        for (kind, load) in [("200", Load::get(&path)), ("HEAD", Load::head(&path))] {
-            show(
-                &format!("nginx {size} {kind}"),
-                &load
-                    .run(Target::of(nginx.port(), nginx.process()), *requests)
-                    .await,
-            );
+    }
+
+    println!(
+        "{:<30} {:>10} {:>9} {:>9} {:>12}   times the requests/s of …",
+        "", "requests/s", "p50", "p99", "CPU/request"
+    );
+    for (index, (size, id, der, requests)) in crls.iter().enumerate() {
+        publish(&runtime, id).await;
+        let stream = target(2 + index);
+        let path = format!("/crl/{id}.crl");
+        let subject = |name: &str, target, load| Subject {
+            name: format!("{size} {name}"),
+            target,
+            load,
+            requests: *requests,
+            rounds: Vec::new(),
+        };
+        let held = format!("If-None-Match: \"{}\"", sha256(der));
+        let range = "Range: bytes=1000-2023";
+        let mut subjects = vec![
+            subject("(a) streaming Worker 200", stream, Load::get("/")),
+            subject("(a) streaming Worker HEAD", stream, Load::head("/")),
+            subject("(b) hello Worker", hello, Load::get("/")),
+            subject("edge 200", edge, Load::get(&path)),
+            subject("edge HEAD", edge, Load::head(&path)),
+            subject("edge 304", edge, Load::get(&path).header(&held)),
+            subject("edge range", edge, Load::get(&path).header(range)),
+        ];
+        if let Some(nginx) = &nginx {
+            let target = Target::of(nginx.port(), nginx.process());
+            let file = format!("/{id}.crl");
+            subjects.extend([
+                subject("(c) nginx 200", target, Load::get(&file)),
+                subject("(c) nginx HEAD", target, Load::head(&file)),
+                subject("(c) nginx range", target, Load::get(&file).header(range)),
+            ]);
+        }
+        for _ in 0..ROUNDS {
+            for subject in &mut subjects {
+                let measured = subject.load.run(subject.target, subject.requests).await;
+                subject.rounds.push(measured);
+            }
+        }
+        // What each is compared with, by its place in the list.
+        let beside: [&[(&str, usize)]; 7] = [
+            &[],
+            &[],
+            &[],
+            &[("(a)", 0), ("(c)", 7)],
+            &[("(a)", 1), ("(c)", 8)],
+            &[("(b)", 2)],
+            &[("(a)", 0), ("(c)", 9)],
+        ];
+        for (place, subject) in subjects.iter().enumerate() {
+            let ratios = beside.get(place).copied().unwrap_or_default();
+            let ratios: Vec<_> = ratios
+                .iter()
+                .filter_map(|(name, other)| Some((*name, subjects.get(*other)?)))
+                .map(|(name, other)| format!("{name} {:.2}", subject.ratio(other)))
+                .collect();
+            subject.show(&ratios.join("  "));
         }
     }
+}
+
+impl Subject {
+    /// How many times as many requests a second it answered as `other` did in the same round.
+    fn ratio(&self, other: &Self) -> f64 {
+        let rounds = self.rounds.iter().zip(&other.rounds);
+        median(rounds.map(|(own, other)| own.per_second / other.per_second))
+    }
+
+    fn show(&self, ratios: &str) {
+        let of = |figure: fn(&Measured) -> f64| median(self.rounds.iter().map(figure));
+        println!(
+            "{:<30} {:>10.0} {:>6.2} ms {:>6.2} ms {:>9.0} µs   {ratios}",
+            self.name,
+            of(|measured| measured.per_second),
+            of(|measured| measured.p50.as_secs_f64() * 1e3),
+            of(|measured| measured.p99.as_secs_f64() * 1e3),
+            of(|measured| measured.cpu_per_request.as_secs_f64() * 1e6),
+        );
+    }
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<_> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// Refreshes an issuer, and waits until KV has its CRL.
@@ -133,17 +190,7 @@ async fn publish(edge: &Workerd, id: &str) {
         if from_kv {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("KV did not get {id} within ten seconds");
-}
-
-fn show(what: &str, measured: &Measured) {
-    println!(
-        "{what:<28} {:>10.0} {:>6.2} ms {:>6.2} ms {:>9.0} µs",
-        measured.per_second,
-        measured.p50.as_secs_f64() * 1e3,
-        measured.p99.as_secs_f64() * 1e3,
-        measured.cpu_per_request.as_secs_f64() * 1e6,
-    );
 }
