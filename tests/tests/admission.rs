@@ -236,7 +236,7 @@ async fn issuer_changed_is_refused_until_it_is_trusted(world: Arc<Shared>) {
     let code = "issuer_changed";
     let ca = CertificateAuthority::new(code);
     register(&world.origin, &ca);
-    world.origin.answer(code, Answer::crl(ca.crl(10)));
+    world.origin.answer(code, Answer::crl(ca.crl(9)));
     until_served(&world, code).await;
     let good = publish_number_10(&world, &ca).await;
 
