@@ -364,7 +364,7 @@ impl<P: Parts> Custodian<P> {
                     self.host.log(&serde_json::json!({
                         "level": "warning", "what": "publish to KV failed, will be tried again",
                         "issuer": self.issuer, "crl": name, "attempts": attempts,
-                        "cause": failed.map_or("timed out".to_owned(), |result| format!("{result:?}")),
+                        "cause": cause_of(failed),
                     }));
                     let pause = SOONEST
                         .saturating_mul(1 << attempts.min(8))
@@ -448,7 +448,7 @@ impl<P: Parts> Custodian<P> {
                     self.host.log(&serde_json::json!({
                         "level": "warning", "what": "D1 did not take events, they are kept and tried again",
                         "issuer": self.issuer, "events": events.len(),
-                        "cause": failed.map_or("timed out".to_owned(), |result| format!("{result:?}")),
+                        "cause": cause_of(failed),
                     }));
                     return;
                 }
@@ -575,5 +575,13 @@ impl<P: Parts> Custodian<P> {
         };
         self.host
             .log(&serde_json::json!({ "level": level, "what": "refresh", "event": report.event }));
+    }
+}
+
+/// Why a write did not do, in words.
+fn cause_of<E: std::fmt::Display>(failed: Option<Result<(), E>>) -> String {
+    match failed {
+        Some(Err(error)) => error.to_string(),
+        _ => "timed out".to_owned(),
     }
 }
