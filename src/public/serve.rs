@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use origin_api::{CrlName, IssuerId};
 
-use super::{Encoding, Method, Policy, Validity};
+use super::{Encoding, Method, Policy, Validity, conditions};
 use crate::answer::{Answer, Body};
 use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata, Sha256};
@@ -117,9 +117,11 @@ pub async fn serve<S: Shelves>(
         source,
     };
     let Wanted { issuer, name, .. } = wanted;
-    // 304, and 200 to HEAD, need no body: many in a row need one read.
-    let remembered = shelves
-        .remembered(issuer, *name)
+    // 304, and 200 to HEAD, need no body: many in a row need one read. Every other answer would be made here for nothing.
+    let may_need_no_body = wanted.method == Method::Head || conditions::may_spare_body(&header);
+    let remembered = may_need_no_body
+        .then(|| shelves.remembered(issuer, *name))
+        .flatten()
         .filter(|head| Validity::of(head, shelves.now(), policy.clock_skew) == Validity::Fresh)
         .map(|head| answer_to(&head))
         .filter(|answer| answer.body == Body::None);
