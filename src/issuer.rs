@@ -305,6 +305,9 @@ impl<P: Parts> Custodian<P> {
                     let report = landing.await;
                     this.log_report(&report);
                     this.settle_and_set_alarm().await;
+                    if report.untold {
+                        this.report(name).await;
+                    }
                     if report.event.outcome == Outcome::Unchanged {
                         this.compare_with_replica(name).await;
                     }
@@ -384,7 +387,7 @@ impl<P: Parts> Custodian<P> {
         }
     }
 
-    /// Tells D1 that KV did not take a CRL, or took it after all. That is no event, so no event tells it.
+    /// Tells D1 what no event tells: that KV did not take a CRL, or took it after all; a skip that another list's event stands for.
     async fn report(&self, name: CrlName) {
         if let Some(statuses) = self.note(self.statuses([name], 0)) {
             let report = self.log.append(&[], &statuses);

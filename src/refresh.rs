@@ -68,11 +68,28 @@ impl Demand {
 pub struct Report {
     /// The event; also where none was recorded, because the same was said before.
     pub event: Event,
+    /// Whether the CRL's state changed without an event that would tell D1.
+    pub untold: bool,
     /// Why there is no CRL, if so.
     pub error: Option<Rc<RefreshError>>,
 }
 
 impl Report {
+    fn told(event: Event) -> Self {
+        Self {
+            event,
+            untold: false,
+            error: None,
+        }
+    }
+
+    fn because(self, error: Option<RefreshError>) -> Self {
+        Self {
+            error: error.map(Rc::new),
+            ..self
+        }
+    }
+
     /// Whether the issuer has no list of this name.
     #[must_use]
     pub fn is_about_no_list(&self) -> bool {
@@ -118,10 +135,7 @@ impl<H: Host, O: Origin, S: Store> Refresh<'_, H, O, S> {
             chance: random[9],
         };
         match self.conclude(&ended, &found, &seen) {
-            Ok(event) => Report {
-                event,
-                error: found.err().map(Rc::new),
-            },
+            Ok(report) => report.because(found.err()),
             Err(error) => self.conclude_anyway(&ended, error, &seen),
         }
     }
@@ -132,23 +146,34 @@ impl<H: Host, O: Origin, S: Store> Refresh<'_, H, O, S> {
         ended: &Ended,
         found: &Result<Found, RefreshError>,
         seen: &Seen,
-    ) -> Result<Event, StoreError> {
+    ) -> Result<Report, StoreError> {
         let before = self.store.crl(ended.name)?;
         let issuer_before = self.store.issuer()?;
         let event = ended.event(self.issuer, found, seen);
         // Before the record was read, nobody could know that there is no such list.
         if matches!(found, Err(RefreshError::NotListed(_))) && before == CrlState::default() {
-            return Ok(event);
+            return Ok(Report::told(event));
         }
         let mut state = ended.state(&before, found, self.settings);
-        // A skip that was said before is said again only to who asks on purpose.
-        let silent = event.outcome == Outcome::Skipped
-            && before.last_outcome == Some(Outcome::Skipped)
-            && matches!(ended.trigger, Trigger::Alarm | Trigger::Request);
+        let skipped = event.outcome == Outcome::Skipped;
+        let skipped_before = before.last_outcome == Some(Outcome::Skipped);
+        let silent = skipped
+            && match ended.trigger {
+                // Who asks on purpose is told again.
+                Trigger::Operator | Trigger::Hook => false,
+                Trigger::Alarm | Trigger::Request => skipped_before,
+                // A tick says it once, for all lists of the issuer: by another one, since this one was last refreshed.
+                Trigger::Cron => issuer_before
+                    .skip_told_at
+                    .is_some_and(|told_at| told_at > before.refreshed_at()),
+            };
+        let mut issuer = issuer_before.clone();
         if !silent {
             state.last_event = Some(event.id);
+            if skipped {
+                issuer.skip_told_at = Some(ended.started_at);
+            }
         }
-        let mut issuer = issuer_before.clone();
         match found {
             Ok(Found::New(admitted)) => {
                 // Meanwhile the operator may have trusted another one, which then stays.
@@ -177,10 +202,14 @@ impl<H: Host, O: Origin, S: Store> Refresh<'_, H, O, S> {
             issuer: (issuer != issuer_before).then_some(&issuer),
             event: (!silent).then_some(&event),
         });
+        let report = Report {
+            untold: silent && !skipped_before,
+            ..Report::told(event)
+        };
         match concluded {
-            Ok(()) => Ok(event),
+            Ok(()) => Ok(report),
             // A write that failed may have been kept all the same.
-            Err(_) if self.store.crl(ended.name)? == state => Ok(event),
+            Err(_) if self.store.crl(ended.name)? == state => Ok(report),
             Err(error) => Err(error),
         }
     }
@@ -188,18 +217,15 @@ impl<H: Host, O: Origin, S: Store> Refresh<'_, H, O, S> {
     /// Storage did not take the conclusion: say that instead. Where even this fails, the log has it.
     fn conclude_anyway(&self, ended: &Ended, error: StoreError, seen: &Seen) -> Report {
         let found = Err(RefreshError::Store(error));
-        let event = self.conclude(ended, &found, seen).unwrap_or_else(|again| {
+        let report = self.conclude(ended, &found, seen).unwrap_or_else(|again| {
             let event = ended.event(self.issuer, &found, seen);
             self.host.log(&serde_json::json!({
                 "level": "error", "what": "event lost to failing storage",
                 "event": event, "cause": again.to_string(),
             }));
-            event
+            Report::told(event)
         });
-        Report {
-            event,
-            error: found.err().map(Rc::new),
-        }
+        report.because(found.err())
     }
 }
 

@@ -101,6 +101,12 @@ impl CrlState {
             .filter(|current| now < Timestamp::from(current.head.next_update))
     }
 
+    /// When the last refresh ended, to a few milliseconds.
+    #[must_use]
+    pub fn refreshed_at(&self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.revision).unwrap_or(i64::MAX))
+    }
+
     /// Whether a refresh is due at `now`: also where the CRL expired sooner than it was to be refreshed.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
@@ -118,6 +124,8 @@ pub struct IssuerState {
     pub pinned: Option<origin_api::Der>,
     /// DER of another one that the origin names now.
     pub waiting: Option<origin_api::Der>,
+    /// When the last refresh began whose event says that there is no CRL to publish.
+    pub skip_told_at: Option<Timestamp>,
 }
 
 /// The origin's record of the issuer.

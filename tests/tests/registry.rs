@@ -189,10 +189,13 @@ async fn crls_that_are_published_elsewhere_are_skipped_once_a_tick_and_never_a_f
     origin.answer("no-content", Answer::status(204));
     let elsewhere = CertificateAuthority::new("elsewhere");
     origin.register(issuer(&elsewhere, &[]));
+    let sharded = CertificateAuthority::new("sharded");
+    origin.register(issuer(&sharded, &["full", "delta", "shard-0"]));
+    origin.answer("sharded", Answer::status(204));
 
     for tick in 1..=2 {
         assert_eq!(edge.tick().await.status(), 200);
-        for id in ["no-content", "elsewhere"] {
+        for id in ["no-content", "elsewhere", "sharded"] {
             let events = edge.database().events_when(id, tick).await;
             assert_eq!(events.len(), tick, "{id}: {events:#?}");
             assert!(

@@ -183,6 +183,48 @@ fn an_issuer_that_publishes_elsewhere_is_skipped_once_a_tick_and_never_by_alarm(
 }
 
 #[test]
+fn an_issuer_with_several_lists_that_publishes_elsewhere_is_told_once_a_tick() {
+    let stage = Stage::p256();
+    let names = [FULL, CrlName::Delta, CrlName::Shard(0)];
+    *stage.origin.0.names.borrow_mut() = names.to_vec();
+    stage.refreshed(Trigger::Cron);
+    stage.pass(MINUTE);
+    let published = stage.log.events().len();
+    *stage.origin.0.always.borrow_mut() = Some(Reply::Nothing);
+    for tick in 1..=3 {
+        let events = stage.refreshed(Trigger::Cron);
+        assert_eq!(events.len(), names.len(), "each list was asked for");
+        stage.pass(HOUR);
+        assert_eq!(stage.log.codes()[published..], vec!["skipped"; tick]);
+        for name in names {
+            assert_eq!(
+                stage.log.statuses.borrow()[&name]
+                    .last_outcome
+                    .unwrap()
+                    .as_str(),
+                "skipped"
+            );
+        }
+    }
+    stage.refreshed(Trigger::Operator);
+    assert_eq!(
+        stage.log.codes()[published..].len(),
+        3 + names.len(),
+        "an operator is told of each list"
+    );
+}
+
+#[test]
+fn an_issuer_whose_lists_were_not_known_is_told_once_a_tick_from_the_first() {
+    let stage = Stage::p256();
+    *stage.origin.0.names.borrow_mut() = vec![FULL, CrlName::Delta, CrlName::Shard(0)];
+    *stage.origin.0.always.borrow_mut() = Some(Reply::Nothing);
+    stage.refreshed(Trigger::Cron);
+    stage.pass(MINUTE);
+    assert_eq!(stage.log.codes(), ["skipped"]);
+}
+
+#[test]
 fn d1_down_for_an_hour_delays_events_and_loses_none() {
     let stage = Stage::p256();
     stage.faults.all("log.", Failure::Before);
