@@ -25,16 +25,39 @@ pub mod replica;
 pub mod schedule;
 pub mod time;
 
-use web_sys::{Request, Response};
+use web_sys::Request;
+use worker::js_sys::JsString;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
-use worker::{Context, Env, event, worker_sys};
+use worker::{Context, Env, worker_sys};
 
 pub use platform::{IssuerObject, RegistryObject};
 
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
-    platform::fetch(request, env, context).await
+/// What src/entry.js calls for each request.
+#[derive(Debug)]
+#[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen)]
+pub struct Edge;
+
+#[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
+impl Edge {
+    /// The names of the headers that [`Edge::fetch`] is told of.
+    #[must_use]
+    pub fn conditions() -> Vec<String> {
+        public::CONDITIONS.map(str::to_owned).to_vec()
+    }
+
+    /// Answers a request: with a response where nothing has to be waited for, else with a promise of one. `told` has a line each for
+    /// its method, its URL, and those of its headers that [`Edge::conditions`] names: `If-None-Match: "…"`. It is no Rust string, which
+    /// would be written into wasm's memory before a broken instance is noticed.
+    #[must_use]
+    pub fn fetch(
+        told: &JsString,
+        request: Request,
+        env: Env,
+        context: worker_sys::Context,
+    ) -> JsValue {
+        platform::fetch(told, request, env, Context::new(context))
+    }
 }
 
 /// The cron trigger. Not by the `event` macro, which drops the result: a tick in which everything failed is to be seen as failed.

@@ -12,12 +12,14 @@ mod kv;
 mod objects;
 mod operator;
 mod origin;
+mod reading;
 mod records;
 mod registry_object;
 mod registry_store;
 mod reply;
 mod sql;
 mod streams;
+mod task;
 mod url;
 
 pub use bindings::Bindings;

@@ -1,6 +1,6 @@
 //! What relying parties see: routes, conditional requests, ranges, cache policy, PEM. Pure: no I/O, no clock, no platform types.
 //!
-//! [`Route::parse`] says what is asked for; [`answer()`] decides, from the head alone, what is answered; [`pem`] and
+//! [`Route::parse`] says what is asked for; [`decide()`] decides, from the head alone, what is answered; [`pem`] and
 //! [`Slice`] make its body from the stored bytes.
 
 mod conditions;
@@ -17,7 +17,7 @@ mod slice;
 mod tables;
 mod validity;
 
-pub use decision::{CONDITIONS, answer, health};
+pub use decision::{CONDITIONS, CrlAnswer, Decision, decide, health};
 pub use freshness::Policy;
 pub use representation::Encoding;
 pub use route::{Method, Route};

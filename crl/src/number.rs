@@ -64,6 +64,15 @@ impl CrlNumber {
         self.times_plus(1, 1)
     }
 
+    /// The number as an integer, which most fit.
+    fn as_u64(&self) -> Option<u64> {
+        let octets = self.as_be_bytes();
+        let number = octets
+            .iter()
+            .fold(0, |number, octet| (number << 8) | u64::from(*octet));
+        (octets.len() <= 8).then_some(number)
+    }
+
     fn times_plus(mut self, factor: u32, summand: u32) -> Option<Self> {
         let mut carry = summand;
         for octet in self.0.iter_mut().rev() {
@@ -101,6 +110,9 @@ impl FromStr for CrlNumber {
 
 impl fmt::Display for CrlNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(number) = self.as_u64() {
+            return number.fmt(f);
+        }
         // 2^160 has 49 decimal digits.
         let mut digits = [b'0'; 49];
         let mut octets = self.0;
@@ -115,7 +127,7 @@ impl fmt::Display for CrlNumber {
         }
         let text = core::str::from_utf8(&digits).unwrap_or_default();
         let text = text.trim_start_matches('0');
-        f.pad_integral(true, "", if text.is_empty() { "0" } else { text })
+        f.pad_integral(true, "", text)
     }
 }
 

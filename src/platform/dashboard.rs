@@ -51,7 +51,7 @@ pub(super) async fn answer(
     } else {
         answer
     };
-    respond(&answer, None)
+    respond(&answer, &worker::wasm_bindgen::JsValue::NULL)
 }
 
 /// One request.

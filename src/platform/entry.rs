@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
+use futures_util::FutureExt as _;
 use web_sys::{Request, Response};
+use worker::js_sys::JsString;
+use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env};
 
 use super::bindings::Bindings;
@@ -10,19 +13,66 @@ use super::d1::D1Log;
 use super::host::{log, now};
 use super::objects::{ObjectError, WorkerObjects};
 use super::operator;
-use super::reply::{problem, respond};
-use super::url;
+use super::reply::{problem, respond, respond_with_crl};
+use super::{task, url};
 use crate::config::Settings;
 use crate::events::{Trigger, retention};
 use crate::problem::EdgeError;
-use crate::public::{self, Route, Served, Source, Wanted};
+use crate::public::{self, Route, Served, Wanted};
 use crate::schedule::{self, Summary};
 
-/// Answers a request.
-///
-/// # Errors
-/// Where the platform fails in a way that leaves no answer.
-pub async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
+/// Answers a request, with a response or the promise of one. `told` is its method, its URL and its conditions, as in
+/// [`Edge::fetch`](crate::Edge::fetch).
+#[must_use]
+pub fn fetch(told: &JsString, request: Request, env: Env, context: Context) -> JsValue {
+    let told = String::from(told);
+    let answer = async move {
+        let response = answer(&Told::parse(&told), request, env, context).await;
+        response
+            .or_else(|error| {
+                log(
+                    &serde_json::json!({ "level": "error", "what": "a request has no answer", "cause": error.to_string() }),
+                );
+                problem(&EdgeError::Internal)
+            })
+            .map(JsValue::from)
+            .map_err(JsValue::from)
+    };
+    task::run(answer.boxed_local())
+}
+
+/// What src/entry.js tells of a request, a line each.
+struct Told<'t> {
+    method: &'t str,
+    url: &'t str,
+    conditions: &'t str,
+}
+
+impl<'t> Told<'t> {
+    fn parse(text: &'t str) -> Self {
+        let (method, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let (url, conditions) = rest.split_once('\n').unwrap_or((rest, ""));
+        Self {
+            method,
+            url,
+            conditions,
+        }
+    }
+
+    /// One of [`public::CONDITIONS`].
+    fn header(&self, name: &str) -> Option<String> {
+        let mut lines = self.conditions.split('\n');
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value.map(str::to_owned)
+    }
+}
+
+async fn answer(
+    told: &Told<'_>,
+    request: Request,
+    env: Env,
+    context: Context,
+) -> worker::Result<Response> {
     let bindings = Bindings { env };
     let settings = match bindings.settings() {
         Ok(settings) => settings,
@@ -33,63 +83,49 @@ pub async fn fetch(request: Request, env: Env, context: Context) -> worker::Resu
             return problem(&EdgeError::WrongSetting(error));
         }
     };
-    let method = request.method();
-    let url = request.url();
-    let path = url::path(&url);
-    match Route::parse(&method, path) {
+    let path = url::path(told.url);
+    match Route::parse(told.method, path) {
         Route::Crl {
             method,
             issuer,
             name,
             encoding,
         } => {
-            let objects = WorkerObjects::new(&bindings, &settings, Some(context))?;
+            let objects = WorkerObjects::new(&bindings, &settings, Some(context));
             let wanted = Wanted {
                 method,
                 issuer,
                 name,
                 encoding,
             };
-            crl(&request, &objects, &settings, &wanted).await
+            crl(told, &objects, &settings, &wanted).await
         }
-        Route::Health { method } => respond(&public::health(method), None),
+        Route::Health { method } => respond(&public::health(method), &JsValue::NULL),
         Route::MethodNotAllowed { allow } => problem(&EdgeError::MethodNotAllowed { allow }),
         Route::Other => {
-            let objects = WorkerObjects::new(&bindings, &settings, Some(context))?;
+            let objects = WorkerObjects::new(&bindings, &settings, Some(context));
             operator::answer(&request, path, &bindings, &objects, &settings).await
         }
     }
 }
 
 async fn crl(
-    request: &Request,
+    told: &Told<'_>,
     objects: &WorkerObjects,
     settings: &Rc<Settings>,
     wanted: &Wanted,
 ) -> worker::Result<Response> {
-    let headers = request.headers();
-    let given = public::CONDITIONS.map(|name| (name, headers.get(name).ok().flatten()));
-    let header = |name: &str| {
-        let (_, value) = given.iter().find(|(given, _)| *given == name)?;
-        value.clone()
-    };
+    let header = |name: &str| told.header(name);
     let Served {
-        mut answer,
+        decision,
         crl,
         source,
     } = public::serve(objects, wanted, header, &settings.as_ref().into()).await;
-    let stream = match crl {
-        Some(crl) => objects.stream(wanted, &answer, crl)?,
-        None => None,
+    let body = match crl {
+        Some(crl) => objects.body(wanted, decision.body(), crl).await?,
+        None => JsValue::NULL,
     };
-    let cache_status = match source {
-        Source::Replica => Some("crl-edge-kv; hit"),
-        Source::Object => Some("crl-edge-kv; fwd=miss"),
-        Source::Nowhere => None,
-    };
-    let cache_status = cache_status.map(|status| ("Cache-Status", status.into()));
-    answer.headers.extend(cache_status);
-    respond(&answer, stream.as_ref())
+    respond_with_crl(decision, source, &body)
 }
 
 /// Removes old events. A tick that did its work is not a failed one because D1 is down.
@@ -117,8 +153,7 @@ async fn prune(bindings: &Bindings, settings: &Settings) {
 pub async fn scheduled(env: Env) -> Result<Summary, String> {
     let bindings = Bindings { env };
     let settings = bindings.settings().map_err(|error| error.to_string())?;
-    let objects =
-        WorkerObjects::new(&bindings, &settings, None).map_err(|error| error.to_string())?;
+    let objects = WorkerObjects::new(&bindings, &settings, None);
     let concurrency = settings.regenerate_concurrency;
     let walked = schedule::regenerate_all(&objects, Trigger::Cron, concurrency).await;
     prune(&bindings, &settings).await;

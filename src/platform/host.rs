@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use worker::durable::State;
 use worker::js_sys;
-use worker::{Date, Delay, ScheduledTime};
+use worker::{Delay, ScheduledTime};
 
 use crate::refresh::{Host, StoreError};
 use crate::time::Timestamp;
@@ -21,7 +21,12 @@ pub struct JsHost {
 /// The time now, as the platform tells it: it stands still while code runs.
 #[must_use]
 pub(super) fn now() -> Timestamp {
-    Timestamp::from_millis(i64::try_from(Date::now().as_millis()).unwrap_or(i64::MAX))
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "JavaScript gives whole milliseconds, of which doubles hold more than are to come"
+    )]
+    let millis = js_sys::Date::now() as i64;
+    Timestamp::from_millis(millis)
 }
 
 /// Writes one line to the operator's log, at the level that it names.

@@ -12,8 +12,10 @@ use worker::js_sys::Promise;
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 
+use super::bindings::Bindings;
 use super::host::{log, now};
-use super::js::{from_js, to_js};
+use super::js::to_js;
+use super::reading::Reading;
 use super::streams::{Chunks, Stored};
 use crate::config::Settings;
 use crate::refresh::{Head, Metadata, Pieces, Replica, ReplicaError};
@@ -31,13 +33,6 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn get(this: &KvNamespace, key: &str, options: &JsValue) -> Result<Promise, JsValue>;
 
-    #[wasm_bindgen(method, catch, js_name = getWithMetadata)]
-    fn get_with_metadata(
-        this: &KvNamespace,
-        key: &str,
-        options: &JsValue,
-    ) -> Result<Promise, JsValue>;
-
     #[wasm_bindgen(method, catch)]
     fn put(
         this: &KvNamespace,
@@ -48,15 +43,6 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
-
-    /// What a read with metadata gives; both are null where there is nothing.
-    type Entry;
-
-    #[wasm_bindgen(method, getter)]
-    fn value(this: &Entry) -> Option<web_sys::ReadableStream>;
-
-    #[wasm_bindgen(method, getter)]
-    fn metadata(this: &Entry) -> JsValue;
 }
 
 /// How long a head that was read is remembered. KV itself lags by `KV_CACHE_TTL_SECONDS`, 30 at the least.
@@ -66,10 +52,17 @@ const HEAD_MEMORY: Duration = Duration::from_secs(2);
 const MOST_HEADS: usize = 1000;
 
 thread_local! {
-    /// The heads that this isolate read lately, by their keys in KV, and when.
-    static HEADS: RefCell<BTreeMap<String, (Head, Timestamp)>> = const { RefCell::new(BTreeMap::new()) };
+    /// What this isolate read lately, by its key in KV.
+    static READ: RefCell<BTreeMap<String, Read>> = const { RefCell::new(BTreeMap::new()) };
     /// The options of the hot path's read, made once: settings do not change within an isolate.
     static CRL_OPTIONS: OnceCell<JsValue> = const { OnceCell::new() };
+}
+
+/// The metadata of a CRL that was read.
+struct Read {
+    json: String,
+    metadata: Metadata,
+    at: Timestamp,
 }
 
 /// What a read is to give, and for how long this point of presence may keep it.
@@ -98,15 +91,10 @@ impl KvNamespace {
         value: &JsValue,
         metadata: Option<&Metadata>,
     ) -> worker::Result<()> {
-        HEADS.with_borrow_mut(|heads| heads.remove(key));
+        READ.with_borrow_mut(|read| read.remove(key));
         let options = to_js(&PutOptions { metadata })?;
         JsFuture::from(self.put(key, value, &options)?).await?;
         Ok(())
-    }
-
-    async fn entry(&self, key: &str, options: &JsValue) -> worker::Result<Entry> {
-        let entry = JsFuture::from(self.get_with_metadata(key, options)?).await?;
-        Ok(entry.unchecked_into())
     }
 }
 
@@ -140,14 +128,14 @@ impl Replica for KvReplica {
     }
 
     async fn metadata(&self, key: &str) -> Result<Option<Metadata>, ReplicaError> {
-        let read = async { self.kv.entry(key, &read_as("stream", None)?).await };
-        let entry = read.await.map_err(failed("tell what it has"))?;
-        if let Some(body) = entry.value() {
-            // Nobody reads it.
-            let _ = JsFuture::from(body.cancel()).await;
-        }
+        let read = async { Reading::of(&self.kv, key, &read_as("stream", None)?)?.await };
+        let Some((body, json)) = read.await.map_err(failed("tell what it has"))? else {
+            return Ok(None);
+        };
+        // Nobody reads it.
+        let _ = JsFuture::from(body.cancel()).await;
         // What this release does not read is as good as absent.
-        Ok(from_js(&entry.metadata()).ok())
+        Ok(serde_json::from_str(&json).ok())
     }
 
     async fn delete(&self, key: &str) -> Result<(), ReplicaError> {
@@ -173,28 +161,40 @@ impl IndexReplica for KvIndex {
     }
 }
 
-/// The head of a CRL that this isolate read a moment ago.
-pub(super) fn remembered(issuer: &IssuerId, name: CrlName) -> Option<Head> {
+/// The head of a CRL that this isolate read a moment before `now`.
+pub(super) fn remembered(issuer: &IssuerId, name: CrlName, now: Timestamp) -> Option<Head> {
     let key = replica::key(issuer, name);
-    HEADS.with_borrow(|heads| {
-        let (head, at) = heads.get(&key)?;
-        (now().since(*at) < HEAD_MEMORY).then(|| head.clone())
+    READ.with_borrow(|read| {
+        let Read { metadata, at, .. } = read.get(&key)?;
+        (now.since(*at) < HEAD_MEMORY).then(|| metadata.head.clone())
     })
 }
 
-fn remember(key: String, head: Head) {
-    HEADS.with_borrow_mut(|heads| {
-        if heads.len() >= MOST_HEADS {
-            heads.clear();
+/// Reads the metadata of what was read, and remembers it. It is mostly what it was.
+fn remember(key: &str, json: String) -> worker::Result<Metadata> {
+    READ.with_borrow_mut(|read| {
+        if let Some(read) = read.get_mut(key).filter(|read| read.json == json) {
+            read.at = now();
+            return Ok(read.metadata.clone());
         }
-        heads.insert(key, (head, now()));
-    });
+        if read.len() >= MOST_HEADS {
+            read.clear();
+        }
+        let metadata: Metadata = serde_json::from_str(&json)?;
+        let new = Read {
+            json,
+            metadata: metadata.clone(),
+            at: now(),
+        };
+        read.insert(key.to_owned(), new);
+        Ok(metadata)
+    })
 }
 
 /// KV as an isolate reads it.
 #[derive(Clone, Debug)]
 pub(super) struct KvReader {
-    pub(super) kv: KvNamespace,
+    pub(super) bindings: Bindings,
     pub(super) settings: Rc<Settings>,
 }
 
@@ -207,24 +207,18 @@ impl KvReader {
     ) -> Option<(Metadata, web_sys::ReadableStream)> {
         let key = replica::key(issuer, name);
         let read = async {
-            let entry = self.kv.entry(&key, &self.crl_options()?).await?;
-            let Some(body) = entry.value() else {
-                return Ok(None);
-            };
-            let metadata: Option<Metadata> = from_js(&entry.metadata())?;
-            worker::Result::Ok(metadata.map(|metadata| (metadata, body)))
+            let kv = self.bindings.kv()?;
+            let read = Reading::of(&kv, &key, &self.crl_options()?)?.await?;
+            let read = read.map(|(body, json)| Ok((remember(&key, json)?, body)));
+            read.transpose()
         };
-        let read = read.await.unwrap_or_else(|error: worker::Error| {
+        read.await.unwrap_or_else(|error: worker::Error| {
             // The issuer's object has the truth: what KV cannot give is asked for there.
             log(&serde_json::json!({
                 "level": "warning", "what": "KV did not give a CRL", "key": key, "cause": error.to_string(),
             }));
             None
-        });
-        if let Some((metadata, _)) = &read {
-            remember(key, metadata.head.clone());
-        }
-        read
+        })
     }
 
     fn crl_options(&self) -> worker::Result<JsValue> {
@@ -237,7 +231,8 @@ impl KvReader {
 
     /// One part of a large CRL.
     pub(super) async fn part(&self, key: &str) -> Option<web_sys::ReadableStream> {
-        let promise = self.kv.get(key, &self.crl_options().ok()?).ok()?;
+        let kv = self.bindings.kv().ok()?;
+        let promise = kv.get(key, &self.crl_options().ok()?).ok()?;
         JsFuture::from(promise).await.ok()?.dyn_into().ok()
     }
 
@@ -245,7 +240,8 @@ impl KvReader {
     pub(super) async fn index(&self) -> Option<Index> {
         // 30 s is the least that KV allows; an isolate keeps what it read.
         let options = read_as("text", Some(30)).ok()?;
-        let promise = self.kv.get(replica::REGISTRY, &options).ok()?;
+        let kv = self.bindings.kv().ok()?;
+        let promise = kv.get(replica::REGISTRY, &options).ok()?;
         let text = JsFuture::from(promise).await.ok()?.as_string()?;
         serde_json::from_str(&text).ok()
     }

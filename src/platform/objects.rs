@@ -17,7 +17,7 @@ use super::issuer_object::{Call, HEAD_HEADER};
 use super::kv::{self, KvReader};
 use super::registry_object::{self, RegistryCall};
 use super::streams::{self, Chunks};
-use crate::answer::{Answer, ByteRange};
+use crate::answer::{Body, ByteRange};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::issuer::{self, Overview};
@@ -31,6 +31,10 @@ use crate::time::Timestamp;
 
 /// How rarely one isolate asks for the refresh of one CRL.
 const REFRESH_PAUSE: Duration = Duration::from_secs(20);
+
+/// Up to how many bytes a CRL is read and answered at once where it cannot be passed on as it is: to pump a stream through wasm would
+/// take longer.
+const SMALL: u64 = 128 * 1024;
 
 /// How long one request reads the index, for the others of its isolate, before another one tries.
 const READING: Duration = Duration::from_secs(2);
@@ -46,7 +50,7 @@ thread_local! {
 #[derive(Clone, Debug)]
 pub struct WorkerObjects {
     settings: Rc<Settings>,
-    // The objects' namespaces are looked up where they are needed: most requests need none.
+    // Each is looked up where it is needed: most requests need but one, or none.
     bindings: Bindings,
     kv: KvReader,
     context: Option<Rc<Context>>,
@@ -65,23 +69,17 @@ pub enum ObjectError {
 
 impl WorkerObjects {
     /// What `bindings` bind. Background work needs the request's `context`.
-    ///
-    /// # Errors
-    /// Where a binding is missing.
-    pub fn new(
-        bindings: &Bindings,
-        settings: &Rc<Settings>,
-        context: Option<Context>,
-    ) -> worker::Result<Self> {
-        Ok(Self {
+    #[must_use]
+    pub fn new(bindings: &Bindings, settings: &Rc<Settings>, context: Option<Context>) -> Self {
+        Self {
             settings: Rc::clone(settings),
             bindings: bindings.clone(),
             kv: KvReader {
-                kv: bindings.kv()?,
+                bindings: bindings.clone(),
                 settings: Rc::clone(settings),
             },
             context: context.map(Rc::new),
-        })
+        }
     }
 
     /// What the issuer's object knows.
@@ -261,48 +259,59 @@ pub enum ShelfBody {
 }
 
 impl WorkerObjects {
-    /// The stream that carries the body of `answer`. It reads no more of the CRL than the answer needs.
+    /// `body` as the platform takes it: a stream or bytes; null where there is none. It reads no more of the CRL than the answer needs.
     ///
     /// # Errors
     /// Where the platform cannot make one.
-    pub fn stream(
+    pub async fn body(
         &self,
         wanted: &Wanted,
-        answer: &Answer,
+        body: &Body,
         crl: (Head, ShelfBody),
-    ) -> Result<Option<web_sys::ReadableStream>, JsValue> {
-        let (head, body) = crl;
+    ) -> Result<JsValue, JsValue> {
+        let (head, source) = crl;
         let whole = wanted.encoding.length(head.size);
-        let Some(range) = answer.body.range(whole) else {
-            if let ShelfBody::Stream(stream) = body {
+        let Some(range) = body.range(whole) else {
+            if let ShelfBody::Stream(stream) = source {
                 // Nobody reads it: let the source go.
                 let _ = stream.cancel();
             }
-            return Ok(None);
+            return Ok(JsValue::NULL);
         };
-        let chunks = match (wanted.encoding, body) {
+        let chunks = match (wanted.encoding, source) {
             // The hot path: the stream goes to the client as it is.
             (Encoding::Der, ShelfBody::Stream(stream)) if range.length == whole => {
-                return Ok(Some(stream));
+                return Ok(stream.into());
             }
-            (Encoding::Der, body) => self.der(wanted, &head, body, range),
-            (Encoding::Pem, body) => {
+            (Encoding::Der, source) => self.der(wanted, &head, source, range),
+            (Encoding::Pem, source) => {
                 let Excerpt {
                     der,
                     encoder,
                     slice,
                 } = Excerpt::of(range, head.size);
-                let pem = streams::to_pem(self.der(wanted, &head, body, der), encoder);
+                let pem = streams::to_pem(self.der(wanted, &head, source, der), encoder);
                 streams::cut(pem, slice)
             }
         };
-        streams::readable(chunks, range.length).map(Some)
+        if head.size <= SMALL {
+            streams::at_once(chunks).await.map(JsValue::from)
+        } else {
+            streams::readable(chunks, range.length).map(JsValue::from)
+        }
     }
 
     /// The DER in `range`.
     fn der(&self, wanted: &Wanted, head: &Head, body: ShelfBody, range: ByteRange) -> Chunks {
         match body {
-            ShelfBody::Stream(stream) => streams::cut(streams::chunks(stream), Slice::of(range)),
+            ShelfBody::Stream(stream) => {
+                let chunks = if head.size <= SMALL {
+                    streams::one_chunk(stream)
+                } else {
+                    streams::chunks(stream)
+                };
+                streams::cut(chunks, Slice::of(range))
+            }
             ShelfBody::Parts(first) => self.parts(wanted, head, first, range),
         }
     }
@@ -345,7 +354,7 @@ impl Shelves for WorkerObjects {
             return true;
         };
         let Wanted { encoding, .. } = wanted;
-        let range = served.answer.body.range(encoding.length(head.size));
+        let range = served.decision.body().range(encoding.length(head.size));
         let der = range.map(|range| encoding.der(range, head.size));
         let Some((part, _)) = der.and_then(|der| replica::parts_of(der).next()) else {
             return true;
@@ -354,8 +363,8 @@ impl Shelves for WorkerObjects {
         first.is_some()
     }
 
-    fn remembered(&self, issuer: &IssuerId, name: CrlName) -> Option<Head> {
-        kv::remembered(issuer, name)
+    fn remembered(&self, issuer: &IssuerId, name: CrlName, now: Timestamp) -> Option<Head> {
+        kv::remembered(issuer, name, now)
     }
 
     async fn object(

@@ -120,9 +120,9 @@ impl Desk<'_> {
             ("X-Content-Type-Options", "nosniff".into()),
         ]);
         if method == "HEAD" {
-            return respond(&answer.without_body(), None);
+            return respond(&answer.without_body(), &JsValue::NULL);
         }
-        respond(&answer, stream.as_ref())
+        respond(&answer, &stream.map_or(JsValue::NULL, JsValue::from))
     }
 
     async fn call(&self, request: &Request, endpoint: Endpoint) -> Result<Reply, EdgeError> {

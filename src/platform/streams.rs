@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use wasm_streams::ReadableStream;
 use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen::{JsCast as _, JsValue};
-use worker::wasm_bindgen_futures::spawn_local;
+use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::FixedLengthStream;
 
 use super::issuer_store::SqlStore;
@@ -70,6 +70,16 @@ pub(super) fn chunks(stream: web_sys::ReadableStream) -> Chunks {
         .boxed_local()
 }
 
+/// The same, read to its end and in one chunk.
+pub(super) fn one_chunk(stream: web_sys::ReadableStream) -> Chunks {
+    let whole = async move {
+        let response = web_sys::Response::new_with_opt_readable_stream(Some(&stream))?;
+        let buffer = JsFuture::from(response.array_buffer()?).await?;
+        Ok(Uint8Array::new(&buffer))
+    };
+    stream::once(whole).boxed_local()
+}
+
 /// What `slice` cuts out, and the rest unread.
 pub(super) fn cut(chunks: Chunks, slice: Slice) -> Chunks {
     stream::try_unfold((chunks, slice), |(mut chunks, mut slice)| async move {
@@ -115,6 +125,18 @@ fn whole(bytes: &Uint8Array) -> Result<web_sys::ReadableStream, JsValue> {
     web_sys::Response::new_with_opt_js_u8_array(Some(bytes))?
         .body()
         .ok_or_else(|| JsValue::from_str("a response without a body"))
+}
+
+/// All chunks, once the last is there.
+pub(super) async fn at_once(chunks: Chunks) -> Result<Uint8Array, JsValue> {
+    let mut chunks: Vec<Uint8Array> = chunks.try_collect().await?;
+    if chunks.len() == 1
+        && let Some(chunk) = chunks.pop()
+    {
+        return Ok(chunk);
+    }
+    let bytes: Vec<_> = chunks.iter().map(Uint8Array::to_vec).collect();
+    Ok(Uint8Array::from(bytes.concat().as_slice()))
 }
 
 /// A stream for the platform, of exactly `length` bytes: a client sees a broken body as broken.

@@ -31,7 +31,7 @@ pub(super) fn query(url: &str) -> Vec<(String, String)> {
 }
 
 fn end_of_origin(url: &str) -> usize {
-    let host = url.find("://").map_or(0, |at| at.saturating_add(3));
+    let host = url.find('/').map_or(0, |at| at.saturating_add(2));
     let length = url.get(host..).and_then(|rest| rest.find(['/', '?', '#']));
     length.map_or(url.len(), |length| host.saturating_add(length))
 }

@@ -24,7 +24,7 @@ pub(super) fn evaluate(
         date::parse(date).map(|date| current.last_modified.time > date)
     };
     let refused = match header("If-Match") {
-        Some(tags) => !matches(&tags, &current.etag, Comparison::Strong),
+        Some(tags) => !matches(&tags, &current.etag(), Comparison::Strong),
         None => header("If-Unmodified-Since")
             .and_then(|date| modified_since(&date))
             .unwrap_or(false),
@@ -33,7 +33,7 @@ pub(super) fn evaluate(
         return Verdict::PreconditionFailed;
     }
     let held = match header("If-None-Match") {
-        Some(tags) => matches(&tags, &current.etag, Comparison::Weak),
+        Some(tags) => matches(&tags, &current.etag(), Comparison::Weak),
         None => header("If-Modified-Since")
             .and_then(|date| modified_since(&date))
             .is_some_and(|modified| !modified),
@@ -55,7 +55,7 @@ pub(super) fn may_spare_body(header: &impl Fn(&str) -> Option<String>) -> bool {
 /// can defeat it, and the tag cannot be.
 pub(super) fn if_range_holds(value: &str, current: &Representation) -> bool {
     let LastModified { time, is_strong } = current.last_modified;
-    value == current.etag || (is_strong && date::parse(value) == Some(time))
+    value == current.etag() || (is_strong && date::parse(value) == Some(time))
 }
 
 /// How entity tags are compared (section 8.8.3.2).

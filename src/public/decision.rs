@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crl::CrlNumber;
+
 use super::conditions::{self, Verdict};
 use super::date;
 use super::freshness::{Freshness, Policy};
@@ -26,25 +28,77 @@ pub const CONDITIONS: [&str; 6] = [
     "If-Range",
 ];
 
+/// What is to be answered. Headers are written by [`Decision::answer`], and not where the same were written a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The CRL, a part of it, or that the client has it.
+    Crl(CrlAnswer),
+    /// Why not.
+    Refused(Answer),
+}
+
+/// An answer that tells of a CRL. Equal ones have the same headers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CrlAnswer {
+    status: u16,
+    body: Body,
+    current: Representation,
+    number: CrlNumber,
+    freshness: Freshness,
+}
+
+impl Decision {
+    /// What follows the headers.
+    #[must_use]
+    pub const fn body(&self) -> &Body {
+        match self {
+            Self::Crl(answer) => answer.body(),
+            Self::Refused(answer) => &answer.body,
+        }
+    }
+
+    /// The answer in full.
+    #[must_use]
+    pub fn answer(self) -> Answer {
+        match self {
+            Self::Crl(answer) => answer.answer(),
+            Self::Refused(answer) => answer,
+        }
+    }
+
+    /// The answer to a HEAD request: the same without its body (RFC 9110, section 9.3.2).
+    fn without_body(self) -> Self {
+        match self {
+            Self::Crl(answer) => Self::Crl(CrlAnswer {
+                body: Body::None,
+                ..answer
+            }),
+            Self::Refused(answer) => Self::Refused(answer.without_body()),
+        }
+    }
+}
+
 /// Decides what a request for the CRL with this head is answered at `now`.
 ///
 /// `header` gives a request header's value by its name, those of repeated headers joined by `, ` (RFC 9110, section
 /// 5.3); it is asked for those of [`CONDITIONS`]. A CRL that has expired is answered by 503 unless the policy allows it, so
 /// the caller looks for a newer one first ([`Validity::of`]).
 #[must_use]
-pub fn answer(
+pub fn decide(
     method: Method,
     header: impl Fn(&str) -> Option<String>,
     head: &Head,
     encoding: Encoding,
     policy: &Policy,
     now: Timestamp,
-) -> Answer {
-    let answer =
-        decide(method, header, head, encoding, policy, now).unwrap_or_else(|error| error.answer());
+) -> Decision {
+    let decision = match answer(method, header, head, encoding, policy, now) {
+        Ok(answer) => Decision::Crl(answer),
+        Err(error) => Decision::Refused(error.answer()),
+    };
     match method {
-        Method::Get => answer,
-        Method::Head => answer.without_body(),
+        Method::Get => decision,
+        Method::Head => decision.without_body(),
     }
 }
 
@@ -67,14 +121,14 @@ pub fn health(method: Method) -> Answer {
     }
 }
 
-fn decide(
+fn answer(
     method: Method,
     header: impl Fn(&str) -> Option<String>,
     head: &Head,
     encoding: Encoding,
     policy: &Policy,
     now: Timestamp,
-) -> Result<Answer, EdgeError> {
+) -> Result<CrlAnswer, EdgeError> {
     let validity = Validity::of(head, now, policy.clock_skew);
     if validity == Validity::Expired && !policy.serve_expired {
         return Err(EdgeError::CrlUnavailable {
@@ -95,48 +149,69 @@ fn decide(
             },
         },
     };
-    let freshness = Freshness::at(now, head, policy);
-    Ok(Answer {
+    Ok(CrlAnswer {
         status,
-        headers: headers(current, &body, head, encoding, freshness),
         body,
+        current,
+        number: head.number,
+        freshness: Freshness::at(now, head, policy),
     })
 }
 
-/// The headers of a 200, which a 304 and the answer to HEAD carry too, and a 206 with its own length.
-fn headers(
-    current: Representation,
-    body: &Body,
-    head: &Head,
-    encoding: Encoding,
-    freshness: Freshness,
-) -> Headers {
-    let mut headers = Headers::with_capacity(13);
-    headers.push(("Content-Type", encoding.media_type().into()));
-    let length = match body {
-        Body::Part(part) => {
-            let (first, last, size) = (part.first, part.last(), current.length);
-            headers.push((
-                "Content-Range",
-                format!("bytes {first}-{last}/{size}").into(),
-            ));
-            part.length
+impl CrlAnswer {
+    /// What follows the headers.
+    #[must_use]
+    pub const fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The answer in full.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        Answer {
+            status: self.status,
+            headers: self.headers(),
+            body: self.body.clone(),
         }
-        _ => current.length,
-    };
-    let last_modified = date::format(current.last_modified.time);
-    headers.extend([
-        ("Content-Length", length.to_string().into()),
-        ("ETag", current.etag.into()),
-        ("Last-Modified", last_modified.into()),
-        ("Cache-Control", freshness.cache_control()),
-        ("Expires", date::format(freshness.expires()).into()),
-        ("Accept-Ranges", "bytes".into()),
-        ("X-Content-Type-Options", "nosniff".into()),
-        ("Access-Control-Allow-Origin", "*".into()),
-        // Or a script of another origin would not see the tag, the number and the range.
-        ("Access-Control-Expose-Headers", "*".into()),
-        ("CRL-Number", head.number.to_string().into()),
-    ]);
-    headers
+    }
+
+    fn headers(&self) -> Headers {
+        let Self {
+            body,
+            current,
+            number,
+            freshness,
+            ..
+        } = self;
+        let mut headers = Headers::with_capacity(13);
+        headers.push(("Content-Type", current.encoding.media_type().into()));
+        let length = match body {
+            Body::Part(part) => {
+                let (first, last, size) = (part.first, part.last(), current.length);
+                headers.push((
+                    "Content-Range",
+                    format!("bytes {first}-{last}/{size}").into(),
+                ));
+                part.length
+            }
+            _ => current.length,
+        };
+        headers.extend([
+            ("Content-Length", length.to_string().into()),
+            ("ETag", current.etag().into()),
+            (
+                "Last-Modified",
+                date::format(current.last_modified.time).into(),
+            ),
+            ("Cache-Control", freshness.cache_control()),
+            ("Expires", date::format(freshness.expires()).into()),
+            ("Accept-Ranges", "bytes".into()),
+            ("X-Content-Type-Options", "nosniff".into()),
+            ("Access-Control-Allow-Origin", "*".into()),
+            // Or a script of another origin would not see the tag, the number and the range.
+            ("Access-Control-Expose-Headers", "*".into()),
+            ("CRL-Number", number.to_string().into()),
+        ]);
+        headers
+    }
 }

@@ -1,16 +1,14 @@
 //! A CRL as HTTP sees it: media type, length and validators (RFC 9110, section 8.8), known from the head alone.
 
-use std::fmt::Write;
-
 use crl::UnixTime;
 
 use super::pem;
 use crate::answer::ByteRange;
-use crate::refresh::head::Head;
+use crate::refresh::head::{Head, Sha256};
 use crate::time::Timestamp;
 
 /// How a CRL's bytes are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Encoding {
     /// As they were signed.
     Der,
@@ -48,17 +46,18 @@ impl Encoding {
 }
 
 /// One encoding of one CRL at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Representation {
+    /// Of the DER.
+    sha256: Sha256,
+    pub(super) encoding: Encoding,
     /// In bytes.
     pub(super) length: u64,
-    /// A strong entity tag, with its quotes.
-    pub(super) etag: String,
     pub(super) last_modified: LastModified,
 }
 
 /// When the CRL was issued, and whether that tells it from every other one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LastModified {
     pub(super) time: UnixTime,
     /// Whether the time may be compared strongly: not while it lies ahead (RFC 9110, section 8.8.2.2).
@@ -67,18 +66,21 @@ pub(super) struct LastModified {
 
 impl Representation {
     pub(super) fn of(head: &Head, encoding: Encoding, now: Timestamp) -> Self {
-        let ending = match encoding {
+        Self {
+            sha256: head.sha256,
+            encoding,
+            length: encoding.length(head.size),
+            last_modified: LastModified::of(head, now),
+        }
+    }
+
+    /// A strong entity tag, with its quotes.
+    pub(super) fn etag(&self) -> String {
+        let ending = match self.encoding {
             Encoding::Der => "",
             Encoding::Pem => "-pem",
         };
-        let mut etag = String::with_capacity(70);
-        // Writing to a string cannot fail.
-        let _ = write!(etag, "\"{}{ending}\"", head.sha256);
-        Self {
-            length: encoding.length(head.size),
-            etag,
-            last_modified: LastModified::of(head, now),
-        }
+        format!("\"{}{ending}\"", self.sha256)
     }
 }
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use origin_api::{CrlName, IssuerId};
 
-use super::{Encoding, Method, Policy, Validity, conditions};
-use crate::answer::{Answer, Body};
+use super::{Decision, Encoding, Method, Policy, Validity, conditions};
+use crate::answer::Body;
 use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::Listed;
@@ -30,8 +30,8 @@ pub trait Shelves {
     async fn replica(&self, issuer: &IssuerId, name: CrlName) -> Option<(Metadata, Self::Body)>;
     /// Opens a replica that lies in parts, at the first part that the answer needs; false where that is missing.
     async fn open(&self, wanted: &Wanted, served: &mut Served<Self::Body>) -> bool;
-    /// The head that the replica gave a moment ago, where it is still in memory: no read.
-    fn remembered(&self, issuer: &IssuerId, name: CrlName) -> Option<Head>;
+    /// The head that the replica gave a moment before `now`, where it is still in memory: no read.
+    fn remembered(&self, issuer: &IssuerId, name: CrlName, now: Timestamp) -> Option<Head>;
     /// The issuer's object. `seen` is what the replica had.
     async fn object(
         &self,
@@ -79,7 +79,7 @@ pub struct Wanted {
 }
 
 /// Where an answer came from, for `Cache-Status` (RFC 9211).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// The replica.
     Replica,
@@ -89,11 +89,23 @@ pub enum Source {
     Nowhere,
 }
 
+impl Source {
+    /// The value of `Cache-Status`.
+    #[must_use]
+    pub const fn cache_status(self) -> Option<&'static str> {
+        match self {
+            Self::Replica => Some("crl-edge-kv; hit"),
+            Self::Object => Some("crl-edge-kv; fwd=miss"),
+            Self::Nowhere => None,
+        }
+    }
+}
+
 /// An answer, and the body that it is made from.
 #[derive(Debug)]
 pub struct Served<B> {
     /// What to answer.
-    pub answer: Answer,
+    pub decision: Decision,
     /// The CRL that it tells of.
     pub crl: Option<(Head, B)>,
     /// Where that came from.
@@ -107,27 +119,27 @@ pub async fn serve<S: Shelves>(
     header: impl Fn(&str) -> Option<String>,
     policy: &Policy,
 ) -> Served<S::Body> {
-    let answer_to = |head: &Head| {
-        let now = shelves.now();
-        super::answer(wanted.method, &header, head, wanted.encoding, policy, now)
+    let decide = |head: &Head, now| {
+        super::decide(wanted.method, &header, head, wanted.encoding, policy, now)
     };
     let answered = |head: Head, body, source| Served {
-        answer: answer_to(&head),
+        decision: decide(&head, shelves.now()),
         crl: Some((head, body)),
         source,
     };
     let Wanted { issuer, name, .. } = wanted;
     // 304, and 200 to HEAD, need no body: many in a row need one read. Every other answer would be made here for nothing.
+    let asked_at = shelves.now();
     let may_need_no_body = wanted.method == Method::Head || conditions::may_spare_body(&header);
     let remembered = may_need_no_body
-        .then(|| shelves.remembered(issuer, *name))
+        .then(|| shelves.remembered(issuer, *name, asked_at))
         .flatten()
-        .filter(|head| Validity::of(head, shelves.now(), policy.clock_skew) == Validity::Fresh)
-        .map(|head| answer_to(&head))
-        .filter(|answer| answer.body == Body::None);
-    if let Some(answer) = remembered {
+        .filter(|head| Validity::of(head, asked_at, policy.clock_skew) == Validity::Fresh)
+        .map(|head| decide(&head, asked_at))
+        .filter(|decision| *decision.body() == Body::None);
+    if let Some(decision) = remembered {
         return Served {
-            answer,
+            decision,
             crl: None,
             source: Source::Replica,
         };
@@ -194,10 +206,10 @@ fn unlisted(lookup: Lookup, issuer: &IssuerId, name: CrlName) -> Option<EdgeErro
 fn failed<B>(method: Method, error: &EdgeError) -> Served<B> {
     let answer = error.answer();
     Served {
-        answer: match method {
+        decision: Decision::Refused(match method {
             Method::Get => answer,
             Method::Head => answer.without_body(),
-        },
+        }),
         crl: None,
         source: Source::Nowhere,
     }

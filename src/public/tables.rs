@@ -21,7 +21,7 @@ use chrono::DateTime;
 use crl::UnixTime;
 use origin_api::Problem;
 
-use super::{Policy, Route, answer, health};
+use super::{Policy, Route, decide, health};
 use crate::answer::{Answer, Body};
 use crate::problem::EdgeError;
 use crate::refresh::head::Head;
@@ -204,7 +204,7 @@ impl Case {
         match Route::parse(method, &self.path) {
             Route::Crl {
                 method, encoding, ..
-            } => Some(answer(method, header, head, encoding, policy, *now)),
+            } => Some(decide(method, header, head, encoding, policy, *now).answer()),
             Route::MethodNotAllowed { allow } => {
                 Some(EdgeError::MethodNotAllowed { allow }.answer())
             }

@@ -30,7 +30,7 @@ pub struct Head {
 }
 
 /// A SHA-256. Text is lower-case hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sha256(pub [u8; 32]);
 
@@ -41,7 +41,8 @@ pub struct Sha256Error;
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut digits = [0; 64];
+        f.write_str(base16ct::lower::encode_str(&self.0, &mut digits).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -56,14 +57,10 @@ impl std::str::FromStr for Sha256 {
 
     fn from_str(text: &str) -> Result<Self, Sha256Error> {
         let mut bytes = [0; 32];
-        if text.len() != 64 || text.bytes().any(|digit| digit.is_ascii_uppercase()) {
-            return Err(Sha256Error);
+        match base16ct::lower::decode(text, &mut bytes) {
+            Ok(decoded) if decoded.len() == 32 => Ok(Self(bytes)),
+            _ => Err(Sha256Error),
         }
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| Sha256Error)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| Sha256Error)?;
-        }
-        Ok(Self(bytes))
     }
 }
 

@@ -8,8 +8,7 @@ const down = async () => {
 };
 const CRLS = { get: down, getWithMetadata: down, put: down, list: down, delete: down };
 
-export default class extends Worker {
-  constructor(context, env) {
-    super(context, { ...env, CRLS });
-  }
-}
+export default {
+  fetch: (request, env, context) => Worker.fetch(request, { ...env, CRLS }, context),
+  scheduled: (event, env, context) => Worker.scheduled(event, { ...env, CRLS }, context),
+};

@@ -25,6 +25,7 @@ const scripts = {
 const edge = {
   modules: () => [
     module("ESModule", "index.js", readFileSync(`${settings.build}/index.js`, "utf8")),
+    module("ESModule", "worker.js", readFileSync(`${settings.build}/worker.js`, "utf8")),
     module("CompiledWasm", "index_bg.wasm", readFileSync(`${settings.build}/index_bg.wasm`)),
   ],
   durableObjects: {

@@ -85,7 +85,7 @@ pub(crate) fn ensure(workspace: &Workspace, tools: &Tools, profile: Profile) -> 
     let wanted = fingerprint(workspace, &toolchain, profile)?;
     let stamp = target.join("built");
     let output = workspace.join("build");
-    let there = ["index.js", "index_bg.wasm"]
+    let there = ["index.js", "worker.js", "index_bg.wasm"]
         .iter()
         .all(|file| output.join(file).exists());
     if there && fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) {
@@ -103,6 +103,8 @@ pub(crate) fn ensure(workspace: &Workspace, tools: &Tools, profile: Profile) -> 
         "building the Worker (the first time about 2 min)",
         &mut build,
     )?;
+    fs::rename(output.join("index.js"), output.join("worker.js"))?;
+    fs::copy(workspace.join("src/entry.js"), output.join("index.js"))?;
     let wasm = output.join("index_bg.wasm");
     if let Profile::Release = profile {
         let mut shrink = tools.wasm_opt();

@@ -45,7 +45,7 @@ impl Shelves for TwinShelves {
         self.part.unwrap()
     }
 
-    fn remembered(&self, _: &IssuerId, _: CrlName) -> Option<Head> {
+    fn remembered(&self, _: &IssuerId, _: CrlName, _: Timestamp) -> Option<Head> {
         self.remembered.clone()
     }
 
@@ -115,9 +115,10 @@ fn ask(shelves: &TwinShelves, method: Method, serve_expired: bool) -> (u16, Stri
         serve_expired,
     };
     let served = block_on(serve(shelves, &wanted, |_| None, &policy));
-    let told = match (&served.crl, &served.answer.body) {
+    let answer = served.decision.answer();
+    let told = match (&served.crl, &answer.body) {
         (Some((head, body)), _) => {
-            let number = served.answer.header("CRL-Number").unwrap_or_default();
+            let number = answer.header("CRL-Number").unwrap_or_default();
             assert_eq!(number, head.number.to_string());
             let source = match served.source {
                 Source::Replica => "the replica's",
@@ -135,7 +136,7 @@ fn ask(shelves: &TwinShelves, method: Method, serve_expired: bool) -> (u16, Stri
         (None, _) => String::new(),
     };
     let asked = shelves.asked.take().join(" ");
-    (served.answer.status, told, asked)
+    (answer.status, told, asked)
 }
 
 #[test]

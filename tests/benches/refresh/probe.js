@@ -7,8 +7,10 @@ export * from "../../../build/index.js";
 const hex = (digest) => Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const sha256 = async (bytes) => hex(await crypto.subtle.digest("SHA-256", bytes));
 
-export default class extends Worker {
-  async fetch(request) {
+export default {
+  ...Worker,
+
+  async fetch(request, env, context) {
     const url = new URL(request.url);
     switch (url.pathname) {
       case "/bench/wasm-memory":
@@ -28,7 +30,7 @@ export default class extends Worker {
         const { path, clients } = Object.fromEntries(url.searchParams);
         const counts = {};
         const client = async () => {
-          const answer = await this.ctx.exports.default.fetch(new URL(path, url));
+          const answer = await context.exports.default.fetch(new URL(path, url));
           const told = `${answer.status} ${await sha256(await answer.arrayBuffer())}`;
           counts[told] = (counts[told] ?? 0) + 1;
         };
@@ -36,7 +38,7 @@ export default class extends Worker {
         return Response.json(counts);
       }
       default:
-        return super.fetch(request);
+        return Worker.fetch(request, env, context);
     }
-  }
-}
+  },
+};

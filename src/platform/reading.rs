@@ -1,0 +1,107 @@
+//! The hot path's read of KV. By the platform's bindings it would be two closures that the garbage collector has to watch, and six
+//! calls from wasm.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use worker::js_sys::JsString;
+use worker::wasm_bindgen::prelude::*;
+
+use super::kv::KvNamespace;
+
+#[wasm_bindgen(inline_js = "
+export function read(kv, key, options, id, done) {
+    kv.getWithMetadata(key, options).then(
+        ({ value, metadata }) => done(id, value, JSON.stringify(metadata)),
+        (error) => done(id, undefined, String(error)),
+    );
+}
+")]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    fn read(
+        kv: &KvNamespace,
+        key: &str,
+        options: &JsValue,
+        id: u32,
+        done: &Closure<Done>,
+    ) -> Result<(), JsValue>;
+}
+
+/// Is told which read was done, the stream, and its metadata in JSON. In the place of the stream is null where there is nothing, and
+/// undefined where the read failed: then the text says why.
+type Done = dyn Fn(u32, JsValue, JsString);
+
+thread_local! {
+    /// The reads under way, by their ids.
+    static PENDING: RefCell<BTreeMap<u32, Pending>> = const { RefCell::new(BTreeMap::new()) };
+    static NEXT_ID: Cell<u32> = const { Cell::new(0) };
+    /// What every read calls.
+    static DONE: Closure<Done> = Closure::new(done);
+}
+
+/// A value and its metadata in JSON, if there is one.
+type Entry = Option<(web_sys::ReadableStream, String)>;
+
+#[derive(Default)]
+struct Pending {
+    waker: Option<Waker>,
+    result: Option<worker::Result<Entry>>,
+}
+
+fn done(id: u32, value: JsValue, text: JsString) {
+    let waker = PENDING.with_borrow_mut(|pending| {
+        let pending = pending.get_mut(&id)?;
+        pending.result = Some(if value.is_undefined() {
+            Err(String::from(text).into())
+        } else if value.is_null() {
+            Ok(None)
+        } else {
+            Ok(Some((value.unchecked_into(), text.into())))
+        });
+        pending.waker.take()
+    });
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// A read under way.
+pub(super) struct Reading(u32);
+
+impl Reading {
+    /// Begins to read the value of `key` as a stream.
+    ///
+    /// # Errors
+    /// Where the platform takes no such key or options.
+    pub(super) fn of(kv: &KvNamespace, key: &str, options: &JsValue) -> Result<Self, JsValue> {
+        let id = NEXT_ID.get();
+        NEXT_ID.set(id.wrapping_add(1));
+        DONE.with(|done| read(kv, key, options, id, done))?;
+        PENDING.with_borrow_mut(|pending| pending.insert(id, Pending::default()));
+        Ok(Self(id))
+    }
+}
+
+impl Future for Reading {
+    type Output = worker::Result<Entry>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        PENDING.with_borrow_mut(|pending| {
+            let pending = pending.entry(self.0).or_default();
+            if let Some(result) = pending.result.take() {
+                return Poll::Ready(result);
+            }
+            pending.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        PENDING.with_borrow_mut(|pending| pending.remove(&self.0));
+    }
+}
