@@ -7,7 +7,6 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -467,8 +466,12 @@ impl<P: Parts> Custodian<P> {
     ) -> Result<Vec<Status>, StoreError> {
         let issuer = self.store.issuer()?;
         let owed = self.store.owed_event_count()?;
-        let mut each = BTreeSet::new();
-        each.extend(names);
+        let mut each = Vec::new();
+        for name in names {
+            if !each.contains(&name) {
+                each.push(name);
+            }
+        }
         each.into_iter()
             .map(|name| {
                 Ok(Status {

@@ -1,7 +1,6 @@
 //! Events on their way out: a page of JSON, lines of JSON, or comma-separated values. Pure.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -35,11 +34,16 @@ impl EventPage {
 /// The newest `count` of the events that are recorded and of those that are yet to be, newest first and each once.
 #[must_use]
 pub fn newest(recorded: Vec<Event>, owed: Vec<Event>, count: u32) -> Vec<Event> {
-    let mut by_age = BTreeMap::new();
-    let events = recorded.into_iter().chain(owed);
-    by_age.extend(events.map(|event| ((event.started_at.clone(), event.id), event)));
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    by_age.into_values().rev().take(count).collect()
+    let mut newest: Vec<Event> = Vec::new();
+    for event in recorded.into_iter().chain(owed) {
+        let compared =
+            |other: &Event| (&event.started_at, event.id).cmp(&(&other.started_at, other.id));
+        if let Err(place) = newest.binary_search_by(compared) {
+            newest.insert(place, event);
+        }
+    }
+    newest.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    newest
 }
 
 /// Events as one JSON object a line.

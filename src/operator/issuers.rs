@@ -1,6 +1,6 @@
 //! Issuers as operators see them: the registry, the status table and the events put together. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Bound;
 
 use origin_api::{CrlName, IssuerId};
@@ -106,13 +106,14 @@ impl IssuerStatus {
 
 /// The CRLs that are known, and those that the registry lists and nobody refreshed yet.
 fn with_all_listed(known: impl Iterator<Item = CrlStatus>, listed: &Listed) -> Vec<CrlStatus> {
-    let mut crls: BTreeMap<CrlName, CrlStatus> = BTreeMap::new();
-    crls.extend(known.map(|crl| (crl.name, crl)));
-    for name in &listed.crls {
-        crls.entry(*name)
-            .or_insert_with(|| CrlStatus::absent(*name));
+    let listed = listed.crls.iter().map(|name| CrlStatus::absent(*name));
+    let mut crls: Vec<CrlStatus> = Vec::new();
+    for crl in known.chain(listed) {
+        if let Err(place) = crls.binary_search_by_key(&crl.name, |crl| crl.name) {
+            crls.insert(place, crl);
+        }
     }
-    crls.into_values().collect()
+    crls
 }
 
 /// The issuers after `cursor`, at most `limit`, and whether others follow.
@@ -138,7 +139,7 @@ pub fn join<'a>(
     rows: Vec<StatusRow>,
     now: Timestamp,
 ) -> Vec<IssuerStatus> {
-    let mut rows_of: BTreeMap<IssuerId, Vec<StatusRow>> = BTreeMap::new();
+    let mut rows_of: HashMap<IssuerId, Vec<StatusRow>> = HashMap::new();
     for row in rows {
         rows_of.entry(row.issuer_id.clone()).or_default().push(row);
     }
@@ -153,7 +154,7 @@ pub fn join<'a>(
 
 /// Gives each issuer its recent events, of events sorted by newest first.
 pub fn add_events(issuers: &mut [IssuerStatus], events: Vec<Event>) {
-    let mut events_of: BTreeMap<IssuerId, Vec<Event>> = BTreeMap::new();
+    let mut events_of: HashMap<IssuerId, Vec<Event>> = HashMap::new();
     for event in events {
         events_of
             .entry(event.issuer_id.clone())

@@ -16,7 +16,7 @@ use crate::operator::dashboard::pages::{ErrorPage, EventsPage, HomePage, IssuerP
 use crate::operator::dashboard::place::{self, Destination, HomeFilter, Inner, Place};
 use crate::operator::dashboard::session::{self, Session};
 use crate::operator::dashboard::{asset, page, see_other};
-use crate::operator::event_page::EventPage;
+use crate::operator::event_page::{self, EventPage};
 use crate::operator::event_query::{Cursor, EventFilter};
 use crate::operator::{self, Caller, Query, authorization, caller, media};
 use crate::problem::EdgeError;
@@ -27,7 +27,7 @@ const LARGEST_FORM: usize = 4096;
 /// How many events the first page shows.
 const LATEST: u32 = 15;
 /// How many failures and refusals it shows above them.
-const TROUBLES: usize = 8;
+const TROUBLES: u32 = 8;
 /// How many events of an issuer its page reads: what its plots are made from.
 const HISTORY: u32 = 200;
 /// How many events their own page shows.
@@ -136,12 +136,12 @@ impl Visit<'_> {
         form_token: Option<String>,
     ) -> Result<Answer, EdgeError> {
         let issuers = self.desk.all(index).await?;
-        let mut troubles: Vec<Event> = Vec::new();
-        for outcome in [Outcome::Failed, Outcome::Rejected] {
-            troubles.extend(self.desk.rows(&Query::latest(outcome, LATEST)).await?);
-        }
-        troubles.sort_unstable_by(|a, b| (&b.started_at, b.id).cmp(&(&a.started_at, a.id)));
-        troubles.truncate(TROUBLES);
+        let latest = async |outcome| self.desk.rows(&Query::latest(outcome, LATEST)).await;
+        let (failed, rejected) = (
+            latest(Outcome::Failed).await?,
+            latest(Outcome::Rejected).await?,
+        );
+        let troubles = event_page::newest(failed, rejected, TROUBLES);
         let latest = Query::events(&EventFilter::default(), None, LATEST);
         let events: Vec<Event> = self.desk.rows(&latest).await?;
         render(&HomePage::new(

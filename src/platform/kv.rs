@@ -1,7 +1,7 @@
 //! KV: the replica of CRLs and of the registry's index, written by the objects and read by every isolate.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ const MOST_HEADS: usize = 1000;
 
 thread_local! {
     /// What this isolate read lately, by its key in KV.
-    static READ: RefCell<BTreeMap<String, Read>> = const { RefCell::new(BTreeMap::new()) };
+    static READ: RefCell<HashMap<String, Read>> = RefCell::default();
     /// The options of the hot path's read, made once: settings do not change within an isolate.
     static CRL_OPTIONS: OnceCell<JsValue> = const { OnceCell::new() };
 }

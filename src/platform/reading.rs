@@ -2,7 +2,7 @@
 //! calls from wasm.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -36,7 +36,7 @@ type Done = dyn Fn(u32, JsValue, JsString);
 
 thread_local! {
     /// The reads under way, by their ids.
-    static PENDING: RefCell<BTreeMap<u32, Pending>> = const { RefCell::new(BTreeMap::new()) };
+    static PENDING: RefCell<HashMap<u32, Pending>> = RefCell::default();
     static NEXT_ID: Cell<u32> = const { Cell::new(0) };
     /// What every read calls.
     static DONE: Closure<Done> = Closure::new(done);

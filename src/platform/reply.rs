@@ -1,7 +1,7 @@
 //! Answers as the platform's responses.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
 use worker::ResponseBuilder;
@@ -26,7 +26,7 @@ const MOST_KEPT: usize = 200;
 thread_local! {
     /// What was made of the last answers that tell of a CRL: the response where it has no body, else what a response with one is made
     /// from. Within a second all who ask get the same, and to make it takes longer than all else that a 304 needs.
-    static KEPT: RefCell<BTreeMap<(CrlAnswer, Source), JsValue>> = const { RefCell::new(BTreeMap::new()) };
+    static KEPT: RefCell<HashMap<(CrlAnswer, Source), JsValue>> = RefCell::default();
 }
 
 /// The response to a request for a CRL, which comes from `source`. `body` is what the decision says that it has.

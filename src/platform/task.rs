@@ -2,7 +2,7 @@
 //! microtask of its own, which costs the hot path more than all that it computes.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -16,7 +16,7 @@ pub(super) type Answering = LocalBoxFuture<'static, Result<JsValue, JsValue>>;
 
 thread_local! {
     /// The futures that wait for something, by their ids.
-    static WAITING: RefCell<BTreeMap<u64, Task>> = const { RefCell::new(BTreeMap::new()) };
+    static WAITING: RefCell<HashMap<u64, Task>> = RefCell::default();
     static NEXT_ID: Cell<u64> = const { Cell::new(0) };
 }
 

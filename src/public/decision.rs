@@ -38,7 +38,7 @@ pub enum Decision {
 }
 
 /// An answer that tells of a CRL. Equal ones have the same headers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CrlAnswer {
     status: u16,
     body: Body,

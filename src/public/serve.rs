@@ -79,7 +79,7 @@ pub struct Wanted {
 }
 
 /// Where an answer came from, for `Cache-Status` (RFC 9211).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The replica.
     Replica,

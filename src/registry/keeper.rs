@@ -6,7 +6,7 @@
 )]
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -248,7 +248,7 @@ impl<P: KeeperParts> Keeper<P> {
     fn adopt(&self, mut after: Vec<Row>) -> Result<Index, StoreError> {
         let now = self.host.now();
         let (_, before) = self.store.rows()?;
-        let mut here = BTreeSet::new();
+        let mut here = HashSet::new();
         here.extend(after.iter().map(|row| &row.id));
         let (kept, forgotten): (Vec<_>, Vec<_>) = before
             .iter()
@@ -262,7 +262,7 @@ impl<P: KeeperParts> Keeper<P> {
                     .is_none_or(|since| now.since(since) < self.settings.event_retention)
             });
         after.extend(kept);
-        let mut known = BTreeMap::new();
+        let mut known = HashMap::new();
         known.extend(before.iter().map(|row| (&row.id, row)));
         let changed: Vec<_> = after
             .iter()

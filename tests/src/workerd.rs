@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::{self, File},
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
@@ -26,7 +27,7 @@ pub struct Workerd {
 }
 
 impl Workerd {
-    /// Starts a Worker. It keeps what it stores in the folder `state`.
+    /// Starts a Worker. It keeps what it stores, and its log, in the folder `state`.
     #[must_use]
     pub fn start(worker: &Worker<'_>, state: &Path, vars: &[(&str, &str)]) -> Self {
         Self::start_all(std::slice::from_ref(worker), state, vars)
@@ -53,18 +54,24 @@ impl Workerd {
             "workers": workers.collect::<Vec<_>>(),
             "vars": vars.iter().copied().collect::<BTreeMap<_, _>>(),
         });
+        let log = state.join("workerd.log");
         let mut runtime = Command::new(npm.join(".bin/node"))
             .arg(root.join("tests/src/workerd.mjs"))
             .arg(settings.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(File::create(&log).expect("a log file"))
             .spawn()
             .expect("node; `cargo xtask setup` brings it");
         let mut stdout = BufReader::new(runtime.stdout.take().expect("a pipe"));
         let mut ready = String::new();
         stdout.read_line(&mut ready).expect("a line");
-        assert_eq!(ready, "ready\n");
+        assert_eq!(
+            ready,
+            "ready\n",
+            "workerd does not start; it printed\n{}",
+            fs::read_to_string(&log).unwrap_or_default()
+        );
         // Read on, or the runtime would block on a full pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         Self { runtime, ports }

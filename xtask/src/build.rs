@@ -58,7 +58,7 @@ const SHRINK: [&str; 4] = [
 ];
 
 /// Above this a release build fails: what it is, and room for what another compiler makes of it. The aim is 400 KB.
-const LARGEST_GZIPPED: usize = 480_000;
+const LARGEST_GZIPPED: usize = 475_000;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
