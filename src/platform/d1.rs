@@ -1,5 +1,6 @@
 //! D1: the event table and the status table.
 
+use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{D1Database, D1PreparedStatement};
@@ -37,15 +38,21 @@ const REPORT: &str = "INSERT INTO crl_status \
 const REMOVE: &str = "DELETE FROM crl_generation_events WHERE id IN \
     (SELECT id FROM crl_generation_events WHERE started_at < ? ORDER BY started_at LIMIT ?)";
 
-/// What D1 tells of a statement that removes rows.
-#[derive(serde::Deserialize)]
-struct Removal {
-    meta: RemovalMeta,
+/// What D1 tells of a statement beside its rows.
+#[derive(Default, serde::Deserialize)]
+pub(super) struct Meta {
+    /// How many rows it wrote or removed.
+    pub(super) changes: Option<u64>,
+    /// How many rows D1 read for it, as it counts and charges them.
+    pub(super) rows_read: Option<u64>,
 }
 
-#[derive(serde::Deserialize)]
-struct RemovalMeta {
-    changes: u64,
+impl Meta {
+    /// Of D1's answer to a statement.
+    pub(super) fn of(result: &JsValue) -> worker::Result<Self> {
+        let meta: Option<Self> = from_js(&Reflect::get(result, &"meta".into())?)?;
+        Ok(meta.unwrap_or_default())
+    }
 }
 
 /// D1 as an issuer's object writes it.
@@ -82,9 +89,10 @@ impl OldEvents for D1Log {
             .map_err(failed)?;
         let run = async {
             let result = JsFuture::from(removal.inner().run()?).await?;
-            from_js::<Removal>(&result)
+            Meta::of(&result)
         };
-        Ok(run.await.map_err(failed)?.meta.changes)
+        let changes = run.await.map_err(failed)?.changes;
+        changes.ok_or_else(|| EventLogError("D1 did not tell how many rows it removed".to_owned()))
     }
 }
 

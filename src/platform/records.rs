@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
 
 use super::bindings::Bindings;
+use super::d1::Meta;
 use super::js::from_js;
 use crate::operator::Query;
 
@@ -18,12 +18,6 @@ use crate::operator::Query;
 pub(super) struct Records {
     bindings: Bindings,
     rows_read: Rc<Cell<u64>>,
-}
-
-/// What D1 tells of a query beside its rows.
-#[derive(Deserialize)]
-struct Meta {
-    rows_read: Option<u64>,
 }
 
 impl Records {
@@ -39,12 +33,10 @@ impl Records {
         let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
         let statement = self.bindings.d1()?.prepare(&query.sql).bind(&values)?;
         let result = JsFuture::from(statement.inner().all()?).await?;
-        let field = |name: &str| Reflect::get(&result, &name.into());
-        let meta: Option<Meta> = from_js(&field("meta")?)?;
-        let read = meta.and_then(|meta| meta.rows_read).unwrap_or(0);
+        let read = Meta::of(&result)?.rows_read.unwrap_or(0);
         self.rows_read
             .set(self.rows_read.get().saturating_add(read));
-        from_js(&field("results")?)
+        from_js(&Reflect::get(&result, &"results".into())?)
     }
 
     /// How many rows D1 has read for these queries, as it counts and charges them.

@@ -13,7 +13,7 @@ use std::{
 use reqwest::{Method, RequestBuilder, Response};
 use tempfile::TempDir;
 
-use crate::{events::Database, kv::Kv, port, program};
+use crate::{database::Database, kv::Kv, port, program};
 
 /// What the edge shows to the origin.
 pub const ORIGIN_TOKEN: &str = "the-origins-token";

@@ -7,7 +7,7 @@ use std::{
 
 use rusqlite::types::Value as Column;
 
-use crate::events::Database;
+use crate::database::Database;
 
 /// The edge's KV namespace.
 pub struct Kv {

@@ -11,8 +11,8 @@
 
 pub mod certificate_authority;
 mod client;
+pub mod database;
 pub mod edge;
-pub mod events;
 mod http;
 mod kv;
 pub mod openbao;
@@ -26,8 +26,8 @@ pub mod workerd;
 
 pub use certificate_authority::CertificateAuthority;
 pub use client::client;
+pub use database::Event;
 pub use edge::{Edge, Start};
-pub use events::Event;
 pub use kv::Kv;
 pub use openbao::OpenBao;
 pub use openssl::OpensslAuthority;
