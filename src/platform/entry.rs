@@ -167,3 +167,25 @@ pub async fn scheduled(env: Env) -> Result<Summary, String> {
     }
     Ok(summary)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_request_is_read_line_by_line() {
+        let told =
+            Told::parse("GET\nhttp://a.example/crl/x.crl?y\nIf-None-Match: \"a: b\"\nIf-Range: z");
+        assert_eq!(
+            (told.method, told.url),
+            ("GET", "http://a.example/crl/x.crl?y")
+        );
+        assert_eq!(told.header("If-None-Match").as_deref(), Some("\"a: b\""));
+        assert_eq!(told.header("If-Range").as_deref(), Some("z"));
+        assert_eq!(told.header("Range"), None);
+
+        let told = Told::parse("HEAD\nhttp://a.example/");
+        assert_eq!((told.method, told.url), ("HEAD", "http://a.example/"));
+        assert_eq!(told.header("Range"), None);
+    }
+}

@@ -83,8 +83,10 @@ pub struct Wanted {
 pub enum Source {
     /// The replica.
     Replica,
-    /// The issuer's object.
+    /// The issuer's object: the replica had nothing.
     Object,
+    /// The issuer's object: what the replica had is no longer valid.
+    ObjectForExpired,
     /// Neither: an error.
     Nowhere,
 }
@@ -96,6 +98,7 @@ impl Source {
         match self {
             Self::Replica => Some("crl-edge-kv; hit"),
             Self::Object => Some("crl-edge-kv; fwd=miss"),
+            Self::ObjectForExpired => Some("crl-edge-kv; fwd=stale"),
             Self::Nowhere => None,
         }
     }
@@ -169,7 +172,8 @@ pub async fn serve<S: Shelves>(
     };
     let seen = expired.as_ref().map(|(head, _)| head.sha256);
     match (shelves.object(issuer, *name, seen).await, expired) {
-        (Ok((head, body)), _) => answered(head, body, Source::Object),
+        (Ok((head, body)), None) => answered(head, body, Source::Object),
+        (Ok((head, body)), Some(_)) => answered(head, body, Source::ObjectForExpired),
         (Err(Unserved::Unavailable(_)), Some((head, body))) if policy.serve_expired => {
             answered(head, body, Source::Replica)
         }

@@ -103,18 +103,7 @@ fn after_expiry() -> Timestamp {
 
 /// Asks, and tells the status, the CRL's number or the problem's code, and who was asked.
 fn ask(shelves: &TwinShelves, method: Method, serve_expired: bool) -> (u16, String, String) {
-    let wanted = Wanted {
-        method,
-        issuer: "demo".parse().unwrap(),
-        name: CrlName::Full,
-        encoding: Encoding::Der,
-    };
-    let policy = Policy {
-        max_age: Duration::from_hours(1),
-        clock_skew: Duration::from_mins(5),
-        serve_expired,
-    };
-    let served = block_on(serve(shelves, &wanted, |_| None, &policy));
+    let served = served(shelves, method, serve_expired);
     let answer = served.decision.answer();
     let told = match (&served.crl, &answer.body) {
         (Some((head, body)), _) => {
@@ -122,7 +111,7 @@ fn ask(shelves: &TwinShelves, method: Method, serve_expired: bool) -> (u16, Stri
             assert_eq!(number, head.number.to_string());
             let source = match served.source {
                 Source::Replica => "the replica's",
-                Source::Object => "the object's",
+                Source::Object | Source::ObjectForExpired => "the object's",
                 Source::Nowhere => "nobody's",
             };
             assert_eq!(*body, source);
@@ -137,6 +126,21 @@ fn ask(shelves: &TwinShelves, method: Method, serve_expired: bool) -> (u16, Stri
     };
     let asked = shelves.asked.take().join(" ");
     (answer.status, told, asked)
+}
+
+fn served(shelves: &TwinShelves, method: Method, serve_expired: bool) -> Served<&'static str> {
+    let wanted = Wanted {
+        method,
+        issuer: "demo".parse().unwrap(),
+        name: CrlName::Full,
+        encoding: Encoding::Der,
+    };
+    let policy = Policy {
+        max_age: Duration::from_hours(1),
+        clock_skew: Duration::from_mins(5),
+        serve_expired,
+    };
+    block_on(serve(shelves, &wanted, |_| None, &policy))
 }
 
 #[test]
@@ -179,6 +183,26 @@ fn an_expired_crl_is_replaced_by_what_the_object_has() {
         ..shelves()
     };
     assert_eq!(get(&shelves), told(200, "2", "replica object"));
+}
+
+#[test]
+fn cache_status_says_why_the_object_was_asked() {
+    let expired = TwinShelves {
+        now: after_expiry(),
+        ..shelves()
+    };
+    let missing = TwinShelves {
+        replica: None,
+        ..shelves()
+    };
+    for (shelves, status) in [
+        (shelves(), "crl-edge-kv; hit"),
+        (expired, "crl-edge-kv; fwd=stale"),
+        (missing, "crl-edge-kv; fwd=miss"),
+    ] {
+        let source = served(&shelves, Method::Get, false).source;
+        assert_eq!(source.cache_status(), Some(status));
+    }
 }
 
 #[test]
