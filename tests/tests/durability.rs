@@ -134,6 +134,18 @@ async fn with_kv_failing_the_object_serves(_: Arc<Nothing>) {
     assert_eq!(edge.get("/crl/unknown.crl").await.status(), 404);
 }
 
+async fn a_broken_instance_is_replaced_before_the_next_request(_: Arc<Nothing>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/breaking.js");
+    let (origin, edge) = edge_with("kept", |start| start.script(&script)).await;
+    let der = CertificateAuthority::new("kept").crl(1);
+    origin.answer("kept", Answer::crl(der.clone()));
+    for _ in 0..3 {
+        assert_eq!(edge.get("/break").await.status(), 500);
+        assert_served(&edge, "/crl/kept.crl", &der).await;
+        assert_eq!(edge.refresh("kept").await.status(), 200);
+    }
+}
+
 async fn events_outlive_an_outage_of_d1_and_are_there_once(_: Arc<Nothing>) {
     let (origin, edge) = edge_with("recorded", |start| start).await;
     let database = edge.database();
@@ -258,6 +270,7 @@ suite!(
     kv_that_lost_a_crl_gets_it_again_and_clients_notice_nothing,
     kv_that_went_back_is_found_and_repaired_by_the_next_tick,
     with_kv_failing_the_object_serves,
+    a_broken_instance_is_replaced_before_the_next_request,
     events_outlive_an_outage_of_d1_and_are_there_once,
     a_crl_is_refreshed_ahead_of_its_end_without_any_cron,
     an_origin_that_says_when_to_come_back_is_not_asked_before,
