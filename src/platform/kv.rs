@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use origin_api::{CrlName, IssuerId};
+use worker::Delay;
 use worker::js_sys::Promise;
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
@@ -21,7 +22,7 @@ use crate::config::Settings;
 use crate::refresh::{Head, Metadata, Pieces, Replica, ReplicaError};
 use crate::registry::{Index, IndexReplica};
 use crate::replica;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, within};
 
 #[wasm_bindgen]
 extern "C" {
@@ -47,6 +48,9 @@ extern "C" {
 
 /// How long a head that was read is remembered. KV itself lags by `KV_CACHE_TTL_SECONDS`, 30 at the least.
 const HEAD_MEMORY: Duration = Duration::from_secs(2);
+
+/// How long a read may take until it begins to answer, in milliseconds: what KV does not give the objects have.
+pub(super) const LIMIT_MILLIS: u32 = 5_000;
 
 /// How many heads are remembered at once.
 const MOST_HEADS: usize = 1000;
@@ -233,7 +237,7 @@ impl KvReader {
     pub(super) async fn part(&self, key: &str) -> Option<web_sys::ReadableStream> {
         let kv = self.bindings.kv().ok()?;
         let promise = kv.get(key, &self.crl_options().ok()?).ok()?;
-        JsFuture::from(promise).await.ok()?.dyn_into().ok()
+        in_time(promise).await?.dyn_into().ok()
     }
 
     /// The registry's index.
@@ -242,9 +246,15 @@ impl KvReader {
         let options = read_as("text", Some(30)).ok()?;
         let kv = self.bindings.kv().ok()?;
         let promise = kv.get(replica::REGISTRY, &options).ok()?;
-        let text = JsFuture::from(promise).await.ok()?.as_string()?;
+        let text = in_time(promise).await?.as_string()?;
         serde_json::from_str(&text).ok()
     }
+}
+
+/// What a read gives, unless it fails or takes too long.
+async fn in_time(promise: Promise) -> Option<JsValue> {
+    let limit = Delay::from(Duration::from_millis(LIMIT_MILLIS.into()));
+    within(limit, JsFuture::from(promise)).await?.ok()
 }
 
 /// Chunks of several sources, one after the other, each opened when the one before has ended.

@@ -9,13 +9,16 @@ use std::task::{Context, Poll, Waker};
 use worker::js_sys::JsString;
 use worker::wasm_bindgen::prelude::*;
 
-use super::kv::KvNamespace;
+use super::kv::{KvNamespace, LIMIT_MILLIS};
+use super::task;
 
 #[wasm_bindgen(inline_js = "
-export function read(kv, key, options, id, done) {
+export function read(kv, key, options, limit, id, done) {
+    let timer = setTimeout(() => { timer = null; done(id, undefined, 'timed out'); }, limit);
+    const inTime = () => { if (timer === null) return false; clearTimeout(timer); return true; };
     kv.getWithMetadata(key, options).then(
-        ({ value, metadata }) => done(id, value, JSON.stringify(metadata)),
-        (error) => done(id, undefined, String(error)),
+        ({ value, metadata }) => { inTime() ? done(id, value, JSON.stringify(metadata)) : value?.cancel(); },
+        (error) => { if (inTime()) done(id, undefined, String(error)); },
     );
 }
 ")]
@@ -25,6 +28,7 @@ extern "C" {
         kv: &KvNamespace,
         key: &str,
         options: &JsValue,
+        limit: u32,
         id: u32,
         done: &Closure<Done>,
     ) -> Result<(), JsValue>;
@@ -64,7 +68,7 @@ fn done(id: u32, value: JsValue, text: JsString) {
         pending.waker.take()
     });
     if let Some(waker) = waker {
-        waker.wake();
+        task::wake_at_once(waker);
     }
 }
 
@@ -72,14 +76,14 @@ fn done(id: u32, value: JsValue, text: JsString) {
 pub(super) struct Reading(u32);
 
 impl Reading {
-    /// Begins to read the value of `key` as a stream.
+    /// Begins to read the value of `key` as a stream. It fails where that does not begin to come in time.
     ///
     /// # Errors
     /// Where the platform takes no such key or options.
     pub(super) fn of(kv: &KvNamespace, key: &str, options: &JsValue) -> Result<Self, JsValue> {
         let id = NEXT_ID.get();
         NEXT_ID.set(id.wrapping_add(1));
-        DONE.with(|done| read(kv, key, options, id, done))?;
+        DONE.with(|done| read(kv, key, options, LIMIT_MILLIS, id, done))?;
         PENDING.with_borrow_mut(|pending| pending.insert(id, Pending::default()));
         Ok(Self(id))
     }

@@ -1,5 +1,5 @@
-//! Futures that answer a request, run from promise to promise. wasm-bindgen's own executor begins each, and goes on with each, in a
-//! microtask of its own, which costs the hot path more than all that it computes.
+//! Futures that answer a request. wasm-bindgen's own executor begins each, and goes on with each, in a microtask of its own, which
+//! costs the hot path more than all that it computes. Here a future begins at once, and goes on at once where that is safe.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::future::LocalBoxFuture;
 use worker::js_sys::{Function, Promise};
 use worker::wasm_bindgen::JsValue;
+use worker::wasm_bindgen_futures::spawn_local;
 
 /// What answers a request.
 pub(super) type Answering = LocalBoxFuture<'static, Result<JsValue, JsValue>>;
@@ -18,6 +19,16 @@ thread_local! {
     /// The futures that wait for something, by their ids.
     static WAITING: RefCell<HashMap<u64, Task>> = RefCell::default();
     static NEXT_ID: Cell<u64> = const { Cell::new(0) };
+    /// Whether the next future that is woken goes on at once.
+    static AT_ONCE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Wakes a future, which goes on before this returns if it was begun by [`run`]: to be called where nothing is borrowed, and all that
+/// the future looks at is there. Others that wake one may not have come so far yet; then it goes on in a microtask.
+pub(super) fn wake_at_once(waker: Waker) {
+    AT_ONCE.set(true);
+    waker.wake();
+    AT_ONCE.set(false);
 }
 
 /// Runs a future: what it comes to if it need not wait, and else a promise of that.
@@ -26,7 +37,7 @@ pub(super) fn run(mut future: Answering) -> JsValue {
     NEXT_ID.set(id.wrapping_add(1));
     let waking = Arc::new(Waking {
         id,
-        again: AtomicBool::new(false),
+        queued: AtomicBool::new(false),
     });
     match waking.poll(&mut future) {
         Poll::Ready(Ok(value)) => value,
@@ -55,30 +66,23 @@ struct Task {
     reject: Function,
 }
 
-/// Goes on with a future at once.
+/// Goes on with a future.
 struct Waking {
     id: u64,
-    /// Whether it was called while the future ran.
-    again: AtomicBool,
+    /// Whether a microtask will.
+    queued: AtomicBool,
 }
 
 impl Waking {
     fn poll(self: &Arc<Self>, future: &mut Answering) -> Poll<Result<JsValue, JsValue>> {
         let waker = Waker::from(Arc::clone(self));
-        loop {
-            let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-            if polled.is_ready() || !self.again.swap(false, Ordering::Relaxed) {
-                return polled;
-            }
-        }
+        future.as_mut().poll(&mut Context::from_waker(&waker))
     }
-}
 
-impl Wake for Waking {
-    fn wake(self: Arc<Self>) {
+    fn go_on(self: Arc<Self>) {
         let waiting = WAITING.with_borrow_mut(|waiting| waiting.remove(&self.id));
+        // Who was woken once more than it needed has come to its end.
         let Some(mut task) = waiting else {
-            self.again.store(true, Ordering::Relaxed);
             return;
         };
         let (settle, value) = match self.poll(&mut task.future) {
@@ -91,5 +95,18 @@ impl Wake for Waking {
         };
         // The functions that settle a promise do not throw.
         let _ = settle.call1(&JsValue::UNDEFINED, &value);
+    }
+}
+
+impl Wake for Waking {
+    fn wake(self: Arc<Self>) {
+        if AT_ONCE.replace(false) {
+            self.go_on();
+        } else if !self.queued.swap(true, Ordering::Relaxed) {
+            spawn_local(async move {
+                self.queued.store(false, Ordering::Relaxed);
+                self.go_on();
+            });
+        }
     }
 }

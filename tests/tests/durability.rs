@@ -134,6 +134,17 @@ async fn with_kv_failing_the_object_serves(_: Arc<Nothing>) {
     assert_eq!(edge.get("/crl/unknown.crl").await.status(), 404);
 }
 
+async fn with_kv_hanging_the_object_serves(_: Arc<Nothing>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kv-hanging.js");
+    let (origin, edge) = edge_with("waiting", |start| start.script(&script)).await;
+    let der = CertificateAuthority::new("waiting").crl(1);
+    origin.answer("waiting", Answer::crl(der.clone()));
+    for _ in 0..2 {
+        assert_served(&edge, "/crl/waiting.crl", &der).await;
+    }
+    assert_eq!(origin.calls("waiting").len(), 1);
+}
+
 async fn a_broken_instance_is_replaced_before_the_next_request(_: Arc<Nothing>) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/breaking.js");
     let (origin, edge) = edge_with("kept", |start| start.script(&script)).await;
@@ -270,6 +281,7 @@ suite!(
     kv_that_lost_a_crl_gets_it_again_and_clients_notice_nothing,
     kv_that_went_back_is_found_and_repaired_by_the_next_tick,
     with_kv_failing_the_object_serves,
+    with_kv_hanging_the_object_serves,
     a_broken_instance_is_replaced_before_the_next_request,
     events_outlive_an_outage_of_d1_and_are_there_once,
     a_crl_is_refreshed_ahead_of_its_end_without_any_cron,

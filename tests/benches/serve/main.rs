@@ -2,7 +2,7 @@
 //! with fixed headers, (b) a Worker that says hello, and (c) nginx with the same file. `cargo xtask bench serve`
 //!
 //! All of them run at once and are asked in turns, so that whatever else the machine does meanwhile hits all alike. Figures are
-//! medians over the rounds, and ratios are of the sums of the rounds' times.
+//! medians over the rounds, and ratios are of these.
 
 mod load;
 mod nginx;
@@ -152,14 +152,14 @@ async fn main() {
 }
 
 impl Subject {
-    /// How many times as many requests a second it answered as `other` did, over all rounds: by rounds, it would hang on whose
-    /// garbage was collected in which.
+    /// How many times as many requests a second it answered as `other` did. By medians: what the machine does beside, and whose garbage
+    /// is collected in which round, is chance.
     fn ratio(&self, other: &Self) -> f64 {
-        let time = |subject: &Self| -> f64 {
-            let rounds = subject.rounds.iter();
-            rounds.map(|round| round.per_second.recip()).sum()
-        };
-        time(other) / time(self)
+        self.per_second() / other.per_second()
+    }
+
+    fn per_second(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.per_second))
     }
 
     fn show(&self, ratios: &str) {
@@ -167,7 +167,7 @@ impl Subject {
         println!(
             "{:<30} {:>10.0} {:>6.2} ms {:>6.2} ms {:>9.0} µs   {ratios}",
             self.name,
-            of(|measured| measured.per_second),
+            self.per_second(),
             of(|measured| measured.p50.as_secs_f64() * 1e3),
             of(|measured| measured.p99.as_secs_f64() * 1e3),
             of(|measured| measured.cpu_per_request.as_secs_f64() * 1e6),

@@ -1,0 +1,12 @@
+// The Worker, to which KV never answers a read. The objects have their own KV, which works.
+import Worker from "../../build/index.js";
+
+export * from "../../build/index.js";
+
+const hanging = () => new Promise(() => {});
+const CRLS = { get: hanging, getWithMetadata: hanging };
+
+export default {
+  ...Worker,
+  fetch: (request, env, context) => Worker.fetch(request, { ...env, CRLS }, context),
+};
