@@ -14,11 +14,16 @@ use super::task;
 
 #[wasm_bindgen(inline_js = "
 export function read(kv, key, options, limit, id, done) {
-    let timer = setTimeout(() => { timer = null; done(id, undefined, 'timed out'); }, limit);
-    const inTime = () => { if (timer === null) return false; clearTimeout(timer); return true; };
+    let late = false;
+    const timer = setTimeout(() => { late = true; done(id, undefined, 'timed out'); }, limit);
+    const settle = (value, text) => {
+        if (late) return value?.cancel();
+        clearTimeout(timer);
+        done(id, value, text);
+    };
     kv.getWithMetadata(key, options).then(
-        ({ value, metadata }) => { inTime() ? done(id, value, JSON.stringify(metadata)) : value?.cancel(); },
-        (error) => { if (inTime()) done(id, undefined, String(error)); },
+        ({ value, metadata }) => settle(value, JSON.stringify(metadata)),
+        (error) => settle(undefined, String(error)),
     );
 }
 ")]
