@@ -120,10 +120,7 @@ async fn kv_that_went_back_is_found_and_repaired_by_the_next_tick(_: Arc<Nothing
 }
 
 async fn with_kv_failing_the_object_serves(_: Arc<Nothing>) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kv-down.js");
-    let (origin, edge) = edge_with("unread", |start| start.script(&script)).await;
-    let der = CertificateAuthority::new("unread").crl(1);
-    origin.answer("unread", Answer::crl(der.clone()));
+    let (origin, edge, der) = edge_by_script("kv-down.js", "unread").await;
     for _ in 0..2 {
         assert_served(&edge, "/crl/unread.crl", &der).await;
     }
@@ -135,10 +132,7 @@ async fn with_kv_failing_the_object_serves(_: Arc<Nothing>) {
 }
 
 async fn with_kv_hanging_the_object_serves(_: Arc<Nothing>) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kv-hanging.js");
-    let (origin, edge) = edge_with("waiting", |start| start.script(&script)).await;
-    let der = CertificateAuthority::new("waiting").crl(1);
-    origin.answer("waiting", Answer::crl(der.clone()));
+    let (origin, edge, der) = edge_by_script("kv-hanging.js", "waiting").await;
     for _ in 0..2 {
         assert_served(&edge, "/crl/waiting.crl", &der).await;
     }
@@ -146,10 +140,7 @@ async fn with_kv_hanging_the_object_serves(_: Arc<Nothing>) {
 }
 
 async fn a_broken_instance_is_replaced_before_the_next_request(_: Arc<Nothing>) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/breaking.js");
-    let (origin, edge) = edge_with("kept", |start| start.script(&script)).await;
-    let der = CertificateAuthority::new("kept").crl(1);
-    origin.answer("kept", Answer::crl(der.clone()));
+    let (_origin, edge, der) = edge_by_script("breaking.js", "kept").await;
     for _ in 0..3 {
         assert_eq!(edge.get("/break").await.status(), 500);
         assert_served(&edge, "/crl/kept.crl", &der).await;
@@ -265,6 +256,15 @@ async fn until_kv_had_time(edge: &Edge) {
     until(|| async { !edge.object().query(published).is_empty() }).await;
     edge.object()
         .execute("UPDATE crl SET state = json_set(state, '$.publication.done.at', 0)");
+}
+
+/// The Worker inside of one of scripts/, and the CRL that the origin has for its issuer.
+async fn edge_by_script(script: &str, id: &str) -> (TestOrigin, Edge, Vec<u8>) {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let (origin, edge) = edge_with(id, |start| start.script(&scripts.join(script))).await;
+    let der = CertificateAuthority::new(id).crl(1);
+    origin.answer(id, Answer::crl(der.clone()));
+    (origin, edge, der)
 }
 
 async fn assert_served(edge: &Edge, path: &str, der: &[u8]) {
