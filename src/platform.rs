@@ -17,6 +17,7 @@ mod records;
 mod registry_object;
 mod registry_store;
 mod reply;
+mod signature;
 mod sql;
 mod streams;
 mod task;

@@ -13,6 +13,7 @@ use crate::examination::Examined;
 use crate::issuer::Issuer;
 use crate::number::CrlNumber;
 use crate::refusal::{Refusal, Unsigned, WrongIssuer, WrongPoint, WrongScope};
+use crate::signature::Hashed;
 use crate::time::UnixTime;
 
 /// Which kind of CRL is due.
@@ -92,8 +93,8 @@ pub struct Admitted {
 ///
 /// # Errors
 /// [`Refusal`], one for each rule.
-pub fn admit(
-    examined: &Examined,
+pub fn admit<H: Hashed>(
+    examined: &Examined<H>,
     issuer: &Issuer,
     expected: &Expected<'_>,
     held: Option<&Held>,
@@ -117,18 +118,16 @@ pub fn admit(
         number,
         next_update,
     };
-    let invalid = |_| Refusal::BadSignature(Unsigned::Invalid);
-    if let Some(hash) = examined.hash() {
-        issuer
-            .key()
-            .verify_hash(algorithm, hash, &crl.signature)
-            .map_err(invalid)?;
+    let key = issuer.key();
+    if let (Some(signed), Some(spki)) = (examined.signed(), key.spki()) {
+        signed
+            .verify(spki, algorithm, &crl.signature)
+            .map_err(|unverified| Refusal::BadSignature(unverified.into()))?;
         return Ok(Admission::Admitted(admitted()));
     }
-    let verifier = issuer
-        .key()
+    let verifier = key
         .verify_stream(&crl.signature)
-        .map_err(invalid)?;
+        .ok_or(Refusal::BadSignature(Unsigned::Invalid))?;
     Ok(Admission::NeedsSecondPass(SecondPass {
         verifier: Box::new(verifier),
         offset: 0,

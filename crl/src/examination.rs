@@ -1,37 +1,34 @@
 //! Reads a CRL and hashes what is signed, in one pass over its pieces.
 
-use alloc::vec::Vec;
-
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
-
-use crate::algorithm::Digest;
+use crate::algorithm::Algorithm;
 use crate::contents::{Crl, Header};
 use crate::read_error::ReadError;
 use crate::reader::{Limits, Reader};
+use crate::signature::Hashed;
 use crate::visitor::Visitor;
 
 /// A [`Reader`] and the hash of tbsCertList, by the CRL's own signature algorithm. What comes out can be judged by
 /// [`admit`](crate::admit).
 #[derive(Clone, Debug)]
-pub struct Examination {
+pub struct Examination<H> {
     reader: Reader,
-    hasher: Hasher,
+    signed: Option<H>,
 }
 
 /// A CRL that was read to its end, but not judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Examined {
+#[derive(Clone, Debug)]
+pub struct Examined<H> {
     crl: Crl,
-    hash: Option<Vec<u8>>,
+    signed: Option<H>,
 }
 
-impl Examination {
+impl<H: Hashed> Examination<H> {
     /// Before the first byte.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
             reader: Reader::new(limits),
-            hasher: Hasher::None,
+            signed: None,
         }
     }
 
@@ -40,7 +37,7 @@ impl Examination {
     /// # Errors
     /// [`ReadError`], as [`Reader::push`].
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
-        self.reader.push(bytes, &mut self.hasher)
+        self.reader.push(bytes, &mut Hashing(&mut self.signed))
     }
 
     /// Takes the next bytes, and shows what they say to a visitor of yours.
@@ -48,7 +45,8 @@ impl Examination {
     /// # Errors
     /// [`ReadError`], as [`Reader::push`].
     pub fn push_with(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> Result<(), ReadError> {
-        self.reader.push(bytes, &mut (&mut self.hasher, visitor))
+        let hashing = Hashing(&mut self.signed);
+        self.reader.push(bytes, &mut (hashing, visitor))
     }
 
     /// What stands before the list, once it was read.
@@ -61,64 +59,39 @@ impl Examination {
     ///
     /// # Errors
     /// [`ReadError`], as [`Reader::finish`].
-    pub fn finish(self) -> Result<Examined, ReadError> {
+    pub fn finish(self) -> Result<Examined<H>, ReadError> {
         Ok(Examined {
             crl: self.reader.finish()?,
-            hash: self.hasher.finish(),
+            signed: self.signed,
         })
     }
 }
 
-impl Examined {
+impl<H> Examined<H> {
     /// All that the CRL says, apart from its entries.
     #[must_use]
     pub fn crl(&self) -> &Crl {
         &self.crl
     }
 
-    /// The hash of tbsCertList; `None` for an algorithm that has none, or that we do not know.
-    pub(crate) fn hash(&self) -> Option<&[u8]> {
-        self.hash.as_deref()
+    /// tbsCertList, hashed; `None` for an algorithm that hashes by itself, or that we do not know.
+    pub(crate) fn signed(&self) -> Option<&H> {
+        self.signed.as_ref()
     }
 }
 
-/// The hash that the header asks for. Ed25519 hashes a part of the signature first, which is not there yet.
-#[derive(Clone, Debug)]
-enum Hasher {
-    None,
-    Sha256(Sha256),
-    Sha384(Sha384),
-    Sha512(Sha512),
-}
+/// Hashes as the header asks for. Ed25519 hashes a part of the signature first, which is not there yet.
+struct Hashing<'a, H>(&'a mut Option<H>);
 
-impl Visitor for Hasher {
+impl<H: Hashed> Visitor for Hashing<'_, H> {
     fn header(&mut self, header: &Header) {
         let algorithm = header.algorithm.algorithm();
-        *self = match algorithm.and_then(crate::algorithm::Algorithm::digest) {
-            Some(Digest::Sha256) => Self::Sha256(Sha256::new()),
-            Some(Digest::Sha384) => Self::Sha384(Sha384::new()),
-            Some(Digest::Sha512) => Self::Sha512(Sha512::new()),
-            None => Self::None,
-        };
+        *self.0 = algorithm.and_then(Algorithm::digest).map(H::new);
     }
 
     fn signed(&mut self, bytes: &[u8]) {
-        match self {
-            Self::None => {}
-            Self::Sha256(hasher) => hasher.update(bytes),
-            Self::Sha384(hasher) => hasher.update(bytes),
-            Self::Sha512(hasher) => hasher.update(bytes),
-        }
-    }
-}
-
-impl Hasher {
-    fn finish(self) -> Option<Vec<u8>> {
-        match self {
-            Self::None => None,
-            Self::Sha256(hasher) => Some(hasher.finalize().to_vec()),
-            Self::Sha384(hasher) => Some(hasher.finalize().to_vec()),
-            Self::Sha512(hasher) => Some(hasher.finalize().to_vec()),
+        if let Some(hashed) = self.0 {
+            hashed.update(bytes);
         }
     }
 }

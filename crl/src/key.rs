@@ -1,42 +1,34 @@
-//! The public keys that verify CRLs, one door to the crates that know the mathematics.
+//! The public keys that verify CRLs: of which kind they are, and for which algorithms.
 
-use der::Decode;
-use der::asn1::UintRef;
+use alloc::vec::Vec;
+
+use der::asn1::{AnyRef, BitStringRef};
+use der::{Decode, Encode};
 use ed25519_dalek::StreamVerifier;
-use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use pkcs1::RsaPublicKeyRef;
-use rsa::{BoxedUint, pkcs1v15, pss};
-use sha2::{Sha256, Sha384, Sha512};
 use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
-use crate::algorithm::{Algorithm, Digest};
+use crate::algorithm::Algorithm;
 use crate::oid;
 
 /// A public key of a kind that we verify with.
 #[derive(Clone, Debug)]
 pub(crate) enum PublicKey {
-    Rsa(rsa::PublicKey),
+    Rsa(Spki),
     /// A key that says it is for RSASSA-PSS alone; with an algorithm, for that one, whose salt is the shortest allowed (RFC 4055 §3.1).
-    RsaPss(rsa::PublicKey, Option<Algorithm>),
-    P256(p256::ecdsa::VerifyingKey),
-    P384(p384::ecdsa::VerifyingKey),
-    P521(p521::ecdsa::VerifyingKey),
+    RsaPss(Spki, Option<Algorithm>),
+    P256(Spki),
+    P384(Spki),
+    P521(Spki),
     Ed25519(ed25519_dalek::VerifyingKey),
 }
+
+/// The DER of a `SubjectPublicKeyInfo`, as [`Hashed::verify`](crate::Hashed::verify) takes it.
+type Spki = Vec<u8>;
 
 /// A key that we do not verify with, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsupported(pub(crate) &'static str);
-
-/// The signature is not by this key over that hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Invalid;
-
-impl<E: core::error::Error> From<E> for Invalid {
-    fn from(_: E) -> Self {
-        Self
-    }
-}
 
 impl PublicKey {
     /// Reads a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
@@ -50,28 +42,19 @@ impl PublicKey {
             // RFC 3279 §2.3.1: the parameters are NULL.
             oid::RSA_ENCRYPTION => Ok(Self::Rsa(rsa_key(key)?)),
             oid::RSASSA_PSS => Ok(Self::RsaPss(rsa_key(key)?, pss_restriction(algorithm)?)),
-            oid::EC_PUBLIC_KEY => Self::from_point(algorithm, key),
+            oid::EC_PUBLIC_KEY => Self::from_point(spki),
             oid::ED25519 => ed25519_key(key).map(Self::Ed25519),
             _ => Err(Unsupported("the key is not RSA, ECDSA or Ed25519")),
         }
     }
 
     /// RFC 5480 §2.1.1: the parameters name the curve.
-    fn from_point(
-        algorithm: &AlgorithmIdentifierRef<'_>,
-        point: &[u8],
-    ) -> Result<Self, Unsupported> {
-        let off_curve = |_| Unsupported("the public key is not a point on its curve");
-        match algorithm.parameters_oid() {
-            Ok(oid::P256) => p256::ecdsa::VerifyingKey::from_sec1_bytes(point)
-                .map(Self::P256)
-                .map_err(off_curve),
-            Ok(oid::P384) => p384::ecdsa::VerifyingKey::from_sec1_bytes(point)
-                .map(Self::P384)
-                .map_err(off_curve),
-            Ok(oid::P521) => p521::ecdsa::VerifyingKey::from_sec1_bytes(point)
-                .map(Self::P521)
-                .map_err(off_curve),
+    fn from_point(spki: &SubjectPublicKeyInfoRef<'_>) -> Result<Self, Unsupported> {
+        let der = encoded(spki)?;
+        match spki.algorithm.parameters_oid() {
+            Ok(oid::P256) => Ok(Self::P256(der)),
+            Ok(oid::P384) => Ok(Self::P384(der)),
+            Ok(oid::P521) => Ok(Self::P521(der)),
             _ => Err(Unsupported("the key's curve is not P-256, P-384 or P-521")),
         }
     }
@@ -112,81 +95,56 @@ impl PublicKey {
         }
     }
 
-    /// Whether `signature` is by this key over the hash, which must be the algorithm's. Not for Ed25519.
-    pub(crate) fn verify_hash(
-        &self,
-        algorithm: Algorithm,
-        hash: &[u8],
-        signature: &[u8],
-    ) -> Result<(), Invalid> {
-        match (self, algorithm) {
-            (Self::Rsa(key), Algorithm::RsaPkcs1(digest)) => {
-                let signature = pkcs1v15::Signature::try_from(signature)?;
-                let key = key.clone();
-                match digest {
-                    Digest::Sha256 => pkcs1v15::VerifyingKey::<Sha256>::new(key)
-                        .verify_prehash(hash, &signature)?,
-                    Digest::Sha384 => pkcs1v15::VerifyingKey::<Sha384>::new(key)
-                        .verify_prehash(hash, &signature)?,
-                    Digest::Sha512 => pkcs1v15::VerifyingKey::<Sha512>::new(key)
-                        .verify_prehash(hash, &signature)?,
-                }
-            }
-            (
-                Self::Rsa(key) | Self::RsaPss(key, _),
-                Algorithm::RsaPss {
-                    digest,
-                    salt_length,
-                },
-            ) => {
-                let signature = pss::Signature::try_from(signature)?;
-                let (key, salt) = (key.clone(), usize::from(salt_length));
-                match digest {
-                    Digest::Sha256 => pss::VerifyingKey::<Sha256>::new_with_salt_len(key, salt)
-                        .verify_prehash(hash, &signature)?,
-                    Digest::Sha384 => pss::VerifyingKey::<Sha384>::new_with_salt_len(key, salt)
-                        .verify_prehash(hash, &signature)?,
-                    Digest::Sha512 => pss::VerifyingKey::<Sha512>::new_with_salt_len(key, salt)
-                        .verify_prehash(hash, &signature)?,
-                }
-            }
-            (Self::P256(key), Algorithm::Ecdsa(_)) => {
-                key.verify_prehash(hash, &p256::ecdsa::Signature::from_der(signature)?)?;
-            }
-            (Self::P384(key), Algorithm::Ecdsa(_)) => {
-                key.verify_prehash(hash, &p384::ecdsa::Signature::from_der(signature)?)?;
-            }
-            (Self::P521(key), Algorithm::Ecdsa(_)) => {
-                // The hash is a number (FIPS 186-5 §6.4.2), so zeros in front change nothing; p521 refuses one under half the
-                // curve's size, which SHA-256's is.
-                let mut padded = [0; 64];
-                for (to, from) in padded.iter_mut().rev().zip(hash.iter().rev()) {
-                    *to = *from;
-                }
-                key.verify_prehash(&padded, &p521::ecdsa::Signature::from_der(signature)?)?;
-            }
-            _ => return Err(Invalid),
+    /// The key, to check signatures by way of a hash; none for Ed25519, which hashes by itself.
+    pub(crate) fn spki(&self) -> Option<&[u8]> {
+        match self {
+            Self::Rsa(spki)
+            | Self::RsaPss(spki, _)
+            | Self::P256(spki)
+            | Self::P384(spki)
+            | Self::P521(spki) => Some(spki),
+            Self::Ed25519(_) => None,
         }
-        Ok(())
     }
 
-    /// Begins to verify an Ed25519 signature over a message that comes in pieces.
-    pub(crate) fn verify_stream(&self, signature: &[u8]) -> Result<StreamVerifier, Invalid> {
+    /// Begins to verify an Ed25519 signature over a message that comes in pieces; nothing where it can be none by this key.
+    pub(crate) fn verify_stream(&self, signature: &[u8]) -> Option<StreamVerifier> {
         let Self::Ed25519(key) = self else {
-            return Err(Invalid);
+            return None;
         };
-        Ok(key.verify_stream(&ed25519_dalek::Signature::from_slice(signature)?)?)
+        let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
+        key.verify_stream(&signature).ok()
     }
 }
 
-fn rsa_key(key: &[u8]) -> Result<rsa::PublicKey, Unsupported> {
+/// Of an `RSAPublicKey`, as a key for any RSA signature: platforms know no others.
+fn rsa_key(key: &[u8]) -> Result<Spki, Unsupported> {
     // NIST SP 800-131A §3 asks for 2048 bits and more; no one uses more than 8192, and verifying would become a burden.
-    const BITS: core::ops::RangeInclusive<usize> = 2048..=8192;
-    let key = RsaPublicKeyRef::from_der(key)
-        .map_err(|_| Unsupported("the public key is not an RSAPublicKey"))?;
-    let integer = |integer: UintRef<'_>| BoxedUint::from_be_slice_vartime(integer.as_bytes());
-    rsa::PublicKey::new_with_size_limits(integer(key.modulus), integer(key.public_exponent), BITS)
-        .map_err(|_| Unsupported("the RSA key is not one of 2048 to 8192 bits"))
+    const BITS: core::ops::RangeInclusive<u32> = 2048..=8192;
+    let not_one = Unsupported("the public key is not an RSAPublicKey");
+    let modulus = RsaPublicKeyRef::from_der(key).map_err(|_| not_one)?.modulus;
+    let bits = bits(modulus.as_bytes()).filter(|bits| BITS.contains(bits));
+    bits.ok_or(Unsupported("the RSA key is not one of 2048 to 8192 bits"))?;
+    encoded(&SubjectPublicKeyInfoRef {
+        algorithm: AlgorithmIdentifierRef {
+            oid: oid::RSA_ENCRYPTION,
+            parameters: Some(AnyRef::NULL),
+        },
+        subject_public_key: BitStringRef::from_bytes(key).map_err(|_| not_one)?,
+    })
+}
+
+/// Of a number without zeros in front.
+fn bits(number: &[u8]) -> Option<u32> {
+    let octets = u32::try_from(number.len()).ok()?;
+    octets
+        .checked_mul(8)?
+        .checked_sub(number.first()?.leading_zeros())
+}
+
+fn encoded(spki: &SubjectPublicKeyInfoRef<'_>) -> Result<Spki, Unsupported> {
+    spki.to_der()
+        .map_err(|_| Unsupported("the public key cannot be written again"))
 }
 
 /// The parameters of a key for RSASSA-PSS alone: the algorithm and shortest salt, or no restriction.
@@ -212,4 +170,29 @@ fn ed25519_key(key: &[u8]) -> Result<ed25519_dalek::VerifyingKey, Unsupported> {
         return Err(Unsupported("the Ed25519 key is of small order"));
     }
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn rsa_keys_have_2048_to_8192_bits() {
+        let judge = |octets: usize, first: u8| {
+            let mut modulus = vec![0xff; octets];
+            modulus[0] = first;
+            let key = pkcs1::RsaPublicKey {
+                modulus: der::asn1::UintRef::new(&modulus).unwrap(),
+                public_exponent: der::asn1::UintRef::new(&[1, 0, 1]).unwrap(),
+            };
+            rsa_key(&key.to_der().unwrap()).is_ok()
+        };
+        assert!(!judge(256, 0x7f));
+        assert!(judge(256, 0x80));
+        assert!(judge(1024, 0xff));
+        assert!(!judge(1025, 0x01));
+        assert!(rsa_key(b"\x30\x00").is_err());
+    }
 }

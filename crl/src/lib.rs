@@ -20,13 +20,13 @@
 //! # From bytes to a decision
 //!
 //! ```
-//! use crl::{Admission, Examination, Expected, Issuer, Limits, Policy, Scope};
+//! use crl::{Admission, Examination, Expected, Issuer, Limits, Policy, RustCrypto, Scope};
 //!
 //! # let certificate = include_bytes!("../tests/data/openssl-p256.cer");
 //! # let pieces = include_bytes!("../tests/data/openssl-p256.crl").chunks(100);
 //! # let sha256 = [0; 32];
 //! let issuer = Issuer::from_der(certificate)?;
-//! let mut examination = Examination::new(Limits::default());
+//! let mut examination = Examination::<RustCrypto>::new(Limits::default());
 //! for piece in pieces {
 //!     examination.push(piece)?;
 //! }
@@ -81,6 +81,9 @@ mod oid;
 mod read_error;
 mod reader;
 mod refusal;
+#[cfg(feature = "rust-crypto")]
+mod rust_crypto;
+mod signature;
 mod time;
 mod tlv;
 mod visitor;
@@ -99,6 +102,9 @@ pub use number::{CrlNumber, NumberError, Serial};
 pub use read_error::ReadError;
 pub use reader::{Limits, Reader, read};
 pub use refusal::{Refusal, Unsigned, WrongIssuer, WrongPoint, WrongScope};
+#[cfg(feature = "rust-crypto")]
+pub use rust_crypto::RustCrypto;
+pub use signature::{Hashed, Unverified};
 pub use time::{OutOfRange, TimeError, UnixTime};
 pub use visitor::Visitor;
 pub use writer::{Seal, SignError, Tbs, Template, WriteError, issuing_distribution_point};

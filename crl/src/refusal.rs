@@ -9,6 +9,7 @@ use der::asn1::ObjectIdentifier;
 use crate::algorithm::Algorithm;
 use crate::name::DistinguishedName;
 use crate::number::CrlNumber;
+use crate::signature::Unverified;
 use crate::time::UnixTime;
 
 /// A rule that a CRL breaks. [`Refusal::code`] gives the stable code.
@@ -192,6 +193,12 @@ pub enum Unsigned {
     /// It does not verify.
     #[error("the signature does not verify with the issuer's key (RFC 5280 §5.1.1.3)")]
     Invalid,
+    /// Nothing verifies with a key like that.
+    #[error("the issuer's key is none: not a point on its curve, or an impossible RSA exponent")]
+    UnusableKey,
+    /// Who checks it failed.
+    #[error("the signature could not be checked: whoever does that failed")]
+    Unchecked,
     /// It cannot be by that key.
     #[error("the signature is by {algorithm}, which the issuer's {key} key does not make")]
     OtherKey {
@@ -208,6 +215,16 @@ pub enum Unsigned {
         /// In the first.
         size: u64,
     },
+}
+
+impl From<Unverified> for Unsigned {
+    fn from(unverified: Unverified) -> Self {
+        match unverified {
+            Unverified::Invalid => Self::Invalid,
+            Unverified::UnusableKey => Self::UnusableKey,
+            Unverified::Failed => Self::Unchecked,
+        }
+    }
 }
 
 impl Refusal {

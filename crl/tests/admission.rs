@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Ca, HOUR, NOW, admit, examine, expected, second_pass};
 use crl::{
     Admission, Algorithm, CrlNumber, Digest, DistinguishedName, Examination, Expected, Held,
-    Issuer, Limits, Policy, Refusal, Scope, UnixTime, issuing_distribution_point,
+    Issuer, Limits, Policy, Refusal, RustCrypto, Scope, UnixTime, issuing_distribution_point,
 };
 
 const URL: &str = "http://crl.example.com/shard-0.crl";
@@ -535,7 +535,7 @@ fn what_openssl_signed_is_admitted() {
     for (kind, certificate, crl) in OPENSSL {
         let issuer = Issuer::from_der(certificate).unwrap();
         assert_eq!(issuer.key_kind(), kind);
-        let mut examination = Examination::new(Limits::default());
+        let mut examination = Examination::<RustCrypto>::new(Limits::default());
         examination.push(crl).unwrap();
         let examined = examination.finish().unwrap();
         let now = examined.crl().header.this_update;

@@ -2,7 +2,7 @@
 //! The first octet chooses the issuer, the rest is the CRL.
 #![no_main]
 
-use crl::{Admission, CrlNumber, Examination, Expected, Held, Issuer, Limits, Policy, Scope};
+use crl::{Admission, CrlNumber, Examination, Expected, Held, Issuer, Limits, Policy, RustCrypto, Scope};
 use libfuzzer_sys::fuzz_target;
 
 const SIGNED: [(&[u8], &[u8]); 6] = [
@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = Issuer::from_der(der);
     let (certificate, signed) = SIGNED[usize::from(choice % 6)];
     let issuer = Issuer::from_der(certificate).unwrap();
-    let mut examination = Examination::new(Limits::default());
+    let mut examination = Examination::<RustCrypto>::new(Limits::default());
     let Ok(()) = examination.push(der) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The machine: the platform's clock, chance, timers, tasks and log.
+//! The machine: the platform's clock, chance, timers, tasks and log; its signatures have a file of their own.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use worker::durable::State;
 use worker::js_sys;
 use worker::{Delay, ScheduledTime};
 
+use super::signature::JsHashed;
 use crate::refresh::{Host, StoreError};
 use crate::time::Timestamp;
 
@@ -39,6 +40,8 @@ pub(super) fn log(line: &serde_json::Value) {
 }
 
 impl Host for JsHost {
+    type Hashed = JsHashed;
+
     fn now(&self) -> Timestamp {
         now()
     }

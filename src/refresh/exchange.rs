@@ -43,12 +43,12 @@ pub(super) struct Admitted {
 }
 
 /// A body that has come whole, and what reading it gave.
-struct Staged {
+struct Staged<D> {
     body: BodyId,
     pieces: u32,
     size: u64,
     sha256: Sha256,
-    examined: crl::Examined,
+    examined: crl::Examined<D>,
 }
 
 impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
@@ -216,7 +216,11 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
         }
     }
 
-    async fn fetch(&self, held: Option<Sha256>, seen: &mut Seen) -> Result<Fetched, RefreshError> {
+    async fn fetch(
+        &self,
+        held: Option<Sha256>,
+        seen: &mut Seen,
+    ) -> Result<Fetched<H::Hashed>, RefreshError> {
         let Refresh { origin, issuer, .. } = self.refresh;
         match origin.crl(issuer, self.name, held).await? {
             Answer::Current if held.is_none() => Err(OriginError::Status {
@@ -234,10 +238,14 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
     }
 
     /// Takes the body in, piece by piece: into storage, the hash, and the reader. Memory stays flat.
-    async fn stage(&self, mut source: O::Body, seen: &mut Seen) -> Result<Staged, RefreshError> {
+    async fn stage(
+        &self,
+        mut source: O::Body,
+        seen: &mut Seen,
+    ) -> Result<Staged<H::Hashed>, RefreshError> {
         let store = self.refresh.store;
         let body = store.new_body()?;
-        let mut examination = Examination::new(Limits {
+        let mut examination = Examination::<H::Hashed>::new(Limits {
             max_bytes: self.refresh.settings.max_crl_bytes,
             ..Limits::default()
         });
@@ -289,8 +297,8 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
     }
 }
 
-enum Fetched {
-    Staged(Box<Staged>, Option<u64>),
+enum Fetched<D> {
+    Staged(Box<Staged<D>>, Option<u64>),
     Current,
     Nothing,
 }

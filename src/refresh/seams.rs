@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use crl::Hashed;
 use futures_util::future::LocalBoxFuture;
 use origin_api::{CrlName, Issuer, IssuerId};
 
@@ -20,8 +21,10 @@ use super::state::{CrlState, IssuerState};
 use crate::events::{Event, EventId};
 use crate::time::Timestamp;
 
-/// The machine: time, chance, and tasks that outlive who started them.
+/// The machine: time, chance, signatures, and tasks that outlive who started them.
 pub trait Host {
+    /// Hashes what is signed by RSA or ECDSA, and checks the signature.
+    type Hashed: Hashed;
     /// The time now. It may stand still while code runs.
     fn now(&self) -> Timestamp;
     /// Waits.

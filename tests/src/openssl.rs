@@ -49,11 +49,19 @@ pub struct OpensslAuthority {
 }
 
 impl OpensslAuthority {
-    /// Makes one whose certificates name this CRL distribution point.
+    /// Makes one with an RSA key, whose certificates name this CRL distribution point.
     ///
     /// # Errors
     /// Where there is no OpenSSL.
     pub fn start(distribution_point: &str) -> Result<Self, Skipped> {
+        Self::with_key("rsa:2048", distribution_point)
+    }
+
+    /// Makes one with any key that `openssl req -newkey` makes.
+    ///
+    /// # Errors
+    /// Where there is no OpenSSL.
+    pub fn with_key(key: &str, distribution_point: &str) -> Result<Self, Skipped> {
         let folder = TempDir::with_prefix("openssl-ca-").expect("a temporary folder");
         let write = |name: &str, text: &str| {
             fs::write(folder.path().join(name), text).expect("a file");
@@ -67,10 +75,12 @@ impl OpensslAuthority {
             &format!("{CONFIGURATION}crlDistributionPoints = URI:{distribution_point}\n"),
         );
         let ca = Self { folder };
-        let root = "req -x509 -newkey rsa:2048 -nodes -keyout private/cakey.pem -out cacert.pem -subj /CN=Lab -days 99 \
-                    -addext keyUsage=critical,keyCertSign,cRLSign";
+        let root = format!(
+            "req -x509 -newkey {key} -nodes -keyout private/cakey.pem -out cacert.pem -subj /CN=Lab -days 99 \
+             -addext keyUsage=critical,keyCertSign,cRLSign"
+        );
         let output = ca
-            .command(root)
+            .command(&root)
             .output()
             .map_err(|error| Skipped(format!("openssl: {error}")))?;
         let error = String::from_utf8_lossy(&output.stderr);
@@ -107,6 +117,14 @@ impl OpensslAuthority {
         self.run(&format!(
             "ca -config ca.cnf -revoke {name}.pem -crl_reason keyCompromise"
         ));
+    }
+
+    /// The next CRL, in DER, made with these options of `openssl ca`.
+    #[must_use]
+    pub fn crl(&self, options: &str) -> Vec<u8> {
+        self.run(&format!("ca -config ca.cnf -gencrl {options} -out crl.pem"));
+        self.run("crl -in crl.pem -outform DER -out crl.der");
+        fs::read(self.folder.path().join("crl.der")).expect("a CRL")
     }
 
     fn run(&self, line: &str) {

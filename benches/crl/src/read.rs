@@ -2,7 +2,7 @@
 
 use crl::x509_cert::crl::CertificateList;
 use crl::x509_cert::der::Decode as _;
-use crl::{Admission, Examination, Expected, Limits, Policy, Reader, Scope};
+use crl::{Admission, Examination, Expected, Limits, Policy, Reader, RustCrypto, Scope};
 use sha2::{Digest as _, Sha256};
 use webpki::{BorrowedCertRevocationList, OwnedCertRevocationList};
 use x509_cert::certificate::Rfc5280;
@@ -27,7 +27,7 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
     row(
         "crl: read, hash, check all rules and the signature",
         best(|| {
-            let mut examination = Examination::new(limits);
+            let mut examination = Examination::<RustCrypto>::new(limits);
             for piece in crl.chunks(PIECE) {
                 examination.push(piece).expect("a CRL");
             }
@@ -37,7 +37,7 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
     row(
         "crl: read and hash",
         best(|| {
-            let mut examination = Examination::new(limits);
+            let mut examination = Examination::<RustCrypto>::new(limits);
             for piece in crl.chunks(PIECE) {
                 examination.push(piece).expect("a CRL");
             }
@@ -47,7 +47,7 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
     row(
         "crl: read and hash, in pieces of 4 KiB",
         best(|| {
-            let mut examination = Examination::new(limits);
+            let mut examination = Examination::<RustCrypto>::new(limits);
             for piece in crl.chunks(4 << 10) {
                 examination.push(piece).expect("a CRL");
             }
@@ -87,7 +87,7 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
     );
 }
 
-fn admit(input: &Input, examination: Examination) -> Admission {
+fn admit(input: &Input, examination: Examination<RustCrypto>) -> Admission {
     let examined = examination.finish().expect("a CRL");
     let expected = Expected {
         scope: Scope::Full,

@@ -3,7 +3,8 @@
 
 use crl::{
     Admission, Admitted, Algorithm, CrlNumber, Digest, Examination, Examined, Expected, Issuer,
-    Limits, Policy, Reason, Refusal, Revocation, Scope, SecondPass, Serial, Template, UnixTime,
+    Limits, Policy, Reason, Refusal, Revocation, RustCrypto, Scope, SecondPass, Serial, Template,
+    UnixTime,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, SigningKey,
@@ -139,8 +140,8 @@ pub(crate) fn expected() -> Expected<'static> {
     }
 }
 
-pub(crate) fn examine(crl: &[u8]) -> Examined {
-    let mut examination = Examination::new(Limits::default());
+pub(crate) fn examine(crl: &[u8]) -> Examined<RustCrypto> {
+    let mut examination = Examination::<RustCrypto>::new(Limits::default());
     examination.push(crl).unwrap();
     examination.finish().unwrap()
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use crl::{
-    Admission, Crl, Entry, Examination, Expected, Limits, Policy, Reader, Reason, Scope, Visitor,
+    Admission, Crl, Entry, Examination, Expected, Limits, Policy, Reader, Reason, RustCrypto,
+    Scope, Visitor,
 };
 use der::Encode;
 use origin_api::{CrlName, IssuerId};
@@ -266,7 +267,7 @@ fn verify(file: &Path, issuer: &Path, name: CrlName, output: Output) -> Result<(
         .map_err(|error| OriginError::from(ca::CertificateError::from(error)))?;
     let issuer = ::crl::Issuer::from_der(&certificate)
         .map_err(|error| CliError::Refused(error.to_string()))?;
-    let mut examination = Examination::new(unlimited());
+    let mut examination = Examination::<RustCrypto>::new(unlimited());
     examination.push(&der).map_err(not_crl)?;
     let examined = examination.finish().map_err(not_crl)?;
     let scope = match name {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use crl::{
     Admission, Admitted, Examination, Expected, IssuerError, Limits, Policy, ReadError, Refusal,
-    Scope, UnixTime,
+    RustCrypto, Scope, UnixTime,
 };
 use futures_util::StreamExt;
 use origin_api::CrlName;
@@ -150,7 +150,7 @@ pub(super) async fn crl(request: RequestBuilder, ask: &Ask) -> Result<Fetched, F
         ));
     }
     let validators = response.headers().clone();
-    let mut examination = Examination::new(Limits::default());
+    let mut examination = Examination::<RustCrypto>::new(Limits::default());
     let mut hash = Sha256::new();
     let mut parts: Vec<Bytes> = Vec::new();
     let mut stream = response.bytes_stream();

@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crl::RustCrypto;
 use futures_channel::oneshot;
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::FutureExt as _;
@@ -141,6 +142,8 @@ impl TwinHost {
 }
 
 impl Host for TwinHost {
+    type Hashed = RustCrypto;
+
     fn now(&self) -> Timestamp {
         self.0.now.get()
     }

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use crl::{Admission, Examination, Examined, Expected, Issuer, Limits, Policy, Scope};
+use crl::{Admission, Examination, Examined, Expected, Issuer, Limits, Policy, RustCrypto, Scope};
 use der::Decode;
 use sha2::{Digest, Sha256};
 
 thread_local! {
-    static EXAMINATION: RefCell<Option<Examination>> = const { RefCell::new(None) };
-    static EXAMINED: RefCell<Option<Examined>> = const { RefCell::new(None) };
+    static EXAMINATION: RefCell<Option<Examination<RustCrypto>>> = const { RefCell::new(None) };
+    static EXAMINED: RefCell<Option<Examined<RustCrypto>>> = const { RefCell::new(None) };
     static HASH: RefCell<Sha256> = RefCell::new(Sha256::new());
 }
 
@@ -32,7 +32,7 @@ pub extern "C" fn begin() {
         max_bytes: 1 << 30,
         ..Limits::default()
     };
-    EXAMINATION.set(Some(Examination::new(limits)));
+    EXAMINATION.set(Some(Examination::<RustCrypto>::new(limits)));
     HASH.set(Sha256::new());
 }
 
