@@ -17,7 +17,7 @@ pub struct Answer {
 }
 
 /// What an answer's body is made from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// There is none.
     None,
@@ -42,7 +42,7 @@ impl Body {
 }
 
 /// Some bytes of a sequence: never none, and never past its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
     /// The position of the first byte.
     pub first: u64,

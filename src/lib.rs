@@ -26,7 +26,7 @@ pub mod schedule;
 pub mod time;
 
 use web_sys::Request;
-use worker::js_sys::JsString;
+use worker::js_sys::{Function, JsString, Map};
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::{Context, Env, worker_sys};
@@ -40,15 +40,15 @@ pub struct Edge;
 
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
 impl Edge {
-    /// The names of the headers that [`Edge::fetch`] is told of.
+    /// What gives an answer again, where the same is `told`: a function of `env`, and of one that calls [`Edge::fetch`].
     #[must_use]
-    pub fn conditions() -> Vec<String> {
-        public::CONDITIONS.map(str::to_owned).to_vec()
+    pub fn answers() -> Map<JsString, Function> {
+        platform::answers()
     }
 
-    /// Answers a request: with a response where nothing has to be waited for, else with a promise of one. `told` has a line each for
-    /// its method, its URL, and those of its headers that [`Edge::conditions`] names: `If-None-Match: "…"`. It is no Rust string, which
-    /// would be written into wasm's memory before a broken instance is noticed.
+    /// Answers a request: with a response where nothing has to be waited for, else with a promise of one. `told` has a line each for the
+    /// time in seconds, the method, the URL, and the conditions, as `If-None-Match: "…"`. It is no Rust string, which would be written
+    /// into wasm's memory before a broken instance is noticed.
     #[must_use]
     pub fn fetch(
         told: &JsString,

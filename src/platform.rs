@@ -1,5 +1,6 @@
 //! The only room that names the platform's bindings: KV, D1, durable storage, the origin client, the clock, the log.
 
+mod again;
 mod bindings;
 mod d1;
 mod dashboard;
@@ -8,6 +9,7 @@ mod host;
 mod issuer_object;
 mod issuer_store;
 mod js;
+mod kept;
 mod kv;
 mod objects;
 mod operator;
@@ -23,6 +25,7 @@ mod streams;
 mod task;
 mod url;
 
+pub(crate) use again::answers;
 pub use bindings::Bindings;
 pub use entry::{fetch, scheduled};
 pub use host::JsHost;

@@ -17,7 +17,7 @@ mod slice;
 mod tables;
 mod validity;
 
-pub use decision::{CONDITIONS, CrlAnswer, Decision, decide, health};
+pub use decision::{CrlAnswer, Decision, decide, health};
 pub use freshness::Policy;
 pub use representation::Encoding;
 pub use route::{Method, Route};

@@ -21,13 +21,12 @@ use crate::problem::EdgeError;
 use crate::public::{self, Route, Served, Wanted};
 use crate::schedule::{self, Summary};
 
-/// Answers a request, with a response or the promise of one. `told` is its method, its URL and its conditions, as in
-/// [`Edge::fetch`](crate::Edge::fetch).
+/// Answers a request, with a response or the promise of one. `told` is as in [`Edge::fetch`](crate::Edge::fetch).
 #[must_use]
 pub fn fetch(told: &JsString, request: Request, env: Env, context: Context) -> JsValue {
-    let told = String::from(told);
+    let (told, text) = (told.clone(), String::from(told));
     let answer = async move {
-        let response = answer(&Told::parse(&told), request, env, context).await;
+        let response = answer((&told, &Told::parse(&text)), request, env, context).await;
         response
             .or_else(|error| {
                 log(
@@ -50,6 +49,8 @@ struct Told<'t> {
 
 impl<'t> Told<'t> {
     fn parse(text: &'t str) -> Self {
+        // The time is there to tell answers apart.
+        let (_time, text) = text.split_once('\n').unwrap_or_default();
         let (method, rest) = text.split_once('\n').unwrap_or((text, ""));
         let (url, conditions) = rest.split_once('\n').unwrap_or((rest, ""));
         Self {
@@ -59,7 +60,7 @@ impl<'t> Told<'t> {
         }
     }
 
-    /// One of [`public::CONDITIONS`].
+    /// A condition: If-None-Match and its like, and Range.
     fn header(&self, name: &str) -> Option<String> {
         let mut lines = self.conditions.split('\n');
         let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -68,7 +69,7 @@ impl<'t> Told<'t> {
 }
 
 async fn answer(
-    told: &Told<'_>,
+    (whole, told): (&JsString, &Told<'_>),
     request: Request,
     env: Env,
     context: Context,
@@ -98,7 +99,7 @@ async fn answer(
                 name,
                 encoding,
             };
-            crl(told, &objects, &settings, &wanted).await
+            crl((whole, told), &objects, &settings, &wanted).await
         }
         Route::Health { method } => respond(&public::health(method), &JsValue::NULL),
         Route::MethodNotAllowed { allow } => problem(&EdgeError::MethodNotAllowed { allow }),
@@ -110,22 +111,24 @@ async fn answer(
 }
 
 async fn crl(
-    told: &Told<'_>,
+    (whole, told): (&JsString, &Told<'_>),
     objects: &WorkerObjects,
     settings: &Rc<Settings>,
     wanted: &Wanted,
 ) -> worker::Result<Response> {
     let header = |name: &str| told.header(name);
+    let served = public::serve(objects, wanted, header, &settings.as_ref().into()).await;
+    let again = objects.again(wanted, &served);
     let Served {
         decision,
         crl,
         source,
-    } = public::serve(objects, wanted, header, &settings.as_ref().into()).await;
+    } = served;
     let body = match crl {
         Some(crl) => objects.body(wanted, decision.body(), crl).await?,
         None => JsValue::NULL,
     };
-    respond_with_crl(decision, source, &body)
+    respond_with_crl(whole, decision, source, &body, &again)
 }
 
 /// Removes old events. A tick that did its work is not a failed one because D1 is down.
@@ -174,8 +177,9 @@ mod tests {
 
     #[test]
     fn what_is_told_of_a_request_is_read_line_by_line() {
-        let told =
-            Told::parse("GET\nhttp://a.example/crl/x.crl?y\nIf-None-Match: \"a: b\"\nIf-Range: z");
+        let told = Told::parse(
+            "1\nGET\nhttp://a.example/crl/x.crl?y\nIf-None-Match: \"a: b\"\nIf-Range: z",
+        );
         assert_eq!(
             (told.method, told.url),
             ("GET", "http://a.example/crl/x.crl?y")
@@ -184,7 +188,7 @@ mod tests {
         assert_eq!(told.header("If-Range").as_deref(), Some("z"));
         assert_eq!(told.header("Range"), None);
 
-        let told = Told::parse("HEAD\nhttp://a.example/");
+        let told = Told::parse("1\nHEAD\nhttp://a.example/");
         assert_eq!((told.method, told.url), ("HEAD", "http://a.example/"));
         assert_eq!(told.header("Range"), None);
     }

@@ -1,7 +1,6 @@
 //! KV: the replica of CRLs and of the registry's index, written by the objects and read by every isolate.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,17 +8,20 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use origin_api::{CrlName, IssuerId};
 use worker::Delay;
-use worker::js_sys::Promise;
+use worker::js_sys::{Promise, Uint8Array};
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 
+use super::again::{self, Again};
 use super::bindings::Bindings;
 use super::host::{log, now};
 use super::js::to_js;
+use super::kept::Kept;
+use super::objects::ShelfBody;
 use super::reading::Reading;
-use super::streams::{Chunks, Stored};
+use super::streams::{self, Chunks, Stored};
 use crate::config::Settings;
-use crate::refresh::{Head, Metadata, Pieces, Replica, ReplicaError};
+use crate::refresh::{Head, Metadata, Pieces, Replica, ReplicaError, Sha256};
 use crate::registry::{Index, IndexReplica};
 use crate::replica;
 use crate::time::{Timestamp, within};
@@ -46,18 +48,21 @@ extern "C" {
     fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
 }
 
-/// How long a head that was read is remembered. KV itself lags by `KV_CACHE_TTL_SECONDS`, 30 at the least.
+/// How long a head that was read is remembered; what was answered by it may be answered for up to a second more. KV itself lags by
+/// `KV_CACHE_TTL_SECONDS`, 30 at the least.
 const HEAD_MEMORY: Duration = Duration::from_secs(2);
 
 /// How long a read may take until it begins to answer, in milliseconds: what KV does not give the objects have.
 pub(super) const LIMIT_MILLIS: u32 = 5_000;
 
-/// How many heads are remembered at once.
-const MOST_HEADS: usize = 1000;
+/// Up to how many bytes a CRL is read whole, and kept: to read it from KV takes eight times as long as all else.
+const SMALL: u64 = 128 * 1024;
 
 thread_local! {
     /// What this isolate read lately, by its key in KV.
-    static READ: RefCell<HashMap<String, Read>> = RefCell::default();
+    static READ: RefCell<Kept<1000, String, Read>> = RefCell::default();
+    /// Small bodies that it read, 12.5 MiB at the most, in JavaScript's memory.
+    static BODIES: RefCell<Kept<100, Sha256, Uint8Array>> = RefCell::default();
     /// The options of the hot path's read, made once: settings do not change within an isolate.
     static CRL_OPTIONS: OnceCell<JsValue> = const { OnceCell::new() };
 }
@@ -96,6 +101,7 @@ impl KvNamespace {
         metadata: Option<&Metadata>,
     ) -> worker::Result<()> {
         READ.with_borrow_mut(|read| read.remove(key));
+        again::forget();
         let options = to_js(&PutOptions { metadata })?;
         JsFuture::from(self.put(key, value, &options)?).await?;
         Ok(())
@@ -165,13 +171,45 @@ impl IndexReplica for KvIndex {
     }
 }
 
-/// The head of a CRL that this isolate read a moment before `now`.
-pub(super) fn remembered(issuer: &IssuerId, name: CrlName, now: Timestamp) -> Option<Head> {
+/// The head of a CRL that this isolate read a moment before `now`, and its body where that is small.
+pub(super) fn remembered(
+    issuer: &IssuerId,
+    name: CrlName,
+    now: Timestamp,
+) -> Option<(Head, Option<Uint8Array>)> {
     let key = replica::key(issuer, name);
-    READ.with_borrow(|read| {
+    let head = READ.with_borrow(|read| {
         let Read { metadata, at, .. } = read.get(&key)?;
         (now.since(*at) < HEAD_MEMORY).then(|| metadata.head.clone())
-    })
+    })?;
+    let body = kept_body(&head);
+    Some((head, body))
+}
+
+fn kept_body(head: &Head) -> Option<Uint8Array> {
+    BODIES.with_borrow(|bodies| bodies.get(&head.sha256).cloned())
+}
+
+/// The body of a CRL, as it is best passed on.
+async fn body(metadata: &Metadata, stream: web_sys::ReadableStream) -> worker::Result<ShelfBody> {
+    let Metadata { head, parts } = metadata;
+    if *parts > 0 {
+        let _ = stream.cancel();
+        return Ok(ShelfBody::Parts(None));
+    }
+    if head.size > SMALL {
+        return Ok(ShelfBody::Stream(stream));
+    }
+    if let Some(bytes) = kept_body(head) {
+        let _ = stream.cancel();
+        return Ok(ShelfBody::Bytes(bytes));
+    }
+    let bytes = streams::whole(stream).await?;
+    if u64::from(bytes.length()) != head.size {
+        return Err("it is not as long as its head says".into());
+    }
+    BODIES.with_borrow_mut(|bodies| bodies.insert(head.sha256, bytes.clone()));
+    Ok(ShelfBody::Bytes(bytes))
 }
 
 /// Reads the metadata of what was read, and remembers it. It is mostly what it was.
@@ -180,9 +218,6 @@ fn remember(key: &str, json: String) -> worker::Result<Metadata> {
         if let Some(read) = read.get_mut(key).filter(|read| read.json == json) {
             read.at = now();
             return Ok(read.metadata.clone());
-        }
-        if read.len() >= MOST_HEADS {
-            read.clear();
         }
         let metadata: Metadata = serde_json::from_str(&json)?;
         let new = Read {
@@ -203,18 +238,22 @@ pub(super) struct KvReader {
 }
 
 impl KvReader {
-    /// The CRL, if KV has it in a form that this release reads. The body is passed on as it comes, or read in parts.
+    /// The CRL, if KV has it in a form that this release reads.
     pub(super) async fn crl(
         &self,
         issuer: &IssuerId,
         name: CrlName,
-    ) -> Option<(Metadata, web_sys::ReadableStream)> {
+    ) -> Option<(Metadata, ShelfBody)> {
         let key = replica::key(issuer, name);
         let read = async {
             let kv = self.bindings.kv()?;
             let read = Reading::of(&kv, &key, &self.crl_options()?)?.await?;
-            let read = read.map(|(body, json)| Ok((remember(&key, json)?, body)));
-            read.transpose()
+            let Some((stream, json)) = read else {
+                return Ok(None);
+            };
+            let metadata = remember(&key, json)?;
+            let body = body(&metadata, stream).await?;
+            Ok(Some((metadata, body)))
         };
         read.await.unwrap_or_else(|error: worker::Error| {
             // The issuer's object has the truth: what KV cannot give is asked for there.
@@ -223,6 +262,20 @@ impl KvReader {
             }));
             None
         })
+    }
+
+    /// How a CRL that was read a moment ago is read again.
+    pub(super) fn again(&self, issuer: &IssuerId, name: CrlName) -> Again {
+        let key = replica::key(issuer, name);
+        let metadata = READ.with_borrow(|read| read.get(&key).map(|read| read.json.clone()));
+        match (metadata, self.crl_options()) {
+            (Some(metadata), Ok(options)) => Again::Read {
+                key,
+                options,
+                metadata,
+            },
+            _ => Again::Never,
+        }
     }
 
     fn crl_options(&self) -> worker::Result<JsValue> {

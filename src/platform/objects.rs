@@ -8,9 +8,11 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, StreamExt as _};
 use origin_api::{CrlName, IssuerId};
 use serde::de::DeserializeOwned;
+use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen::JsValue;
 use worker::{Context, Response};
 
+use super::again::Again;
 use super::bindings::Bindings;
 use super::host::{log, now};
 use super::issuer_object::{Call, HEAD_HEADER};
@@ -22,7 +24,7 @@ use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::issuer::{self, Overview};
 use crate::public::pem::Excerpt;
-use crate::public::{Encoding, Lookup, Served, Shelves, Slice, Unserved, Wanted};
+use crate::public::{Encoding, Lookup, Served, Shelves, Slice, Source, Unserved, Wanted};
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::{Batch, Index, Lease};
 use crate::replica;
@@ -31,10 +33,6 @@ use crate::time::Timestamp;
 
 /// How rarely one isolate asks for the refresh of one CRL.
 const REFRESH_PAUSE: Duration = Duration::from_secs(20);
-
-/// Up to how many bytes a CRL is read and answered at once where it cannot be passed on as it is: to pump a stream through wasm would
-/// take longer.
-const SMALL: u64 = 128 * 1024;
 
 /// How long one request reads the index, for the others of its isolate, before another one tries.
 const READING: Duration = Duration::from_secs(2);
@@ -249,9 +247,11 @@ impl WorkerObjects {
     }
 }
 
-/// Where a body lies that was not read yet.
+/// Where a body lies.
 #[derive(Debug)]
 pub enum ShelfBody {
+    /// In memory.
+    Bytes(Uint8Array),
     /// All of it, in one stream.
     Stream(web_sys::ReadableStream),
     /// In parts, in KV; the first of those that are needed may be open.
@@ -259,6 +259,23 @@ pub enum ShelfBody {
 }
 
 impl WorkerObjects {
+    /// How the answer comes to its body again.
+    pub(super) fn again(&self, wanted: &Wanted, served: &Served<ShelfBody>) -> Again {
+        let body = served.decision.body();
+        match &served.crl {
+            _ if *body == Body::None => Again::Same,
+            Some((_, ShelfBody::Bytes(_))) => Again::Same,
+            Some((_, ShelfBody::Stream(_)))
+                if served.source == Source::Replica
+                    && wanted.encoding == Encoding::Der
+                    && *body == Body::Whole =>
+            {
+                self.kv.again(&wanted.issuer, wanted.name)
+            }
+            _ => Again::Never,
+        }
+    }
+
     /// `body` as the platform takes it: a stream or bytes; null where there is none. It reads no more of the CRL than the answer needs.
     ///
     /// # Errors
@@ -278,10 +295,14 @@ impl WorkerObjects {
             }
             return Ok(JsValue::NULL);
         };
+        let in_memory = matches!(source, ShelfBody::Bytes(_));
         let chunks = match (wanted.encoding, source) {
-            // The hot path: the stream goes to the client as it is.
+            // The hot path: the body goes to the client as it is.
             (Encoding::Der, ShelfBody::Stream(stream)) if range.length == whole => {
                 return Ok(stream.into());
+            }
+            (Encoding::Der, ShelfBody::Bytes(bytes)) if range.length == whole => {
+                return Ok(bytes.into());
             }
             (Encoding::Der, source) => self.der(wanted, &head, source, range),
             (Encoding::Pem, source) => {
@@ -294,7 +315,8 @@ impl WorkerObjects {
                 streams::cut(pem, slice)
             }
         };
-        if head.size <= SMALL {
+        // To pump a stream through wasm takes longer.
+        if in_memory {
             streams::at_once(chunks).await.map(JsValue::from)
         } else {
             streams::readable(chunks, range.length).map(JsValue::from)
@@ -304,14 +326,11 @@ impl WorkerObjects {
     /// The DER in `range`.
     fn der(&self, wanted: &Wanted, head: &Head, body: ShelfBody, range: ByteRange) -> Chunks {
         match body {
-            ShelfBody::Stream(stream) => {
-                let chunks = if head.size <= SMALL {
-                    streams::one_chunk(stream)
-                } else {
-                    streams::chunks(stream)
-                };
-                streams::cut(chunks, Slice::of(range))
+            ShelfBody::Bytes(bytes) => {
+                let chunk = futures_util::stream::iter([Ok(bytes)]).boxed_local();
+                streams::cut(chunk, Slice::of(range))
             }
+            ShelfBody::Stream(stream) => streams::cut(streams::chunks(stream), Slice::of(range)),
             ShelfBody::Parts(first) => self.parts(wanted, head, first, range),
         }
     }
@@ -339,14 +358,7 @@ impl Shelves for WorkerObjects {
     }
 
     async fn replica(&self, issuer: &IssuerId, name: CrlName) -> Option<(Metadata, ShelfBody)> {
-        let (metadata, stream) = self.kv.crl(issuer, name).await?;
-        let body = if metadata.parts == 0 {
-            ShelfBody::Stream(stream)
-        } else {
-            let _ = stream.cancel();
-            ShelfBody::Parts(None)
-        };
-        Some((metadata, body))
+        self.kv.crl(issuer, name).await
     }
 
     async fn open(&self, wanted: &Wanted, served: &mut Served<ShelfBody>) -> bool {
@@ -363,8 +375,14 @@ impl Shelves for WorkerObjects {
         first.is_some()
     }
 
-    fn remembered(&self, issuer: &IssuerId, name: CrlName, now: Timestamp) -> Option<Head> {
-        kv::remembered(issuer, name, now)
+    fn remembered(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        now: Timestamp,
+    ) -> Option<(Head, Option<ShelfBody>)> {
+        let (head, body) = kv::remembered(issuer, name, now)?;
+        Some((head, body.map(ShelfBody::Bytes)))
     }
 
     async fn object(

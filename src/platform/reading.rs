@@ -2,10 +2,10 @@
 //! calls from wasm.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use rustc_hash::FxHashMap;
 use worker::js_sys::JsString;
 use worker::wasm_bindgen::prelude::*;
 
@@ -45,7 +45,7 @@ type Done = dyn Fn(u32, JsValue, JsString);
 
 thread_local! {
     /// The reads under way, by their ids.
-    static PENDING: RefCell<HashMap<u32, Pending>> = RefCell::default();
+    static PENDING: RefCell<FxHashMap<u32, Pending>> = RefCell::default();
     static NEXT_ID: Cell<u32> = const { Cell::new(0) };
     /// What every read calls.
     static DONE: Closure<Done> = Closure::new(done);

@@ -1,16 +1,15 @@
 //! Answers as the platform's responses.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
 use serde::{Serialize, Serializer};
 use worker::ResponseBuilder;
+use worker::js_sys::JsString;
 use worker::wasm_bindgen::{JsCast as _, JsValue};
 
+use super::again::Again;
 use super::js::to_js;
 use crate::answer::{Answer, Body, Headers};
 use crate::problem::EdgeError;
-use crate::public::{CrlAnswer, Decision, Source};
+use crate::public::{Decision, Source};
 
 /// The second argument of the platform's `Response`.
 #[derive(Serialize)]
@@ -20,71 +19,29 @@ struct Init<'a> {
     headers: &'a Headers,
 }
 
-/// How many answers are kept at once.
-const MOST_KEPT: usize = 200;
-
-thread_local! {
-    /// What was made of the last answers that tell of a CRL: the response where it has no body, else what a response with one is made
-    /// from. Within a second all who ask get the same, and to make it takes longer than all else that a 304 needs.
-    static KEPT: RefCell<HashMap<(CrlAnswer, Source), JsValue>> = RefCell::default();
-}
-
-/// The response to a request for a CRL, which comes from `source`. `body` is what the decision says that it has.
+/// The response to a request for a CRL, of which was `told`, and which comes from `source`. `body` is what the decision says that it has.
 ///
 /// # Errors
 /// Where the platform takes a header for malformed.
 pub(super) fn respond_with_crl(
+    told: &JsString,
     decision: Decision,
     source: Source,
     body: &JsValue,
+    again: &Again,
 ) -> worker::Result<web_sys::Response> {
-    let with_source = |mut answer: Answer| {
-        let status = source.cache_status();
-        let status = status.map(|status| ("Cache-Status", status.into()));
-        answer.headers.extend(status);
-        answer
-    };
-    let answer = match decision {
-        Decision::Crl(answer) => answer,
-        Decision::Refused(answer) => return respond(&with_source(answer), body),
-    };
-    // Ranges are as many as clients like.
-    if matches!(answer.body(), Body::Part(_)) {
-        return respond(&with_source(answer.answer()), body);
+    let is_crl = matches!(decision, Decision::Crl(_));
+    let mut answer = decision.answer();
+    let status = source.cache_status();
+    let status = status.map(|status| ("Cache-Status", status.into()));
+    answer.headers.extend(status);
+    if !is_crl {
+        return respond(&answer, body);
     }
-    let has_body = *answer.body() != Body::None;
-    let made = kept((answer, source), |answer| {
-        let answer = with_source(answer.answer());
-        if has_body {
-            with_native_headers(init(&answer)?)
-        } else {
-            Ok(respond(&answer, body)?.into())
-        }
-    })?;
-    if has_body {
-        Ok(new_response(body, &made)?)
-    } else {
-        // It has nothing that belongs to one request.
-        Ok(made.unchecked_into())
-    }
-}
-
-/// What is kept for `key`, or else made.
-fn kept(
-    key: (CrlAnswer, Source),
-    make: impl FnOnce(&CrlAnswer) -> worker::Result<JsValue>,
-) -> worker::Result<JsValue> {
-    if let Some(found) = KEPT.with_borrow(|kept| kept.get(&key).cloned()) {
-        return Ok(found);
-    }
-    let new = make(&key.0)?;
-    KEPT.with_borrow_mut(|kept| {
-        if kept.len() >= MOST_KEPT {
-            kept.clear();
-        }
-        kept.insert(key, new.clone());
-    });
-    Ok(new)
+    let init = with_native_headers(init(&answer)?)?;
+    let response = new_response(body, &init)?;
+    again.keep(told, &response, (body, &init));
+    Ok(response)
 }
 
 /// The response to an answer. Where its body is not text, it is `body`.

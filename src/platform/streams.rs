@@ -35,7 +35,7 @@ impl Stored {
             body, first, end, ..
         } = pieces;
         if end.saturating_sub(first) == 1 {
-            whole(&piece(&self.store, body, first)?)
+            stream_of(&piece(&self.store, body, first)?)
         } else {
             readable(self.chunks(pieces, lease), pieces.size)
         }
@@ -70,14 +70,11 @@ pub(super) fn chunks(stream: web_sys::ReadableStream) -> Chunks {
         .boxed_local()
 }
 
-/// The same, read to its end and in one chunk.
-pub(super) fn one_chunk(stream: web_sys::ReadableStream) -> Chunks {
-    let whole = async move {
-        let response = web_sys::Response::new_with_opt_readable_stream(Some(&stream))?;
-        let buffer = JsFuture::from(response.array_buffer()?).await?;
-        Ok(Uint8Array::new(&buffer))
-    };
-    stream::once(whole).boxed_local()
+/// The same, read to its end.
+pub(super) async fn whole(stream: web_sys::ReadableStream) -> Result<Uint8Array, JsValue> {
+    let response = web_sys::Response::new_with_opt_readable_stream(Some(&stream))?;
+    let buffer = JsFuture::from(response.array_buffer()?).await?;
+    Ok(Uint8Array::new(&buffer))
 }
 
 /// What `slice` cuts out, and the rest unread.
@@ -121,7 +118,7 @@ pub(super) fn to_pem(der: Chunks, encoder: pem::Encoder) -> Chunks {
 
 /// A stream for the platform of bytes that are all there. Where thousands wait for one CRL, pumping as many streams, as [`readable`]
 /// does, takes the runtime longer than all the rest.
-fn whole(bytes: &Uint8Array) -> Result<web_sys::ReadableStream, JsValue> {
+fn stream_of(bytes: &Uint8Array) -> Result<web_sys::ReadableStream, JsValue> {
     web_sys::Response::new_with_opt_js_u8_array(Some(bytes))?
         .body()
         .ok_or_else(|| JsValue::from_str("a response without a body"))

@@ -2,12 +2,12 @@
 //! costs the hot path more than all that it computes. Here a future begins at once, and goes on at once where that is safe.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::future::LocalBoxFuture;
+use rustc_hash::FxHashMap;
 use worker::js_sys::{Function, Promise};
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::spawn_local;
@@ -17,7 +17,7 @@ pub(super) type Answering = LocalBoxFuture<'static, Result<JsValue, JsValue>>;
 
 thread_local! {
     /// The futures that wait for something, by their ids.
-    static WAITING: RefCell<HashMap<u64, Task>> = RefCell::default();
+    static WAITING: RefCell<FxHashMap<u64, Task>> = RefCell::default();
     static NEXT_ID: Cell<u64> = const { Cell::new(0) };
     /// Whether the next future that is woken goes on at once.
     static AT_ONCE: Cell<bool> = const { Cell::new(false) };

@@ -18,17 +18,7 @@ use crate::time::Timestamp;
 /// When to ask again for a CRL that has expired, if nobody knows better: about as long as a refresh may take.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// The request headers that an answer depends on.
-pub const CONDITIONS: [&str; 6] = [
-    "If-Match",
-    "If-None-Match",
-    "If-Modified-Since",
-    "If-Unmodified-Since",
-    "Range",
-    "If-Range",
-];
-
-/// What is to be answered. Headers are written by [`Decision::answer`], and not where the same were written a moment ago.
+/// What is to be answered. Headers are written by [`Decision::answer`], once it is known that this will be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The CRL, a part of it, or that the client has it.
@@ -37,8 +27,8 @@ pub enum Decision {
     Refused(Answer),
 }
 
-/// An answer that tells of a CRL. Equal ones have the same headers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// An answer that tells of a CRL.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrlAnswer {
     status: u16,
     body: Body,
@@ -81,7 +71,7 @@ impl Decision {
 /// Decides what a request for the CRL with this head is answered at `now`.
 ///
 /// `header` gives a request header's value by its name, those of repeated headers joined by `, ` (RFC 9110, section
-/// 5.3); it is asked for those of [`CONDITIONS`]. A CRL that has expired is answered by 503 unless the policy allows it, so
+/// 5.3). `src/entry.js` tells of those that are asked for here. A CRL that has expired is answered by 503 unless the policy allows it, so
 /// the caller looks for a newer one first ([`Validity::of`]).
 #[must_use]
 pub fn decide(

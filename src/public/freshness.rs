@@ -37,7 +37,7 @@ impl From<&Settings> for Policy {
 const DUE_MAX_AGE: Duration = Duration::from_mins(1);
 
 /// How long an answer given at one moment stays fresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Freshness {
     /// In seconds; zero says that a cache must ask each time.
     max_age: u64,

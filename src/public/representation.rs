@@ -8,7 +8,7 @@ use crate::refresh::head::{Head, Sha256};
 use crate::time::Timestamp;
 
 /// How a CRL's bytes are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// As they were signed.
     Der,
@@ -46,7 +46,7 @@ impl Encoding {
 }
 
 /// One encoding of one CRL at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Representation {
     /// Of the DER.
     sha256: Sha256,
@@ -57,7 +57,7 @@ pub(super) struct Representation {
 }
 
 /// When the CRL was issued, and whether that tells it from every other one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LastModified {
     pub(super) time: UnixTime,
     /// Whether the time may be compared strongly: not while it lies ahead (RFC 9110, section 8.8.2.2).

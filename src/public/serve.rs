@@ -30,8 +30,13 @@ pub trait Shelves {
     async fn replica(&self, issuer: &IssuerId, name: CrlName) -> Option<(Metadata, Self::Body)>;
     /// Opens a replica that lies in parts, at the first part that the answer needs; false where that is missing.
     async fn open(&self, wanted: &Wanted, served: &mut Served<Self::Body>) -> bool;
-    /// The head that the replica gave a moment before `now`, where it is still in memory: no read.
-    fn remembered(&self, issuer: &IssuerId, name: CrlName, now: Timestamp) -> Option<Head>;
+    /// The head that the replica gave a moment before `now`, and a small body, where they are still in memory: no read.
+    fn remembered(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        now: Timestamp,
+    ) -> Option<(Head, Option<Self::Body>)>;
     /// The issuer's object. `seen` is what the replica had.
     async fn object(
         &self,
@@ -79,7 +84,7 @@ pub struct Wanted {
 }
 
 /// Where an answer came from, for `Cache-Status` (RFC 9211).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The replica.
     Replica,
@@ -131,21 +136,21 @@ pub async fn serve<S: Shelves>(
         source,
     };
     let Wanted { issuer, name, .. } = wanted;
-    // 304, and 200 to HEAD, need no body: many in a row need one read. Every other answer would be made here for nothing.
+    // Many in a row need one read. 304, and 200 to HEAD, need no body; without one, any other answer would be made here for nothing.
     let asked_at = shelves.now();
     let may_need_no_body = wanted.method == Method::Head || conditions::may_spare_body(&header);
-    let remembered = may_need_no_body
-        .then(|| shelves.remembered(issuer, *name, asked_at))
-        .flatten()
-        .filter(|head| Validity::of(head, asked_at, policy.clock_skew) == Validity::Fresh)
-        .map(|head| decide(&head, asked_at))
-        .filter(|decision| *decision.body() == Body::None);
-    if let Some(decision) = remembered {
-        return Served {
-            decision,
-            crl: None,
+    let remembered = shelves
+        .remembered(issuer, *name, asked_at)
+        .filter(|(head, _)| Validity::of(head, asked_at, policy.clock_skew) == Validity::Fresh)
+        .filter(|(_, body)| may_need_no_body || body.is_some())
+        .map(|(head, body)| Served {
+            decision: decide(&head, asked_at),
+            crl: body.map(|body| (head, body)),
             source: Source::Replica,
-        };
+        })
+        .filter(|served| *served.decision.body() == Body::None || served.crl.is_some());
+    if let Some(served) = remembered {
+        return served;
     }
     let replica = shelves.replica(issuer, *name).await;
     let expired = match replica {

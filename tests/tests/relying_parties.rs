@@ -7,10 +7,12 @@ use std::{
 };
 
 use end_to_end::{
-    Answer, CertificateAuthority, Edge, Start, TestOrigin, World, certificate_authority::time,
-    suite, test_origin::sha256,
+    Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
+    certificate_authority::{revoked, time},
+    suite,
+    test_origin::sha256,
 };
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use tokio::task::JoinSet;
 
 struct Shared {
@@ -34,8 +36,9 @@ impl World for Shared {
 }
 
 /// Registered before the edge first asks, so that no test waits for the registry to be read again.
-const ISSUERS: [&str; 9] = [
+const ISSUERS: [&str; 11] = [
     "cold", "crowded", "known", "garbage", "failing", "foreign", "replaced", "pinned", "operated",
+    "polled", "polled2",
 ];
 
 async fn a_cold_issuer_is_fetched_verified_and_served(world: Arc<Shared>) {
@@ -290,6 +293,49 @@ async fn a_published_crl_is_served_from_kv_alone(_: Arc<Shared>) {
     assert_eq!(body(edge.get("/crl/replica.crl").await).await, first);
 }
 
+async fn who_polls_a_small_crl_sees_the_next_one_at_once(world: Arc<Shared>) {
+    who_polls_sees_the_next_one_at_once(&world, "polled", 3).await;
+}
+
+async fn who_polls_a_larger_crl_sees_the_next_one_at_once(world: Arc<Shared>) {
+    who_polls_sees_the_next_one_at_once(&world, "polled2", 3_000).await;
+}
+
+/// What an isolate keeps for a moment must not outlive the CRL.
+async fn who_polls_sees_the_next_one_at_once(world: &Shared, id: &str, entries: u32) {
+    let ca = CertificateAuthority::new(id);
+    let path = &*format!("/crl/{id}.crl");
+    let [old, new] = [1, 2].map(|number| {
+        ca.crl_with(number, |tbs| {
+            tbs.revoked_certificates = Some(revoked(entries));
+        })
+    });
+    world.origin.answer(id, Answer::crl(old.clone()));
+    assert_eq!(world.edge.refresh(id).await.status(), 200);
+    let tag = |der: &[u8]| format!("\"{}\"", sha256(der));
+    let poll = async |method, held: &[u8]| {
+        let request = world.edge.request(method, path);
+        let condition = request.header("If-None-Match", tag(held));
+        condition.send().await.unwrap()
+    };
+    for _ in 0..3 {
+        assert_eq!(body(world.edge.get(path).await).await, old);
+        assert_eq!(poll(Method::GET, &old).await.status(), 304);
+        let head = poll(Method::HEAD, &new).await;
+        assert_eq!(
+            (head.status().as_u16(), header(&head, "etag")),
+            (200, &*tag(&old))
+        );
+    }
+
+    world.origin.answer(id, Answer::crl(new.clone()));
+    assert_eq!(world.edge.refresh(id).await.status(), 200);
+
+    assert_eq!(body(poll(Method::GET, &old).await).await, new);
+    assert_eq!(body(world.edge.get(path).await).await, new);
+    assert_eq!(poll(Method::HEAD, &new).await.status(), 304);
+}
+
 async fn assert_unavailable(response: Response) {
     assert_eq!(response.status(), 503);
     assert_eq!(
@@ -332,4 +378,6 @@ suite!(
     an_origin_that_is_down_is_503_and_comes_back,
     an_expired_crl_is_served_only_where_that_is_allowed,
     a_published_crl_is_served_from_kv_alone,
+    who_polls_a_small_crl_sees_the_next_one_at_once,
+    who_polls_a_larger_crl_sees_the_next_one_at_once,
 );

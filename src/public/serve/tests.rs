@@ -11,7 +11,7 @@ use crate::public::tables::head;
 /// What each shelf has.
 struct TwinShelves {
     now: Timestamp,
-    remembered: Option<Head>,
+    remembered: Option<(Head, Option<&'static str>)>,
     replica: Option<Head>,
     /// Whether the replica lies in parts, and the first one is there.
     part: Option<bool>,
@@ -45,7 +45,12 @@ impl Shelves for TwinShelves {
         self.part.unwrap()
     }
 
-    fn remembered(&self, _: &IssuerId, _: CrlName, _: Timestamp) -> Option<Head> {
+    fn remembered(
+        &self,
+        _: &IssuerId,
+        _: CrlName,
+        _: Timestamp,
+    ) -> Option<(Head, Option<&'static str>)> {
         self.remembered.clone()
     }
 
@@ -146,12 +151,21 @@ fn served(shelves: &TwinShelves, method: Method, serve_expired: bool) -> Served<
 #[test]
 fn what_has_no_body_is_answered_from_memory_while_nothing_is_due() {
     let mut shelves = shelves();
-    shelves.remembered = Some(head());
+    shelves.remembered = Some((head(), None));
     let head_request = |shelves: &TwinShelves| ask(shelves, Method::Head, false);
     assert_eq!(head_request(&shelves), told(200, "", ""));
     assert_eq!(get(&shelves), told(200, "1", "replica"));
     shelves.now = head().refresh_after;
     assert_eq!(head_request(&shelves), told(200, "1", "replica refresh"));
+}
+
+#[test]
+fn what_is_small_is_answered_from_memory_while_nothing_is_due() {
+    let mut shelves = shelves();
+    shelves.remembered = Some((head(), Some("the replica's")));
+    assert_eq!(get(&shelves), told(200, "1", ""));
+    shelves.now = head().refresh_after;
+    assert_eq!(get(&shelves), told(200, "1", "replica refresh"));
 }
 
 fn get(shelves: &TwinShelves) -> (u16, String, String) {
