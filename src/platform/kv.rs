@@ -56,7 +56,7 @@ const HEAD_MEMORY: Duration = Duration::from_secs(2);
 pub(super) const LIMIT_MILLIS: u32 = 5_000;
 
 /// Up to how many bytes a CRL is read whole, and kept: to read it from KV takes eight times as long as all else.
-const SMALL: u64 = 128 * 1024;
+pub(super) const SMALL: u64 = 128 * 1024;
 
 thread_local! {
     /// What this isolate read lately, by its key in KV.

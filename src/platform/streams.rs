@@ -5,8 +5,8 @@ use std::rc::Rc;
 use futures_util::stream::{self, LocalBoxStream, Stream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use wasm_streams::ReadableStream;
-use worker::js_sys::Uint8Array;
-use worker::wasm_bindgen::{JsCast as _, JsValue};
+use worker::js_sys::{Promise, Uint8Array};
+use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::FixedLengthStream;
 
@@ -62,11 +62,48 @@ fn piece(store: &SqlStore, body: BodyId, number: u32) -> Result<Uint8Array, JsVa
         .map_err(|error| JsValue::from_str(&error.to_string()))
 }
 
+#[wasm_bindgen(inline_js = "
+export const reader = (stream) => stream.getReader({ mode: 'byob' });
+
+export const read = (reader, length) => reader.readAtLeast(length, new Uint8Array(length)).then(({ value }) => value);
+")]
+extern "C" {
+    type Reader;
+
+    #[wasm_bindgen(catch)]
+    fn reader(stream: &web_sys::ReadableStream) -> Result<Reader, JsValue>;
+
+    fn read(reader: &Reader, length: u32) -> Promise;
+
+    #[wasm_bindgen(method)]
+    fn cancel(this: &Reader) -> Promise;
+}
+
+/// How many bytes a chunk has, save the last. By itself the platform gives 4 KiB at a time.
+const CHUNK: u32 = 64 * 1024;
+
+/// A stream that is being read. Once nobody wants more of it, its source may go.
+struct Reading(Reader);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let _ = self.0.cancel();
+    }
+}
+
 /// The chunks of a stream of the platform's.
-pub(super) fn chunks(stream: web_sys::ReadableStream) -> Chunks {
-    ReadableStream::from_raw(stream.unchecked_into())
-        .into_stream()
-        .map_ok(worker::wasm_bindgen::JsCast::unchecked_into)
+pub(super) fn chunks(stream: &web_sys::ReadableStream) -> Chunks {
+    let reading = reader(stream).map(Reading);
+    stream::once(async { reading })
+        .map_ok(|reading| {
+            stream::try_unfold(reading, |reading| async {
+                let chunk = JsFuture::from(read(&reading.0, CHUNK)).await?;
+                let chunk: Option<Uint8Array> = chunk.dyn_into().ok();
+                let chunk = chunk.filter(|chunk| chunk.length() > 0);
+                Ok(chunk.map(|chunk| (chunk, reading)))
+            })
+        })
+        .try_flatten()
         .boxed_local()
 }
 
