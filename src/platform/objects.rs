@@ -228,7 +228,7 @@ impl WorkerObjects {
             None => self.part(&wanted, &head, part).await,
         };
         if let Some(stream) = stream {
-            return streams::cut(streams::chunks(&stream), Slice::of(within));
+            return streams::cut_stream(&stream, within);
         }
         match self.read_object(&wanted.issuer, wanted.name, None).await {
             Ok(Ok((current, body))) if current.sha256 == head.sha256 => {
@@ -237,7 +237,7 @@ impl WorkerObjects {
                     .saturating_add(within.first);
                 let length = within.length;
                 let range = ByteRange { first, length };
-                streams::cut(streams::chunks(&body), Slice::of(range))
+                streams::cut_stream(&body, range)
             }
             _ => {
                 let gone = "the CRL was replaced while it was being read";
@@ -329,7 +329,7 @@ impl WorkerObjects {
                 let chunk = futures_util::stream::iter([Ok(bytes)]).boxed_local();
                 streams::cut(chunk, Slice::of(range))
             }
-            ShelfBody::Stream(stream) => streams::cut(streams::chunks(&stream), Slice::of(range)),
+            ShelfBody::Stream(stream) => streams::cut_stream(&stream, range),
             ShelfBody::Parts(first) => self.parts(wanted, head, first, range),
         }
     }

@@ -11,6 +11,7 @@ use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::FixedLengthStream;
 
 use super::issuer_store::SqlStore;
+use crate::answer::ByteRange;
 use crate::issuer::BodyLease;
 use crate::public::{Slice, pem};
 use crate::refresh::{BodyId, Pieces};
@@ -91,23 +92,25 @@ impl Drop for Reading {
     }
 }
 
-/// The chunks of a stream of the platform's.
-pub(super) fn chunks(stream: &web_sys::ReadableStream) -> Chunks {
+/// What `range` cuts out of a stream of the platform's; the rest stays unread.
+pub(super) fn cut_stream(stream: &web_sys::ReadableStream, range: ByteRange) -> Chunks {
     let reading = reader(stream).map(Reading);
-    stream::once(async { reading })
-        .map_ok(|reading| {
-            stream::try_unfold(reading, |reading| async {
-                let chunk = JsFuture::from(read(&reading.0, CHUNK)).await?;
-                let chunk: Option<Uint8Array> = chunk.dyn_into().ok();
-                let chunk = chunk.filter(|chunk| chunk.length() > 0);
-                Ok(chunk.map(|chunk| (chunk, reading)))
-            })
+    let chunks = stream::once(async { reading }).map_ok(move |reading| {
+        stream::try_unfold((reading, range.end()), |(reading, left)| async move {
+            let length = u32::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
+            let chunk = JsFuture::from(read(&reading.0, length)).await?;
+            let chunk: Option<Uint8Array> = chunk.dyn_into().ok();
+            let chunk = chunk.filter(|chunk| chunk.length() > 0);
+            Ok(chunk.map(|chunk| {
+                let left = left.saturating_sub(chunk.length().into());
+                (chunk, (reading, left))
+            }))
         })
-        .try_flatten()
-        .boxed_local()
+    });
+    cut(chunks.try_flatten().boxed_local(), Slice::of(range))
 }
 
-/// The same, read to its end.
+/// A stream, read to its end.
 pub(super) async fn whole(stream: web_sys::ReadableStream) -> Result<Uint8Array, JsValue> {
     let response = web_sys::Response::new_with_opt_readable_stream(Some(&stream))?;
     let buffer = JsFuture::from(response.array_buffer()?).await?;
