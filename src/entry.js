@@ -9,8 +9,8 @@ let answers = Edge.answers();
 
 const state = globalThis.__worker_init_state;
 
-// What the hot path needs to know: the time in seconds, the request's method, its URL, and a line for each condition that counts (RFC
-// 9110, sections 13.2.2 and 14.2). Asked for by calls from wasm, one by one, it would cost five times as much.
+// What the hot path needs to know: the time in seconds, the request's method, its URL without the query, and a line for each condition
+// that counts (RFC 9110, sections 13.2.2 and 14.2). Asked for by calls from wasm, one by one, it would cost five times as much.
 function tell(request) {
   const { headers } = request;
   const line = (name) => {
@@ -19,7 +19,7 @@ function tell(request) {
   };
   const range = line("Range");
   return (
-    `${Math.trunc(Date.now() / 1000)}\n${request.method}\n${request.url}` +
+    `${Math.trunc(Date.now() / 1000)}\n${request.method}\n${request.url.split("?", 1)[0]}` +
     (line("If-Match") || line("If-Unmodified-Since")) +
     (line("If-None-Match") || line("If-Modified-Since")) +
     (range && range + line("If-Range"))

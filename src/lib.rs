@@ -47,8 +47,8 @@ impl Edge {
     }
 
     /// Answers a request: with a response where nothing has to be waited for, else with a promise of one. `told` has a line each for the
-    /// time in seconds, the method, the URL, and the conditions, as `If-None-Match: "…"`. It is no Rust string, which would be written
-    /// into wasm's memory before a broken instance is noticed.
+    /// time in seconds, the method, the URL without its query, and the conditions, as `If-None-Match: "…"`. It is no Rust string, which
+    /// would be written into wasm's memory before a broken instance is noticed.
     #[must_use]
     pub fn fetch(
         told: &JsString,
