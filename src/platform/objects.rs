@@ -265,12 +265,12 @@ impl WorkerObjects {
         match &served.crl {
             _ if *body == Body::None => Again::Same,
             Some((_, ShelfBody::Bytes(_))) => Again::Same,
-            Some((_, ShelfBody::Stream(_)))
+            Some((head, ShelfBody::Stream(_)))
                 if served.source == Source::Replica
                     && wanted.encoding == Encoding::Der
                     && *body == Body::Whole =>
             {
-                self.kv.again(&wanted.issuer, wanted.name)
+                self.kv.again(&wanted.issuer, wanted.name, head)
             }
             _ => Again::Never,
         }

@@ -119,6 +119,22 @@ async fn kv_that_went_back_is_found_and_repaired_by_the_next_tick(_: Arc<Nothing
     );
 }
 
+async fn kv_that_has_other_bytes_is_passed_over(_: Arc<Nothing>) {
+    let (_origin, edge) = edge_with("altered", |start| start).await;
+    assert_eq!(edge.refresh("altered").await.status(), 200);
+    let key = "crl/altered/full";
+    until(|| async { edge.kv().value(key).is_some() }).await;
+    let good = edge.kv().value(key).unwrap();
+    let mut altered = good.clone();
+    altered.body[100] ^= 1;
+
+    edge.kv().put(key, &altered);
+
+    for _ in 0..2 {
+        assert_served(&edge, "/crl/altered.crl", &good.body).await;
+    }
+}
+
 async fn with_kv_failing_the_object_serves(_: Arc<Nothing>) {
     let (origin, edge, der) = edge_by_script("kv-down.js", "unread").await;
     for _ in 0..2 {
@@ -280,6 +296,7 @@ suite!(
     with_kv_lost_and_the_origin_down_the_object_serves,
     kv_that_lost_a_crl_gets_it_again_and_clients_notice_nothing,
     kv_that_went_back_is_found_and_repaired_by_the_next_tick,
+    kv_that_has_other_bytes_is_passed_over,
     with_kv_failing_the_object_serves,
     with_kv_hanging_the_object_serves,
     a_broken_instance_is_replaced_before_the_next_request,
