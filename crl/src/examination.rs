@@ -1,6 +1,6 @@
 //! Reads a CRL and hashes what is signed, in one pass over its pieces.
 
-use crate::algorithm::Algorithm;
+use crate::algorithm::{Algorithm, Digest};
 use crate::contents::{Crl, Header};
 use crate::read_error::ReadError;
 use crate::reader::{Limits, Reader};
@@ -37,7 +37,7 @@ impl<H: Hashed> Examination<H> {
     /// # Errors
     /// [`ReadError`], as [`Reader::push`].
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
-        self.reader.push(bytes, &mut Hashing(&mut self.signed))
+        read(&mut self.reader, bytes, Hashing(&mut self.signed))
     }
 
     /// Takes the next bytes, and shows what they say to a visitor of yours.
@@ -80,17 +80,40 @@ impl<H> Examined<H> {
     }
 }
 
-/// Hashes as the header asks for. Ed25519 hashes a part of the signature first, which is not there yet.
-struct Hashing<'a, H>(&'a mut Option<H>);
+/// The same code for every kind of hash: were it generic, whoever uses this crate would compile it, and with less optimisation perhaps.
+fn read(reader: &mut Reader, bytes: &[u8], mut hashing: Hashing<'_>) -> Result<(), ReadError> {
+    reader.push(bytes, &mut hashing)
+}
 
-impl<H: Hashed> Visitor for Hashing<'_, H> {
+/// Hashes as the header asks for. Ed25519 hashes a part of the signature first, which is not there yet.
+struct Hashing<'a>(&'a mut dyn Signed);
+
+impl Visitor for Hashing<'_> {
     fn header(&mut self, header: &Header) {
         let algorithm = header.algorithm.algorithm();
-        *self.0 = algorithm.and_then(Algorithm::digest).map(H::new);
+        if let Some(digest) = algorithm.and_then(Algorithm::digest) {
+            self.0.begin(digest);
+        }
     }
 
     fn signed(&mut self, bytes: &[u8]) {
-        if let Some(hashed) = self.0 {
+        self.0.update(bytes);
+    }
+}
+
+/// [`Hashed`], once it is known how.
+trait Signed {
+    fn begin(&mut self, digest: Digest);
+    fn update(&mut self, bytes: &[u8]);
+}
+
+impl<H: Hashed> Signed for Option<H> {
+    fn begin(&mut self, digest: Digest) {
+        *self = Some(H::new(digest));
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(hashed) = self {
             hashed.update(bytes);
         }
     }
