@@ -6,17 +6,26 @@ use worker::wasm_bindgen::prelude::*;
 #[wasm_bindgen(inline_js = "
 export const same = (response) => () => response;
 
-export const anew = (body, init) => () => new Response(body, init);
+export function anew(body, init) {
+    const native = withNativeHeaders(init);
+    return () => new Response(body, native);
+}
 
 // KV has answered within this second: no time limit, whose timer would cost more than all else here.
-export const read = (key, options, known, init) => async (env, ask) => {
-    try {
-        const { value, metadata } = await env.CRLS.getWithMetadata(key, options);
-        if (JSON.stringify(metadata) === known) return new Response(value, init);
-        value?.cancel();
-    } catch {}
-    return ask();
-};
+export function read(key, options, known, init) {
+    const native = withNativeHeaders(init);
+    return async (env, ask) => {
+        try {
+            const { value, metadata } = await env.CRLS.getWithMetadata(key, options);
+            if (JSON.stringify(metadata) === known) return new Response(value, native);
+            value?.cancel();
+        } catch {}
+        return ask();
+    };
+}
+
+// The platform copies such headers, and need not read them again.
+const withNativeHeaders = ({ status, headers }) => ({ status, headers: new Headers(headers) });
 ")]
 extern "C" {
     fn same(response: &web_sys::Response) -> Function;

@@ -24,7 +24,7 @@ use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::issuer::{self, Overview};
 use crate::public::pem::Excerpt;
-use crate::public::{Encoding, Lookup, Served, Shelves, Slice, Source, Unserved, Wanted};
+use crate::public::{Decision, Encoding, Lookup, Served, Shelves, Slice, Source, Unserved, Wanted};
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::{Batch, Index, Lease};
 use crate::replica;
@@ -261,7 +261,10 @@ pub enum ShelfBody {
 impl WorkerObjects {
     /// How the answer comes to its body again.
     pub(super) fn again(&self, wanted: &Wanted, served: &Served<ShelfBody>) -> Again {
-        let body = served.decision.body();
+        let Decision::Crl(answer) = &served.decision else {
+            return Again::Never;
+        };
+        let body = answer.body();
         match &served.crl {
             _ if *body == Body::None => Again::Same,
             Some((_, ShelfBody::Bytes(_))) => Again::Same,

@@ -30,16 +30,12 @@ pub(super) fn respond_with_crl(
     body: &JsValue,
     again: &Again,
 ) -> worker::Result<web_sys::Response> {
-    let is_crl = matches!(decision, Decision::Crl(_));
     let mut answer = decision.answer();
     let status = source.cache_status();
     let status = status.map(|status| ("Cache-Status", status.into()));
     answer.headers.extend(status);
-    if !is_crl {
-        return respond(&answer, body);
-    }
-    let init = with_native_headers(init(&answer)?)?;
-    let response = new_response(body, &init)?;
+    let init = init(&answer)?;
+    let response = response(&answer.body, body, &init)?;
     again.keep(told, &response, (body, &init));
     Ok(response)
 }
@@ -49,29 +45,21 @@ pub(super) fn respond_with_crl(
 /// # Errors
 /// Where the platform takes a header for malformed.
 pub(super) fn respond(answer: &Answer, body: &JsValue) -> worker::Result<web_sys::Response> {
-    let init = init(answer)?;
-    Ok(match &answer.body {
-        Body::Text(text) => new_response(&text.into(), &init),
-        Body::Whole | Body::Part(_) => new_response(body, &init),
-        Body::None => new_response(&JsValue::NULL, &init),
-    }?)
+    response(&answer.body, body, &init(answer)?)
 }
 
-/// The platform takes streams, bytes, text and null for a body, and these bindings have a function for each.
-fn new_response(body: &JsValue, init: &JsValue) -> Result<web_sys::Response, JsValue> {
-    web_sys::Response::new_with_opt_readable_stream_and_init(
+fn response(kind: &Body, body: &JsValue, init: &JsValue) -> worker::Result<web_sys::Response> {
+    let body = match kind {
+        Body::Text(text) => &text.into(),
+        Body::Whole | Body::Part(_) => body,
+        Body::None => &JsValue::NULL,
+    };
+    // The platform takes streams, bytes, text and null for a body, and these bindings have a function for each.
+    let response = web_sys::Response::new_with_opt_readable_stream_and_init(
         Some(body.unchecked_ref()),
         init.unchecked_ref(),
-    )
-}
-
-/// The same with headers that the platform copies, and need not read again.
-fn with_native_headers(init: JsValue) -> worker::Result<JsValue> {
-    let init: web_sys::ResponseInit = init.unchecked_into();
-    let headers = init.get_headers();
-    let headers = web_sys::Headers::new_with_record_from_str_to_str(headers.unchecked_ref())?;
-    init.set_headers_headers(&headers);
-    Ok(init.into())
+    );
+    Ok(response?)
 }
 
 fn init(answer: &Answer) -> worker::Result<JsValue> {
