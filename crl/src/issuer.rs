@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use der::{Decode, Encode};
+use der::Decode;
+use der::referenced::OwnedToRef;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::{KeyUsage, SubjectKeyIdentifier};
-use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use crate::key::PublicKey;
 use crate::name::DistinguishedName;
@@ -65,19 +65,13 @@ impl Issuer {
             .map(KeyUsage::from_der)
             .transpose()
             .map_err(|_| IssuerError::Malformed("its key usage is malformed"))?;
-        let spki = tbs
-            .subject_public_key_info()
-            .to_der()
-            .map_err(|_| IssuerError::Malformed("its public key is malformed"))?;
-        let spki = SubjectPublicKeyInfoRef::from_der(&spki)
-            .map_err(|_| IssuerError::Malformed("its public key is malformed"))?;
         Ok(Self {
             subject: DistinguishedName::try_from(tbs.subject())
                 .map_err(|_| IssuerError::Malformed("its subject is malformed"))?,
             subject_key_id: subject_key_id.map(|id| id.0.as_bytes().to_vec()),
             // Without the extension every use is allowed (RFC 5280 §4.2.1.3).
             may_sign_crls: key_usage.is_none_or(|usage| usage.crl_sign()),
-            key: PublicKey::from_spki(&spki)
+            key: PublicKey::from_spki(&tbs.subject_public_key_info().owned_to_ref())
                 .map_err(|unsupported| IssuerError::UnsupportedKey(unsupported.0))?,
         })
     }

@@ -42,14 +42,14 @@ impl PublicKey {
             // RFC 3279 §2.3.1: the parameters are NULL.
             oid::RSA_ENCRYPTION => Ok(Self::Rsa(rsa_key(key)?)),
             oid::RSASSA_PSS => Ok(Self::RsaPss(rsa_key(key)?, pss_restriction(algorithm)?)),
-            oid::EC_PUBLIC_KEY => Self::from_point(spki),
+            oid::EC_PUBLIC_KEY => Self::on_curve(spki),
             oid::ED25519 => ed25519_key(key).map(Self::Ed25519),
             _ => Err(Unsupported("the key is not RSA, ECDSA or Ed25519")),
         }
     }
 
     /// RFC 5480 §2.1.1: the parameters name the curve.
-    fn from_point(spki: &SubjectPublicKeyInfoRef<'_>) -> Result<Self, Unsupported> {
+    fn on_curve(spki: &SubjectPublicKeyInfoRef<'_>) -> Result<Self, Unsupported> {
         let der = encoded(spki)?;
         match spki.algorithm.parameters_oid() {
             Ok(oid::P256) => Ok(Self::P256(der)),
