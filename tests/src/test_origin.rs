@@ -235,16 +235,22 @@ impl TestOrigin {
 
     /// The same, under another id.
     pub fn add_as(&self, id: &str, ca: &CertificateAuthority) {
+        self.register_full(id, ca.certificate(), None);
+        self.on_call(id, well_behaved(ca.clone()));
+    }
+
+    /// Registers an issuer with a full CRL, whose clients look for it at `distribution_point`. As [`Self::register`], it has none to
+    /// give.
+    pub fn register_full(&self, id: &str, certificate: Vec<u8>, distribution_point: Option<&str>) {
         let full = Crl {
             name: "full".parse().expect("a CRL name"),
-            distribution_point: None,
+            distribution_point: distribution_point.map(str::to_owned),
         };
         self.register(Issuer {
             id: id.parse().expect("an issuer id"),
-            certificate: Der(ca.certificate()),
+            certificate: Der(certificate),
             crls: vec![full],
         });
-        self.on_call(id, well_behaved(ca.clone()));
     }
 
     /// Registers an issuer as it is. It has no CRLs to give until [`Self::on_call`] says how.

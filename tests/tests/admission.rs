@@ -19,7 +19,6 @@ use end_to_end::{
     },
     suite::Suite,
 };
-use origin_api::{Crl, Der, Issuer};
 use x509_cert::{
     Version,
     ext::{
@@ -56,14 +55,8 @@ impl World for Shared {
 }
 
 fn register(origin: &TestOrigin, ca: &CertificateAuthority) {
-    origin.register(Issuer {
-        id: ca.id().parse().unwrap(),
-        certificate: Der(ca.certificate()),
-        crls: vec![Crl {
-            name: "full".parse().unwrap(),
-            distribution_point: Some("http://crl.example/full.crl".to_owned()),
-        }],
-    });
+    let point = "http://crl.example/full.crl";
+    origin.register_full(ca.id(), ca.certificate(), Some(point));
 }
 
 /// An answer that is refused, given after CRL number 10 was published.

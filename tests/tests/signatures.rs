@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, fs, process::ExitCode, sync::Arc};
 
 use der::{Decode, DecodePem, Encode};
 use end_to_end::{Answer, Edge, OpensslAuthority, Skipped, Start, TestOrigin, World, suite::Suite};
-use origin_api::{Crl, Der, Issuer};
 use x509_cert::Certificate;
 
 struct Shared {
@@ -26,7 +25,7 @@ impl World for Shared {
                 if case.name == OFF_ITS_CURVE.name {
                     leave_the_curve(&mut certificate);
                 }
-                register(&origin, case.name, certificate);
+                origin.register_full(case.name, certificate, Some(URL));
                 Ok((case.name, ca))
             })
             .collect();
@@ -141,17 +140,6 @@ impl Shared {
         assert_eq!((status.as_u16(), outcome), (200, Some("published")));
         Ok(())
     }
-}
-
-fn register(origin: &TestOrigin, issuer: &str, certificate: Vec<u8>) {
-    origin.register(Issuer {
-        id: issuer.parse().unwrap(),
-        certificate: Der(certificate),
-        crls: vec![Crl {
-            name: "full".parse().unwrap(),
-            distribution_point: Some(URL.to_owned()),
-        }],
-    });
 }
 
 /// The authority's certificate, in DER.
