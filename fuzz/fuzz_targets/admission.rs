@@ -2,7 +2,9 @@
 //! The first octet chooses the issuer, the rest is the CRL.
 #![no_main]
 
-use crl::{Admission, CrlNumber, Examination, Expected, Held, Issuer, Limits, Policy, RustCrypto, Scope};
+use crl::{
+    Admission, CrlNumber, Examination, Expected, Held, Issuer, Limits, Policy, RustCrypto, Scope,
+};
 use libfuzzer_sys::fuzz_target;
 
 const SIGNED: [(&[u8], &[u8]); 6] = [

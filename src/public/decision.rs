@@ -71,8 +71,8 @@ impl Decision {
 /// Decides what a request for the CRL with this head is answered at `now`.
 ///
 /// `header` gives a request header's value by its name, those of repeated headers joined by `, ` (RFC 9110, section
-/// 5.3). `src/entry.js` tells of those that are asked for here. A CRL that has expired is answered by 503 unless the policy allows it, so
-/// the caller looks for a newer one first ([`Validity::of`]).
+/// 5.3). `src/entry.js` tells of those that are asked for here. A CRL that has expired is answered by 503 unless the policy
+/// allows it, so the caller looks for a newer one first ([`Validity::of`]).
 #[must_use]
 pub fn decide(
     method: Method,

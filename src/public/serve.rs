@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 
 /// Where CRLs lie.
 pub trait Shelves {
-    /// A body that was not read yet.
+    /// A body, in memory or not read yet.
     type Body;
     /// The time.
     fn now(&self) -> Timestamp;
@@ -136,7 +136,7 @@ pub async fn serve<S: Shelves>(
         source,
     };
     let Wanted { issuer, name, .. } = wanted;
-    // Many in a row need one read. 304, and 200 to HEAD, need no body; without one, any other answer would be made here for nothing.
+    // Many in a row need one read. 304, and 200 to HEAD, need no body; any other answer would without one be made here for nothing.
     let asked_at = shelves.now();
     let may_need_no_body = wanted.method == Method::Head || conditions::may_spare_body(&header);
     let remembered = shelves
