@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{
     build::{self, Profile},
@@ -111,7 +111,8 @@ pub(crate) fn start(
             "--show-interactive-dev-session=false",
         ])
         .args(["--port", &settings.port.to_string()])
-        .args(["--inspector-port", &free_port()?.to_string()])
+        // Whichever is free.
+        .args(["--inspector-port", "0"])
         .arg("--persist-to")
         .arg(&state)
         .args(["--var", &format!("ORIGIN_URL:{}", settings.origin_url)])
@@ -216,12 +217,6 @@ pub(crate) fn refuse_taken_port(port: u16) -> Result<()> {
         Ok(_) => Ok(()),
         Err(error) => bail!("port {port} on 127.0.0.1 cannot be used: {error}"),
     }
-}
-
-fn free_port() -> Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
 }
 
 /// Whether a GET of `path` is answered by 200 within a second.
