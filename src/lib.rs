@@ -10,20 +10,7 @@
     )
 )]
 
-pub mod answer;
-pub mod config;
-pub mod events;
-pub mod fraction;
-pub mod issuer;
-pub mod operator;
-pub mod platform;
-pub mod problem;
-pub mod public;
-pub mod refresh;
-pub mod registry;
-pub mod replica;
-pub mod schedule;
-pub mod time;
+mod platform;
 
 use web_sys::Request;
 use worker::js_sys::{Function, JsString, Map};

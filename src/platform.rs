@@ -26,9 +26,6 @@ mod task;
 mod url;
 
 pub(crate) use again::answers;
-pub use bindings::Bindings;
-pub use entry::{fetch, scheduled};
-pub use host::JsHost;
+pub(crate) use entry::{fetch, scheduled};
 pub use issuer_object::IssuerObject;
-pub use objects::{ObjectError, WorkerObjects};
 pub use registry_object::RegistryObject;

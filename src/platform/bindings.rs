@@ -8,7 +8,7 @@ use worker::wasm_bindgen::prelude::*;
 use worker::{D1Database, Env, ObjectNamespace};
 
 use super::kv::KvNamespace;
-use crate::config::{Settings, SettingsError};
+use edge::config::{Settings, SettingsError};
 
 #[wasm_bindgen]
 extern "C" {
@@ -25,7 +25,7 @@ thread_local! {
 
 /// What wrangler.toml binds.
 #[derive(Clone, Debug)]
-pub struct Bindings {
+pub(super) struct Bindings {
     /// The platform's own.
     pub env: Env,
 }
@@ -35,7 +35,7 @@ impl Bindings {
     ///
     /// # Errors
     /// Names each wrong one.
-    pub fn settings(&self) -> Result<Rc<Settings>, SettingsError> {
+    pub(super) fn settings(&self) -> Result<Rc<Settings>, SettingsError> {
         SETTINGS.with(|settings| settings.get_or_init(|| self.parse().map(Rc::new)).clone())
     }
 
@@ -57,7 +57,7 @@ impl Bindings {
     ///
     /// # Errors
     /// Where it is not bound.
-    pub fn d1(&self) -> worker::Result<D1Database> {
+    pub(super) fn d1(&self) -> worker::Result<D1Database> {
         self.env.d1("DB")
     }
 
@@ -65,7 +65,7 @@ impl Bindings {
     ///
     /// # Errors
     /// Where they are not bound.
-    pub fn issuers(&self) -> worker::Result<ObjectNamespace> {
+    pub(super) fn issuers(&self) -> worker::Result<ObjectNamespace> {
         self.env.durable_object("ISSUERS")
     }
 
@@ -73,7 +73,7 @@ impl Bindings {
     ///
     /// # Errors
     /// Where it is not bound.
-    pub fn registry(&self) -> worker::Result<ObjectNamespace> {
+    pub(super) fn registry(&self) -> worker::Result<ObjectNamespace> {
         self.env.durable_object("REGISTRY")
     }
 }

@@ -6,10 +6,10 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::{D1Database, D1PreparedStatement};
 
 use super::js::from_js;
-use crate::events::retention::OldEvents;
-use crate::events::{Event, Outcome};
-use crate::refresh::{EventLog, EventLogError, Publication, Status};
-use crate::time::Timestamp;
+use edge::events::retention::OldEvents;
+use edge::events::{Event, Outcome};
+use edge::refresh::{EventLog, EventLogError, Publication, Status};
+use edge::time::Timestamp;
 
 const APPEND: &str = "INSERT OR IGNORE INTO crl_generation_events \
     (id, issuer_id, crl_name, trigger, outcome, succeeded, crl_number, revoked_count, size_bytes, sha256, \

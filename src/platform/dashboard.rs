@@ -9,18 +9,18 @@ use super::host::now;
 use super::operator::{Desk, internal};
 use super::reply::respond;
 use super::url;
-use crate::answer::Answer;
-use crate::config::Secret;
-use crate::events::{Event, Outcome};
-use crate::operator::dashboard::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage};
-use crate::operator::dashboard::place::{self, Destination, HomeFilter, Inner, Place};
-use crate::operator::dashboard::session::{self, Session};
-use crate::operator::dashboard::{asset, page, see_other};
-use crate::operator::event_page::{self, EventPage};
-use crate::operator::event_query::{Cursor, EventFilter};
-use crate::operator::{self, Caller, Query, authorization, caller, media};
-use crate::problem::EdgeError;
-use crate::registry::Index;
+use edge::answer::Answer;
+use edge::config::Secret;
+use edge::events::{Event, Outcome};
+use edge::operator::dashboard::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage};
+use edge::operator::dashboard::place::{self, Destination, HomeFilter, Inner, Place};
+use edge::operator::dashboard::session::{self, Session};
+use edge::operator::dashboard::{asset, page, see_other};
+use edge::operator::event_page::{self, EventPage};
+use edge::operator::event_query::{Cursor, EventFilter};
+use edge::operator::{self, Caller, Query, authorization, caller, media};
+use edge::problem::EdgeError;
+use edge::registry::Index;
 
 /// The largest form that is read, in bytes.
 const LARGEST_FORM: usize = 4096;
@@ -95,7 +95,7 @@ impl Visit<'_> {
             Inner::Issuer(id) => self.issuer(id, form_token).await,
             Inner::Refresh(id) => {
                 self.admit_form(session).await?;
-                let trigger = crate::events::Trigger::Operator;
+                let trigger = edge::events::Trigger::Operator;
                 let events = self.desk.refresh(&id, None, trigger).await?;
                 Ok(done(&id, &events))
             }

@@ -15,15 +15,15 @@ use super::objects::{ObjectError, WorkerObjects};
 use super::operator;
 use super::reply::{problem, respond, respond_with_crl};
 use super::{task, url};
-use crate::config::Settings;
-use crate::events::{Trigger, retention};
-use crate::problem::EdgeError;
-use crate::public::{self, Route, Served, Wanted};
-use crate::schedule::{self, Summary};
+use edge::config::Settings;
+use edge::events::{Trigger, retention};
+use edge::problem::EdgeError;
+use edge::public::{self, Route, Served, Wanted};
+use edge::schedule::{self, Summary};
 
 /// Answers a request, with a response or the promise of one. `told` is as in [`Edge::fetch`](crate::Edge::fetch).
 #[must_use]
-pub fn fetch(told: &JsString, request: Request, env: Env, context: Context) -> JsValue {
+pub(crate) fn fetch(told: &JsString, request: Request, env: Env, context: Context) -> JsValue {
     let (told, text) = (told.clone(), String::from(told));
     let answer = async move {
         let response = answer((&told, &Told::parse(&text)), request, env, context).await;
@@ -153,7 +153,7 @@ async fn prune(bindings: &Bindings, settings: &Settings) {
 ///
 /// # Errors
 /// Where everything failed: the platform then shows the run as failed.
-pub async fn scheduled(env: Env) -> Result<Summary, String> {
+pub(crate) async fn scheduled(env: Env) -> Result<Summary, String> {
     let bindings = Bindings { env };
     let settings = bindings.settings().map_err(|error| error.to_string())?;
     let objects = WorkerObjects::new(&bindings, &settings, None);

@@ -9,12 +9,12 @@ use worker::js_sys;
 use worker::{Delay, ScheduledTime};
 
 use super::signature::JsHashed;
-use crate::refresh::{Host, StoreError};
-use crate::time::Timestamp;
+use edge::refresh::{Host, StoreError};
+use edge::time::Timestamp;
 
 /// The machine, as a Durable Object has it.
 #[derive(Clone, Debug)]
-pub struct JsHost {
+pub(super) struct JsHost {
     /// The object's state, which holds its alarm.
     pub state: Rc<State>,
 }

@@ -20,9 +20,9 @@ use super::origin::FetchOrigin;
 use super::reply;
 use super::streams::Stored;
 use super::url;
-use crate::events::Trigger;
-use crate::issuer::{Custodian, Flights, Leases, OneAtATime, Parts, Serving};
-use crate::refresh::{Pieces, Sha256};
+use edge::events::Trigger;
+use edge::issuer::{Custodian, Flights, Leases, OneAtATime, Parts, Serving};
+use edge::refresh::{Pieces, Sha256};
 
 /// The header in which the object tells the head of the CRL that it serves, as JSON.
 pub(super) const HEAD_HEADER: &str = "crl-head";

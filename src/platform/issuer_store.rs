@@ -6,11 +6,9 @@ use worker::durable::State;
 use worker::wasm_bindgen::JsValue;
 
 use super::sql::{Sql, integer, json, to_json};
-use crate::events::{Event, EventId};
-use crate::refresh::{
-    BodyId, Conclusion, CrlState, Doomed, IssuerState, Sha256, Store, StoreError,
-};
-use crate::time::Timestamp;
+use edge::events::{Event, EventId};
+use edge::refresh::{BodyId, Conclusion, CrlState, Doomed, IssuerState, Sha256, Store, StoreError};
+use edge::time::Timestamp;
 
 /// Tables are only ever added to: the next release reads what this one wrote.
 const SCHEMA: &[&str] = &[

@@ -21,11 +21,11 @@ use super::kept::Kept;
 use super::objects::ShelfBody;
 use super::reading::Reading;
 use super::streams::{self, Chunks, Stored};
-use crate::config::Settings;
-use crate::refresh::{Head, Metadata, Pieces, Replica, ReplicaError, Sha256};
-use crate::registry::{Index, IndexReplica};
-use crate::replica;
-use crate::time::{Timestamp, within};
+use edge::config::Settings;
+use edge::refresh::{Head, Metadata, Pieces, Replica, ReplicaError, Sha256};
+use edge::registry::{Index, IndexReplica};
+use edge::replica;
+use edge::time::{Timestamp, within};
 
 #[wasm_bindgen]
 extern "C" {

@@ -19,17 +19,17 @@ use super::issuer_object::{Call, HEAD_HEADER};
 use super::kv::{self, KvReader};
 use super::registry_object::{self, RegistryCall};
 use super::streams::{self, Chunks};
-use crate::answer::{Body, ByteRange};
-use crate::config::Settings;
-use crate::events::{Event, Trigger};
-use crate::issuer::{self, Overview};
-use crate::public::pem::Excerpt;
-use crate::public::{Decision, Encoding, Lookup, Served, Shelves, Slice, Source, Unserved, Wanted};
-use crate::refresh::{Head, Metadata, Sha256};
-use crate::registry::{Batch, Index, Lease};
-use crate::replica;
-use crate::schedule::Objects;
-use crate::time::Timestamp;
+use edge::answer::{Body, ByteRange};
+use edge::config::Settings;
+use edge::events::{Event, Trigger};
+use edge::issuer::{self, Overview};
+use edge::public::pem::Excerpt;
+use edge::public::{Decision, Encoding, Lookup, Served, Shelves, Slice, Source, Unserved, Wanted};
+use edge::refresh::{Head, Metadata, Sha256};
+use edge::registry::{Batch, Index, Lease};
+use edge::replica;
+use edge::schedule::Objects;
+use edge::time::Timestamp;
 
 /// How rarely one isolate asks for the refresh of one CRL.
 const REFRESH_PAUSE: Duration = Duration::from_secs(20);
@@ -46,7 +46,7 @@ thread_local! {
 
 /// The objects and KV, as the Worker reaches them.
 #[derive(Clone, Debug)]
-pub struct WorkerObjects {
+pub(super) struct WorkerObjects {
     settings: Rc<Settings>,
     // Each is looked up where it is needed: most requests need but one, or none.
     bindings: Bindings,
@@ -56,7 +56,7 @@ pub struct WorkerObjects {
 
 /// An object did not answer as it should.
 #[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
+pub(super) enum ObjectError {
     /// It could not be reached, or failed.
     #[error("an object did not answer: {0}")]
     Platform(#[from] worker::Error),
@@ -68,7 +68,11 @@ pub enum ObjectError {
 impl WorkerObjects {
     /// What `bindings` bind. Background work needs the request's `context`.
     #[must_use]
-    pub fn new(bindings: &Bindings, settings: &Rc<Settings>, context: Option<Context>) -> Self {
+    pub(super) fn new(
+        bindings: &Bindings,
+        settings: &Rc<Settings>,
+        context: Option<Context>,
+    ) -> Self {
         Self {
             settings: Rc::clone(settings),
             bindings: bindings.clone(),
@@ -84,7 +88,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where it does not answer.
-    pub async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectError> {
+    pub(super) async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectError> {
         self.call(issuer, "overview", None, None).await
     }
 
@@ -92,7 +96,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where the object does not answer.
-    pub async fn trust(&self, issuer: &IssuerId) -> Result<Option<Vec<Event>>, ObjectError> {
+    pub(super) async fn trust(&self, issuer: &IssuerId) -> Result<Option<Vec<Event>>, ObjectError> {
         self.call(issuer, "trust", None, None).await
     }
 
@@ -100,7 +104,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where the object does not answer.
-    pub async fn refresh_crls(
+    pub(super) async fn refresh_crls(
         &self,
         issuer: &IssuerId,
         name: Option<CrlName>,
@@ -151,7 +155,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where there is none at all.
-    pub async fn index(&self) -> Result<Rc<Index>, ObjectError> {
+    pub(super) async fn index(&self) -> Result<Rc<Index>, ObjectError> {
         if let Some((index, until)) = INDEX.with_borrow(Clone::clone) {
             if until > now() {
                 return Ok(index);
@@ -249,7 +253,7 @@ impl WorkerObjects {
 
 /// Where a body lies.
 #[derive(Debug)]
-pub enum ShelfBody {
+pub(super) enum ShelfBody {
     /// In memory.
     Bytes(Uint8Array),
     /// All of it, in one stream.
@@ -283,7 +287,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where the platform cannot make one.
-    pub async fn body(
+    pub(super) async fn body(
         &self,
         wanted: &Wanted,
         body: &Body,

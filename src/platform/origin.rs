@@ -14,9 +14,9 @@ use worker::wasm_bindgen_futures::JsFuture;
 
 use super::host::log;
 use super::js::to_js;
-use crate::config::Settings;
-use crate::refresh::{Answer, Origin, OriginBody, OriginError, Sha256};
-use crate::registry::OriginPages;
+use edge::config::Settings;
+use edge::refresh::{Answer, Origin, OriginBody, OriginError, Sha256};
+use edge::registry::OriginPages;
 
 /// How many issuers a page of the registry has.
 const PAGE: u32 = 1000;

@@ -11,7 +11,7 @@ use worker::wasm_bindgen_futures::JsFuture;
 use super::bindings::Bindings;
 use super::d1::Meta;
 use super::js::from_js;
-use crate::operator::Query;
+use edge::operator::Query;
 
 /// The tables, to be read.
 #[derive(Clone, Debug)]

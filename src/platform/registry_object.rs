@@ -18,7 +18,7 @@ use super::kv::KvIndex;
 use super::origin::FetchOrigin;
 use super::registry_store::SqlRegistry;
 use super::reply;
-use crate::registry::{Keeper, KeeperParts, Lease, Reading};
+use edge::registry::{Keeper, KeeperParts, Lease, Reading};
 
 /// The name of the one registry object.
 pub(super) const NAME: &str = "registry";

@@ -5,9 +5,9 @@ use worker::SqlStorageValue;
 use worker::durable::State;
 
 use super::sql::{Sql, integer, json, to_json};
-use crate::refresh::StoreError;
-use crate::registry::{Lease, RegistryStore, Row};
-use crate::time::Timestamp;
+use edge::refresh::StoreError;
+use edge::registry::{Lease, RegistryStore, Row};
+use edge::time::Timestamp;
 
 const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS issuer (id TEXT PRIMARY KEY, crls TEXT NOT NULL, gone_since INTEGER, asked_at INTEGER NOT NULL DEFAULT 0)",

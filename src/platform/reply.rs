@@ -7,9 +7,9 @@ use worker::wasm_bindgen::{JsCast as _, JsValue};
 
 use super::again::Again;
 use super::js::to_js;
-use crate::answer::{Answer, Body, Headers};
-use crate::problem::EdgeError;
-use crate::public::{Decision, Source};
+use edge::answer::{Answer, Body, Headers};
+use edge::problem::EdgeError;
+use edge::public::{Decision, Source};
 
 /// The second argument of the platform's `Response`.
 #[derive(Serialize)]

@@ -47,7 +47,7 @@ extern "C" {
 
 /// What is signed, being hashed by the platform; nothing once that has failed.
 #[derive(Debug)]
-pub struct JsHashed(Option<Verify>);
+pub(super) struct JsHashed(Option<Verify>);
 
 impl Hashed for JsHashed {
     fn new(digest: Digest) -> Self {

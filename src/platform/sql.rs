@@ -6,7 +6,7 @@ use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::{SqlStorage, SqlStorageValue};
 
-use crate::refresh::StoreError;
+use edge::refresh::StoreError;
 
 #[wasm_bindgen]
 extern "C" {

@@ -11,10 +11,10 @@ use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::FixedLengthStream;
 
 use super::issuer_store::SqlStore;
-use crate::answer::ByteRange;
-use crate::issuer::BodyLease;
-use crate::public::{Slice, pem};
-use crate::refresh::{BodyId, Pieces};
+use edge::answer::ByteRange;
+use edge::issuer::BodyLease;
+use edge::public::{Slice, pem};
+use edge::refresh::{BodyId, Pieces};
 
 /// Chunks as JavaScript has them: what only passes through is never copied into wasm memory.
 pub(super) type Chunks = LocalBoxStream<'static, Result<Uint8Array, JsValue>>;

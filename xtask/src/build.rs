@@ -23,17 +23,19 @@ use crate::{
 pub(crate) const BUILT: &str = "CRL_EDGE_BUILT";
 
 /// What the Worker is made from; missing ones count as such.
-const INPUTS: [&str; 10] = [
+const INPUTS: [&str; 12] = [
     ".cargo/config.toml",
     "Cargo.lock",
     "Cargo.toml",
     "crl/Cargo.toml",
     "crl/src",
     "docs/openapi",
+    "edge/Cargo.toml",
+    "edge/src",
+    "edge/templates",
     "origin/api/Cargo.toml",
     "origin/api/src",
     "src",
-    "templates",
 ];
 
 /// What workerd can run, and worker-build lets wasm-opt use.

@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn every_documented_query_reads_little_or_says_how_much() {
         let tables = Tables::large();
-        let document = include_str!("../../docs/queries.md");
+        let document = include_str!("../../../docs/queries.md");
         let mut count = 0;
         for question in document.split("\n## ").skip(1) {
             let sql = question.split("```sql\n").nth(1).unwrap();

@@ -69,9 +69,9 @@ pub(crate) fn status_row(issuer: &str) -> StatusRow {
 pub(crate) struct Tables(rusqlite::Connection);
 
 const MIGRATIONS: [&str; 3] = [
-    include_str!("../../migrations/0001_events_and_status.sql"),
-    include_str!("../../migrations/0002_refresh_counts.sql"),
-    include_str!("../../migrations/0003_failing_since.sql"),
+    include_str!("../../../migrations/0001_events_and_status.sql"),
+    include_str!("../../../migrations/0002_refresh_counts.sql"),
+    include_str!("../../../migrations/0003_failing_since.sql"),
 ];
 
 impl Tables {

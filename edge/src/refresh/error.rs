@@ -173,12 +173,12 @@ pub enum StoreError {
 mod tests {
     #[test]
     fn every_code_has_an_entry_in_the_runbook() {
-        let runbook = include_str!("../../docs/runbook.md");
+        let runbook = include_str!("../../../docs/runbook.md");
         let sources = [
             include_str!("error.rs"),
-            include_str!("../../crl/src/issuer.rs"),
-            include_str!("../../crl/src/read_error.rs"),
-            include_str!("../../crl/src/refusal.rs"),
+            include_str!("../../../crl/src/issuer.rs"),
+            include_str!("../../../crl/src/read_error.rs"),
+            include_str!("../../../crl/src/refusal.rs"),
         ];
         let mut count = 0;
         for function in sources

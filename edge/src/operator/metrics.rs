@@ -467,8 +467,8 @@ mod tests {
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
             .collect();
         let files = concat!(
-            include_str!("../../ops/prometheus/crl-edge.rules.yml"),
-            include_str!("../../ops/grafana/crl-edge.json"),
+            include_str!("../../../ops/prometheus/crl-edge.rules.yml"),
+            include_str!("../../../ops/grafana/crl-edge.json"),
         );
         let named = files
             .split(|c: char| !c.is_ascii_lowercase() && c != '_')

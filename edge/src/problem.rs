@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn every_code_has_an_entry_in_the_runbook() {
-        let runbook = include_str!("../docs/runbook.md");
+        let runbook = include_str!("../../docs/runbook.md");
         for error in every_error() {
             let entry = format!("\n### {}\n", error.status_and_code().1);
             assert!(runbook.contains(&entry), "{entry}");

@@ -1,7 +1,7 @@
 //! The OpenAPI document of these calls. It is written by hand; tests hold it against the code.
 
 /// The document, in JSON.
-pub const DOCUMENT: &str = include_str!("../../docs/openapi/edge.json");
+pub const DOCUMENT: &str = include_str!("../../../docs/openapi/edge.json");
 
 #[cfg(test)]
 mod tests {

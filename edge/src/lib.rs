@@ -1,0 +1,27 @@
+//! All that the Worker decides, without the platform: routes and HTTP, serving, the issuer's
+//! service, refreshes, the registry, ticks, operators' calls and pages, events, settings. It
+//! reaches the platform through ports, and is tested natively over ports that fail on demand.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+pub mod answer;
+pub mod config;
+pub mod events;
+pub mod fraction;
+pub mod issuer;
+pub mod operator;
+pub mod problem;
+pub mod public;
+pub mod refresh;
+pub mod registry;
+pub mod replica;
+pub mod schedule;
+pub mod time;
