@@ -1,4 +1,5 @@
-//! crl-edge: certificate revocation lists from the edge. The entry points, and nothing else.
+//! crl-edge: certificate revocation lists from the edge. The Worker's entry points, its Durable
+//! Object classes and its bindings to the platform; `edge` decides.
 #![cfg_attr(
     not(test),
     deny(
@@ -10,7 +11,30 @@
     )
 )]
 
-mod platform;
+mod again;
+mod bindings;
+mod d1;
+mod dashboard;
+mod entry;
+mod host;
+mod issuer_object;
+mod issuer_store;
+mod js;
+mod kept;
+mod kv;
+mod objects;
+mod operator;
+mod origin;
+mod reading;
+mod records;
+mod registry_object;
+mod registry_store;
+mod reply;
+mod signature;
+mod sql;
+mod streams;
+mod task;
+mod url;
 
 use web_sys::Request;
 use worker::js_sys::{Function, JsString, Map};
@@ -18,7 +42,8 @@ use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::{Context, Env, worker_sys};
 
-pub use platform::{IssuerObject, RegistryObject};
+pub use issuer_object::IssuerObject;
+pub use registry_object::RegistryObject;
 
 /// What src/entry.js calls for each request.
 #[derive(Debug)]
@@ -30,7 +55,7 @@ impl Edge {
     /// What gives an answer again, where the same is `told`: a function of `env`, and of one that calls [`Edge::fetch`].
     #[must_use]
     pub fn answers() -> Map<JsString, Function> {
-        platform::answers()
+        again::answers()
     }
 
     /// Answers a request: with a response where nothing has to be waited for, else with a promise of one. `told` has a line each for the
@@ -43,7 +68,7 @@ impl Edge {
         env: Env,
         context: worker_sys::Context,
     ) -> JsValue {
-        platform::fetch(told, request, env, Context::new(context))
+        entry::fetch(told, request, env, Context::new(context))
     }
 }
 
@@ -61,7 +86,7 @@ pub async fn scheduled(
     env: Env,
     _context: worker_sys::ScheduleContext,
 ) -> Result<JsValue, JsValue> {
-    match platform::scheduled(env).await {
+    match entry::scheduled(env).await {
         Ok(_) => Ok(JsValue::UNDEFINED),
         Err(cause) => Err(worker::js_sys::Error::new(&cause).into()),
     }

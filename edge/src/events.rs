@@ -1,4 +1,4 @@
-//! Events: what each refresh did, one row each in the D1 table. Shapes and seams; the SQL runs in `platform`.
+//! Events: what each refresh did, one row each in the D1 table. Shapes and seams; the SQL runs in the root package.
 
 pub mod retention;
 

@@ -11,25 +11,25 @@ use origin_api::{CrlName, IssuerId};
 use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, ResponseBuilder, durable_object};
 
-use super::bindings::Bindings;
-use super::d1::D1Log;
-use super::host::JsHost;
-use super::issuer_store::SqlStore;
-use super::kv::KvReplica;
-use super::origin::FetchOrigin;
-use super::reply;
-use super::streams::Stored;
-use super::url;
+use crate::bindings::Bindings;
+use crate::d1::D1Log;
+use crate::host::JsHost;
+use crate::issuer_store::SqlStore;
+use crate::kv::KvReplica;
+use crate::origin::FetchOrigin;
+use crate::reply;
+use crate::streams::Stored;
+use crate::url;
 use edge::events::Trigger;
 use edge::issuer::{Custodian, Flights, Leases, OneAtATime, Parts, Serving};
 use edge::refresh::{Pieces, Sha256};
 
 /// The header in which the object tells the head of the CRL that it serves, as JSON.
-pub(super) const HEAD_HEADER: &str = "crl-head";
+pub(crate) const HEAD_HEADER: &str = "crl-head";
 
 /// Cloudflare's side of the seams.
 #[derive(Debug)]
-pub(super) struct Cloudflare;
+pub(crate) struct Cloudflare;
 
 impl Parts for Cloudflare {
     type Host = JsHost;
@@ -163,17 +163,17 @@ async fn serve(
 
 /// A call of the object, as its URL says it: `http://issuer/{id}/{action}?name=&trigger=&seen=`.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) issuer: IssuerId,
-    pub(super) action: String,
-    pub(super) name: Option<CrlName>,
-    pub(super) trigger: Option<Trigger>,
-    pub(super) seen: Option<Sha256>,
+pub(crate) struct Call {
+    pub(crate) issuer: IssuerId,
+    pub(crate) action: String,
+    pub(crate) name: Option<CrlName>,
+    pub(crate) trigger: Option<Trigger>,
+    pub(crate) seen: Option<Sha256>,
 }
 
 impl Call {
     /// The URL that says this.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let mut url = format!("http://issuer/{}/{}?", self.issuer, self.action);
         let parameters = [
             ("name", self.name.map(|name| name.to_string())),

@@ -13,14 +13,14 @@ use worker::js_sys::{Promise, Uint8Array};
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 
-use super::again::{self, Again};
-use super::bindings::Bindings;
-use super::host::{log, now};
-use super::js::to_js;
-use super::kept::Kept;
-use super::objects::ShelfBody;
-use super::reading::Reading;
-use super::streams::{self, Chunks, Stored};
+use crate::again::{self, Again};
+use crate::bindings::Bindings;
+use crate::host::{log, now};
+use crate::js::to_js;
+use crate::kept::Kept;
+use crate::objects::ShelfBody;
+use crate::reading::Reading;
+use crate::streams::{self, Chunks, Stored};
 use edge::config::Settings;
 use edge::refresh::{Head, Metadata, Pieces, Replica, ReplicaError, Sha256};
 use edge::registry::{Index, IndexReplica};
@@ -32,7 +32,7 @@ extern "C" {
     /// The binding of a KV namespace. The `worker` crate's wrapper looks up all its methods by name for each request, and reads
     /// metadata field by field.
     #[derive(Clone, Debug)]
-    pub(super) type KvNamespace;
+    pub(crate) type KvNamespace;
 
     #[wasm_bindgen(method, catch)]
     fn get(this: &KvNamespace, key: &str, options: &JsValue) -> Result<Promise, JsValue>;
@@ -54,10 +54,10 @@ extern "C" {
 const HEAD_MEMORY: Duration = Duration::from_secs(2);
 
 /// How long a read may take until it begins to answer, in milliseconds: what KV does not give the objects have.
-pub(super) const LIMIT_MILLIS: u32 = 5_000;
+pub(crate) const LIMIT_MILLIS: u32 = 5_000;
 
 /// Up to how many bytes a CRL is read whole, and kept: to read it from KV takes eight times as long as all else.
-pub(super) const SMALL: u64 = 128 * 1024;
+pub(crate) const SMALL: u64 = 128 * 1024;
 
 thread_local! {
     /// What this isolate read lately, by its key in KV.
@@ -111,9 +111,9 @@ impl KvNamespace {
 
 /// KV as an issuer's object writes it.
 #[derive(Debug)]
-pub(super) struct KvReplica {
-    pub(super) kv: KvNamespace,
-    pub(super) stored: Stored,
+pub(crate) struct KvReplica {
+    pub(crate) kv: KvNamespace,
+    pub(crate) stored: Stored,
 }
 
 impl Replica for KvReplica {
@@ -160,7 +160,7 @@ impl Replica for KvReplica {
 
 /// The copy of the registry's index.
 #[derive(Debug)]
-pub(super) struct KvIndex(pub(super) KvNamespace);
+pub(crate) struct KvIndex(pub(crate) KvNamespace);
 
 impl IndexReplica for KvIndex {
     async fn put(&self, index: &Index) -> Result<(), ReplicaError> {
@@ -173,7 +173,7 @@ impl IndexReplica for KvIndex {
 }
 
 /// The head of a CRL that this isolate read a moment before `now`, and its body where that is small.
-pub(super) fn remembered(
+pub(crate) fn remembered(
     issuer: &IssuerId,
     name: CrlName,
     now: Timestamp,
@@ -234,14 +234,14 @@ fn remember(key: &str, json: String) -> worker::Result<Metadata> {
 
 /// KV as an isolate reads it.
 #[derive(Clone, Debug)]
-pub(super) struct KvReader {
-    pub(super) bindings: Bindings,
-    pub(super) settings: Rc<Settings>,
+pub(crate) struct KvReader {
+    pub(crate) bindings: Bindings,
+    pub(crate) settings: Rc<Settings>,
 }
 
 impl KvReader {
     /// The CRL, if KV has it in a form that this release reads.
-    pub(super) async fn crl(
+    pub(crate) async fn crl(
         &self,
         issuer: &IssuerId,
         name: CrlName,
@@ -267,7 +267,7 @@ impl KvReader {
     }
 
     /// How a CRL with this head, which was read a moment ago, is read again.
-    pub(super) fn again(&self, issuer: &IssuerId, name: CrlName, head: &Head) -> Again {
+    pub(crate) fn again(&self, issuer: &IssuerId, name: CrlName, head: &Head) -> Again {
         let key = replica::key(issuer, name);
         let metadata = READ.with_borrow(|read| {
             let read = read.get(&key).filter(|read| read.metadata.head == *head);
@@ -292,14 +292,14 @@ impl KvReader {
     }
 
     /// One part of a large CRL.
-    pub(super) async fn part(&self, key: &str) -> Option<web_sys::ReadableStream> {
+    pub(crate) async fn part(&self, key: &str) -> Option<web_sys::ReadableStream> {
         let kv = self.bindings.kv().ok()?;
         let promise = kv.get(key, &self.crl_options().ok()?).ok()?;
         in_time(promise).await?.dyn_into().ok()
     }
 
     /// The registry's index.
-    pub(super) async fn index(&self) -> Option<Index> {
+    pub(crate) async fn index(&self) -> Option<Index> {
         // 30 s is the least that KV allows; an isolate keeps what it read.
         let options = read_as("text", Some(30)).ok()?;
         let kv = self.bindings.kv().ok()?;
@@ -316,7 +316,7 @@ async fn in_time(promise: Promise) -> Option<JsValue> {
 }
 
 /// Chunks of several sources, one after the other, each opened when the one before has ended.
-pub(super) fn in_turn<F>(sources: impl Iterator<Item = F> + 'static) -> Chunks
+pub(crate) fn in_turn<F>(sources: impl Iterator<Item = F> + 'static) -> Chunks
 where
     F: Future<Output = Chunks> + 'static,
 {

@@ -7,7 +7,7 @@ use worker::wasm_bindgen::JsCast as _;
 use worker::wasm_bindgen::prelude::*;
 use worker::{D1Database, Env, ObjectNamespace};
 
-use super::kv::KvNamespace;
+use crate::kv::KvNamespace;
 use edge::config::{Settings, SettingsError};
 
 #[wasm_bindgen]
@@ -25,7 +25,7 @@ thread_local! {
 
 /// What wrangler.toml binds.
 #[derive(Clone, Debug)]
-pub(super) struct Bindings {
+pub(crate) struct Bindings {
     /// The platform's own.
     pub env: Env,
 }
@@ -35,7 +35,7 @@ impl Bindings {
     ///
     /// # Errors
     /// Names each wrong one.
-    pub(super) fn settings(&self) -> Result<Rc<Settings>, SettingsError> {
+    pub(crate) fn settings(&self) -> Result<Rc<Settings>, SettingsError> {
         SETTINGS.with(|settings| settings.get_or_init(|| self.parse().map(Rc::new)).clone())
     }
 
@@ -47,7 +47,7 @@ impl Bindings {
     ///
     /// # Errors
     /// Where it is not bound.
-    pub(super) fn kv(&self) -> worker::Result<KvNamespace> {
+    pub(crate) fn kv(&self) -> worker::Result<KvNamespace> {
         let environment: &Environment = self.env.unchecked_ref();
         let crls = environment.crls();
         crls.ok_or_else(|| "no KV namespace is bound as CRLS".into())
@@ -57,7 +57,7 @@ impl Bindings {
     ///
     /// # Errors
     /// Where it is not bound.
-    pub(super) fn d1(&self) -> worker::Result<D1Database> {
+    pub(crate) fn d1(&self) -> worker::Result<D1Database> {
         self.env.d1("DB")
     }
 
@@ -65,7 +65,7 @@ impl Bindings {
     ///
     /// # Errors
     /// Where they are not bound.
-    pub(super) fn issuers(&self) -> worker::Result<ObjectNamespace> {
+    pub(crate) fn issuers(&self) -> worker::Result<ObjectNamespace> {
         self.env.durable_object("ISSUERS")
     }
 
@@ -73,7 +73,7 @@ impl Bindings {
     ///
     /// # Errors
     /// Where it is not bound.
-    pub(super) fn registry(&self) -> worker::Result<ObjectNamespace> {
+    pub(crate) fn registry(&self) -> worker::Result<ObjectNamespace> {
         self.env.durable_object("REGISTRY")
     }
 }

@@ -5,7 +5,7 @@ use worker::SqlStorageValue;
 use worker::durable::State;
 use worker::wasm_bindgen::JsValue;
 
-use super::sql::{Sql, integer, json, to_json};
+use crate::sql::{Sql, integer, json, to_json};
 use edge::events::{Event, EventId};
 use edge::refresh::{BodyId, Conclusion, CrlState, Doomed, IssuerState, Sha256, Store, StoreError};
 use edge::time::Timestamp;
@@ -21,30 +21,30 @@ const SCHEMA: &[&str] = &[
 
 /// The storage of one issuer's object.
 #[derive(Debug)]
-pub(super) struct SqlStore {
+pub(crate) struct SqlStore {
     sql: Sql,
 }
 
 impl SqlStore {
     /// Opens the storage, making its tables where they are missing.
-    pub(super) fn open(state: &State) -> Result<Self, StoreError> {
+    pub(crate) fn open(state: &State) -> Result<Self, StoreError> {
         Ok(Self {
             sql: Sql::open(state, SCHEMA)?,
         })
     }
 
     /// Whose object this is: what was noted when the first request came.
-    pub(super) fn issuer_id(&self) -> Result<Option<IssuerId>, StoreError> {
+    pub(crate) fn issuer_id(&self) -> Result<Option<IssuerId>, StoreError> {
         self.sql.fact("issuer_id")
     }
 
     /// Notes whose object this is.
-    pub(super) fn set_issuer_id(&self, id: &IssuerId) -> Result<(), StoreError> {
+    pub(crate) fn set_issuer_id(&self, id: &IssuerId) -> Result<(), StoreError> {
         self.sql.set_fact("issuer_id", id)
     }
 
     /// A piece's bytes as JavaScript has them: on their way out they need not pass through wasm memory.
-    pub(super) fn piece_buffer(&self, body: BodyId, number: u32) -> Result<JsValue, StoreError> {
+    pub(crate) fn piece_buffer(&self, body: BodyId, number: u32) -> Result<JsValue, StoreError> {
         self.sql
             .value(
                 "SELECT bytes FROM piece WHERE body = ? AND number = ?",

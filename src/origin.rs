@@ -12,8 +12,8 @@ use worker::wasm_bindgen::JsCast as _;
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 
-use super::host::log;
-use super::js::to_js;
+use crate::host::log;
+use crate::js::to_js;
 use edge::config::Settings;
 use edge::refresh::{Answer, Origin, OriginBody, OriginError, Sha256};
 use edge::registry::OriginPages;
@@ -23,8 +23,8 @@ const PAGE: u32 = 1000;
 
 /// The origin, reached over HTTP.
 #[derive(Clone, Debug)]
-pub(super) struct FetchOrigin {
-    pub(super) settings: Rc<Settings>,
+pub(crate) struct FetchOrigin {
+    pub(crate) settings: Rc<Settings>,
 }
 
 #[wasm_bindgen]
@@ -127,7 +127,7 @@ impl Exchange {
         }
         let at = httpdate::parse_http_date(text.trim()).ok()?;
         let since_epoch = at.duration_since(std::time::UNIX_EPOCH).ok()?;
-        let now = u64::try_from(super::host::now().as_millis()).ok()?;
+        let now = u64::try_from(crate::host::now().as_millis()).ok()?;
         Some(since_epoch.saturating_sub(Duration::from_millis(now)))
     }
 
@@ -200,7 +200,7 @@ impl Origin for FetchOrigin {
 }
 
 /// A CRL on its way.
-pub(super) struct FetchBody {
+pub(crate) struct FetchBody {
     /// None where the response has no body at all.
     reader: Option<IntoAsyncRead<'static>>,
     received: u64,

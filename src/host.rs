@@ -8,20 +8,20 @@ use worker::durable::State;
 use worker::js_sys;
 use worker::{Delay, ScheduledTime};
 
-use super::signature::JsHashed;
+use crate::signature::JsHashed;
 use edge::refresh::{Host, StoreError};
 use edge::time::Timestamp;
 
 /// The machine, as a Durable Object has it.
 #[derive(Clone, Debug)]
-pub(super) struct JsHost {
+pub(crate) struct JsHost {
     /// The object's state, which holds its alarm.
     pub state: Rc<State>,
 }
 
 /// The time now, as the platform tells it: it stands still while code runs.
 #[must_use]
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "JavaScript gives whole milliseconds, of which doubles hold more than are to come"
@@ -31,7 +31,7 @@ pub(super) fn now() -> Timestamp {
 }
 
 /// Writes one line to the operator's log, at the level that it names.
-pub(super) fn log(line: &serde_json::Value) {
+pub(crate) fn log(line: &serde_json::Value) {
     match line.get("level").and_then(serde_json::Value::as_str) {
         Some("error") => worker::console_error!("{line}"),
         Some("warning") => worker::console_warn!("{line}"),

@@ -9,8 +9,8 @@ use rustc_hash::FxHashMap;
 use worker::js_sys::JsString;
 use worker::wasm_bindgen::prelude::*;
 
-use super::kv::{KvNamespace, LIMIT_MILLIS};
-use super::task;
+use crate::kv::{KvNamespace, LIMIT_MILLIS};
+use crate::task;
 
 #[wasm_bindgen(inline_js = "
 export function read(kv, key, options, limit, id, done) {
@@ -78,14 +78,14 @@ fn done(id: u32, value: JsValue, text: JsString) {
 }
 
 /// A read under way.
-pub(super) struct Reading(u32);
+pub(crate) struct Reading(u32);
 
 impl Reading {
     /// Begins to read the value of `key` as a stream. It fails where that does not begin to come in time.
     ///
     /// # Errors
     /// Where the platform takes no such key or options.
-    pub(super) fn of(kv: &KvNamespace, key: &str, options: &JsValue) -> Result<Self, JsValue> {
+    pub(crate) fn of(kv: &KvNamespace, key: &str, options: &JsValue) -> Result<Self, JsValue> {
         let id = NEXT_ID.get();
         NEXT_ID.set(id.wrapping_add(1));
         DONE.with(|done| read(kv, key, options, LIMIT_MILLIS, id, done))?;

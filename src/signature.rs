@@ -4,7 +4,7 @@
 use crl::{Algorithm, Digest, Hashed, Unverified};
 use worker::wasm_bindgen::prelude::*;
 
-use super::host::log;
+use crate::host::log;
 
 #[wasm_bindgen(inline_js = "
 // Loaded once it is needed: few isolates of the Worker ever refresh a CRL.
@@ -47,7 +47,7 @@ extern "C" {
 
 /// What is signed, being hashed by the platform; nothing once that has failed.
 #[derive(Debug)]
-pub(super) struct JsHashed(Option<Verify>);
+pub(crate) struct JsHashed(Option<Verify>);
 
 impl Hashed for JsHashed {
     fn new(digest: Digest) -> Self {

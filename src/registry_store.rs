@@ -4,7 +4,7 @@ use origin_api::{CrlName, IssuerId};
 use worker::SqlStorageValue;
 use worker::durable::State;
 
-use super::sql::{Sql, integer, json, to_json};
+use crate::sql::{Sql, integer, json, to_json};
 use edge::refresh::StoreError;
 use edge::registry::{Lease, RegistryStore, Row};
 use edge::time::Timestamp;
@@ -16,13 +16,13 @@ const SCHEMA: &[&str] = &[
 
 /// The storage of the registry's object.
 #[derive(Debug)]
-pub(super) struct SqlRegistry {
+pub(crate) struct SqlRegistry {
     sql: Sql,
 }
 
 impl SqlRegistry {
     /// Opens the storage, making its tables where they are missing.
-    pub(super) fn open(state: &State) -> Result<Self, StoreError> {
+    pub(crate) fn open(state: &State) -> Result<Self, StoreError> {
         Ok(Self {
             sql: Sql::open(state, SCHEMA)?,
         })

@@ -5,10 +5,10 @@ use origin_api::IssuerId;
 use web_sys::{Request, Response};
 use worker::wasm_bindgen_futures::JsFuture;
 
-use super::host::now;
-use super::operator::{Desk, internal};
-use super::reply::respond;
-use super::url;
+use crate::host::now;
+use crate::operator::{Desk, internal};
+use crate::reply::respond;
+use crate::url;
 use edge::answer::Answer;
 use edge::config::Secret;
 use edge::events::{Event, Outcome};
@@ -34,7 +34,7 @@ const HISTORY: u32 = 200;
 const EVENTS: u32 = 100;
 
 /// Answers a request to a place of the dashboard.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     desk: &Desk<'_>,
     request: &Request,
     place: Result<Place, EdgeError>,

@@ -10,24 +10,24 @@ use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::FixedLengthStream;
 
-use super::issuer_store::SqlStore;
+use crate::issuer_store::SqlStore;
 use edge::answer::ByteRange;
 use edge::issuer::BodyLease;
 use edge::public::{Slice, pem};
 use edge::refresh::{BodyId, Pieces};
 
 /// Chunks as JavaScript has them: what only passes through is never copied into wasm memory.
-pub(super) type Chunks = LocalBoxStream<'static, Result<Uint8Array, JsValue>>;
+pub(crate) type Chunks = LocalBoxStream<'static, Result<Uint8Array, JsValue>>;
 
 /// A body in storage.
 #[derive(Clone, Debug)]
-pub(super) struct Stored {
-    pub(super) store: Rc<SqlStore>,
+pub(crate) struct Stored {
+    pub(crate) store: Rc<SqlStore>,
 }
 
 impl Stored {
     /// A run of a body's pieces, as a stream for the platform. `lease` keeps them from being swept until the last is read.
-    pub(super) fn stream(
+    pub(crate) fn stream(
         &self,
         pieces: Pieces,
         lease: Option<BodyLease>,
@@ -93,7 +93,7 @@ impl Drop for Reading {
 }
 
 /// What `range` cuts out of a stream of the platform's; the rest stays unread.
-pub(super) fn cut_stream(stream: &web_sys::ReadableStream, range: ByteRange) -> Chunks {
+pub(crate) fn cut_stream(stream: &web_sys::ReadableStream, range: ByteRange) -> Chunks {
     let reading = reader(stream).map(Reading);
     let chunks = stream::once(async { reading }).map_ok(move |reading| {
         stream::try_unfold((reading, range.end()), |(reading, left)| async move {
@@ -111,14 +111,14 @@ pub(super) fn cut_stream(stream: &web_sys::ReadableStream, range: ByteRange) -> 
 }
 
 /// A stream, read to its end.
-pub(super) async fn whole(stream: web_sys::ReadableStream) -> Result<Uint8Array, JsValue> {
+pub(crate) async fn whole(stream: web_sys::ReadableStream) -> Result<Uint8Array, JsValue> {
     let response = web_sys::Response::new_with_opt_readable_stream(Some(&stream))?;
     let buffer = JsFuture::from(response.array_buffer()?).await?;
     Ok(Uint8Array::new(&buffer))
 }
 
 /// What `slice` cuts out, and the rest unread.
-pub(super) fn cut(chunks: Chunks, slice: Slice) -> Chunks {
+pub(crate) fn cut(chunks: Chunks, slice: Slice) -> Chunks {
     stream::try_unfold((chunks, slice), |(mut chunks, mut slice)| async move {
         if slice.is_done() {
             return Ok(None);
@@ -138,7 +138,7 @@ fn position(index: usize) -> u32 {
 }
 
 /// What `encoder` makes of the DER: PEM.
-pub(super) fn to_pem(der: Chunks, encoder: pem::Encoder) -> Chunks {
+pub(crate) fn to_pem(der: Chunks, encoder: pem::Encoder) -> Chunks {
     let text = der
         .map(Some)
         .chain(stream::iter([None]))
@@ -165,7 +165,7 @@ fn stream_of(bytes: &Uint8Array) -> Result<web_sys::ReadableStream, JsValue> {
 }
 
 /// All chunks, once the last is there.
-pub(super) async fn at_once(chunks: Chunks) -> Result<Uint8Array, JsValue> {
+pub(crate) async fn at_once(chunks: Chunks) -> Result<Uint8Array, JsValue> {
     let mut chunks: Vec<Uint8Array> = chunks.try_collect().await?;
     if chunks.len() == 1
         && let Some(chunk) = chunks.pop()
@@ -177,7 +177,7 @@ pub(super) async fn at_once(chunks: Chunks) -> Result<Uint8Array, JsValue> {
 }
 
 /// A stream for the platform, of exactly `length` bytes: a client sees a broken body as broken.
-pub(super) fn readable(
+pub(crate) fn readable(
     chunks: impl Stream<Item = Result<Uint8Array, JsValue>> + 'static,
     length: u64,
 ) -> Result<web_sys::ReadableStream, JsValue> {

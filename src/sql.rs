@@ -24,14 +24,14 @@ const FACTS: &str = "CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, val
 
 /// The storage of one object.
 #[derive(Debug)]
-pub(super) struct Sql {
+pub(crate) struct Sql {
     sql: SqlStorage,
     storage: JsValue,
 }
 
 impl Sql {
     /// The storage of an object, with the tables that `schema` makes where they are missing, and one for facts.
-    pub(super) fn open(state: &State, schema: &[&str]) -> Result<Self, StoreError> {
+    pub(crate) fn open(state: &State, schema: &[&str]) -> Result<Self, StoreError> {
         let storage = state.storage();
         let sql = Self {
             sql: storage.sql(),
@@ -44,7 +44,7 @@ impl Sql {
     }
 
     /// What was noted under this name.
-    pub(super) fn fact<T: serde::de::DeserializeOwned>(
+    pub(crate) fn fact<T: serde::de::DeserializeOwned>(
         &self,
         name: &str,
     ) -> Result<Option<T>, StoreError> {
@@ -55,7 +55,7 @@ impl Sql {
     }
 
     /// Notes a value under a name.
-    pub(super) fn set_fact<T: serde::Serialize>(
+    pub(crate) fn set_fact<T: serde::Serialize>(
         &self,
         name: &str,
         value: &T,
@@ -67,12 +67,12 @@ impl Sql {
     }
 
     /// Runs a statement that gives no rows.
-    pub(super) fn run(&self, query: &str, values: Vec<SqlStorageValue>) -> Result<(), StoreError> {
+    pub(crate) fn run(&self, query: &str, values: Vec<SqlStorageValue>) -> Result<(), StoreError> {
         self.sql.exec(query, values).map(drop).map_err(failed)
     }
 
     /// Runs a statement and gives its rows, each with its columns in order.
-    pub(super) fn rows(
+    pub(crate) fn rows(
         &self,
         query: &str,
         values: Vec<SqlStorageValue>,
@@ -82,7 +82,7 @@ impl Sql {
     }
 
     /// The first column of the first row, left where JavaScript has it.
-    pub(super) fn value(
+    pub(crate) fn value(
         &self,
         query: &str,
         values: Vec<SqlStorageValue>,
@@ -97,7 +97,7 @@ impl Sql {
     }
 
     /// Runs `steps` in one transaction: all of them hold when this returns, or none.
-    pub(super) fn atomically<T>(
+    pub(crate) fn atomically<T>(
         &self,
         steps: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -132,7 +132,7 @@ fn failed(error: worker::Error) -> StoreError {
 }
 
 /// JSON out of a text column.
-pub(super) fn json<T: serde::de::DeserializeOwned>(
+pub(crate) fn json<T: serde::de::DeserializeOwned>(
     value: Option<&SqlStorageValue>,
 ) -> Result<T, StoreError> {
     match value {
@@ -144,7 +144,7 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(
 }
 
 /// A number out of an integer column.
-pub(super) fn integer(value: Option<&SqlStorageValue>) -> Result<i64, StoreError> {
+pub(crate) fn integer(value: Option<&SqlStorageValue>) -> Result<i64, StoreError> {
     match value {
         Some(SqlStorageValue::Integer(number)) => Ok(*number),
         _ => Err(StoreError::Unreadable("a column is no integer".to_owned())),
@@ -152,7 +152,7 @@ pub(super) fn integer(value: Option<&SqlStorageValue>) -> Result<i64, StoreError
 }
 
 /// JSON for a text column.
-pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<SqlStorageValue, StoreError> {
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<SqlStorageValue, StoreError> {
     serde_json::to_string(value)
         .map(SqlStorageValue::String)
         .map_err(|error| StoreError::Failed(error.to_string()))

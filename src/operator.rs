@@ -11,13 +11,13 @@ use web_sys::{Request, Response};
 use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen::{JsCast as _, JsValue};
 
-use super::bindings::Bindings;
-use super::dashboard;
-use super::host::{log, now};
-use super::objects::{ObjectError, WorkerObjects};
-use super::records::Records;
-use super::reply::{problem, respond};
-use super::url;
+use crate::bindings::Bindings;
+use crate::dashboard;
+use crate::host::{log, now};
+use crate::objects::{ObjectError, WorkerObjects};
+use crate::records::Records;
+use crate::reply::{problem, respond};
+use crate::url;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::events::{Event, Trigger};
@@ -38,7 +38,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 const STREAM_PAGE: u32 = 1000;
 
 /// Answers a request to one of the operators' paths, and any other with 404.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     request: &Request,
     path: &str,
     bindings: &Bindings,
@@ -93,9 +93,9 @@ impl Reply {
 }
 
 /// Where operators' calls are answered.
-pub(super) struct Desk<'a> {
+pub(crate) struct Desk<'a> {
     objects: &'a WorkerObjects,
-    pub(super) settings: &'a Rc<Settings>,
+    pub(crate) settings: &'a Rc<Settings>,
     records: Records,
 }
 
@@ -213,7 +213,7 @@ impl Desk<'_> {
 
     /// An issuer as its own object knows it, with its `count` newest events, and whether D1 could be read. Where it could not, the
     /// events are those that the object still keeps for it.
-    pub(super) async fn issuer(
+    pub(crate) async fn issuer(
         &self,
         id: IssuerId,
         count: u32,
@@ -233,7 +233,7 @@ impl Desk<'_> {
         Ok((issuer, is_read))
     }
 
-    pub(super) async fn refresh(
+    pub(crate) async fn refresh(
         &self,
         issuer: &IssuerId,
         name: Option<CrlName>,
@@ -251,7 +251,7 @@ impl Desk<'_> {
         refreshed.map_err(internal)
     }
 
-    pub(super) async fn trust(&self, issuer: IssuerId) -> Result<Vec<Event>, EdgeError> {
+    pub(crate) async fn trust(&self, issuer: IssuerId) -> Result<Vec<Event>, EdgeError> {
         self.listed(&issuer).await?;
         let refreshed = self.objects.trust(&issuer).await.map_err(internal)?;
         refreshed.ok_or(EdgeError::NoCertificateWaiting { issuer })
@@ -269,7 +269,7 @@ impl Desk<'_> {
     }
 
     /// Every issuer, and how its CRLs stand by the status table.
-    pub(super) async fn all(&self, index: &Index) -> Result<Vec<IssuerStatus>, EdgeError> {
+    pub(crate) async fn all(&self, index: &Index) -> Result<Vec<IssuerStatus>, EdgeError> {
         let rows: Vec<StatusRow> = self.rows(&Query::all_statuses()).await?;
         Ok(issuers::join(&index.issuers, rows, now()))
     }
@@ -322,7 +322,7 @@ impl Desk<'_> {
         })
     }
 
-    pub(super) async fn index(&self) -> Result<Rc<Index>, EdgeError> {
+    pub(crate) async fn index(&self) -> Result<Rc<Index>, EdgeError> {
         self.objects.index().await.map_err(no_registry)
     }
 
@@ -335,7 +335,7 @@ impl Desk<'_> {
         })
     }
 
-    pub(super) async fn rows<T: DeserializeOwned>(
+    pub(crate) async fn rows<T: DeserializeOwned>(
         &self,
         query: &Query,
     ) -> Result<Vec<T>, EdgeError> {
@@ -382,7 +382,7 @@ fn outcome(events: &[Event]) -> Result<Reply, EdgeError> {
     Ok(reply.with_status(if all_well { 200 } else { 502 }))
 }
 
-pub(super) fn internal(error: impl std::fmt::Display) -> EdgeError {
+pub(crate) fn internal(error: impl std::fmt::Display) -> EdgeError {
     log(
         &serde_json::json!({ "level": "error", "what": "an operator's call failed", "cause": error.to_string() }),
     );

@@ -8,20 +8,20 @@ use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
 
-use super::bindings::Bindings;
-use super::d1::Meta;
-use super::js::from_js;
+use crate::bindings::Bindings;
+use crate::d1::Meta;
+use crate::js::from_js;
 use edge::operator::Query;
 
 /// The tables, to be read.
 #[derive(Clone, Debug)]
-pub(super) struct Records {
+pub(crate) struct Records {
     bindings: Bindings,
     rows_read: Rc<Cell<u64>>,
 }
 
 impl Records {
-    pub(super) fn new(bindings: &Bindings) -> Self {
+    pub(crate) fn new(bindings: &Bindings) -> Self {
         Self {
             bindings: bindings.clone(),
             rows_read: Rc::default(),
@@ -29,7 +29,7 @@ impl Records {
     }
 
     /// The rows of one query.
-    pub(super) async fn rows<T: DeserializeOwned>(&self, query: &Query) -> worker::Result<Vec<T>> {
+    pub(crate) async fn rows<T: DeserializeOwned>(&self, query: &Query) -> worker::Result<Vec<T>> {
         let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
         let statement = self.bindings.d1()?.prepare(&query.sql).bind(&values)?;
         let result = JsFuture::from(statement.inner().all()?).await?;
@@ -40,7 +40,7 @@ impl Records {
     }
 
     /// How many rows D1 has read for these queries, as it counts and charges them.
-    pub(super) fn rows_read(&self) -> u64 {
+    pub(crate) fn rows_read(&self) -> u64 {
         self.rows_read.get()
     }
 }

@@ -5,7 +5,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{D1Database, D1PreparedStatement};
 
-use super::js::from_js;
+use crate::js::from_js;
 use edge::events::retention::OldEvents;
 use edge::events::{Event, Outcome};
 use edge::refresh::{EventLog, EventLogError, Publication, Status};
@@ -40,16 +40,16 @@ const REMOVE: &str = "DELETE FROM crl_generation_events WHERE id IN \
 
 /// What D1 tells of a statement beside its rows.
 #[derive(Default, serde::Deserialize)]
-pub(super) struct Meta {
+pub(crate) struct Meta {
     /// How many rows it wrote or removed.
-    pub(super) changes: Option<u64>,
+    pub(crate) changes: Option<u64>,
     /// How many rows D1 read for it, as it counts and charges them.
-    pub(super) rows_read: Option<u64>,
+    pub(crate) rows_read: Option<u64>,
 }
 
 impl Meta {
     /// Of D1's answer to a statement.
-    pub(super) fn of(result: &JsValue) -> worker::Result<Self> {
+    pub(crate) fn of(result: &JsValue) -> worker::Result<Self> {
         let meta: Option<Self> = from_js(&Reflect::get(result, &"meta".into())?)?;
         Ok(meta.unwrap_or_default())
     }
@@ -57,7 +57,7 @@ impl Meta {
 
 /// D1 as an issuer's object writes it.
 #[derive(Debug)]
-pub(super) struct D1Log(pub(super) D1Database);
+pub(crate) struct D1Log(pub(crate) D1Database);
 
 impl EventLog for D1Log {
     async fn append(&self, events: &[Event], report: &[Status]) -> Result<(), EventLogError> {

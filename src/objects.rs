@@ -12,13 +12,13 @@ use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen::JsValue;
 use worker::{Context, Response};
 
-use super::again::Again;
-use super::bindings::Bindings;
-use super::host::{log, now};
-use super::issuer_object::{Call, HEAD_HEADER};
-use super::kv::{self, KvReader};
-use super::registry_object::{self, RegistryCall};
-use super::streams::{self, Chunks};
+use crate::again::Again;
+use crate::bindings::Bindings;
+use crate::host::{log, now};
+use crate::issuer_object::{Call, HEAD_HEADER};
+use crate::kv::{self, KvReader};
+use crate::registry_object::{self, RegistryCall};
+use crate::streams::{self, Chunks};
 use edge::answer::{Body, ByteRange};
 use edge::config::Settings;
 use edge::events::{Event, Trigger};
@@ -46,7 +46,7 @@ thread_local! {
 
 /// The objects and KV, as the Worker reaches them.
 #[derive(Clone, Debug)]
-pub(super) struct WorkerObjects {
+pub(crate) struct WorkerObjects {
     settings: Rc<Settings>,
     // Each is looked up where it is needed: most requests need but one, or none.
     bindings: Bindings,
@@ -56,7 +56,7 @@ pub(super) struct WorkerObjects {
 
 /// An object did not answer as it should.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ObjectError {
+pub(crate) enum ObjectError {
     /// It could not be reached, or failed.
     #[error("an object did not answer: {0}")]
     Platform(#[from] worker::Error),
@@ -68,7 +68,7 @@ pub(super) enum ObjectError {
 impl WorkerObjects {
     /// What `bindings` bind. Background work needs the request's `context`.
     #[must_use]
-    pub(super) fn new(
+    pub(crate) fn new(
         bindings: &Bindings,
         settings: &Rc<Settings>,
         context: Option<Context>,
@@ -88,7 +88,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where it does not answer.
-    pub(super) async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectError> {
+    pub(crate) async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectError> {
         self.call(issuer, "overview", None, None).await
     }
 
@@ -96,7 +96,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where the object does not answer.
-    pub(super) async fn trust(&self, issuer: &IssuerId) -> Result<Option<Vec<Event>>, ObjectError> {
+    pub(crate) async fn trust(&self, issuer: &IssuerId) -> Result<Option<Vec<Event>>, ObjectError> {
         self.call(issuer, "trust", None, None).await
     }
 
@@ -104,7 +104,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where the object does not answer.
-    pub(super) async fn refresh_crls(
+    pub(crate) async fn refresh_crls(
         &self,
         issuer: &IssuerId,
         name: Option<CrlName>,
@@ -155,7 +155,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where there is none at all.
-    pub(super) async fn index(&self) -> Result<Rc<Index>, ObjectError> {
+    pub(crate) async fn index(&self) -> Result<Rc<Index>, ObjectError> {
         if let Some((index, until)) = INDEX.with_borrow(Clone::clone) {
             if until > now() {
                 return Ok(index);
@@ -253,7 +253,7 @@ impl WorkerObjects {
 
 /// Where a body lies.
 #[derive(Debug)]
-pub(super) enum ShelfBody {
+pub(crate) enum ShelfBody {
     /// In memory.
     Bytes(Uint8Array),
     /// All of it, in one stream.
@@ -264,7 +264,7 @@ pub(super) enum ShelfBody {
 
 impl WorkerObjects {
     /// How the answer comes to its body again.
-    pub(super) fn again(&self, wanted: &Wanted, served: &Served<ShelfBody>) -> Again {
+    pub(crate) fn again(&self, wanted: &Wanted, served: &Served<ShelfBody>) -> Again {
         let Decision::Crl(answer) = &served.decision else {
             return Again::Never;
         };
@@ -287,7 +287,7 @@ impl WorkerObjects {
     ///
     /// # Errors
     /// Where the platform cannot make one.
-    pub(super) async fn body(
+    pub(crate) async fn body(
         &self,
         wanted: &Wanted,
         body: &Body,

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 /// A map that begins anew where it would hold more than `MOST`: simpler than to tell what was used last, and as good where `MOST` is
 /// more than what is asked for within seconds.
 #[derive(Debug)]
-pub(super) struct Kept<const MOST: usize, K, V>(FxHashMap<K, V>);
+pub(crate) struct Kept<const MOST: usize, K, V>(FxHashMap<K, V>);
 
 impl<const MOST: usize, K, V> Default for Kept<MOST, K, V> {
     fn default() -> Self {
@@ -17,28 +17,28 @@ impl<const MOST: usize, K, V> Default for Kept<MOST, K, V> {
 }
 
 impl<const MOST: usize, K: Eq + Hash, V> Kept<MOST, K, V> {
-    pub(super) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
         self.0.get(key)
     }
 
-    pub(super) fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    pub(crate) fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
         self.0.get_mut(key)
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.0.len() >= MOST {
             self.0.clear();
         }
         self.0.insert(key, value);
     }
 
-    pub(super) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    pub(crate) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
     {

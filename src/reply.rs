@@ -5,8 +5,8 @@ use worker::ResponseBuilder;
 use worker::js_sys::JsString;
 use worker::wasm_bindgen::{JsCast as _, JsValue};
 
-use super::again::Again;
-use super::js::to_js;
+use crate::again::Again;
+use crate::js::to_js;
 use edge::answer::{Answer, Body, Headers};
 use edge::problem::EdgeError;
 use edge::public::{Decision, Source};
@@ -23,7 +23,7 @@ struct Init<'a> {
 ///
 /// # Errors
 /// Where the platform takes a header for malformed.
-pub(super) fn respond_with_crl(
+pub(crate) fn respond_with_crl(
     told: &JsString,
     decision: Decision,
     source: Source,
@@ -44,7 +44,7 @@ pub(super) fn respond_with_crl(
 ///
 /// # Errors
 /// Where the platform takes a header for malformed.
-pub(super) fn respond(answer: &Answer, body: &JsValue) -> worker::Result<web_sys::Response> {
+pub(crate) fn respond(answer: &Answer, body: &JsValue) -> worker::Result<web_sys::Response> {
     response(&answer.body, body, &init(answer)?)
 }
 
@@ -73,7 +73,7 @@ fn init(answer: &Answer) -> worker::Result<JsValue> {
 ///
 /// # Errors
 /// As [`respond`].
-pub(super) fn problem(error: &EdgeError) -> worker::Result<web_sys::Response> {
+pub(crate) fn problem(error: &EdgeError) -> worker::Result<web_sys::Response> {
     respond(&error.answer(), &JsValue::NULL)
 }
 
@@ -81,7 +81,7 @@ pub(super) fn problem(error: &EdgeError) -> worker::Result<web_sys::Response> {
 ///
 /// # Errors
 /// Where `value` has no JSON.
-pub(super) fn json<T: Serialize>(value: &T) -> worker::Result<worker::Response> {
+pub(crate) fn json<T: Serialize>(value: &T) -> worker::Result<worker::Response> {
     let text = serde_json::to_string(value)?;
     Ok(ResponseBuilder::new().fixed(text.into_bytes()))
 }

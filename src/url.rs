@@ -2,12 +2,12 @@
 //! would cost the hot path more than all that follows.
 
 /// The scheme and the host, as `Origin` has them.
-pub(super) fn origin(url: &str) -> &str {
+pub(crate) fn origin(url: &str) -> &str {
     url.get(..end_of_origin(url)).unwrap_or(url)
 }
 
 /// The path, percent-encoded.
-pub(super) fn path(url: &str) -> &str {
+pub(crate) fn path(url: &str) -> &str {
     let rest = url.get(end_of_origin(url)..).unwrap_or_default();
     match up_to(rest, b"?#") {
         "" => "/",
@@ -16,12 +16,12 @@ pub(super) fn path(url: &str) -> &str {
 }
 
 /// The path and, if there is one, the query behind its `?`.
-pub(super) fn path_and_query(url: &str) -> &str {
+pub(crate) fn path_and_query(url: &str) -> &str {
     up_to(url.get(end_of_origin(url)..).unwrap_or_default(), b"#")
 }
 
 /// The decoded parameters.
-pub(super) fn query(url: &str) -> Vec<(String, String)> {
+pub(crate) fn query(url: &str) -> Vec<(String, String)> {
     let query = up_to(url, b"#")
         .split_once('?')
         .map_or("", |(_, query)| query);

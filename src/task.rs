@@ -13,7 +13,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::spawn_local;
 
 /// What answers a request.
-pub(super) type Answering = LocalBoxFuture<'static, Result<JsValue, JsValue>>;
+pub(crate) type Answering = LocalBoxFuture<'static, Result<JsValue, JsValue>>;
 
 thread_local! {
     /// The futures that wait for something, by their ids.
@@ -25,14 +25,14 @@ thread_local! {
 
 /// Wakes a future, which goes on before this returns if it was begun by [`run`]: to be called where nothing is borrowed, and all that
 /// the future looks at is there. Others that wake one may not have come so far yet; then it goes on in a microtask.
-pub(super) fn wake_at_once(waker: Waker) {
+pub(crate) fn wake_at_once(waker: Waker) {
     AT_ONCE.set(true);
     waker.wake();
     AT_ONCE.set(false);
 }
 
 /// Runs a future: what it comes to if it need not wait, and else a promise of that.
-pub(super) fn run(mut future: Answering) -> JsValue {
+pub(crate) fn run(mut future: Answering) -> JsValue {
     let id = NEXT_ID.get();
     NEXT_ID.set(id.wrapping_add(1));
     let waking = Arc::new(Waking {

@@ -12,21 +12,21 @@ use serde::{Deserialize, Serialize};
 use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, durable_object};
 
-use super::bindings::Bindings;
-use super::host::JsHost;
-use super::kv::KvIndex;
-use super::origin::FetchOrigin;
-use super::registry_store::SqlRegistry;
-use super::reply;
+use crate::bindings::Bindings;
+use crate::host::JsHost;
+use crate::kv::KvIndex;
+use crate::origin::FetchOrigin;
+use crate::registry_store::SqlRegistry;
+use crate::reply;
 use edge::registry::{Keeper, KeeperParts, Lease, Reading};
 
 /// The name of the one registry object.
-pub(super) const NAME: &str = "registry";
+pub(crate) const NAME: &str = "registry";
 
 /// A call of the registry's object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum RegistryCall {
+pub(crate) enum RegistryCall {
     /// Gives the index.
     Index,
     /// Begins a tick: a lease, or null.

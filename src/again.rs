@@ -48,13 +48,13 @@ pub(crate) fn answers() -> Map<JsString, Function> {
 }
 
 /// Forgets all answers: a CRL was replaced.
-pub(super) fn forget() {
+pub(crate) fn forget() {
     ANSWERS.with(Map::clear);
 }
 
 /// How an answer comes to its body again.
 #[derive(Debug)]
-pub(super) enum Again {
+pub(crate) enum Again {
     /// It has none, or the same.
     Same,
     /// KV is read, which must have what it had: this metadata, in JSON.
@@ -69,7 +69,7 @@ pub(super) enum Again {
 
 impl Again {
     /// Keeps the response, which was made from `body` and `init`, for those of whom the same is told.
-    pub(super) fn keep(
+    pub(crate) fn keep(
         &self,
         told: &JsString,
         response: &web_sys::Response,
