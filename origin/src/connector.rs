@@ -13,49 +13,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use origin_api::{CrlName, Issuer, IssuerId, Watermark};
-use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
+use crate::connector_config::ConnectorConfig;
 use crate::origin::{CrlAnswer, Origin, OriginError};
 
 pub use fetch::Fault as UpstreamFault;
-pub use openbao::{Bao, BaoIssuer, Login, OpenBaoSettings};
-pub use openssl::OpenSslSettings;
-pub use url::UrlSettings;
+pub use openbao::{Bao, BaoIssuer};
 
-/// How an issuer is reached, as it is kept. The next kind is a variant here and a file beside this one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Settings {
-    /// Its key is kept here, and so are its revocations.
-    Local,
-    /// A directory of `openssl ca`: its key was imported, its revocations are followed.
-    OpenSsl(OpenSslSettings),
-    /// OpenBao or Vault: its PKI engine makes the CRLs.
-    OpenBao(OpenBaoSettings),
-    /// A CRL that is published at a URL.
-    Url(UrlSettings),
-    /// It publishes its CRLs elsewhere, and we have nothing to do with them.
-    External,
-}
-
-impl Settings {
-    /// Which connector it is, by the name that it is kept under.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::OpenSsl(_) => "openssl",
-            Self::OpenBao(_) => "openbao",
-            Self::Url(_) => "url",
-            Self::External => "external",
-        }
-    }
-}
-
-/// What is asked of a connector.
+/// A request for the current CRL.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct CrlRequest {
     /// Whose CRL; its certificate verifies what comes from elsewhere.
     pub issuer: Issuer,
     /// Which.
@@ -93,7 +61,7 @@ pub struct Body {
 /// A source of CRLs.
 pub trait Connector: Send + Sync {
     /// The current CRL. May be called again at any time, also while it runs: a call that is dropped half-way has done no harm.
-    fn crl<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Answer, ConnectorError>>;
+    fn crl<'a>(&'a self, ask: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>>;
 }
 
 /// Why a connector has no answer.
@@ -159,7 +127,7 @@ impl Connectors {
         if !issuer.crls.is_empty() && issuer.crls.iter().all(|crl| crl.name != name) {
             return Err(OriginError::CrlNotFound(issuer.id, name).into());
         }
-        let ask = Ask {
+        let ask = CrlRequest {
             issuer,
             name,
             held,
@@ -173,7 +141,7 @@ impl Connectors {
         let (origin, followed) = (Arc::clone(&self.origin), self.followed.clone());
         let follow = move || {
             for (id, settings) in origin.connections()? {
-                let Settings::OpenSsl(settings) = settings else {
+                let ConnectorConfig::OpenSsl(settings) = settings else {
                     continue;
                 };
                 if let Err(error) =
@@ -191,26 +159,26 @@ impl Connectors {
         }
     }
 
-    fn connector(&self, settings: Settings) -> Box<dyn Connector> {
+    fn connector(&self, settings: ConnectorConfig) -> Box<dyn Connector> {
         let local = || local::Local {
             origin: Arc::clone(&self.origin),
         };
         match settings {
-            Settings::Local => Box::new(local()),
-            Settings::OpenSsl(settings) => Box::new(openssl::OpenSsl {
+            ConnectorConfig::Local => Box::new(local()),
+            ConnectorConfig::OpenSsl(settings) => Box::new(openssl::OpenSsl {
                 settings,
                 local: local(),
                 followed: self.followed.clone(),
             }),
-            Settings::OpenBao(settings) => {
+            ConnectorConfig::OpenBao(settings) => {
                 Box::new(openbao::Bao::new(settings, self.client.clone()))
             }
-            Settings::Url(settings) => Box::new(url::Url {
+            ConnectorConfig::Url(settings) => Box::new(url::Url {
                 settings,
                 client: self.client.clone(),
                 passed_on: Arc::clone(&self.passed_on),
             }),
-            Settings::External => Box::new(external::External),
+            ConnectorConfig::External => Box::new(external::External),
         }
     }
 }
@@ -251,28 +219,5 @@ impl From<CrlAnswer> for Answer {
             CrlAnswer::Unchanged => Self::Unchanged,
             CrlAnswer::Nothing => Self::Nothing,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A database of this release must be readable by the next one.
-    #[test]
-    fn settings_are_kept_in_this_form() {
-        let url = "http://ca.example/root.crl".to_owned();
-        let kept = |settings: &Settings| serde_json::to_string(settings).unwrap();
-        assert_eq!(kept(&Settings::Local), r#"{"kind":"local"}"#);
-        assert_eq!(kept(&Settings::External), r#"{"kind":"external"}"#);
-        let settings = Settings::Url(UrlSettings { url });
-        assert_eq!(
-            kept(&settings),
-            r#"{"kind":"url","url":"http://ca.example/root.crl"}"#
-        );
-        assert_eq!(
-            serde_json::from_str::<Settings>(&kept(&settings)).unwrap(),
-            settings
-        );
     }
 }

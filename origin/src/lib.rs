@@ -17,6 +17,7 @@ pub mod ca;
 pub mod cli;
 pub mod clock;
 pub mod connector;
+pub mod connector_config;
 pub mod defaults;
 pub mod entries;
 pub mod hex;

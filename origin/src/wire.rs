@@ -86,7 +86,7 @@ impl From<Setup> for IssuerSetup {
         });
         Self {
             crls: crls.collect(),
-            connector: setup.settings.kind(),
+            connector: setup.connector.kind(),
             id: setup.issuer.id,
             certificate: Der(setup.issuer.certificate),
             profile: ProfileName(setup.issuer.profile),

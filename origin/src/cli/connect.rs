@@ -13,10 +13,8 @@ use super::output::Output;
 use super::{CliError, read, read_text, web_url};
 use crate::ca;
 use crate::clock::Moment;
-use crate::connector::{
-    self, Bao, BaoIssuer, Login, OpenBaoSettings, OpenSslSettings, Settings, UpstreamFault,
-    UrlSettings,
-};
+use crate::connector::{self, Bao, BaoIssuer, UpstreamFault};
+use crate::connector_config::{ConnectorConfig, Login, OpenBaoConfig, OpenSslConfig, UrlConfig};
 use crate::defaults;
 use crate::origin::{
     ConnectedIssuer, Lists, NewIssuer, NewKey, NewList, Origin, OriginError, SignedBy,
@@ -168,13 +166,13 @@ impl Connect {
             Self::Url(url) => ConnectedIssuer {
                 id: url.common.id,
                 certificate: ca::certificate_from_pem_or_der(&read(&url.certificate)?)?,
-                settings: Settings::Url(UrlSettings { url: url.source }),
+                connector: ConnectorConfig::Url(UrlConfig { url: url.source }),
                 lists: full_alone(url.distribution_point)?,
             },
             Self::External(external) => ConnectedIssuer {
                 id: external.common.id,
                 certificate: ca::certificate_from_pem_or_der(&read(&external.certificate)?)?,
-                settings: Settings::External,
+                connector: ConnectorConfig::External,
                 lists: Lists::new(Vec::new()).map_err(OriginError::from)?,
             },
         };
@@ -184,24 +182,24 @@ impl Connect {
 
 impl OpenBao {
     fn issuer(self) -> Result<ConnectedIssuer, CliError> {
-        let settings = self.engine.settings(self.issuer_ref)?;
-        let der = ask(settings.clone(), async |bao| bao.certificate().await)?;
+        let engine = self.engine.config(self.issuer_ref)?;
+        let der = ask(engine.clone(), async |bao| bao.certificate().await)?;
         Ok(ConnectedIssuer {
             id: self.common.id,
             certificate: ca::certificate_from_pem_or_der(&der)?,
-            settings: Settings::OpenBao(settings),
+            connector: ConnectorConfig::OpenBao(engine),
             lists: full_alone(self.distribution_point)?,
         })
     }
 }
 
 impl Engine {
-    fn settings(self, issuer: String) -> Result<OpenBaoSettings, CliError> {
+    fn config(self, issuer: String) -> Result<OpenBaoConfig, CliError> {
         let login = match (self.token_file, self.role_id, self.secret_id_file) {
             (_, Some(role_id), Some(secret_id_file)) => app_role(role_id, &secret_id_file)?,
             (token_file, ..) => token(&token_file.unwrap_or_default())?,
         };
-        Ok(OpenBaoSettings {
+        Ok(OpenBaoConfig {
             address: self.address,
             mount: self.mount,
             issuer,
@@ -247,7 +245,7 @@ impl OpenSsl {
             key: NewKey::Import(Box::new(key)),
             validity: defaults::ISSUER_VALIDITY,
             signed_by: SignedBy::Already(Box::new(certificate), self.last_number),
-            settings: Settings::OpenSsl(OpenSslSettings {
+            connector: ConnectorConfig::OpenSsl(OpenSslConfig {
                 index: within(self.index, "index.txt")?,
                 crl_number: crl_number.exists().then_some(crl_number),
             }),
@@ -259,8 +257,8 @@ impl OpenSsl {
 
 impl Discover {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
-        let settings = self.engine.settings("default".to_owned())?;
-        let issuers = ask(settings, async |bao| bao.issuers().await)?;
+        let engine = self.engine.config("default".to_owned())?;
+        let issuers = ask(engine, async |bao| bao.issuers().await)?;
         output.rows(&issuers, ["ID", "NAME"], |BaoIssuer { id, name }| {
             [id.clone(), name.clone().unwrap_or_default()]
         })
@@ -269,7 +267,7 @@ impl Discover {
 
 /// Asks a PKI engine something, once.
 pub(super) fn ask<T>(
-    settings: OpenBaoSettings,
+    engine: OpenBaoConfig,
     question: impl AsyncFnOnce(Bao) -> Result<T, UpstreamFault>,
 ) -> Result<T, CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Serve(error.to_string());
@@ -278,8 +276,8 @@ pub(super) fn ask<T>(
         .build()
         .map_err(|error| failed(&error))?;
     let client = connector::client().map_err(|error| failed(&error))?;
-    let address = settings.address.clone();
-    let answer = runtime.block_on(question(Bao::new(settings, client)));
+    let address = engine.address.clone();
+    let answer = runtime.block_on(question(Bao::new(engine, client)));
     answer.map_err(|fault| failed(&format!("{address}: {fault}")))
 }
 

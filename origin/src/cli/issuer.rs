@@ -13,7 +13,7 @@ use super::output::Output;
 use super::{CliError, connect, duration, read, read_text, setup};
 use crate::ca::{self, KeyError, KeyKind, PrivateKey};
 use crate::clock::Moment;
-use crate::connector::Settings;
+use crate::connector_config::ConnectorConfig;
 use crate::defaults;
 use crate::origin::{Lists, NewIssuer, NewKey, NewList, Origin, OriginError, Setup, SignedBy};
 use crate::profile::Profile;
@@ -221,7 +221,7 @@ impl Create {
                 .map_or(NewKey::Generate(self.key), NewKey::Token),
             validity: self.validity,
             signed_by: self.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
-            settings: Settings::Local,
+            connector: ConnectorConfig::Local,
             profile: self.rules.profile,
             lists: self.crls.lists()?,
         })
@@ -249,7 +249,7 @@ impl Import {
             key,
             validity: defaults::ISSUER_VALIDITY,
             signed_by: SignedBy::Already(Box::new(certificate), self.last_number),
-            settings: Settings::Local,
+            connector: ConnectorConfig::Local,
             profile: self.rules.profile,
             lists: self.crls.lists()?,
         })

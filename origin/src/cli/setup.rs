@@ -10,7 +10,7 @@ use super::connect;
 use super::output::Output;
 use super::{CliError, duration, web_url};
 use crate::clock::Moment;
-use crate::connector::{OpenBaoSettings, OpenSslSettings, Settings, UrlSettings};
+use crate::connector_config::{ConnectorConfig, OpenBaoConfig, OpenSslConfig, UrlConfig};
 use crate::origin::{Changes, ListChange, Origin, Setup};
 use crate::profile::Profile;
 
@@ -124,7 +124,7 @@ impl Set {
                 .map(|(number, url)| whole(CrlName::Shard(number), Some(url))),
         );
         let changes = Changes {
-            settings: self.source.settings(before)?,
+            connector: self.source.connector(before)?,
             profile: self.profile,
             lists,
             no_delta: self.no_delta,
@@ -138,14 +138,14 @@ impl Set {
 }
 
 impl Source {
-    /// The connector's settings, if they are to be others; what is of another kind of issuer is refused.
-    fn settings(self, before: &Setup) -> Result<Option<Settings>, CliError> {
+    /// The connector's new configuration, if any of it changes. Refuses options of another kind of connector.
+    fn connector(self, before: &Setup) -> Result<Option<ConnectorConfig>, CliError> {
         let given = [
             (self.url.is_some(), "url"),
             (self.index.is_some() || self.crl_number.is_some(), "openssl"),
             (self.is_engine(), "openbao"),
         ];
-        let (id, kind) = (&before.issuer.id, before.settings.kind());
+        let (id, kind) = (&before.issuer.id, before.connector.kind());
         let mut kinds = given.into_iter().filter(|(is_given, _)| *is_given);
         if let Some((_, other)) = kinds.clone().find(|(_, given)| *given != kind) {
             let complaint =
@@ -155,22 +155,22 @@ impl Source {
         if kinds.next().is_none() {
             return Ok(None);
         }
-        let mut settings = before.settings.clone();
-        match &mut settings {
-            Settings::Url(UrlSettings { url }) => set(url, self.url),
-            Settings::OpenSsl(OpenSslSettings { index, crl_number }) => {
+        let mut connector = before.connector.clone();
+        match &mut connector {
+            ConnectorConfig::Url(UrlConfig { url }) => set(url, self.url),
+            ConnectorConfig::OpenSsl(OpenSslConfig { index, crl_number }) => {
                 let absolute =
                     |path: Option<PathBuf>| path.map(|path| connect::absolute(&path)).transpose();
                 set(index, absolute(self.index)?);
                 *crl_number = absolute(self.crl_number)?.or(crl_number.take());
             }
-            Settings::OpenBao(engine) => {
+            ConnectorConfig::OpenBao(engine) => {
                 self.set_engine(engine)?;
                 refuse_another(before, engine)?;
             }
-            Settings::Local | Settings::External => {}
+            ConnectorConfig::Local | ConnectorConfig::External => {}
         }
-        Ok(Some(settings))
+        Ok(Some(connector))
     }
 
     fn is_engine(&self) -> bool {
@@ -178,7 +178,7 @@ impl Source {
         texts.into_iter().any(Option::is_some) || self.token_file.is_some()
     }
 
-    fn set_engine(self, engine: &mut OpenBaoSettings) -> Result<(), CliError> {
+    fn set_engine(self, engine: &mut OpenBaoConfig) -> Result<(), CliError> {
         set(&mut engine.address, self.address);
         set(&mut engine.mount, self.mount);
         set(&mut engine.issuer, self.issuer_ref);
@@ -199,14 +199,14 @@ fn set<T>(setting: &mut T, given: Option<T>) {
 }
 
 /// The engine must have the same issuer, at another address too.
-fn refuse_another(before: &Setup, settings: &OpenBaoSettings) -> Result<(), CliError> {
-    let found = connect::ask(settings.clone(), async |bao| bao.certificate().await)?;
+fn refuse_another(before: &Setup, engine: &OpenBaoConfig) -> Result<(), CliError> {
+    let found = connect::ask(engine.clone(), async |bao| bao.certificate().await)?;
     if found == before.issuer.certificate {
         return Ok(());
     }
     let complaint = format!(
         "{} has another certificate for issuer {} than {} has here",
-        settings.address, settings.issuer, before.issuer.id
+        engine.address, engine.issuer, before.issuer.id
     );
     Err(CliError::Refused(complaint))
 }

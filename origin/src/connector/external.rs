@@ -2,13 +2,13 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{Answer, Ask, Connector, ConnectorError};
+use super::{Answer, Connector, ConnectorError, CrlRequest};
 
 /// Never has a CRL.
 pub(super) struct External;
 
 impl Connector for External {
-    fn crl<'a>(&'a self, _: &'a Ask) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
+    fn crl<'a>(&'a self, _: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
         Box::pin(async { Ok(Answer::Nothing) })
     }
 }

@@ -14,7 +14,7 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{RequestBuilder, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Ask, Body};
+use super::{Answer, Body, CrlRequest};
 
 /// What is wrong with the CA behind an issuer, or with what it sent.
 #[derive(Debug, thiserror::Error)]
@@ -126,11 +126,11 @@ impl Fetched {
     }
 
     /// Whether it is the one that the asker holds.
-    pub(super) fn is_held(&self, ask: &Ask) -> bool {
+    pub(super) fn is_held(&self, ask: &CrlRequest) -> bool {
         ask.held == Some(self.body.sha256)
     }
 
-    pub(super) fn answer(self, ask: &Ask) -> Answer {
+    pub(super) fn answer(self, ask: &CrlRequest) -> Answer {
         if self.is_held(ask) {
             Answer::Unchanged
         } else {
@@ -140,7 +140,7 @@ impl Fetched {
 }
 
 /// Fetches a CRL and verifies it, as it arrives.
-pub(super) async fn crl(request: RequestBuilder, ask: &Ask) -> Result<Fetched, Fault> {
+pub(super) async fn crl(request: RequestBuilder, ask: &CrlRequest) -> Result<Fetched, Fault> {
     let issuer = crl::Issuer::from_der(&ask.issuer.certificate.0)?;
     let response = request.send().await?;
     if response.status() != StatusCode::OK {

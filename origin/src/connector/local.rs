@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{Answer, Ask, Connector, ConnectorError, blocking};
+use super::{Answer, Connector, ConnectorError, CrlRequest, blocking};
 use crate::origin::Origin;
 
 /// Makes CRLs with the issuer's own key.
@@ -13,7 +13,7 @@ pub(super) struct Local {
 }
 
 impl Connector for Local {
-    fn crl<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
+    fn crl<'a>(&'a self, ask: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
         Box::pin(async {
             let (id, name, held, now) = (ask.issuer.id.clone(), ask.name, ask.held, ask.now);
             Ok(blocking(&self.origin, move |origin| {

@@ -1,7 +1,7 @@
 //! OpenBao, and Vault, whose PKI engines have the same API: they issue, revoke, and make the CRL. It is fetched
 //! from there, and rotated when a new one is asked for or due.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use der::pem;
 use futures_util::future::BoxFuture;
@@ -10,35 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Answer, Ask, Connector, ConnectorError, UpstreamFault, fetch};
-
-/// Where the PKI engine is, and who we are to it. Secrets stay in files of their own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenBaoSettings {
-    /// The server's URL.
-    pub address: String,
-    /// Where the engine is mounted, such as `pki`.
-    pub mount: String,
-    /// The issuer's id or name there; `default` is the engine's own choice.
-    pub issuer: String,
-    /// How to log in.
-    pub login: Login,
-}
-
-/// How to log in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Login {
-    /// With the token in this file.
-    TokenFile(PathBuf),
-    /// By `AppRole`.
-    AppRole {
-        /// The role's id.
-        role_id: String,
-        /// The file with the secret id.
-        secret_id_file: PathBuf,
-    },
-}
+use super::{Answer, Connector, ConnectorError, CrlRequest, UpstreamFault, fetch};
+use crate::connector_config::{Login, OpenBaoConfig};
 
 /// An issuer of the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,12 +24,12 @@ pub struct BaoIssuer {
 
 /// A PKI engine.
 pub struct Bao {
-    settings: OpenBaoSettings,
+    settings: OpenBaoConfig,
     client: Client,
 }
 
 impl Connector for Bao {
-    fn crl<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
+    fn crl<'a>(&'a self, ask: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
         Box::pin(async {
             self.current(ask)
                 .await
@@ -71,11 +44,11 @@ impl Connector for Bao {
 impl Bao {
     /// The engine with these settings.
     #[must_use]
-    pub fn new(settings: OpenBaoSettings, client: Client) -> Self {
+    pub fn new(settings: OpenBaoConfig, client: Client) -> Self {
         Self { settings, client }
     }
 
-    async fn current(&self, ask: &Ask) -> Result<Answer, UpstreamFault> {
+    async fn current(&self, ask: &CrlRequest) -> Result<Answer, UpstreamFault> {
         // The engine makes a new CRL at each revocation by itself; another one must be asked for.
         if ask.held.is_none() {
             self.rotate().await?;
@@ -94,7 +67,7 @@ impl Bao {
         Ok(self.fetch(ask).await?.answer(ask))
     }
 
-    async fn fetch(&self, ask: &Ask) -> Result<fetch::Fetched, UpstreamFault> {
+    async fn fetch(&self, ask: &CrlRequest) -> Result<fetch::Fetched, UpstreamFault> {
         let path = format!("issuer/{}/crl/der", self.settings.issuer);
         fetch::crl(self.request(Method::GET, &path), ask).await
     }

@@ -4,30 +4,21 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crl::CrlNumber;
 use futures_util::future::BoxFuture;
 use origin_api::IssuerId;
-use serde::{Deserialize, Serialize};
 
 use super::local::Local;
-use super::{Answer, Ask, Connector, ConnectorError, UpstreamFault};
+use super::{Answer, Connector, ConnectorError, CrlRequest, UpstreamFault};
 use crate::clock::Moment;
+use crate::connector_config::OpenSslConfig;
 use crate::import;
 use crate::origin::Origin;
 use crate::revocation::Ask as Revocation;
-
-/// Where the CA's files are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenSslSettings {
-    /// The database of `openssl ca`: `database` in its configuration, usually `index.txt`.
-    pub index: PathBuf,
-    /// The number of its next CRL, in hexadecimal: `crlnumber` in its configuration. Ours stay above it.
-    pub crl_number: Option<PathBuf>,
-}
 
 /// How each index looked when it was last read.
 pub(super) type Followed = Arc<Mutex<HashMap<IssuerId, Stamp>>>;
@@ -40,7 +31,7 @@ pub(super) struct Stamp {
 }
 
 pub(super) struct OpenSsl {
-    pub(super) settings: OpenSslSettings,
+    pub(super) settings: OpenSslConfig,
     pub(super) local: Local,
     pub(super) followed: Followed,
 }
@@ -49,7 +40,7 @@ pub(super) struct OpenSsl {
 const BATCH: usize = 50_000;
 
 impl Connector for OpenSsl {
-    fn crl<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
+    fn crl<'a>(&'a self, ask: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
         Box::pin(async {
             let (origin, settings, followed) = (
                 Arc::clone(&self.local.origin),
@@ -69,7 +60,7 @@ impl Connector for OpenSsl {
 /// Takes over what was revoked since the index was last read.
 pub(super) fn follow(
     origin: &Origin,
-    settings: &OpenSslSettings,
+    settings: &OpenSslConfig,
     followed: &Followed,
     id: &IssuerId,
     now: Moment,

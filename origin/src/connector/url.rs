@@ -8,17 +8,10 @@ use futures_util::future::BoxFuture;
 use origin_api::IssuerId;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
-use serde::{Deserialize, Serialize};
 
 use super::fetch::{self, Fetched};
-use super::{Answer, Ask, Connector, ConnectorError, UpstreamFault};
-
-/// Where the CRL is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UrlSettings {
-    /// Its URL, http or https.
-    pub url: String,
-}
+use super::{Answer, Connector, ConnectorError, CrlRequest, UpstreamFault};
+use crate::connector_config::UrlConfig;
 
 /// The CRL of each issuer that was last passed on. Forgotten with the process: then one more is fetched.
 pub(super) type PassedOn = Arc<Mutex<HashMap<IssuerId, Known>>>;
@@ -33,13 +26,13 @@ pub(super) struct Known {
 }
 
 pub(super) struct Url {
-    pub(super) settings: UrlSettings,
+    pub(super) settings: UrlConfig,
     pub(super) client: reqwest::Client,
     pub(super) passed_on: PassedOn,
 }
 
 impl Connector for Url {
-    fn crl<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
+    fn crl<'a>(&'a self, ask: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
         Box::pin(async {
             self.current(ask)
                 .await
@@ -52,7 +45,7 @@ impl Connector for Url {
 }
 
 impl Url {
-    async fn current(&self, ask: &Ask) -> Result<Answer, UpstreamFault> {
+    async fn current(&self, ask: &CrlRequest) -> Result<Answer, UpstreamFault> {
         let conditions = self.conditions(ask);
         let is_conditional = !conditions.is_empty();
         let request = self.client.get(&self.settings.url).headers(conditions);
@@ -69,7 +62,7 @@ impl Url {
     }
 
     /// What makes the server say that nothing changed: only for who holds what it had, and while that is valid.
-    fn conditions(&self, ask: &Ask) -> HeaderMap {
+    fn conditions(&self, ask: &CrlRequest) -> HeaderMap {
         let passed_on = self
             .passed_on
             .lock()
@@ -84,7 +77,7 @@ impl Url {
             .unwrap_or_default()
     }
 
-    fn remember(&self, ask: &Ask, fetched: &Fetched) {
+    fn remember(&self, ask: &CrlRequest, fetched: &Fetched) {
         let (_, next_update) = fetched.validity();
         let known = Known {
             url: self.settings.url.clone(),

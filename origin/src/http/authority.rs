@@ -15,7 +15,7 @@ use super::Service;
 use super::error::{ApiError, Body, Path, Query};
 use super::registry::Page;
 use crate::ca::{self, KeyKind, Request};
-use crate::connector::Settings;
+use crate::connector_config::ConnectorConfig;
 use crate::origin::{
     Changes, ListChange, Lists, NewCertificate, NewIssuer, NewKey, NewList, OriginError, Revoked,
     SignedBy, Subject,
@@ -79,7 +79,7 @@ pub(super) async fn create_issuer(
                 validity: seconds(body.validity_seconds)
                     .unwrap_or(crate::defaults::ISSUER_VALIDITY),
                 signed_by: body.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
-                settings: Settings::Local,
+                connector: ConnectorConfig::Local,
                 profile: body.profile.map_or(Profile::default(), |profile| profile.0),
                 lists: Lists::new(lists)?,
             };
@@ -128,7 +128,7 @@ pub(super) async fn change_issuer(
     Body(body): Body<IssuerChanges>,
 ) -> Result<Json<IssuerSetup>, ApiError> {
     let changes = Changes {
-        settings: None,
+        connector: None,
         profile: body.profile.map(|profile| profile.0),
         lists: body.crls.into_iter().map(ListChange::from).collect(),
         no_delta: body.no_delta,

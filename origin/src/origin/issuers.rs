@@ -13,7 +13,7 @@ use super::settings::Lists;
 use super::{Origin, OriginError, find_issuer};
 use crate::ca::{self, KeyKind, PrivateKey};
 use crate::clock::Moment;
-use crate::connector::Settings;
+use crate::connector_config::ConnectorConfig;
 use crate::profile::Profile;
 use crate::sequence;
 use crate::store::StoreError;
@@ -35,7 +35,7 @@ pub struct NewIssuer {
     /// Who signs its certificate.
     pub signed_by: SignedBy,
     /// Where its revocations come from.
-    pub settings: Settings,
+    pub connector: ConnectorConfig,
     /// The rules that it is held to.
     pub profile: Profile,
     /// The CRLs that it publishes.
@@ -60,8 +60,8 @@ pub struct ConnectedIssuer {
     pub id: IssuerId,
     /// The certificate that verifies its CRLs.
     pub certificate: Certificate,
-    /// How it is reached.
-    pub settings: Settings,
+    /// How its CRLs are obtained.
+    pub connector: ConnectorConfig,
     /// The CRLs to be passed on.
     pub lists: Lists,
 }
@@ -117,7 +117,7 @@ impl Origin {
                 t,
                 &new.id,
                 &der,
-                (&new.settings, new.profile),
+                (&new.connector, new.profile),
                 &new.lists,
                 now,
             )?;
@@ -152,7 +152,7 @@ impl Origin {
                 t,
                 &new.id,
                 &der,
-                (&new.settings, Profile::default()),
+                (&new.connector, Profile::default()),
                 &new.lists,
                 now,
             )
@@ -165,11 +165,11 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
-    pub fn connection(&self, id: &IssuerId) -> Result<(Issuer, Settings), OriginError> {
+    pub fn connection(&self, id: &IssuerId) -> Result<(Issuer, ConnectorConfig), OriginError> {
         self.store.read(|c| {
             let row = find_issuer(c, id)?;
-            let settings = row.settings()?;
-            Ok((view(c, row)?, settings))
+            let connector = row.connector_config()?;
+            Ok((view(c, row)?, connector))
         })
     }
 
@@ -235,11 +235,11 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError::Store`].
-    pub fn connections(&self) -> Result<Vec<(IssuerId, Settings)>, OriginError> {
+    pub fn connections(&self) -> Result<Vec<(IssuerId, ConnectorConfig)>, OriginError> {
         self.store.read(|c| {
             let all = rows::page(c, "", u32::MAX)?;
             all.into_iter()
-                .map(|row| Ok((row.id.clone(), row.settings()?)))
+                .map(|row| Ok((row.id.clone(), row.connector_config()?)))
                 .collect()
         })
     }
@@ -288,7 +288,7 @@ fn insert(
     c: &Connection,
     id: &IssuerId,
     certificate: &[u8],
-    (settings, profile): (&Settings, Profile),
+    (connector, profile): (&ConnectorConfig, Profile),
     lists: &Lists,
     now: Moment,
 ) -> Result<IssuerNumber, OriginError> {
@@ -298,13 +298,14 @@ fn insert(
     if !lists.rows().is_empty() {
         ca::check_verifier(certificate)?;
     }
-    let settings = serde_json::to_string(settings).map_err(|_| StoreError::Corrupt("connector"))?;
+    let connector =
+        serde_json::to_string(connector).map_err(|_| StoreError::Corrupt("connector"))?;
     let watermark = sequence::next_watermark(Watermark::default(), now);
     let number = rows::insert(
         c,
         id,
         certificate,
-        &settings,
+        &connector,
         profile,
         watermark,
         now.time(),
@@ -324,11 +325,11 @@ impl IssuerRow {
         ca::certificate_from_pem_or_der(&self.certificate)
     }
 
-    /// Where its CRLs come from.
+    /// How its CRLs are obtained.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], for a connector that only a later release knows.
-    pub fn settings(&self) -> Result<Settings, StoreError> {
+    pub fn connector_config(&self) -> Result<ConnectorConfig, StoreError> {
         serde_json::from_str(&self.connector).map_err(|_| StoreError::Corrupt("connector"))
     }
 }

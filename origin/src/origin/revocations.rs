@@ -7,7 +7,7 @@ use super::batch::{complete, shards};
 use super::{Origin, OriginError, find_issuer};
 use crate::ca::Serial;
 use crate::clock::Moment;
-use crate::connector::Settings;
+use crate::connector_config::ConnectorConfig;
 use crate::revocation::{self, Ask, Decision};
 use crate::sequence;
 use crate::store::StoreError;
@@ -143,8 +143,8 @@ pub(super) fn find_signing(c: &Connection, id: &IssuerId) -> Result<IssuerRow, O
 /// Only an issuer that has no CA elsewhere issues and revokes here.
 pub(super) fn find_local(c: &Connection, id: &IssuerId) -> Result<IssuerRow, OriginError> {
     let issuer = find_issuer(c, id)?;
-    match issuer.settings()? {
-        Settings::Local => Ok(issuer),
+    match issuer.connector_config()? {
+        ConnectorConfig::Local => Ok(issuer),
         _ => Err(OriginError::NoKey(issuer.id)),
     }
 }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::settings::{Lists, NewList, SettingsError};
 use super::{Origin, OriginError, find_issuer};
 use crate::clock::Moment;
-use crate::connector::Settings;
+use crate::connector_config::ConnectorConfig;
 use crate::profile::Profile;
 use crate::sequence;
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
@@ -20,8 +20,8 @@ use crate::store::{StoreError, certificates, revocations};
 pub struct Setup {
     /// The issuer itself.
     pub issuer: IssuerRow,
-    /// Where its CRLs come from.
-    pub settings: Settings,
+    /// How its CRLs are obtained.
+    pub connector: ConnectorConfig,
     /// Those that it publishes.
     pub lists: Vec<ListRow>,
     /// Whether they are made here: if not, a CA elsewhere decides on their times.
@@ -31,8 +31,8 @@ pub struct Setup {
 /// What is to be otherwise about an issuer. What is absent stays as it is.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Where its CRLs come from.
-    pub settings: Option<Settings>,
+    /// How its CRLs are obtained.
+    pub connector: Option<ConnectorConfig>,
     /// The rules that it is held to.
     pub profile: Option<Profile>,
     /// Its CRLs; those that it does not publish yet are added.
@@ -58,7 +58,10 @@ impl Changes {
     /// Whether nothing is to be otherwise.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.settings.is_none() && self.profile.is_none() && self.lists.is_empty() && !self.no_delta
+        self.connector.is_none()
+            && self.profile.is_none()
+            && self.lists.is_empty()
+            && !self.no_delta
     }
 }
 
@@ -93,10 +96,9 @@ impl Origin {
                 change_distribution_point(t, &before, changes)?;
             }
             let Setup { issuer, .. } = before;
-            let connector = match &changes.settings {
-                Some(settings) => {
-                    serde_json::to_string(settings).map_err(|_| StoreError::Corrupt("connector"))?
-                }
+            let connector = match &changes.connector {
+                Some(connector) => serde_json::to_string(connector)
+                    .map_err(|_| StoreError::Corrupt("connector"))?,
                 None => issuer.connector,
             };
             let profile = changes.profile.unwrap_or(issuer.profile);
@@ -110,7 +112,7 @@ impl Origin {
 fn setup(c: &Connection, id: &IssuerId) -> Result<Setup, OriginError> {
     let issuer = find_issuer(c, id)?;
     Ok(Setup {
-        settings: issuer.settings()?,
+        connector: issuer.connector_config()?,
         lists: list_rows::all(c, issuer.number)?,
         signs_here: issuer_rows::key(c, issuer.number)?.is_some(),
         issuer,
