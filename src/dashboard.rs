@@ -8,7 +8,6 @@ use worker::wasm_bindgen_futures::JsFuture;
 use crate::host::now;
 use crate::operator::{Desk, internal};
 use crate::reply::respond;
-use crate::url;
 use edge::answer::Answer;
 use edge::config::Secret;
 use edge::events::{Event, Outcome};
@@ -21,6 +20,7 @@ use edge::operator::event_query::{Cursor, EventFilter};
 use edge::operator::{self, Caller, Query, authorization, caller, media};
 use edge::problem::EdgeError;
 use edge::registry::Index;
+use edge::url;
 
 /// The largest form that is read, in bytes.
 const LARGEST_FORM: usize = 4096;

@@ -8,7 +8,7 @@ use worker::js_sys::JsString;
 use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env};
 
-use super::{task, url};
+use super::task;
 use crate::bindings::Bindings;
 use crate::d1::D1Log;
 use crate::host::{log, now};
@@ -20,6 +20,7 @@ use edge::events::{Trigger, retention};
 use edge::problem::EdgeError;
 use edge::public::{self, Route, Served, Wanted};
 use edge::schedule::{self, Summary};
+use edge::url;
 
 /// Answers a request, with a response or the promise of one. `told` is as in [`Edge::fetch`](crate::Edge::fetch).
 #[must_use]

@@ -19,10 +19,10 @@ use crate::kv::KvReplica;
 use crate::origin::FetchOrigin;
 use crate::reply;
 use crate::streams::Stored;
-use crate::url;
 use edge::events::Trigger;
 use edge::issuer::{Custodian, Flights, Leases, OneAtATime, Parts, Serving};
 use edge::refresh::{Pieces, Sha256};
+use edge::url;
 
 /// The header in which the object tells the head of the CRL that it serves, as JSON.
 pub(crate) const HEAD_HEADER: &str = "crl-head";

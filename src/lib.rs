@@ -34,7 +34,6 @@ mod signature;
 mod sql;
 mod streams;
 mod task;
-mod url;
 
 use web_sys::Request;
 use worker::js_sys::{Function, JsString, Map};

@@ -17,7 +17,6 @@ use crate::host::{log, now};
 use crate::objects::{ObjectError, WorkerObjects};
 use crate::records::Records;
 use crate::reply::{problem, respond};
-use crate::url;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::events::{Event, Trigger};
@@ -31,6 +30,7 @@ use edge::operator::{Call, Endpoint, Query, caller, metrics, openapi};
 use edge::problem::EdgeError;
 use edge::registry::{Index, Listed};
 use edge::schedule;
+use edge::url;
 
 /// When to ask again for what is not to be had.
 const RETRY_AFTER: Duration = Duration::from_secs(10);

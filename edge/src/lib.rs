@@ -25,3 +25,4 @@ pub mod registry;
 pub mod replica;
 pub mod schedule;
 pub mod time;
+pub mod url;

@@ -1,13 +1,15 @@
-//! The parts of a request's URL, as it came: the platform has only removed dot segments, and writes hosts in ASCII. A full parser
-//! would cost the hot path more than all that follows.
+//! The parts of a request's URL. The platform has already removed dot segments and encoded the
+//! host in ASCII; a full parser would cost the hot path more than the rest of its work.
 
-/// The scheme and the host, as `Origin` has them.
-pub(crate) fn origin(url: &str) -> &str {
+/// The scheme and authority, as an `Origin` header writes them.
+#[must_use]
+pub fn origin(url: &str) -> &str {
     url.get(..end_of_origin(url)).unwrap_or(url)
 }
 
-/// The path, percent-encoded.
-pub(crate) fn path(url: &str) -> &str {
+/// The path, still percent-encoded; `/` if it is empty.
+#[must_use]
+pub fn path(url: &str) -> &str {
     let rest = url.get(end_of_origin(url)..).unwrap_or_default();
     match up_to(rest, b"?#") {
         "" => "/",
@@ -15,13 +17,15 @@ pub(crate) fn path(url: &str) -> &str {
     }
 }
 
-/// The path and, if there is one, the query behind its `?`.
-pub(crate) fn path_and_query(url: &str) -> &str {
+/// The path and, if present, the `?` and the query after it.
+#[must_use]
+pub fn path_and_query(url: &str) -> &str {
     up_to(url.get(end_of_origin(url)..).unwrap_or_default(), b"#")
 }
 
-/// The decoded parameters.
-pub(crate) fn query(url: &str) -> Vec<(String, String)> {
+/// The query's parameters, decoded as `application/x-www-form-urlencoded`.
+#[must_use]
+pub fn query(url: &str) -> Vec<(String, String)> {
     let query = up_to(url, b"#")
         .split_once('?')
         .map_or("", |(_, query)| query);
@@ -36,7 +40,8 @@ fn end_of_origin(url: &str) -> usize {
     host.saturating_add(up_to(rest, b"/?#").len())
 }
 
-/// What stands before the first of these ASCII characters. Byte by byte: the standard library's search is made for longer texts.
+/// The text before the first of these ASCII characters. Byte by byte: the standard library's search
+/// is built for longer texts.
 fn up_to<'t>(text: &'t str, ends: &[u8]) -> &'t str {
     let end = text.bytes().position(|byte| ends.contains(&byte));
     end.and_then(|end| text.get(..end)).unwrap_or(text)
