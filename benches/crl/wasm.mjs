@@ -46,7 +46,10 @@ function must(condition, what) {
   if (!condition) throw new Error(`${what} failed`);
 }
 
-const hash = overPieces((wasm, at, size) => wasm.hash(at, size), (wasm) => wasm.finish_hash());
+const hash = overPieces(
+  (wasm, at, size) => wasm.hash(at, size),
+  (wasm) => wasm.finish_hash(),
+);
 const ours = overPieces(
   (wasm, at, size) => must(wasm.push(at, size), "push"),
   (wasm, issuer) => {

@@ -99,7 +99,9 @@ async function visit(browser) {
   await page.setViewportSize({ width: 390, height: 844 });
   for (const place of ["/dashboard", "/dashboard/events", "/dashboard/issuers/well"]) {
     await page.goto(EDGE + place);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    const wide = await page.evaluate(
+      () => document.documentElement.scrollWidth - window.innerWidth,
+    );
     assert.ok(wide <= 0, `${place} is ${wide} pixels too wide`);
     await accessible(page, `${place} in the dark`);
   }
@@ -107,10 +109,20 @@ async function visit(browser) {
   await shoot(page, "phone");
 
   // No form that another page made is taken.
-  const forged = await page.evaluate(async (url) => (await fetch(url)).status, `${EDGE}/dashboard/style.css`).catch(() => "refused");
+  const forged = await page
+    .evaluate(async (url) => (await fetch(url)).status, `${EDGE}/dashboard/style.css`)
+    .catch(() => "refused");
   assert.equal(forged, "refused", "scripts may not connect anywhere");
-  complaints.splice(0, complaints.length, ...complaints.filter((text) => !/connect-src|Fetch API cannot load|Refused to connect/.test(text)));
-  const answer = await context.request.post(`${EDGE}/dashboard/issuers/well/refresh`, { form: { form_token: "guess" } });
+  complaints.splice(
+    0,
+    complaints.length,
+    ...complaints.filter(
+      (text) => !/connect-src|Fetch API cannot load|Refused to connect/.test(text),
+    ),
+  );
+  const answer = await context.request.post(`${EDGE}/dashboard/issuers/well/refresh`, {
+    form: { form_token: "guess" },
+  });
   assert.equal(answer.status(), 403);
 
   await follow(page, page.getByRole("button", { name: "Sign out" }));
@@ -135,12 +147,16 @@ async function accessible(page, name) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => axe.run());
   const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-  const found = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join("; ")}`);
+  const found = serious.map(
+    ({ id, nodes }) =>
+      `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join("; ")}`,
+  );
   assert.deepEqual(found, [], name);
 }
 
 async function shoot(page, name) {
-  if (SCREENSHOTS) await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true });
+  if (SCREENSHOTS)
+    await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
 main().catch((error) => {

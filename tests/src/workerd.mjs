@@ -46,7 +46,10 @@ const worker = ({ kind, key, port }, index) => ({
 });
 // The options as they are documented; this release still converts them.
 const options = { host: "127.0.0.1", port: 0, cf: false, workers: settings.workers.map(worker) };
-const miniflare = new Miniflare({ ...convertV4MiniflareOptions(options), resourcePersistencePath: settings.state });
+const miniflare = new Miniflare({
+  ...convertV4MiniflareOptions(options),
+  resourcePersistencePath: settings.state,
+});
 await miniflare.ready;
 console.log("ready");
 process.stdin.resume();

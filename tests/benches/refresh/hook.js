@@ -1,8 +1,9 @@
-// Remembers the memory of the Worker's wasm instance, which nothing outside can reach. Evaluated before the Worker.
-const { Instance } = WebAssembly;
-
-WebAssembly.Instance = function (module, imports) {
-  const instance = new Instance(module, imports);
-  globalThis.wasmMemory = instance.exports.memory;
-  return instance;
-};
+// Keeps the memory of the Worker's wasm instance, which nothing outside the module can reach.
+// It must be evaluated before the Worker.
+WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
+  construct(Instance, args) {
+    const instance = new Instance(...args);
+    globalThis.wasmMemory = instance.exports.memory;
+    return instance;
+  },
+});

@@ -4,7 +4,8 @@ import Worker from "../../../build/index.js";
 
 export * from "../../../build/index.js";
 
-const hex = (digest) => Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const hex = (digest) =>
+  Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const sha256 = async (bytes) => hex(await crypto.subtle.digest("SHA-256", bytes));
 
 export default {

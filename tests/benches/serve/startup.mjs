@@ -9,7 +9,8 @@ const imports = {};
 // Nothing is called: what is imported only has to be there.
 for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
   const stub = kind === "tag" ? new WebAssembly.Tag({ parameters: ["externref"] }) : () => {};
-  (imports[from] ??= {})[name] = stub;
+  imports[from] ??= {};
+  imports[from][name] = stub;
 }
 new WebAssembly.Instance(module, imports);
 console.log(performance.now() - started);
