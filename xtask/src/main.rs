@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
@@ -55,8 +55,8 @@ enum Command {
         #[arg(long)]
         dev: bool,
     },
-    /// Check formatting, clippy, docs, the lock file and the dependency policy
-    Lint,
+    /// Check what must hold before a commit, beside the tests
+    Lint(lint::Options),
     /// Run the benchmarks, all or one
     Bench {
         /// One of those that `cargo xtask bench` lists
@@ -135,7 +135,7 @@ fn run(command: Command) -> Result<()> {
             };
             build::run(&workspace, profile)
         }
-        Command::Lint => lint::run(&workspace),
+        Command::Lint(options) => lint::run(&workspace, &options, &Cli::command()),
         Command::Bench { name } => bench::run(&workspace, name.as_deref()),
         Command::Wrangler { args } => {
             let status = tools::Tools::ensure(&workspace)?
