@@ -22,6 +22,7 @@ mod issuer_store;
 mod js;
 mod kept;
 mod kv;
+mod object_call;
 mod objects;
 mod operator;
 mod origin;

@@ -7,26 +7,25 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use origin_api::{CrlName, IssuerId};
-use serde::de::DeserializeOwned;
+use worker::Context;
 use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen::JsValue;
-use worker::{Context, Response};
 
 use crate::again::Again;
 use crate::bindings::Bindings;
 use crate::host::{log, now};
-use crate::issuer_object::{Call, HEAD_HEADER};
 use crate::kv::{self, KvReader};
-use crate::registry_object::{self, RegistryCall};
+use crate::object_call;
+use crate::registry_object;
 use crate::streams::{self, Chunks};
 use edge::answer::{Body, ByteRange};
 use edge::config::Settings;
 use edge::events::{Event, Trigger};
-use edge::issuer::{self, Overview};
+use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, TrustAnswer, Unavailable};
 use edge::public::pem::Excerpt;
 use edge::public::{Decision, Encoding, Lookup, Served, Shelves, Slice, Source, Unserved, Wanted};
 use edge::refresh::{Head, Metadata, Sha256};
-use edge::registry::{Batch, Index, Lease};
+use edge::registry::{Batch, Index, Lease, RegistryAnswer, RegistryRequest};
 use edge::replica;
 use edge::schedule::Objects;
 use edge::time::Timestamp;
@@ -60,9 +59,29 @@ pub(crate) enum ObjectError {
     /// It could not be reached, or failed.
     #[error("an object did not answer: {0}")]
     Platform(#[from] worker::Error),
-    /// It said no.
+    /// It could not carry out the request, or gave the answer to another.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<IssuerAnswer> for ObjectError {
+    /// Of an answer that does not belong to the request.
+    fn from(answer: IssuerAnswer) -> Self {
+        match answer {
+            IssuerAnswer::Failed(cause) => Self::Refused(cause),
+            _ => Self::Refused("an issuer's object answered another request".to_owned()),
+        }
+    }
+}
+
+impl From<RegistryAnswer> for ObjectError {
+    /// Of an answer that does not belong to the request.
+    fn from(answer: RegistryAnswer) -> Self {
+        match answer {
+            RegistryAnswer::Failed(cause) => Self::Refused(cause),
+            _ => Self::Refused("the registry's object answered another request".to_owned()),
+        }
+    }
 }
 
 impl WorkerObjects {
@@ -87,67 +106,61 @@ impl WorkerObjects {
     /// What the issuer's object knows.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// The object does not answer.
     pub(crate) async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectError> {
-        self.call(issuer, "overview", None, None).await
+        match self.issuer(issuer, IssuerRequest::Overview).await? {
+            (IssuerAnswer::Overview(overview), _) => Ok(*overview),
+            (other, _) => Err(other.into()),
+        }
     }
 
-    /// Accepts the changed certificate that waits; none where none does.
+    /// Pins the changed certificate that waits, if it has this SHA-256.
     ///
     /// # Errors
-    /// Where the object does not answer.
-    pub(crate) async fn trust(&self, issuer: &IssuerId) -> Result<Option<Vec<Event>>, ObjectError> {
-        self.call(issuer, "trust", None, None).await
+    /// The object does not answer.
+    pub(crate) async fn trust(
+        &self,
+        issuer: &IssuerId,
+        sha256: Sha256,
+    ) -> Result<TrustAnswer, ObjectError> {
+        match self.issuer(issuer, IssuerRequest::Trust { sha256 }).await? {
+            (IssuerAnswer::Trust(answer), _) => Ok(answer),
+            (other, _) => Err(other.into()),
+        }
     }
 
     /// Refreshes one CRL of the issuer, or all.
     ///
     /// # Errors
-    /// Where the object does not answer.
+    /// The object does not answer.
     pub(crate) async fn refresh_crls(
         &self,
         issuer: &IssuerId,
         name: Option<CrlName>,
         trigger: Trigger,
     ) -> Result<Vec<Event>, ObjectError> {
-        self.call(issuer, "refresh", name, Some(trigger)).await
+        let request = IssuerRequest::Refresh { name, trigger };
+        match self.issuer(issuer, request).await? {
+            (IssuerAnswer::Refreshed(events), _) => Ok(events),
+            (other, _) => Err(other.into()),
+        }
     }
 
-    async fn call<T: DeserializeOwned>(
+    async fn issuer(
         &self,
         issuer: &IssuerId,
-        action: &str,
-        name: Option<CrlName>,
-        trigger: Option<Trigger>,
-    ) -> Result<T, ObjectError> {
-        let call = Call {
-            issuer: issuer.clone(),
-            action: action.to_owned(),
-            name,
-            trigger,
-            seen: None,
-        };
+        request: IssuerRequest,
+    ) -> Result<(IssuerAnswer, Option<web_sys::ReadableStream>), ObjectError> {
         let stub = self.bindings.issuers()?.get_by_name(issuer.as_str())?;
-        let mut response = stub.fetch_with_str(&call.url()).await?;
-        Ok(response.json().await?)
+        let issuer = issuer.clone();
+        Ok(object_call::send(&stub, &IssuerCall { issuer, request }).await?)
     }
 
-    async fn registry<T: DeserializeOwned>(&self, call: &RegistryCall) -> Result<T, ObjectError> {
-        let body = serde_json::to_string(call).map_err(worker::Error::from)?;
-        let init = web_sys::RequestInit::new();
-        init.set_method("POST");
-        init.set_body(&body.into());
-        let request = web_sys::Request::new_with_str_and_init("http://registry/", &init)
-            .map_err(worker::Error::from)?;
-        let stub = self
-            .bindings
-            .registry()?
-            .get_by_name(registry_object::NAME)?;
-        let mut response = stub.fetch_with_request(request.into()).await?;
-        if response.status_code() != 200 {
-            return Err(ObjectError::Refused(response.text().await?));
-        }
-        Ok(response.json().await?)
+    async fn registry(&self, request: &RegistryRequest) -> Result<RegistryAnswer, ObjectError> {
+        let registry = self.bindings.registry()?;
+        let stub = registry.get_by_name(registry_object::NAME)?;
+        let (answer, _) = object_call::send(&stub, request).await?;
+        Ok(answer)
     }
 
     /// The registry's index: from the isolate's memory, KV, or the registry's object, whichever can say who does not exist. Where
@@ -166,7 +179,10 @@ impl WorkerObjects {
         let ttl = self.settings.registry_ttl;
         let index = match self.kv.index().await {
             Some(index) if index.is_fresh(now(), ttl) => Rc::new(index),
-            _ => Rc::new(self.registry(&RegistryCall::Index).await?),
+            _ => match self.registry(&RegistryRequest::Index).await? {
+                RegistryAnswer::Index(index) => Rc::new(index),
+                other => return Err(other.into()),
+            },
         };
         let until = if index.is_fresh(now(), ttl) {
             index.read_at.after(ttl)
@@ -183,23 +199,13 @@ impl WorkerObjects {
         issuer: &IssuerId,
         name: CrlName,
         seen: Option<Sha256>,
-    ) -> Result<Result<(Head, web_sys::ReadableStream), issuer::Unserved>, ObjectError> {
-        let call = Call {
-            issuer: issuer.clone(),
-            action: "serve".to_owned(),
-            name: Some(name),
-            trigger: None,
-            seen,
-        };
-        let stub = self.bindings.issuers()?.get_by_name(issuer.as_str())?;
-        let mut response = stub.fetch_with_str(&call.url()).await?;
-        let Some(head) = response.headers().get(HEAD_HEADER)? else {
-            return Ok(Err(response.json().await?));
-        };
-        let head = serde_json::from_str(&head).map_err(worker::Error::from)?;
-        let body = body_of(response)
-            .ok_or_else(|| ObjectError::Refused("a CRL without a body".to_owned()))?;
-        Ok(Ok((head, body)))
+    ) -> Result<Result<(Head, web_sys::ReadableStream), Unavailable>, ObjectError> {
+        let request = IssuerRequest::Serve { name, seen };
+        match self.issuer(issuer, request).await? {
+            (IssuerAnswer::Crl(head), Some(body)) => Ok(Ok((head, body))),
+            (IssuerAnswer::Unavailable(unavailable), _) => Ok(Err(unavailable)),
+            (other, _) => Err(other.into()),
+        }
     }
 
     /// A part of a large CRL in KV.
@@ -399,12 +405,10 @@ impl Shelves for WorkerObjects {
     ) -> Result<(Head, ShelfBody), Unserved> {
         match self.read_object(issuer, name, seen).await {
             Ok(Ok((head, stream))) => Ok((head, ShelfBody::Stream(stream))),
-            Ok(Err(issuer::Unserved::PublishedElsewhere)) => Err(Unserved::PublishedElsewhere),
-            Ok(Err(issuer::Unserved::Unavailable {
-                retry_after_seconds,
-            })) => Err(Unserved::Unavailable(Duration::from_secs(
-                retry_after_seconds,
-            ))),
+            Ok(Err(Unavailable::PublishedElsewhere)) => Err(Unserved::PublishedElsewhere),
+            Ok(Err(Unavailable::RetryAfter { seconds })) => {
+                Err(Unserved::Unavailable(Duration::from_secs(seconds)))
+            }
             Err(error) => {
                 log(&serde_json::json!({
                     "level": "error", "what": "an issuer's object did not answer",
@@ -455,7 +459,7 @@ impl Shelves for WorkerObjects {
         context.wait_until(
             async move {
                 let called = this
-                    .call::<()>(&issuer, "refresh-due", Some(name), None)
+                    .issuer(&issuer, IssuerRequest::RefreshDue { name })
                     .await;
                 if let Err(error) = called {
                     log(&serde_json::json!({
@@ -481,24 +485,32 @@ impl Objects for WorkerObjects {
     }
 
     async fn begin_tick(&self) -> Result<Option<Lease>, ObjectError> {
-        self.registry(&RegistryCall::BeginTick).await
+        match self.registry(&RegistryRequest::BeginTick).await? {
+            RegistryAnswer::Lease(lease) => Ok(lease),
+            other => Err(other.into()),
+        }
     }
 
     async fn next_batch(&self, lease: &Lease) -> Result<Batch, ObjectError> {
-        self.registry(&RegistryCall::NextBatch(lease.clone())).await
+        let request = RegistryRequest::NextBatch(lease.clone());
+        match self.registry(&request).await? {
+            RegistryAnswer::Batch(batch) => Ok(batch),
+            other => Err(other.into()),
+        }
     }
 
     async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), ObjectError> {
-        self.registry(&RegistryCall::EndTick(lease.clone(), unreached.to_vec()))
-            .await
+        let request = RegistryRequest::EndTick {
+            lease: lease.clone(),
+            unreached: unreached.to_vec(),
+        };
+        match self.registry(&request).await? {
+            RegistryAnswer::Done => Ok(()),
+            other => Err(other.into()),
+        }
     }
 
     async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, ObjectError> {
         self.refresh_crls(id, None, trigger).await
     }
-}
-
-fn body_of(response: Response) -> Option<web_sys::ReadableStream> {
-    let response: web_sys::Response = response.into();
-    response.body()
 }

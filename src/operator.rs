@@ -20,6 +20,7 @@ use crate::reply::{problem, respond};
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::events::{Event, Trigger};
+use edge::issuer::TrustAnswer;
 use edge::operator::crl_status::{State, StatusRow};
 use edge::operator::dashboard::place::Place;
 use edge::operator::event_page::{self, EventPage};
@@ -28,6 +29,7 @@ use edge::operator::issuers::{self, IssuerPage, IssuerStatus, RECENT_EVENTS};
 use edge::operator::media::EventFormat;
 use edge::operator::{Call, Endpoint, Query, caller, metrics, openapi};
 use edge::problem::EdgeError;
+use edge::refresh::fingerprint;
 use edge::registry::{Index, Listed};
 use edge::schedule;
 use edge::url;
@@ -253,8 +255,18 @@ impl Desk<'_> {
 
     pub(crate) async fn trust(&self, issuer: IssuerId) -> Result<Vec<Event>, EdgeError> {
         self.listed(&issuer).await?;
-        let refreshed = self.objects.trust(&issuer).await.map_err(internal)?;
-        refreshed.ok_or(EdgeError::NoCertificateWaiting { issuer })
+        let overview = self.objects.overview(&issuer).await.map_err(internal)?;
+        let Some(waiting) = overview.issuer.waiting else {
+            return Err(EdgeError::NoCertificateWaiting { issuer });
+        };
+        // The call does not name a certificate yet.
+        let answer = self.objects.trust(&issuer, fingerprint(&waiting)).await;
+        match answer.map_err(internal)? {
+            TrustAnswer::Pinned(events) => Ok(events),
+            TrustAnswer::NoneWaiting | TrustAnswer::OtherWaiting(_) => {
+                Err(EdgeError::NoCertificateWaiting { issuer })
+            }
+        }
     }
 
     async fn metrics(&self, issuer: Option<&IssuerId>, limit: u32) -> Result<Reply, EdgeError> {

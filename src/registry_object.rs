@@ -7,35 +7,19 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use origin_api::IssuerId;
-use serde::{Deserialize, Serialize};
 use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, durable_object};
 
 use crate::bindings::Bindings;
 use crate::host::JsHost;
 use crate::kv::KvIndex;
+use crate::object_call;
 use crate::origin::FetchOrigin;
 use crate::registry_store::SqlRegistry;
-use crate::reply;
-use edge::registry::{Keeper, KeeperParts, Lease, Reading};
+use edge::registry::{Keeper, KeeperParts, Reading};
 
 /// The name of the one registry object.
 pub(crate) const NAME: &str = "registry";
-
-/// A call of the registry's object.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RegistryCall {
-    /// Gives the index.
-    Index,
-    /// Begins a tick: a lease, or null.
-    BeginTick,
-    /// Gives the next batch of a tick.
-    NextBatch(Lease),
-    /// Ends a tick.
-    EndTick(Lease, Vec<IssuerId>),
-}
 
 /// Cloudflare's side of the seams.
 #[derive(Debug)]
@@ -67,15 +51,9 @@ impl DurableObject for RegistryObject {
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
-        let keeper = self.keeper()?;
-        match serde_json::from_str(&request.text().await?)? {
-            RegistryCall::Index => answer(keeper.index().await.as_deref()),
-            RegistryCall::BeginTick => answer(keeper.begin_tick().await.as_ref()),
-            RegistryCall::NextBatch(lease) => answer(keeper.next_batch(&lease).as_ref()),
-            RegistryCall::EndTick(lease, unreached) => {
-                answer(keeper.end_tick(&lease, &unreached).as_ref())
-            }
-        }
+        let request = object_call::receive(&mut request).await?;
+        let answer = self.keeper()?.answer(request).await;
+        object_call::respond(&answer, None)
     }
 }
 
@@ -101,13 +79,5 @@ impl RegistryObject {
             reading: Reading::default(),
         });
         Ok(Rc::clone(self.keeper.get_or_init(|| keeper)))
-    }
-}
-
-/// What came of a call: the value, or 503 and why.
-fn answer<T: Serialize, E: std::fmt::Display>(result: Result<&T, E>) -> worker::Result<Response> {
-    match result {
-        Ok(value) => reply::json(value),
-        Err(error) => Response::error(error.to_string(), 503),
     }
 }

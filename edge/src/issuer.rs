@@ -2,6 +2,7 @@
 
 mod flight;
 mod lease;
+mod protocol;
 mod publish;
 mod task;
 #[cfg(test)]
@@ -13,16 +14,16 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 use origin_api::{CrlName, IssuerId};
-use serde::{Deserialize, Serialize};
 
 pub use flight::{Boarding, Flights, Landing};
 pub use lease::{BodyLease, Leases};
+pub use protocol::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, TrustAnswer, Unavailable};
 pub use task::OneAtATime;
 
 use crate::config::Settings;
 use crate::events::{Event, Outcome, Trigger};
 use crate::refresh::{
-    CrlState, Current, EventLog, Host, IssuerState, Origin, Publication, Refresh, Replica, Report,
+    CrlState, Current, EventLog, Host, Origin, Publication, Refresh, Replica, Report, Sha256,
     Status, Store, StoreError, fingerprint,
 };
 use crate::time::{Timestamp, within};
@@ -91,33 +92,6 @@ pub struct Serving {
     pub lease: BodyLease,
 }
 
-/// Why there is nothing to serve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unserved {
-    /// The issuer has no CRL to publish here.
-    PublishedElsewhere,
-    /// There is no valid CRL, and none can be had now.
-    Unavailable {
-        /// When it is worth to ask again, in seconds.
-        retry_after_seconds: u64,
-    },
-}
-
-/// What an operator sees of one issuer.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Overview {
-    /// The issuer.
-    pub issuer: IssuerState,
-    /// Its CRLs.
-    pub crls: Vec<(CrlName, CrlState)>,
-    /// How many events D1 does not have yet.
-    pub events_owed: u64,
-    /// The newest of those.
-    #[serde(default)]
-    pub outbox: Vec<Event>,
-}
-
 impl<P: Parts> Custodian<P> {
     /// To be called once, when the object starts: sweeps what a refresh had staged when the object last ended, and pays what was
     /// owed then. An alarm may not have been set in time.
@@ -127,11 +101,45 @@ impl<P: Parts> Custodian<P> {
             .spawn(async move { this.settle_and_set_alarm().await }.boxed_local());
     }
 
+    /// Carries out a request. A CRL's body comes beside its answer.
+    pub async fn answer(
+        self: &Rc<Self>,
+        request: IssuerRequest,
+    ) -> (IssuerAnswer, Option<Serving>) {
+        let answer = match request {
+            IssuerRequest::Serve { name, seen } => match self.serve(name).await {
+                Ok(serving) => {
+                    let head = serving.current.head.clone();
+                    if seen != Some(head.sha256) {
+                        self.replica_disagrees(name);
+                    }
+                    return (IssuerAnswer::Crl(head), Some(serving));
+                }
+                Err(unavailable) => IssuerAnswer::Unavailable(unavailable),
+            },
+            IssuerRequest::RefreshDue { name } => {
+                self.refresh_due(name);
+                IssuerAnswer::Done
+            }
+            IssuerRequest::Refresh { name, trigger } => {
+                IssuerAnswer::Refreshed(self.refresh(name, trigger).await)
+            }
+            IssuerRequest::Overview => self.overview().map_or_else(failed, |overview| {
+                IssuerAnswer::Overview(Box::new(overview))
+            }),
+            IssuerRequest::Trust { sha256 } => self
+                .trust(sha256)
+                .await
+                .map_or_else(failed, IssuerAnswer::Trust),
+        };
+        (answer, None)
+    }
+
     /// The CRL as a relying party gets it: what is committed while it is valid, else what a refresh brings.
     ///
     /// # Errors
     /// Why there is nothing to serve.
-    pub async fn serve(self: &Rc<Self>, name: CrlName) -> Result<Serving, Unserved> {
+    pub async fn serve(self: &Rc<Self>, name: CrlName) -> Result<Serving, Unavailable> {
         let now = self.host.now();
         let state = self.state(name);
         if let Some(current) = state.valid(now) {
@@ -153,11 +161,11 @@ impl<P: Parts> Custodian<P> {
             return Ok(self.serving(current.clone()));
         }
         if state.last_outcome == Some(Outcome::Skipped) {
-            return Err(Unserved::PublishedElsewhere);
+            return Err(Unavailable::PublishedElsewhere);
         }
         let wait = state.not_before.map_or(Duration::ZERO, |at| at.since(now));
-        Err(Unserved::Unavailable {
-            retry_after_seconds: wait.as_secs().clamp(1, 3600),
+        Err(Unavailable::RetryAfter {
+            seconds: wait.as_secs().clamp(1, 3600),
         })
     }
 
@@ -244,18 +252,24 @@ impl<P: Parts> Custodian<P> {
         })
     }
 
-    /// Accepts the changed certificate that is waiting, and refreshes with it. None where none is waiting.
+    /// Pins the changed certificate that waits for the operator, if it has this SHA-256, and
+    /// refreshes with it. Another one may have come since the operator compared them.
     ///
     /// # Errors
-    /// Where storage fails.
-    pub async fn trust(self: &Rc<Self>) -> Result<Option<Vec<Event>>, StoreError> {
+    /// Storage failed.
+    pub async fn trust(self: &Rc<Self>, sha256: Sha256) -> Result<TrustAnswer, StoreError> {
         let mut issuer = self.store.issuer()?;
         let Some(waiting) = issuer.waiting.take() else {
-            return Ok(None);
+            return Ok(TrustAnswer::NoneWaiting);
         };
+        let found = fingerprint(&waiting);
+        if found != sha256 {
+            return Ok(TrustAnswer::OtherWaiting(found));
+        }
         issuer.pinned = Some(waiting);
         self.store.set_issuer(&issuer)?;
-        Ok(Some(self.refresh(None, Trigger::Operator).await))
+        let events = self.refresh(None, Trigger::Operator).await;
+        Ok(TrustAnswer::Pinned(events))
     }
 
     /// KV showed a reader something else than what is committed, or nothing: copy it again, unless KV just had no time to spread it.
@@ -582,6 +596,11 @@ impl<P: Parts> Custodian<P> {
         self.host
             .log(&serde_json::json!({ "level": level, "what": "refresh", "event": report.event }));
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_or_else` gives it")]
+fn failed(error: StoreError) -> IssuerAnswer {
+    IssuerAnswer::Failed(error.to_string())
 }
 
 /// Why a write did not do, in words.

@@ -2,6 +2,7 @@
 
 mod index;
 mod keeper;
+mod protocol;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -12,4 +13,5 @@ pub use index::{Index, IndexError, Listed};
 pub use keeper::{
     IndexReplica, Keeper, KeeperParts, OriginPages, Reading, RegistryError, RegistryStore, Row,
 };
+pub use protocol::{RegistryAnswer, RegistryRequest};
 pub use tick::{Batch, Lease, TICK_BATCH};

@@ -13,14 +13,14 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use origin_api::{CrlName, IssuerId};
 
-use super::{Custodian, Flights, Leases, OneAtATime, Parts, Serving, Unserved};
+use super::{Custodian, Flights, Leases, OneAtATime, Parts, Serving, TrustAnswer, Unavailable};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
-use crate::refresh::Host as _;
 use crate::refresh::testing::{
     Ca, Client, Disk, Faults, HOUR, MINUTE, Machine, NOW, Reply, TwinHost, TwinLog, TwinOrigin,
     TwinReplica, TwinStore, settings,
 };
+use crate::refresh::{Host as _, Sha256, fingerprint};
 use crate::time::Timestamp;
 
 const FULL: CrlName = CrlName::Full;
@@ -107,7 +107,7 @@ impl Stage {
             .client(async move { object.refresh(None, trigger).await })
     }
 
-    fn serve(&self) -> Client<Result<Serving, Unserved>> {
+    fn serve(&self) -> Client<Result<Serving, Unavailable>> {
         let object = self.object();
         self.machine.client(async move { object.serve(FULL).await })
     }
@@ -119,8 +119,20 @@ impl Stage {
             .done(async move { object.refresh(None, trigger).await })
     }
 
+    /// Trusts the certificate that waits now.
+    fn trust_waiting(&self) -> Client<TrustAnswer> {
+        let waiting = self.disk.issuer().waiting.expect("a certificate waits");
+        self.trust(fingerprint(&waiting))
+    }
+
+    fn trust(&self, sha256: Sha256) -> Client<TrustAnswer> {
+        let object = self.object();
+        self.machine
+            .client(async move { object.trust(sha256).await.unwrap() })
+    }
+
     /// The number that a relying party is served, where no time passes.
-    fn served(&self) -> Result<String, Unserved> {
+    fn served(&self) -> Result<String, Unavailable> {
         let object = self.object();
         let serving = self.machine.done(async move { object.serve(FULL).await });
         serving.map(|serving| {

@@ -15,6 +15,7 @@ use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use origin_api::{CrlName, Issuer, IssuerId};
 
 use super::index::{Index, Listed};
+use super::protocol::{RegistryAnswer, RegistryRequest};
 use super::tick::{Batch, Lease, TICK_BATCH};
 use crate::config::Settings;
 use crate::refresh::{Host, OriginError, ReplicaError, StoreError};
@@ -153,6 +154,26 @@ pub struct Reading {
 }
 
 impl<P: KeeperParts> Keeper<P> {
+    /// Carries out a request.
+    pub async fn answer(self: &Rc<Self>, request: RegistryRequest) -> RegistryAnswer {
+        let answer = match request {
+            RegistryRequest::Index => self
+                .index()
+                .await
+                .map(|index| RegistryAnswer::Index((*index).clone())),
+            RegistryRequest::BeginTick => self.begin_tick().await.map(RegistryAnswer::Lease),
+            RegistryRequest::NextBatch(lease) => self
+                .next_batch(&lease)
+                .map(RegistryAnswer::Batch)
+                .map_err(RegistryError::from),
+            RegistryRequest::EndTick { lease, unreached } => self
+                .end_tick(&lease, &unreached)
+                .map(|()| RegistryAnswer::Done)
+                .map_err(RegistryError::from),
+        };
+        answer.unwrap_or_else(|error| RegistryAnswer::Failed(error.to_string()))
+    }
+
     /// The index, read from the origin if it is older than `REGISTRY_TTL_SECONDS`. However many ask, the origin is read once.
     /// Where it cannot be read, the last index is the answer.
     ///

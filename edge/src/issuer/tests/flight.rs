@@ -72,9 +72,7 @@ fn an_error_reaches_every_waiter_and_is_one_event() {
         let unserved = client.answer().unwrap().unwrap_err();
         assert!(matches!(
             unserved,
-            Unserved::Unavailable {
-                retry_after_seconds: 1..=15
-            }
+            Unavailable::RetryAfter { seconds: 1..=15 }
         ));
     }
     let events = cron.answer().unwrap();
@@ -267,7 +265,6 @@ fn a_flight_that_reads_the_record_does_not_undo_what_the_operator_trusts_meanwhi
     // Without alarms, which would read the record before.
     stage.machine.pass(2 * MINUTE);
     // While the record is read again, the certificate changes and is trusted.
-    let object = stage.object();
     *stage.origin.0.ca.borrow_mut() = Rc::new(Ca::p256());
     stage.refreshed(Trigger::Cron);
     assert!(stage.disk.issuer().waiting.is_some());
@@ -275,12 +272,14 @@ fn a_flight_that_reads_the_record_does_not_undo_what_the_operator_trusts_meanwhi
     stage.origin.0.close_records();
     let reading = stage.refresh(Trigger::Cron);
     stage.machine.run();
-    let trust = stage.machine.client(async move { object.trust().await });
+    let trust = stage.trust_waiting();
     stage.machine.run();
     stage.origin.0.open_records();
     stage.machine.pass(MINUTE);
     assert!(reading.answer().is_some());
-    let events = trust.answer().unwrap().unwrap().unwrap();
+    let TrustAnswer::Pinned(events) = trust.answer().unwrap() else {
+        panic!("it waited");
+    };
     assert!(
         stage
             .disk

@@ -235,14 +235,46 @@ fn another_certificate_waits_for_the_operator_and_is_then_pinned() {
     );
     let newer = stage.origin.0.ca.borrow().crl(2, stage.host.now());
     stage.origin.0.answer_next(newer);
-    let object = stage.object();
-    let events = stage.machine.done(async move { object.trust().await });
-    assert_eq!(events.unwrap().unwrap()[0].outcome.as_str(), "published");
+    let events = pinned(&stage);
+    assert_eq!(events[0].outcome.as_str(), "published");
     assert_eq!(stage.served().as_deref(), Ok("2"));
     assert_eq!(stage.disk.issuer().waiting, None);
-    let object = stage.object();
-    let nothing = stage.machine.done(async move { object.trust().await });
-    assert!(nothing.unwrap().is_none());
+    let trust = stage.trust(Sha256([0; 32]));
+    stage.machine.run();
+    assert_eq!(trust.answer(), Some(TrustAnswer::NoneWaiting));
+}
+
+/// The events of the refresh that follows when the certificate that waits is trusted.
+fn pinned(stage: &Stage) -> Vec<Event> {
+    let trust = stage.trust_waiting();
+    stage.machine.run();
+    match trust.answer() {
+        Some(TrustAnswer::Pinned(events)) => events,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn trust_pins_only_the_certificate_that_the_operator_compared() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    let pinned = stage.disk.issuer().pinned;
+    // The origin shows one certificate, which the operator compares, and then another.
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        // Without alarms, which would read the record in between.
+        stage.machine.pass(2 * MINUTE);
+        *stage.origin.0.ca.borrow_mut() = Rc::new(Ca::p256());
+        stage.refreshed(Trigger::Cron);
+        waiting.push(fingerprint(&stage.disk.issuer().waiting.unwrap()));
+    }
+    let calls = stage.origin.0.call_count();
+    let trust = stage.trust(waiting[0]);
+    stage.machine.run();
+    assert_eq!(trust.answer(), Some(TrustAnswer::OtherWaiting(waiting[1])));
+    assert_eq!(stage.disk.issuer().pinned, pinned);
+    assert!(stage.disk.issuer().waiting.is_some());
+    assert_eq!(stage.origin.0.call_count(), calls);
 }
 
 #[test]
@@ -265,9 +297,8 @@ fn a_certificate_that_changed_while_the_record_was_fresh_is_told_at_once() {
         assert_eq!(stage.origin.0.record_calls.get(), records + 1);
         assert_eq!(stage.served().as_deref(), Ok("1"));
         stage.origin.0.answer_next(newer);
-        let object = stage.object();
-        let events = stage.machine.done(async move { object.trust().await });
-        assert_eq!(events.unwrap().unwrap()[0].outcome.as_str(), "published");
+        let events = pinned(&stage);
+        assert_eq!(events[0].outcome.as_str(), "published");
         assert_eq!(stage.served().as_deref(), Ok("2"));
     }
 }

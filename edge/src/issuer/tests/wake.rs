@@ -172,7 +172,7 @@ fn an_issuer_that_publishes_elsewhere_is_skipped_once_a_tick_and_never_by_alarm(
                 "skipped"
             );
             for _ in 0..60 {
-                assert_eq!(stage.served(), Err(Unserved::PublishedElsewhere));
+                assert_eq!(stage.served(), Err(Unavailable::PublishedElsewhere));
                 stage.pass(MINUTE);
             }
         }

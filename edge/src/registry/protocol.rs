@@ -1,0 +1,43 @@
+//! What the registry's Durable Object is asked and what it answers: one type each, as JSON between
+//! the Worker and the object.
+
+use origin_api::IssuerId;
+use serde::{Deserialize, Serialize};
+
+use super::index::Index;
+use super::tick::{Batch, Lease};
+
+/// What the registry's object can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistryRequest {
+    /// The index. Answered by [`RegistryAnswer::Index`].
+    Index,
+    /// Begins a tick. Answered by [`RegistryAnswer::Lease`].
+    BeginTick,
+    /// The next issuers of a tick. Answered by [`RegistryAnswer::Batch`].
+    NextBatch(Lease),
+    /// Ends a tick. Answered by [`RegistryAnswer::Done`].
+    EndTick {
+        /// The tick.
+        lease: Lease,
+        /// The issuers that the tick took and did not reach: the next one begins with them.
+        unreached: Vec<IssuerId>,
+    },
+}
+
+/// What the registry's object answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistryAnswer {
+    /// Every issuer, as of the last reading of the origin.
+    Index(Index),
+    /// The lease of a tick; absent while another tick holds it.
+    Lease(Option<Lease>),
+    /// The issuers that a tick asks next.
+    Batch(Batch),
+    /// The request was carried out, and there is nothing more to say.
+    Done,
+    /// The object could not do it: the cause, for the log.
+    Failed(String),
+}

@@ -1,0 +1,50 @@
+//! Calls between the Worker and its objects: JSON there and back, and a stream beside the answer if
+//! it announces one.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use worker::durable::Stub;
+use worker::{Request, Response, ResponseBuilder};
+
+use crate::reply;
+
+/// Carries the answer if a stream is the response's body.
+const ANSWER_HEADER: &str = "object-answer";
+
+/// Sends `request` to an object. Gives its answer, and the stream beside it.
+pub(crate) async fn send<A: DeserializeOwned>(
+    stub: &Stub,
+    request: &impl Serialize,
+) -> worker::Result<(A, Option<web_sys::ReadableStream>)> {
+    let init = web_sys::RequestInit::new();
+    init.set_method("POST");
+    init.set_body(&serde_json::to_string(request)?.into());
+    // The object is chosen by the stub; the platform requires a URL all the same.
+    let request = web_sys::Request::new_with_str_and_init("http://object/", &init)?;
+    let mut response = stub.fetch_with_request(request.into()).await?;
+    match response.headers().get(ANSWER_HEADER)? {
+        Some(answer) => {
+            let response: web_sys::Response = response.into();
+            Ok((serde_json::from_str(&answer)?, response.body()))
+        }
+        None => Ok((response.json().await?, None)),
+    }
+}
+
+/// Reads the request that an object received.
+pub(crate) async fn receive<Q: DeserializeOwned>(request: &mut Request) -> worker::Result<Q> {
+    Ok(serde_json::from_str(&request.text().await?)?)
+}
+
+/// An object's response: `answer`, with `stream` beside it.
+pub(crate) fn respond(
+    answer: &impl Serialize,
+    stream: Option<web_sys::ReadableStream>,
+) -> worker::Result<Response> {
+    match stream {
+        None => reply::json(answer),
+        Some(stream) => Ok(ResponseBuilder::new()
+            .with_header(ANSWER_HEADER, &serde_json::to_string(answer)?)?
+            .stream(stream)),
+    }
+}
