@@ -1,4 +1,4 @@
--- What every refresh did: one row an event. Columns keep their names: operators query them.
+-- One row per event: what a refresh did. Columns keep their names, because operators query them.
 CREATE TABLE crl_generation_events (
   id TEXT PRIMARY KEY, -- UUIDv7
   issuer_id TEXT NOT NULL,
@@ -21,7 +21,7 @@ CREATE INDEX crl_generation_events_by_issuer ON crl_generation_events (issuer_id
 CREATE INDEX crl_generation_events_by_outcome ON crl_generation_events (outcome, started_at DESC);
 CREATE INDEX crl_generation_events_by_time ON crl_generation_events (started_at);
 
--- How each CRL stands after its latest refresh: one row a CRL, so that all of them can be seen in one read.
+-- One row per CRL: its state after the latest refresh, so that one query reads all of them.
 CREATE TABLE crl_status (
   issuer_id TEXT NOT NULL,
   crl_name TEXT NOT NULL,

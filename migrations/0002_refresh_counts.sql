@@ -1,5 +1,6 @@
--- Refreshes counted as they are recorded: counters that pruning does not lower, and that are read without walking the events.
--- An event that is appended again is ignored by its primary key, so that it is counted once.
+-- Refreshes are counted when their events are inserted. Pruning does not lower the counters, and
+-- reading them does not scan the events. An event that is inserted again conflicts with its primary
+-- key and is not counted again.
 CREATE TABLE crl_refresh_counts (
   issuer_id TEXT NOT NULL,
   crl_name TEXT NOT NULL,
@@ -10,7 +11,7 @@ CREATE TABLE crl_refresh_counts (
   PRIMARY KEY (issuer_id, crl_name, trigger, outcome)
 ) STRICT, WITHOUT ROWID;
 
--- The same over all CRLs: at most 25 rows.
+-- Totals over all CRLs: at most 25 rows.
 CREATE TABLE crl_refresh_totals (
   trigger TEXT NOT NULL,
   outcome TEXT NOT NULL,
@@ -19,7 +20,7 @@ CREATE TABLE crl_refresh_totals (
   PRIMARY KEY (trigger, outcome)
 ) STRICT, WITHOUT ROWID;
 
--- What is there already.
+-- Count the events that exist already.
 INSERT INTO crl_refresh_counts
   SELECT issuer_id, crl_name, trigger, outcome, count(*), sum(duration_ms)
   FROM crl_generation_events GROUP BY issuer_id, crl_name, trigger, outcome;

@@ -1,5 +1,6 @@
-// Drives the dashboard in headless Chromium, as a person does: what it must show, and that nothing breaks its own policy.
-// Environment: EDGE (its URL), TOKEN, CHROMIUM (the program), SCREENSHOTS (a folder, or nothing).
+// Drives the dashboard in headless Chromium as a person would, and checks what it shows and that it
+// keeps its own Content-Security-Policy. Environment: EDGE (the edge's URL), TOKEN, CHROMIUM (the
+// path of the program), SCREENSHOTS (a folder; optional).
 "use strict";
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
@@ -34,7 +35,7 @@ async function visit(browser) {
     if (!request.url().startsWith(EDGE)) complaints.push(`another host: ${request.url()}`);
   });
 
-  // Nobody is let in without the token, and a wrong one says so.
+  // Without the right token there is no way in, and a wrong one gets an error.
   await page.goto(`${EDGE}/dashboard`);
   assert.match(page.url(), /\/dashboard\/sign-in$/);
   await accessible(page, "sign-in");
@@ -43,7 +44,7 @@ async function visit(browser) {
   assert.match(await page.getByRole("alert").innerText(), /not the operator's token/);
   assert.equal((await context.cookies()).length, 0);
 
-  // By keyboard alone.
+  // Sign in by keyboard alone.
   await page.getByLabel("Operator's token").fill(TOKEN);
   await page.keyboard.press("Enter");
   await page.waitForURL(`${EDGE}/dashboard`);
@@ -51,7 +52,7 @@ async function visit(browser) {
   assert.ok(cookie.httpOnly && cookie.sameSite === "Strict" && !cookie.value.includes(TOKEN));
   assert.ok(!page.url().includes(TOKEN));
 
-  // The health of all, the most urgent first, what was refused, and what waits.
+  // The first page: overall health, the most urgent CRLs first, refusals, waiting certificates.
   assert.match(await page.locator("h1").innerText(), /needs a look/);
   await page.getByText("waits for trust").first().waitFor();
   const rows = page.locator("table").first().locator("tbody tr");
@@ -61,7 +62,7 @@ async function visit(browser) {
   await accessible(page, "home");
   await shoot(page, "dashboard");
 
-  // What comes from outside is text.
+  // Text from outside is escaped.
   const hostile = page.getByText("<script>alert(1)</script>").first();
   assert.ok(await hostile.isVisible());
 
@@ -77,7 +78,7 @@ async function visit(browser) {
   await accessible(page, "events");
   await shoot(page, "events");
 
-  // One issuer: a refresh, and what came of it.
+  // An issuer's page: refresh, and see the result.
   await page.goto(`${EDGE}/dashboard/issuers/well`);
   const refresh = page.getByRole("button", { name: "Refresh now" });
   await follow(page, refresh);
@@ -87,14 +88,14 @@ async function visit(browser) {
   await accessible(page, "issuer");
   await shoot(page, "issuer");
 
-  // A changed certificate is trusted.
+  // Trust a changed certificate.
   await page.goto(`${EDGE}/dashboard/issuers/moved`);
   await shoot(page, "trust");
   await follow(page, page.getByRole("button", { name: "Trust the changed certificate" }));
   assert.match(await page.getByRole("status").innerText(), /published/);
   assert.equal(await page.getByText("waits for trust").count(), 0);
 
-  // In the dark, and on a phone: nothing is wider than the screen.
+  // In dark mode and on a phone, nothing is wider than the screen.
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 390, height: 844 });
   for (const place of ["/dashboard", "/dashboard/events", "/dashboard/issuers/well"]) {
@@ -108,7 +109,7 @@ async function visit(browser) {
   await page.goto(`${EDGE}/dashboard`);
   await shoot(page, "phone");
 
-  // No form that another page made is taken.
+  // A form from another page is refused.
   const forged = await page
     .evaluate(async (url) => (await fetch(url)).status, `${EDGE}/dashboard/style.css`)
     .catch(() => "refused");
@@ -128,7 +129,7 @@ async function visit(browser) {
   await follow(page, page.getByRole("button", { name: "Sign out" }));
   assert.match(page.url(), /sign-in$/);
 
-  // A link to a page leads there, after signing in.
+  // After sign-in, a link to a page leads to that page.
   await page.goto(`${EDGE}/dashboard/events?outcome=failed`);
   assert.match(page.url(), /sign-in\?to=/);
   await page.getByLabel("Operator's token").fill(TOKEN);
@@ -137,7 +138,8 @@ async function visit(browser) {
   assert.deepEqual(complaints, []);
 }
 
-/** Clicks what leads to another page, and returns once it is there: what is read next must not be of the page before. */
+// Clicks a control that leads to another page and waits for that page, so that nothing is read from
+// the old one.
 async function follow(page, button) {
   await Promise.all([page.waitForNavigation(), button.click()]);
 }

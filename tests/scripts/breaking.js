@@ -1,4 +1,5 @@
-// The Worker, whose wasm instance breaks at a request for /break: an error that nobody catches crosses its frames.
+// The Worker, with a wasm instance that a request for /break breaks: an uncaught error unwinds its
+// frames.
 import Worker from "../../build/index.js";
 
 export * from "../../build/index.js";

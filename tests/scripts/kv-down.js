@@ -1,4 +1,4 @@
-// The Worker, to which KV answers no read and no write. The objects have their own KV, which works.
+// The Worker with a KV that fails every read and write. The Durable Objects' KV works.
 import Worker from "../../build/index.js";
 
 export * from "../../build/index.js";

@@ -1,4 +1,4 @@
-// The Worker, to which KV never answers a read. The objects have their own KV, which works.
+// The Worker with a KV that never answers a read. The Durable Objects' KV works.
 import Worker from "../../build/index.js";
 
 export * from "../../build/index.js";

@@ -1,5 +1,5 @@
-//! An authority made for tests, with x509-cert: it signs right CRLs, and wrong ones of any kind.
-//! None of this project's own writer is in here, so that reader and writer cannot be wrong together.
+//! A CA for tests, built on x509-cert, that signs correct CRLs and any kind of incorrect one.
+//! It does not use this project's writer, so that reader and writer cannot be wrong together.
 
 use std::{
     str::FromStr,
@@ -40,13 +40,13 @@ pub struct CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// The authority that tests know as `id`.
+    /// The CA named `id`. The key is derived from the id.
     #[must_use]
     pub fn new(id: &str) -> Self {
         Self::with_key(id, id)
     }
 
-    /// The same id and name with another key, as after a compromise.
+    /// A CA with the same id and name but another key, as after a compromise.
     #[must_use]
     pub fn rekeyed(&self) -> Self {
         Self::with_key(&self.id, &format!("{} again", self.id))
@@ -74,25 +74,25 @@ impl CertificateAuthority {
         }
     }
 
-    /// The id under which an origin registers it.
+    /// The issuer id that an origin registers it under.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Its certificate, in DER.
+    /// The CA's certificate, in DER.
     #[must_use]
     pub fn certificate(&self) -> Vec<u8> {
         self.certificate.to_der().expect("a certificate encodes")
     }
 
-    /// An empty CRL with this number, made a minute ago and valid for an hour, in DER.
+    /// An empty CRL with this number, in DER; issued a minute ago and valid for an hour.
     #[must_use]
     pub fn crl(&self, number: u64) -> Vec<u8> {
         self.crl_with(number, |_| ())
     }
 
-    /// The same, changed before it is signed.
+    /// [`Self::crl`], changed before it is signed.
     #[must_use]
     pub fn crl_with(&self, number: u64, change: impl FnOnce(&mut TbsCertList)) -> Vec<u8> {
         let mut tbs = self.tbs(number);
@@ -100,7 +100,7 @@ impl CertificateAuthority {
         self.sign(tbs).to_der().expect("a CRL encodes")
     }
 
-    /// The same, changed after it was signed.
+    /// [`Self::crl`], changed after it was signed.
     #[must_use]
     pub fn forged_crl(&self, number: u64, change: impl FnOnce(&mut CertificateList)) -> Vec<u8> {
         let mut crl = self.sign(self.tbs(number));
@@ -141,14 +141,14 @@ impl CertificateAuthority {
     }
 }
 
-/// Revoked entries with serial numbers from 1 to `count` and a reason: 49 bytes each, as in the field.
+/// Entries with serial numbers 1 to `count` and a reason code, 49 bytes each.
 #[must_use]
 pub fn revoked(count: u32) -> Vec<RevokedCert> {
     let revocation_date = time(SystemTime::now() - Duration::from_hours(1));
     let reason = extension(&CrlReason::Superseded);
     (1..=count)
         .map(|serial| {
-            // As long as serial numbers are in the field: 16 octets.
+            // 16 octets, as public CAs use.
             let mut octets = [0x5a; 16];
             octets[12..].copy_from_slice(&serial.to_be_bytes());
             RevokedCert {
@@ -160,7 +160,7 @@ pub fn revoked(count: u32) -> Vec<RevokedCert> {
         .collect()
 }
 
-/// A moment as CRLs of this half-century say it, in whole seconds.
+/// A time as CRLs before 2050 encode it (UTCTime), in whole seconds.
 #[must_use]
 pub fn time(moment: SystemTime) -> Time {
     let since_epoch = moment.duration_since(UNIX_EPOCH).expect("after 1970");
@@ -170,14 +170,14 @@ pub fn time(moment: SystemTime) -> Time {
         .into()
 }
 
-/// An extension, as critical as its kind is.
+/// An extension with the criticality that x509-cert gives its type.
 pub fn extension<T: Criticality + AssociatedOid + Encode>(value: &T) -> Extension {
     value
         .to_extension(&Name::default(), &[])
         .expect("an extension encodes")
 }
 
-/// The critical extension that says at which URL a CRL is the one to ask.
+/// A critical issuing distribution point (RFC 5280, section 5.2.5) with one URL.
 #[must_use]
 pub fn issuing_distribution_point(url: &str) -> Extension {
     let name = GeneralName::UniformResourceIdentifier(Ia5String::new(url).expect("an ASCII URL"));
@@ -190,13 +190,13 @@ pub fn issuing_distribution_point(url: &str) -> Extension {
         only_contains_attribute_certs: false,
     };
     Extension {
-        // x509-cert 0.3.0 has another extension's identifier for it.
+        // x509-cert 0.3.0 associates this type with another extension's OID.
         extn_id: ID_CE_ISSUING_DISTRIBUTION_POINT,
         ..extension(&point)
     }
 }
 
-/// Replaces the extensions of a CRL by those that `keep` wants, and adds more.
+/// Keeps the extensions for which `keep` returns true, and appends `more`.
 pub fn change_extensions(
     tbs: &mut TbsCertList,
     keep: impl Fn(ObjectIdentifier) -> bool,

@@ -1,8 +1,9 @@
-//! The test runner's HTTP client.
+//! The HTTP client of the tests.
 
-/// A client as relying parties have them: on no proxy, and never following a redirect.
+/// An HTTP client that behaves as a relying party: no proxy, no redirects.
 pub fn client() -> reqwest::ClientBuilder {
-    // Built together with crl-origin, reqwest has TLS and leaves its cryptography to the program; says no if there is one.
+    // If crl-origin is built in the same run, reqwest has TLS but no crypto provider, so the
+    // program must install one. It returns an error if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()

@@ -1,4 +1,4 @@
-//! The tables in D1 and those of the objects, read from the files in which workerd keeps them.
+//! D1 and the Durable Objects' storage, read from the SQLite files that workerd keeps them in.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, types::Value};
 
-/// One database: D1, or what an object stores.
+/// One database: D1, or the storage of a Durable Object.
 pub struct Database {
     file: PathBuf,
 }
@@ -17,7 +17,7 @@ pub struct Database {
 /// One row, by column.
 pub type Row = BTreeMap<String, Value>;
 
-/// A row of `crl_generation_events`, as far as tests look at it.
+/// The columns of `crl_generation_events` that tests look at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// `id`
@@ -41,7 +41,7 @@ pub struct Event {
 }
 
 impl Database {
-    /// The first database of a folder that has one for each.
+    /// The first database in a folder that holds one file per database.
     pub(crate) fn in_folder(folder: &Path) -> Self {
         let is_database = |path: &PathBuf| {
             path.extension()
@@ -56,7 +56,7 @@ impl Database {
         Self { file }
     }
 
-    /// The rows that a query yields.
+    /// Runs a query.
     #[must_use]
     pub fn query(&self, sql: &str) -> Vec<Row> {
         let connection = self.open();
@@ -77,7 +77,7 @@ impl Database {
             .expect("rows can be read")
     }
 
-    /// Runs a statement, as someone who breaks or mends the database would.
+    /// Runs a statement that changes the database behind the edge's back.
     pub fn execute(&self, sql: &str) {
         self.open().execute_batch(sql).expect("the statement runs");
     }
@@ -103,7 +103,8 @@ impl Database {
         .collect()
     }
 
-    /// The events of an issuer, once there are at least `count`: they are written after the refresh was answered.
+    /// Waits until an issuer has at least `count` events and returns them all: the edge writes them
+    /// after it has answered the refresh.
     pub async fn events_when(&self, issuer: &str, count: usize) -> Vec<Event> {
         self.wait_for(issuer, |events| {
             (events.len() >= count).then(|| events.to_vec())
@@ -111,7 +112,7 @@ impl Database {
         .await
     }
 
-    /// The first event of an issuer that is as wanted, once it is there.
+    /// Waits for an issuer's first event for which `is_wanted` returns true.
     pub async fn event_when(&self, issuer: &str, is_wanted: impl Fn(&Event) -> bool) -> Event {
         self.wait_for(issuer, |events| {
             events.iter().find(|event| is_wanted(event)).cloned()

@@ -1,4 +1,4 @@
-//! The real edge: `cargo xtask edge` with a port and a state folder of its own.
+//! The real edge: `cargo xtask edge` with its own port and state folder.
 
 use std::{
     fs,
@@ -15,14 +15,14 @@ use tempfile::TempDir;
 
 use crate::{database::Database, kv::Kv, port, program};
 
-/// What the edge shows to the origin.
+/// `ORIGIN_TOKEN`: the edge presents it to the origin.
 pub const ORIGIN_TOKEN: &str = "the-origins-token";
-/// What operators show to the edge.
+/// `OPERATOR_TOKEN`: operators present it to the edge.
 pub const OPERATOR_TOKEN: &str = "the-operators-token";
-/// What the origin's hook shows to the edge.
+/// `HOOK_TOKEN`: the origin presents it to the edge after a revocation.
 pub const HOOK_TOKEN: &str = "the-hooks-token";
 
-/// How to start an edge.
+/// Builder of an [`Edge`].
 pub struct Start {
     origin_url: String,
     vars: Vec<(String, String)>,
@@ -32,7 +32,7 @@ pub struct Start {
 }
 
 impl Start {
-    /// In front of the origin at this URL, with all tokens set and a registry that is asked for every second.
+    /// An edge in front of the origin at this URL, with all tokens set and a registry TTL of one second.
     #[must_use]
     pub fn new(origin_url: &str) -> Self {
         let start = Self {
@@ -49,7 +49,7 @@ impl Start {
             .var("REGISTRY_TTL_SECONDS", "1")
     }
 
-    /// With one setting; a later one wins.
+    /// Adds a setting; of two with the same name the later one counts.
     #[must_use]
     pub fn var(mut self, key: &str, value: &str) -> Self {
         self.vars.retain(|(known, _)| known != key);
@@ -57,33 +57,33 @@ impl Start {
         self
     }
 
-    /// A script that wraps the Worker, instead of the Worker itself.
+    /// Runs a script that wraps the Worker instead of the Worker itself.
     #[must_use]
     pub fn script(mut self, script: &Path) -> Self {
         self.script = Some(script.to_owned());
         self
     }
 
-    /// Another origin, for an edge that is started again.
+    /// Changes the origin, for an edge that is started again.
     #[must_use]
     pub fn origin_url(mut self, origin_url: &str) -> Self {
         origin_url.clone_into(&mut self.origin_url);
         self
     }
 
-    /// `http://127.0.0.1:PORT` and this path, as it will be: certificates name it before the edge runs.
+    /// The URL of this path, for certificates that name it before the edge runs.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// The state folder: KV, D1 and the Durable Objects.
+    /// The folder that holds KV, D1 and the Durable Objects.
     #[must_use]
     pub fn state(&self) -> &Path {
         self.state.path()
     }
 
-    /// Starts it, and returns once it answers.
+    /// Starts the edge and waits until it answers.
     pub async fn start(self) -> Edge {
         tokio::task::spawn_blocking(|| Edge::start(self))
             .await
@@ -91,14 +91,14 @@ impl Start {
     }
 }
 
-/// A running edge. Dropping it ends every process that belongs to it.
+/// A running edge. Dropping it ends all of its processes.
 pub struct Edge {
     process_group: u32,
     client: reqwest::Client,
-    /// Closing it ends the edge, also when this program is killed.
+    /// Closing it ends the edge, which also happens if this program is killed.
     stdin: Option<ChildStdin>,
     xtask: Child,
-    /// What it was started with; holds the state folder.
+    /// The builder it was started from, which owns the state folder.
     start: Option<Start>,
 }
 
@@ -152,24 +152,24 @@ impl Edge {
         }
     }
 
-    /// `http://127.0.0.1:PORT` and this path.
+    /// The URL of this path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         self.started_with().url(path)
     }
 
-    /// The process group of all that serves this edge.
+    /// The process group of the edge.
     #[must_use]
     pub fn process_group(&self) -> u32 {
         self.process_group
     }
 
-    /// A request of a relying party, to be refined and sent.
+    /// A request by a relying party, not sent yet.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, self.url(path))
     }
 
-    /// GET, as a relying party.
+    /// Sends GET as a relying party.
     pub async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path)
             .send()
@@ -177,7 +177,7 @@ impl Edge {
             .expect("an answer")
     }
 
-    /// A request of an operator.
+    /// Sends a request with the operator's token.
     pub async fn operate(&self, method: Method, path: &str) -> Response {
         self.request(method, path)
             .bearer_auth(OPERATOR_TOKEN)
@@ -186,42 +186,42 @@ impl Edge {
             .expect("an answer")
     }
 
-    /// Refreshes all CRLs of an issuer, as an operator.
+    /// Refreshes all CRLs of an issuer through the operators' API.
     pub async fn refresh(&self, issuer: &str) -> Response {
         self.operate(Method::POST, &format!("/v1/issuers/{issuer}/refresh"))
             .await
     }
 
-    /// Fires the cron trigger, and returns once the handler has ended.
+    /// Fires the cron trigger and waits for its handler to return.
     pub async fn tick(&self) -> Response {
         self.get("/cdn-cgi/handler/scheduled").await
     }
 
-    /// The table of events.
+    /// D1.
     #[must_use]
     pub fn database(&self) -> Database {
         Database::in_folder(&self.state().join("v3/d1/miniflare-D1DatabaseObject"))
     }
 
-    /// What the object of the one issuer stores.
+    /// The storage of the issuer's Durable Object, on an edge with a single issuer.
     #[must_use]
     pub fn object(&self) -> Database {
         Database::in_folder(&self.state().join("v3/do/crl-edge-IssuerObject"))
     }
 
-    /// KV.
+    /// The KV namespace.
     #[must_use]
     pub fn kv(&self) -> Kv {
         Kv::in_state(self.state())
     }
 
-    /// The state folder.
+    /// The folder that holds KV, D1 and the Durable Objects.
     #[must_use]
     pub fn state(&self) -> &Path {
         self.started_with().state()
     }
 
-    /// What the Worker and wrangler printed.
+    /// The log of the Worker and of wrangler.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
@@ -231,14 +231,14 @@ impl Edge {
         self.state().join("wrangler.log")
     }
 
-    /// Stops it in good order. What is returned starts one again, on the same state.
+    /// Stops the edge. The builder that is returned starts one on the same state.
     #[must_use]
     pub fn stop(mut self) -> Start {
         self.end();
         self.start.take().expect("only stopping takes it")
     }
 
-    /// Kills it without any warning (SIGKILL). What is returned starts one again, on the same state.
+    /// Kills the edge with SIGKILL. The builder that is returned starts one on the same state.
     #[must_use]
     pub fn kill(mut self) -> Start {
         let killed = Command::new("kill")
@@ -268,7 +268,7 @@ impl Drop for Edge {
     }
 }
 
-/// All that a child prints, line by line. The channel closes when the child does.
+/// The lines that a child process prints. The channel closes when the process ends.
 fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     let stdout = child
@@ -283,7 +283,7 @@ fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
         let sender = sender.clone();
         thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                // Read on when nobody listens, or the child would block on a full pipe.
+                // Keep reading without a receiver, or the child would block on a full pipe.
                 let _ = sender.send(line);
             }
         });
@@ -291,7 +291,7 @@ fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
     receiver
 }
 
-/// The number in `ready on URL (process group N)`.
+/// Parses `ready on URL (process group N)`.
 fn process_group_in(line: &str) -> u32 {
     line.rsplit_once("process group ")
         .and_then(|(_, number)| number.trim_end_matches(')').parse().ok())

@@ -1,4 +1,5 @@
-//! Just enough of an HTTP/1.1 server to break its rules: no library would let a test lie about lengths.
+//! A minimal HTTP/1.1 server that can break the protocol: no library lets a test send a wrong
+//! Content-Length.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -8,33 +9,33 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// A request: what tests look at.
+/// The parts of a request that tests look at.
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// With its query.
+    /// Path and query.
     pub(crate) target: String,
-    /// By lower-case name.
+    /// Keyed by lower-case name.
     pub(crate) headers: BTreeMap<String, String>,
 }
 
-/// What goes over the wire, and when.
+/// The bytes that go over the wire, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) delay: Duration,
-    /// The bytes to send one after the other, each after its pause.
+    /// Bytes to send in order, each after its pause.
     pub(crate) pieces: Vec<(Duration, Vec<u8>)>,
     pub(crate) end: End,
 }
 
-/// What follows the last piece.
+/// What happens after the last piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Close,
-    /// Nothing more, and the connection stays.
+    /// Keep the connection open and send nothing.
     Hang,
 }
 
-/// Listens until it is dropped; open connections then end too.
+/// A server. Dropping it closes its socket and all connections.
 pub(crate) struct Server {
     port: u16,
     accepting: JoinHandle<()>,
@@ -49,7 +50,7 @@ impl Server {
         let port = listener.local_addr()?.port();
         let answer = Arc::new(answer);
         let accepting = tokio::spawn(async move {
-            // Aborts its tasks when it is dropped.
+            // Dropping the set aborts its tasks.
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let answer = Arc::clone(&answer);
@@ -71,7 +72,7 @@ impl Drop for Server {
     }
 }
 
-/// One request a connection: then nothing of one answer can leak into the next.
+/// Serves one request per connection, so that no answer can leak into the next one.
 async fn serve(stream: TcpStream, answer: &(dyn Fn(Request) -> Response + Sync)) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let request = read(&mut stream).await?;

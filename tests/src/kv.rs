@@ -1,4 +1,4 @@
-//! KV in the files in which workerd keeps it, for whoever loses a value or puts an old one in its place.
+//! KV in the files that workerd keeps it in, for tests that lose a value or bring an old one back.
 
 use std::{
     fs,
@@ -15,17 +15,17 @@ pub struct Kv {
     blobs: PathBuf,
 }
 
-/// What lies under a key.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// The bytes.
+    /// The value itself.
     pub body: Vec<u8>,
-    /// The metadata's JSON.
+    /// The metadata, in JSON.
     pub metadata: String,
 }
 
 impl Kv {
-    /// In the state folder of an edge.
+    /// The namespace of the edge with this state folder.
     #[must_use]
     pub fn in_state(state: &Path) -> Self {
         let folder = state.join("v3/kv");
@@ -35,7 +35,7 @@ impl Kv {
         }
     }
 
-    /// The value of `key`, if it is there and has metadata.
+    /// The value of `key`, if it exists and has metadata.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<Value> {
         let rows = self.index.query(&format!(
@@ -51,7 +51,7 @@ impl Kv {
         }
     }
 
-    /// Puts `value` in the place of what lies under `key`.
+    /// Replaces the value of `key`.
     pub fn put(&self, key: &str, value: &Value) {
         let Value { body, metadata } = value;
         assert!(!metadata.contains('\''), "a head has no quotes");
@@ -61,7 +61,7 @@ impl Kv {
         ));
     }
 
-    /// Removes the keys that are like this, in SQL's sense.
+    /// Removes the keys that match an SQL `LIKE` pattern.
     pub fn remove(&self, like: &str) {
         let sql = format!("DELETE FROM _mf_entries WHERE key LIKE '{like}'");
         self.index.execute(&sql);

@@ -1,8 +1,8 @@
-//! What end-to-end tests stand on: the real Worker in workerd, the real origin, an origin that misbehaves
-//! on demand, and real clients. The tests themselves are in tests/.
+//! The harness of the end-to-end tests: the real Worker in workerd, the real origin, an origin that
+//! misbehaves on demand, and real clients. The tests themselves are in `tests/`.
 //!
-//! Each test program starts one [`suite::World`] and shares it among its tests, which use issuers of their own.
-//! Everything that is started ends with the program, however that ends.
+//! Each test program starts one [`suite::World`], which its tests share; each test has its own
+//! issuers. All processes end with the program, even if it is killed.
 
 #![expect(
     clippy::missing_panics_doc,
@@ -37,7 +37,7 @@ pub use test_origin::{Answer, TestOrigin};
 
 pub use port::free as free_port;
 
-/// The path of xtask, for what operators do by it.
+/// The path of the xtask binary, for tests that run an operator's commands.
 #[must_use]
 pub fn xtask() -> std::path::PathBuf {
     program::path("xtask")

@@ -1,4 +1,4 @@
-//! A real OpenBao server with a PKI engine, in memory, and its own command line to drive it.
+//! A real OpenBao server that keeps its state in memory, driven by its own command line.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{Skipped, port, program::Attached};
 
-/// A running server. Dropping it ends its process.
+/// A running OpenBao server. Dropping it ends its process.
 pub struct OpenBao {
     url: String,
     program: PathBuf,
@@ -20,14 +20,14 @@ pub struct OpenBao {
     _server: Attached,
 }
 
-/// The token that may do everything there.
+/// The server's root token.
 const ROOT_TOKEN: &str = "root";
 
 impl OpenBao {
-    /// Starts one. `BAO` may say where the program is.
+    /// Starts a server. The environment variable `BAO` overrides the path of its program.
     ///
     /// # Errors
-    /// Where it is not installed.
+    /// If OpenBao is not installed.
     pub fn start() -> Result<Self, Skipped> {
         let program = std::env::var_os("BAO").map_or_else(|| "bao".into(), PathBuf::from);
         let version = Command::new(&program)
@@ -64,19 +64,19 @@ impl OpenBao {
         panic!("OpenBao does not start");
     }
 
-    /// Its URL.
+    /// The server's base URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A file with a token that may do everything.
+    /// A file that contains the root token.
     #[must_use]
     pub fn token_file(&self) -> PathBuf {
         self.folder.path().join("token")
     }
 
-    /// Runs a command of `bao` that answers in JSON; what stands under `data` in the answer.
+    /// Runs a `bao` command with JSON output and returns its `data` member.
     #[must_use]
     pub fn run(&self, args: &[&str]) -> Value {
         let output = self
@@ -90,14 +90,14 @@ impl OpenBao {
         answer["data"].clone()
     }
 
-    /// Mounts a PKI engine that issues for any name.
+    /// Mounts a PKI engine with a role that issues for any name.
     pub fn mount(&self, path: &str) {
         let _ = self.run(&["secrets", "enable", &format!("-path={path}"), "pki"]);
         let role = ["allow_any_name=true", "key_type=ec", "max_ttl=72h"];
         let _ = self.run(&[&["write", &format!("{path}/roles/any")], &role[..]].concat());
     }
 
-    /// Makes a root of that name in a PKI engine; its certificate, as a PEM file.
+    /// Creates a root CA in a PKI engine and returns a PEM file with its certificate.
     #[must_use]
     pub fn root(&self, mount: &str, name: &str) -> PathBuf {
         let root = self.run(&[
@@ -110,7 +110,7 @@ impl OpenBao {
         self.file(&format!("{name}.pem"), &root["certificate"])
     }
 
-    /// Issues a certificate; its file, in PEM, and its serial number.
+    /// Issues a certificate and returns its PEM file and serial number.
     #[must_use]
     pub fn issue(&self, mount: &str, name: &str) -> (PathBuf, String) {
         let name_there = format!("common_name={name}");

@@ -1,4 +1,5 @@
-//! OpenSSL as a relying party, which fetches the CRL from the certificate's distribution point by itself; and as a CA.
+//! OpenSSL as a relying party, which fetches the CRL from a certificate's distribution point, and
+//! as a CA.
 
 use std::{
     fs,
@@ -10,21 +11,21 @@ use tempfile::TempDir;
 
 use crate::Skipped;
 
-/// What OpenSSL says about a certificate.
+/// OpenSSL's verdict on a certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// `OK`
     Good,
     /// `certificate revoked`
     Revoked,
-    /// Anything else, in its own words.
+    /// Any other output.
     Refused(String),
 }
 
-/// `openssl verify -crl_check -crl_download`.
+/// Runs `openssl verify -crl_check -crl_download`.
 ///
 /// # Errors
-/// Where there is no OpenSSL.
+/// If OpenSSL is not installed.
 pub fn verify(issuer: &Path, certificate: &Path) -> Result<Verdict, Skipped> {
     let output = Command::new("openssl")
         .args(["verify", "-crl_check", "-crl_download", "-CAfile"])
@@ -49,18 +50,18 @@ pub struct OpensslAuthority {
 }
 
 impl OpensslAuthority {
-    /// Makes one with an RSA key, whose certificates name this CRL distribution point.
+    /// Creates a CA with an RSA key. Its certificates name this CRL distribution point.
     ///
     /// # Errors
-    /// Where there is no OpenSSL.
+    /// If OpenSSL is not installed.
     pub fn start(distribution_point: &str) -> Result<Self, Skipped> {
         Self::with_key("rsa:2048", distribution_point)
     }
 
-    /// Makes one with any key that `openssl req -newkey` makes.
+    /// Creates a CA with a key of any type that `openssl req -newkey` accepts.
     ///
     /// # Errors
-    /// Where there is no OpenSSL.
+    /// If OpenSSL is not installed.
     pub fn with_key(key: &str, distribution_point: &str) -> Result<Self, Skipped> {
         let folder = TempDir::with_prefix("openssl-ca-").expect("a temporary folder");
         let write = |name: &str, text: &str| {
@@ -88,19 +89,19 @@ impl OpensslAuthority {
         Ok(ca)
     }
 
-    /// Its folder.
+    /// The CA's directory.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Its certificate, as a PEM file.
+    /// A PEM file with the CA's certificate.
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
         self.folder.path().join("cacert.pem")
     }
 
-    /// Issues a certificate; its file, in PEM.
+    /// Issues a certificate and returns its PEM file.
     #[must_use]
     pub fn issue(&self, name: &str) -> PathBuf {
         self.run(&format!(
@@ -112,14 +113,14 @@ impl OpensslAuthority {
         self.folder.path().join(format!("{name}.pem"))
     }
 
-    /// Revokes a certificate of that name.
+    /// Revokes the certificate that was issued for this name.
     pub fn revoke(&self, name: &str) {
         self.run(&format!(
             "ca -config ca.cnf -revoke {name}.pem -crl_reason keyCompromise"
         ));
     }
 
-    /// The next CRL, in DER, made with these options of `openssl ca`.
+    /// Generates the next CRL with these options of `openssl ca` and returns its DER.
     #[must_use]
     pub fn crl(&self, options: &str) -> Vec<u8> {
         self.run(&format!("ca -config ca.cnf -gencrl {options} -out crl.pem"));

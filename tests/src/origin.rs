@@ -1,4 +1,4 @@
-//! The real origin: `crl-origin` with a port and a database of its own.
+//! The real origin: `crl-origin` with its own port and database.
 
 use std::{
     io::{BufRead, BufReader},
@@ -20,14 +20,14 @@ pub struct Origin {
     _service: Attached,
 }
 
-/// A certificate that the origin issued.
+/// A certificate that the origin has issued.
 pub struct Certificate {
     issuer: String,
     file: PathBuf,
 }
 
 impl Certificate {
-    /// Its file, in PEM.
+    /// A PEM file with the certificate.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
@@ -35,15 +35,15 @@ impl Certificate {
 }
 
 impl Origin {
-    /// Starts one without issuers.
+    /// Starts an origin without issuers.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// The same, and it tells the edge at this URL of revocations.
+    /// Starts an origin that pushes revocations to the edge at this URL.
     #[must_use]
-    pub fn telling(edge: &str) -> Self {
+    pub fn pushing_to(edge: &str) -> Self {
         Self::start_with(&["--edge", edge, "--hook-token", HOOK_TOKEN])
     }
 
@@ -73,13 +73,13 @@ impl Origin {
         }
     }
 
-    /// Its URL.
+    /// The origin's base URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Makes an issuer with a full CRL at this URL.
+    /// Creates an issuer with a full CRL at this URL.
     pub fn create_issuer(&self, id: &str, key: &str, distribution_point: &str) {
         let subject = format!("CN={id},O=Tests,C=DE");
         self.run(&[
@@ -95,7 +95,7 @@ impl Origin {
         ]);
     }
 
-    /// The issuer's certificate, as a PEM file.
+    /// A PEM file with the issuer's certificate.
     #[must_use]
     pub fn issuer_certificate(&self, issuer: &str) -> PathBuf {
         let file = self.folder.path().join(format!("{issuer}.pem"));
@@ -139,12 +139,12 @@ impl Origin {
         ]);
     }
 
-    /// Puts it in front of a CA: the arguments of `issuer connect`.
+    /// Connects another CA: runs `issuer connect` with these arguments.
     pub fn connect(&self, args: &[&str]) {
         self.run(&[&["issuer", "connect"], args].concat());
     }
 
-    /// Runs a command of crl-origin, beside the service and on the same database.
+    /// Runs a `crl-origin` command on the service's database while it is running.
     fn run(&self, args: &[&str]) -> String {
         let output = Command::new(program::path("crl-origin"))
             .args(args)

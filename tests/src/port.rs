@@ -5,14 +5,14 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// How many ports each process begins with, before it takes those of others.
+/// The number of ports in the range that each process tries first.
 const EACH: u32 = 100;
 
-/// The port behind each is left free: OpenBao listens there too.
+/// Each port's successor is left free, because OpenBao listens on it too.
 const STEP: u32 = 2;
 
-/// A port that was free a moment ago. It is none that the system gives to connections, which are many here: whoever the port is for
-/// may begin to listen only seconds later.
+/// A port that was free a moment ago. It is outside the system's ephemeral range, so that no
+/// outgoing connection takes it before the caller starts to listen, which may be seconds later.
 #[must_use]
 pub fn free() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);

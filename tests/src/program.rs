@@ -1,4 +1,4 @@
-//! This workspace's own programs, found beside the running test program.
+//! This workspace's own programs, which are in the same target folder as the test program.
 
 use std::{
     env, io,
@@ -7,15 +7,16 @@ use std::{
     sync::Once,
 };
 
-/// A program that does not watch its standard input, and yet ends with this one, however that ends: a shell watches for it.
+/// A child process that ends with this one, even if this one is killed. The child does not watch
+/// its standard input; a shell does so on its behalf.
 pub(crate) struct Attached {
-    /// Closing it ends the program.
+    /// Closing it ends the child.
     stdin: Option<ChildStdin>,
     shell: Child,
 }
 
 impl Attached {
-    /// Starts it, quietly, by a command that is its path and its arguments.
+    /// Starts a program without showing its output. Only the command's path and arguments are used.
     pub(crate) fn start(program: &Command) -> io::Result<Self> {
         let mut shell = Command::new("sh");
         shell
@@ -36,7 +37,7 @@ impl Attached {
         Ok(Self { stdin, shell })
     }
 
-    /// What it prints.
+    /// The child's standard output.
     pub(crate) fn stdout(&mut self) -> ChildStdout {
         self.shell.stdout.take().expect("a pipe")
     }
@@ -49,9 +50,10 @@ impl Drop for Attached {
     }
 }
 
-/// The path of `xtask` or `crl-origin`, built and fresh.
+/// The path of `xtask` or `crl-origin`, up to date.
 ///
-/// `cargo xtask test` has built them before and says so; otherwise cargo is asked, once.
+/// `cargo xtask test` builds both first and says so in the environment; otherwise this builds
+/// them, once.
 pub(crate) fn path(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
@@ -79,7 +81,7 @@ pub(crate) fn path(name: &str) -> PathBuf {
     target.join("debug").join(name)
 }
 
-/// The checkout.
+/// The root of this checkout.
 pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()

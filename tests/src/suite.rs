@@ -1,4 +1,4 @@
-//! A test program: one world, many tests in it, and the end of the world whatever they do.
+//! A test program: its tests share one world, which is dropped whatever they do.
 
 use std::{
     process::ExitCode,
@@ -9,22 +9,23 @@ use std::{
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Runtime;
 
-/// What a test program's tests share: started when the first test runs, dropped after the last one.
+/// What the tests of a program share. It starts when the first test runs and is dropped after the
+/// last one.
 pub trait World: Send + Sync + Sized + 'static {
-    /// Starts it; panics where it cannot.
+    /// Starts the world, or panics.
     fn start() -> impl Future<Output = Self> + Send;
 
-    /// What a person wants to read when a test failed.
+    /// The log to show if a test fails.
     fn log(&self) -> String;
 }
 
-/// A test that cannot run here, and why.
+/// Why a test cannot run on this machine.
 #[derive(Debug)]
 pub struct Skipped(pub String);
 
-/// What a test returns: nothing, or that it was skipped.
+/// The result of a test: nothing, or the reason why it was skipped.
 pub trait Outcome {
-    /// As the test runner wants it.
+    /// Converts the result to the test runner's type.
     fn completion(self) -> Completion;
 }
 
@@ -43,7 +44,7 @@ impl Outcome for Result<(), Skipped> {
     }
 }
 
-/// Waits until something holds, ten seconds at the most.
+/// Waits until `holds` returns true, and panics after ten seconds.
 pub async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
     for _ in 0..500 {
         if holds().await {
@@ -54,9 +55,9 @@ pub async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
     panic!("it did not happen within ten seconds");
 }
 
-/// Writes `main` for a test program: `suite!(World; first_test, second_test)`.
+/// Defines `main` of a test program: `suite!(World; first_test, second_test)`.
 ///
-/// Each test is `async fn(Arc<World>)` and may return [`Skipped`].
+/// Each test is an `async fn(Arc<World>)` and may return [`Skipped`].
 #[macro_export]
 macro_rules! suite {
     ($world:ty; $($test:ident),+ $(,)?) => {
@@ -89,7 +90,7 @@ impl<W: World> Default for Suite<W> {
 }
 
 impl<W: World> Suite<W> {
-    /// Adds a test.
+    /// Adds a test. The name is its function's.
     pub fn add<T, F>(&mut self, name: &str, test: T)
     where
         T: FnOnce(Arc<W>) -> F + Send + 'static,
@@ -104,7 +105,7 @@ impl<W: World> Suite<W> {
         self.trials.push(Trial::ignorable_test(name, run));
     }
 
-    /// Runs those that the command line asks for.
+    /// Runs the tests that the command line selects.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let conclusion = libtest_mimic::run(&Arguments::from_args(), self.trials);
@@ -122,13 +123,13 @@ impl<W: World> Suite<W> {
 }
 
 struct Stage<W> {
-    /// Dropped before the runtime that it runs on.
+    /// Declared first, to be dropped before the runtime that it needs.
     world: Mutex<Option<Arc<W>>>,
     runtime: Runtime,
 }
 
 impl<W: World> Stage<W> {
-    /// The world, started if it is not there. If it fails to start, each test says so.
+    /// Starts the world for the first test. If it cannot start, each test fails with the reason.
     fn world(&self) -> Arc<W> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(world.get_or_insert_with(|| Arc::new(self.runtime.block_on(W::start()))))

@@ -1,4 +1,4 @@
-//! An origin made for tests: it speaks the contract by default, and breaks it on demand.
+//! An origin for tests that implements the origin API and breaks it on demand.
 
 use std::{
     collections::BTreeMap,
@@ -15,24 +15,24 @@ use crate::{
     http::{End, Request, Response, Server},
 };
 
-/// The origin. Dropping it is an origin that is down.
+/// An origin. Dropping it makes it unreachable.
 pub struct TestOrigin {
     server: Server,
     state: Arc<Mutex<State>>,
 }
 
-/// One call for a CRL.
+/// A call that asked for a CRL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Which list: `full`, `delta`, `shard-0`, …
+    /// The CRL name: `full`, `delta`, `shard-0`, …
     pub name: String,
-    /// The SHA-256 in If-None-Match, without its quotes.
+    /// The SHA-256 of If-None-Match, without quotes.
     pub held: Option<String>,
-    /// When it came.
+    /// When the call arrived.
     pub at: Instant,
 }
 
-/// What the origin does with one call.
+/// How the origin answers a call.
 #[derive(Clone, Debug)]
 pub struct Answer {
     status: u16,
@@ -45,15 +45,15 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 enum Delivery {
     Whole,
-    /// Accepts the call, then says nothing.
+    /// Accept the call and never answer.
     Never,
-    /// Accepts the call, then ends the connection.
+    /// Accept the call, then close the connection.
     Closed,
-    /// Ends the connection after so many bytes of the body, whose whole length was announced.
+    /// Close the connection after this many bytes of a body with a larger Content-Length.
     CutAfter(usize),
-    /// Says nothing more after so many bytes of the body.
+    /// Keep the connection open and send nothing after this many bytes of the body.
     StallAfter(usize),
-    /// The body in pieces of this size, with a pause before each.
+    /// Send the body in pieces of this size, with a pause before each.
     Drip {
         piece: usize,
         pause: Duration,
@@ -61,7 +61,7 @@ enum Delivery {
 }
 
 impl Answer {
-    /// A CRL, as the contract wants it.
+    /// 200 with a CRL, as the origin API defines it.
     #[must_use]
     pub fn crl(der: Vec<u8>) -> Self {
         let etag = format!("\"{}\"", sha256(&der));
@@ -71,7 +71,7 @@ impl Answer {
             .body(der)
     }
 
-    /// Any status, without a body.
+    /// A status without a body.
     #[must_use]
     pub fn status(status: u16) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Answer {
         }
     }
 
-    /// Any header; another one of this name is replaced.
+    /// Sets a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers
@@ -92,21 +92,21 @@ impl Answer {
         self
     }
 
-    /// Any body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: Vec<u8>) -> Self {
         self.body = body;
         self
     }
 
-    /// The same, but later.
+    /// Delays the answer.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// No answer at all, on an open connection.
+    /// No answer, on a connection that stays open.
     #[must_use]
     pub fn never() -> Self {
         Self {
@@ -115,7 +115,7 @@ impl Answer {
         }
     }
 
-    /// No answer at all, and the connection ends.
+    /// No answer, on a connection that is closed.
     #[must_use]
     pub fn closed() -> Self {
         Self {
@@ -124,21 +124,21 @@ impl Answer {
         }
     }
 
-    /// The same, but the connection ends after so many bytes of the body.
+    /// Closes the connection after this many bytes of the body.
     #[must_use]
     pub fn cut_after(mut self, bytes: usize) -> Self {
         self.delivery = Delivery::CutAfter(bytes);
         self
     }
 
-    /// The same, but nothing follows so many bytes of the body.
+    /// Sends nothing after this many bytes of the body.
     #[must_use]
     pub fn stalled_after(mut self, bytes: usize) -> Self {
         self.delivery = Delivery::StallAfter(bytes);
         self
     }
 
-    /// The same, but slowly.
+    /// Sends the body slowly.
     #[must_use]
     pub fn dripped(mut self, piece: usize, pause: Duration) -> Self {
         self.delivery = Delivery::Drip { piece, pause };
@@ -190,7 +190,7 @@ type Script = Box<dyn FnMut(&Call) -> Answer + Send>;
 
 struct State {
     issuers: BTreeMap<String, ScriptedIssuer>,
-    /// Answers the next calls of the registry instead, while it says so.
+    /// Replaces the answer to registry calls for as long as it returns one.
     registry: Option<Box<dyn FnMut() -> Option<Answer> + Send>>,
     pages_read: Vec<String>,
     lookups: usize,
@@ -204,7 +204,7 @@ struct ScriptedIssuer {
 }
 
 impl TestOrigin {
-    /// Starts one without issuers.
+    /// Starts an origin without issuers.
     pub async fn start() -> Self {
         let state = Arc::new(Mutex::new(State {
             issuers: BTreeMap::new(),
@@ -222,25 +222,25 @@ impl TestOrigin {
         }
     }
 
-    /// Its URL.
+    /// The origin's base URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.server.port())
     }
 
-    /// Registers an issuer with a full CRL, or replaces it. It answers well: each new CRL has the next number.
+    /// Registers or replaces an issuer with a full CRL. It answers correctly: each new CRL has the
+    /// next number.
     pub fn add(&self, ca: &CertificateAuthority) {
         self.add_as(ca.id(), ca);
     }
 
-    /// The same, under another id.
+    /// [`Self::add`], under another id.
     pub fn add_as(&self, id: &str, ca: &CertificateAuthority) {
         self.register_full(id, ca.certificate(), None);
         self.on_call(id, well_behaved(ca.clone()));
     }
 
-    /// Registers an issuer with a full CRL, whose clients look for it at `distribution_point`. As [`Self::register`], it has none to
-    /// give.
+    /// [`Self::register`] for an issuer with a full CRL at `distribution_point`.
     pub fn register_full(&self, id: &str, certificate: Vec<u8>, distribution_point: Option<&str>) {
         let full = Crl {
             name: "full".parse().expect("a CRL name"),
@@ -253,7 +253,7 @@ impl TestOrigin {
         });
     }
 
-    /// Registers an issuer as it is. It has no CRLs to give until [`Self::on_call`] says how.
+    /// Registers an issuer. It fails calls for its CRLs until [`Self::on_call`] sets an answer.
     pub fn register(&self, issuer: Issuer) {
         let id = issuer.id.to_string();
         let scripted = ScriptedIssuer {
@@ -264,12 +264,12 @@ impl TestOrigin {
         lock(&self.state).issuers.insert(id, scripted);
     }
 
-    /// Forgets an issuer.
+    /// Removes an issuer from the registry.
     pub fn remove(&self, issuer: &str) {
         lock(&self.state).issuers.remove(issuer);
     }
 
-    /// From now on, calls for this issuer's CRLs are answered so.
+    /// Sets the script that answers calls for this issuer's CRLs from now on.
     pub fn on_call(&self, issuer: &str, script: impl FnMut(&Call) -> Answer + Send + 'static) {
         let mut state = lock(&self.state);
         state
@@ -279,22 +279,23 @@ impl TestOrigin {
             .script = Box::new(script);
     }
 
-    /// From now on, every call for this issuer's CRLs gets this answer.
+    /// Gives this answer to every call for this issuer's CRLs from now on.
     pub fn answer(&self, issuer: &str, answer: Answer) {
         self.on_call(issuer, move |_| answer.clone());
     }
 
-    /// From now on, calls of the registry are answered so, or as ever where it gives none.
+    /// Sets a script that answers registry calls from now on; if it returns `None`, they get the
+    /// ordinary answer.
     pub fn on_registry(&self, script: impl FnMut() -> Option<Answer> + Send + 'static) {
         lock(&self.state).registry = Some(Box::new(script));
     }
 
-    /// How many issuers a page of the registry holds at most, whatever is asked for.
+    /// Limits the issuers on a page of the registry, whatever the caller asks for.
     pub fn limit_pages(&self, limit: usize) {
         lock(&self.state).page_limit = limit;
     }
 
-    /// The calls for this issuer's CRLs so far.
+    /// The calls for this issuer's CRLs so far, oldest first.
     #[must_use]
     pub fn calls(&self, issuer: &str) -> Vec<Call> {
         lock(&self.state)
@@ -304,13 +305,13 @@ impl TestOrigin {
             .unwrap_or_default()
     }
 
-    /// The pages of the registry that were read so far, by their cursors; the first page's is empty.
+    /// The cursors of the registry pages that were read so far; the first page's cursor is empty.
     #[must_use]
     pub fn pages_read(&self) -> Vec<String> {
         lock(&self.state).pages_read.clone()
     }
 
-    /// How often a single issuer was looked up so far.
+    /// The number of calls for a single issuer so far.
     #[must_use]
     pub fn lookups(&self) -> usize {
         lock(&self.state).lookups
@@ -397,7 +398,7 @@ fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
         .next()
 }
 
-/// A new CRL with the next number for whoever does not hold the current one.
+/// Answers 304 to a caller that holds the current CRL, and a CRL with the next number to others.
 fn well_behaved(ca: CertificateAuthority) -> impl FnMut(&Call) -> Answer + Send {
     let mut number = 0_u64;
     let mut current = None;
@@ -412,7 +413,7 @@ fn well_behaved(ca: CertificateAuthority) -> impl FnMut(&Call) -> Answer + Send 
     }
 }
 
-/// Lower-case hex, as in the contract's entity tags.
+/// Lower-case hex, as in the origin API's entity tags.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write;

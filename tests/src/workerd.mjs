@@ -1,6 +1,7 @@
-// Runs Workers in one workerd, each on a port of its own, without the proxies of wrangler and of miniflare in front:
-// node workerd.mjs '{"miniflare": PATH, "build": DIR, "state": DIR, "workers": [{"kind": …, "key": …, "port": N}, …], "vars": {…}}'
-// Prints `ready`, and ends when its standard input does.
+// Runs Workers in one workerd, each on its own port, without the proxies of wrangler and miniflare:
+// node workerd.mjs '{"miniflare": PATH, "build": DIR, "state": DIR, "vars": {…},
+//   "workers": [{"kind": …, "key": …, "port": N}, …]}'
+// Prints `ready`, and ends when its standard input is closed.
 import { readFileSync } from "node:fs";
 
 const settings = JSON.parse(process.argv[2]);
@@ -8,7 +9,7 @@ const { Miniflare, convertV4MiniflareOptions } = await import(settings.miniflare
 
 const module = (type, path, contents) => ({ type, path, contents });
 
-// What a Worker costs that does nothing but the unavoidable.
+// Baselines: Workers that do the minimum.
 const scripts = {
   hello: () => `export default { fetch: () => new Response("hello") }`,
   stream: (key) => `export default {
@@ -44,7 +45,7 @@ const worker = ({ kind, key, port }, index) => ({
   unsafeDirectSockets: [{ host: "127.0.0.1", port }],
   ...(kind === "edge" && { durableObjects: edge.durableObjects, d1Databases: edge.d1Databases }),
 });
-// The options as they are documented; this release still converts them.
+// These are the documented options; this release of miniflare converts them.
 const options = { host: "127.0.0.1", port: 0, cf: false, workers: settings.workers.map(worker) };
 const miniflare = new Miniflare({
   ...convertV4MiniflareOptions(options),

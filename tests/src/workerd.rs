@@ -1,4 +1,4 @@
-//! Workers in workerd without wrangler's proxy in front, which would be what a benchmark measures.
+//! Workers in workerd without wrangler's proxy, which would dominate what a benchmark measures.
 
 use std::{
     collections::BTreeMap,
@@ -10,30 +10,30 @@ use std::{
 
 use crate::{port, program};
 
-/// What runs.
+/// The Worker to run.
 pub enum Worker<'k> {
-    /// What is in build/.
+    /// crl-edge, as built in build/.
     Edge,
     /// Streams the value of this key from KV, with fixed headers.
     Stream(&'k str),
-    /// Says hello.
+    /// Answers with a constant text.
     Hello,
 }
 
-/// Running Workers. Dropping it ends their processes.
+/// A running workerd. Dropping it ends its processes.
 pub struct Workerd {
     runtime: Child,
     ports: Vec<u16>,
 }
 
 impl Workerd {
-    /// Starts a Worker. It keeps what it stores, and its log, in the folder `state`.
+    /// Starts one Worker. Its storage and its log are in the folder `state`.
     #[must_use]
     pub fn start(worker: &Worker<'_>, state: &Path, vars: &[(&str, &str)]) -> Self {
         Self::start_all(std::slice::from_ref(worker), state, vars)
     }
 
-    /// Starts Workers in one runtime, which share its KV.
+    /// Starts several Workers that share one KV namespace.
     #[must_use]
     pub fn start_all(workers: &[Worker<'_>], state: &Path, vars: &[(&str, &str)]) -> Self {
         let root = program::workspace();
@@ -72,30 +72,30 @@ impl Workerd {
             "workerd does not start; it printed\n{}",
             fs::read_to_string(&log).unwrap_or_default()
         );
-        // Read on, or the runtime would block on a full pipe.
+        // Keep reading, or workerd would block on a full pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         Self { runtime, ports }
     }
 
-    /// The port of the first Worker on 127.0.0.1.
+    /// The first Worker's port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.ports[0]
     }
 
-    /// The ports of all, in their order.
+    /// The ports, in the order of the Workers.
     #[must_use]
     pub fn ports(&self) -> &[u16] {
         &self.ports
     }
 
-    /// `http://127.0.0.1:PORT` of the first, and this path.
+    /// The URL of this path at the first Worker.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port())
     }
 
-    /// The process that all others of it descend from.
+    /// The process id of the runtime that starts workerd.
     #[must_use]
     pub fn process(&self) -> u32 {
         self.runtime.id()
@@ -104,7 +104,7 @@ impl Workerd {
 
 impl Drop for Workerd {
     fn drop(&mut self) {
-        // It ends with its standard input.
+        // It ends when its standard input is closed.
         drop(self.runtime.stdin.take());
         let _ = self.runtime.wait();
     }

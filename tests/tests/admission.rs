@@ -1,5 +1,5 @@
-//! Every error code of the contract, provoked one at a time: the operator is told, one event tells it,
-//! and clients go on being served what was valid.
+//! Every error code of admission, provoked one at a time: the operator's answer and one event carry
+//! it, and clients are still served the CRL that was valid.
 
 use std::{
     process::ExitCode,
@@ -41,7 +41,7 @@ impl World for Shared {
         }
         let edge = Start::new(&origin.url())
             .var("MAX_CRL_BYTES", "4096")
-            // Or what expired half a minute ago might still be valid by another clock.
+            // Without tolerance, so that a CRL that expired half a minute ago counts as expired.
             .var("CLOCK_SKEW_SECONDS", "0")
             .var("ORIGIN_TIMEOUT_MS", "1500")
             .start()
@@ -59,7 +59,7 @@ fn register(origin: &TestOrigin, ca: &CertificateAuthority) {
     origin.register_full(ca.id(), ca.certificate(), Some(point));
 }
 
-/// An answer that is refused, given after CRL number 10 was published.
+/// An answer that is refused after CRL number 10 was published.
 struct Case {
     code: &'static str,
     answer: fn(&CertificateAuthority) -> Answer,
@@ -222,7 +222,7 @@ async fn is_refused(world: Arc<Shared>, case: &'static Case) {
     assert_eq!(refreshed.status(), 502);
     let body: serde_json::Value = refreshed.json().await.unwrap();
     assert_eq!(body["events"][0]["error_code"], *code, "{body}");
-    assert_is_told_and_harmless(&world, code, &good).await;
+    assert_reported_and_harmless(&world, code, &good).await;
 }
 
 async fn issuer_changed_is_refused_until_it_is_trusted(world: Arc<Shared>) {
@@ -241,7 +241,7 @@ async fn issuer_changed_is_refused_until_it_is_trusted(world: Arc<Shared>) {
     assert_eq!(refreshed.status(), 502);
     let body: serde_json::Value = refreshed.json().await.unwrap();
     assert_eq!(body["events"][0]["error_code"], code, "{body}");
-    assert_is_told_and_harmless(&world, code, &good).await;
+    assert_reported_and_harmless(&world, code, &good).await;
 
     let trusted = world
         .edge
@@ -252,7 +252,7 @@ async fn issuer_changed_is_refused_until_it_is_trusted(world: Arc<Shared>) {
     assert_eq!(served(&world, code).await, newer);
 }
 
-/// Publishes a good CRL with number 10 and watermark 42.
+/// Publishes a valid CRL with number 10 and watermark 42.
 async fn publish_number_10(world: &Shared, ca: &CertificateAuthority) -> Vec<u8> {
     let good = ca.crl(10);
     world.origin.answer(
@@ -264,7 +264,7 @@ async fn publish_number_10(world: &Shared, ca: &CertificateAuthority) -> Vec<u8>
     good
 }
 
-async fn assert_is_told_and_harmless(world: &Shared, code: &str, good: &[u8]) {
+async fn assert_reported_and_harmless(world: &Shared, code: &str, good: &[u8]) {
     let event = world
         .edge
         .database()

@@ -1,4 +1,5 @@
-//! Bodies in ranges, in PEM and in parts: each byte is the right one, and what is missing never shows as something else.
+//! Ranges, PEM and CRLs that KV holds in parts: each byte is correct, and a missing part never
+//! changes what a client receives.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -9,7 +10,7 @@ use end_to_end::{
 use reqwest::{Method, Response, header::RANGE};
 use x509_cert::der::pem;
 
-/// Two versions of a CRL of two parts.
+/// Two versions of a CRL, each of which KV holds in two parts.
 struct Large {
     first: Vec<u8>,
     second: Vec<u8>,
@@ -17,7 +18,7 @@ struct Large {
 
 impl World for Large {
     async fn start() -> Self {
-        // Over 25 MiB, which is the most that one value in KV may hold.
+        // Larger than 25 MiB, KV's limit for one value.
         let entries = revoked(550_000);
         let crl = |number| {
             CertificateAuthority::new("large").crl_with(number, |tbs| {
@@ -35,10 +36,10 @@ impl World for Large {
     }
 }
 
-/// How large the first part is.
+/// The size of the first part, in bytes.
 const PART: usize = 20 * 1024 * 1024;
 
-async fn a_range_is_the_bytes_that_it_names(_: Arc<Large>) {
+async fn a_range_returns_exactly_its_bytes(_: Arc<Large>) {
     let der = CertificateAuthority::new("ranged").crl_with(1, |tbs| {
         tbs.revoked_certificates = Some(revoked(3000));
     });
@@ -50,7 +51,7 @@ async fn a_range_is_the_bytes_that_it_names(_: Arc<Large>) {
     for (path, whole) in encodings {
         let size = whole.len();
         assert_eq!(whole_of(edge.get(path).await).await, whole);
-        // The first line, line ends, several lines, the last line.
+        // The first line, line endings, several lines, the last line.
         for (first, end) in [
             (0, 1),
             (0, 25),
@@ -77,13 +78,13 @@ async fn a_range_is_the_bytes_that_it_names(_: Arc<Large>) {
     }
 }
 
-async fn a_range_of_a_crl_in_parts_reads_only_the_parts_that_it_needs(world: Arc<Large>) {
+async fn a_range_of_a_crl_in_parts_reads_only_the_parts_it_needs(world: Arc<Large>) {
     let der = &world.first;
     let (origin, edge) = edge_with("large", der).await;
     drop(origin);
     let pem = pem_of(der);
     assert!(whole_of(edge.get("/crl/large.pem").await).await == pem);
-    // The byte of PEM that stands for the last one of the first part.
+    // The byte of the PEM that encodes the last byte of the first part.
     let border = 25 + PART / 48 * 65;
     for (path, whole, middle) in [
         ("/crl/large.crl", der, PART),
@@ -93,7 +94,7 @@ async fn a_range_of_a_crl_in_parts_reads_only_the_parts_that_it_needs(world: Arc
         assert_range(&edge, path, whole, middle - 100_000, middle + 100_000).await;
     }
 
-    // Without the first part, and without the object.
+    // Neither the first part nor the object is available.
     let start = edge.stop();
     lose_part(start.state(), 0);
     fs::remove_dir_all(start.state().join("v3/do")).unwrap();
@@ -114,7 +115,7 @@ async fn a_range_of_a_crl_in_parts_reads_only_the_parts_that_it_needs(world: Arc
     }
 }
 
-async fn a_part_that_is_missing_comes_from_the_object(world: Arc<Large>) {
+async fn a_missing_part_comes_from_the_object(world: Arc<Large>) {
     for part in [0, 1] {
         let der = &world.first;
         let (origin, edge) = edge_with("large", der).await;
@@ -136,7 +137,7 @@ async fn a_part_that_is_missing_comes_from_the_object(world: Arc<Large>) {
     }
 }
 
-async fn a_part_of_another_version_is_never_mixed_in(world: Arc<Large>) {
+async fn parts_of_two_versions_are_never_mixed(world: Arc<Large>) {
     for part in [0, 1] {
         let Large { first, second } = &*world;
         let (origin, edge) = edge_with("large", first).await;
@@ -149,7 +150,7 @@ async fn a_part_of_another_version_is_never_mixed_in(world: Arc<Large>) {
         assert_eq!(edge.refresh("large").await.status(), 200);
         drop(origin);
 
-        // KV at this place has not heard of the second version, and has lost a part of the first.
+        // This point of presence has the first version in KV, without one of its parts.
         let start = edge.stop();
         fs::remove_dir_all(&kv).unwrap();
         fs::rename(&aside, &kv).unwrap();
@@ -160,16 +161,17 @@ async fn a_part_of_another_version_is_never_mixed_in(world: Arc<Large>) {
         assert_eq!(response.status(), 200);
         let number = response.headers()["crl-number"].clone();
         if part == 0 {
-            // All of it is the object's.
+            // The object answers with the second version.
             assert_eq!(number, "2");
             assert_eq!(sha256(&body(response).await.unwrap()), sha256(second));
         } else {
-            // The first part is under way when it shows: the body breaks off, as clients see by its length.
+            // The loss shows after the first part was sent: the body ends early, which a client
+            // detects by its length.
             assert_eq!(number, "1");
             assert_eq!(response.content_length(), Some(first.len() as u64));
             assert!(body(response).await.is_err());
         }
-        // Who resumes there gets all of the second one.
+        // A client that resumes there gets the second version from the start.
         let resumed = edge
             .request(Method::GET, "/crl/large.crl")
             .header(RANGE, format!("bytes={}-", part * PART))
@@ -181,7 +183,7 @@ async fn a_part_of_another_version_is_never_mixed_in(world: Arc<Large>) {
     }
 }
 
-/// An edge that has published this CRL.
+/// Starts an edge and publishes this CRL.
 async fn edge_with(id: &str, der: &[u8]) -> (TestOrigin, Edge) {
     let origin = TestOrigin::start().await;
     origin.add(&CertificateAuthority::new(id));
@@ -191,7 +193,7 @@ async fn edge_with(id: &str, der: &[u8]) -> (TestOrigin, Edge) {
     (origin, edge)
 }
 
-/// By an encoder that is not the edge's.
+/// Encodes PEM independently of the edge.
 fn pem_of(der: &[u8]) -> Vec<u8> {
     pem::encode_string("X509 CRL", pem::LineEnding::LF, der)
         .unwrap()
@@ -248,8 +250,8 @@ async fn body(response: Response) -> reqwest::Result<Vec<u8>> {
 
 suite!(
     Large;
-    a_range_is_the_bytes_that_it_names,
-    a_range_of_a_crl_in_parts_reads_only_the_parts_that_it_needs,
-    a_part_that_is_missing_comes_from_the_object,
-    a_part_of_another_version_is_never_mixed_in,
+    a_range_returns_exactly_its_bytes,
+    a_range_of_a_crl_in_parts_reads_only_the_parts_it_needs,
+    a_missing_part_comes_from_the_object,
+    parts_of_two_versions_are_never_mixed,
 );

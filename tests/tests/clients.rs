@@ -1,5 +1,5 @@
-//! Relying parties that people use, at the edge's URL, with nothing made for tests behind it: validators that fetch the CRL by
-//! themselves, and curl's ways to fetch one.
+//! Relying parties in common use, with the real edge and the real origin behind the URL:
+//! validators that fetch the CRL themselves, and curl.
 
 use std::{
     collections::BTreeMap,
@@ -22,9 +22,9 @@ struct Shared {
     folder: TempDir,
 }
 
-/// Issuers by the kind of their key.
+/// Issuers, named by the type of their key.
 const KEYS: [&str; 4] = ["rsa-2048", "p256", "p384", "ed25519"];
-/// An issuer whose CRL no test replaces.
+/// An issuer that no test revokes a certificate of.
 const STEADY: &str = "steady";
 
 impl World for Shared {
@@ -81,7 +81,7 @@ async fn python_accepts_a_certificate_until_it_is_revoked(
     .await
 }
 
-async fn gnutls_accepts_a_certificate_until_the_pem_says_that_it_is_revoked(
+async fn gnutls_accepts_a_certificate_until_the_pem_crl_lists_it(
     world: Arc<Shared>,
 ) -> Result<(), Skipped> {
     accepts_until_revoked(&world, "gnutls", |issuer, certificate| {
@@ -113,7 +113,7 @@ async fn gnutls_accepts_a_certificate_until_the_pem_says_that_it_is_revoked(
     .await
 }
 
-async fn gnutls_finds_the_der_well_signed(world: Arc<Shared>) -> Result<(), Skipped> {
+async fn gnutls_verifies_the_signature_of_the_der(world: Arc<Shared>) -> Result<(), Skipped> {
     for key in KEYS {
         let [issuer, crl] =
             ["cer", "crl"].map(|ending| world.folder.path().join(format!("{key}.{ending}")));
@@ -139,7 +139,7 @@ async fn gnutls_finds_the_der_well_signed(world: Arc<Shared>) -> Result<(), Skip
     Ok(())
 }
 
-async fn curl_keeps_what_it_has_by_its_tag_or_its_date(world: Arc<Shared>) -> Result<(), Skipped> {
+async fn curl_revalidates_by_etag_or_date(world: Arc<Shared>) -> Result<(), Skipped> {
     for path in ["/crl/steady.crl", "/crl/steady.pem"] {
         let file = world.folder.path().join("kept");
         let tag = world.folder.path().join("kept.etag");
@@ -162,7 +162,7 @@ async fn curl_keeps_what_it_has_by_its_tag_or_its_date(world: Arc<Shared>) -> Re
     Ok(())
 }
 
-async fn curl_resumes_a_download_that_broke_off(world: Arc<Shared>) -> Result<(), Skipped> {
+async fn curl_resumes_an_interrupted_download(world: Arc<Shared>) -> Result<(), Skipped> {
     for path in ["/crl/steady.crl", "/crl/steady.pem"] {
         let whole = world.curl(path, &[])?.body;
         for kept in [1, whole.len() / 2, whole.len() - 1] {
@@ -195,8 +195,8 @@ async fn curl_sees_the_same_headers_with_and_without_a_body(
     Ok(())
 }
 
-/// As the fetcher of Mozilla's `CRLite` does it: HEAD for the size and date, then a range that is none.
-async fn a_malformed_range_gives_everything(world: Arc<Shared>) -> Result<(), Skipped> {
+/// Mozilla's `CRLite` fetcher sends HEAD for the size and date, then a malformed range.
+async fn a_malformed_range_is_ignored(world: Arc<Shared>) -> Result<(), Skipped> {
     let path = "/crl/steady.crl";
     let size = &world.curl(path, &["-I"])?.headers["content-length"];
     let range = format!("Range: bytes: 0-{size}");
@@ -208,7 +208,7 @@ async fn a_malformed_range_gives_everything(world: Arc<Shared>) -> Result<(), Sk
     Ok(())
 }
 
-/// Shows that `client` judges certificates by the CRL that the edge serves, for issuers with each kind of key.
+/// Checks, for each type of key, that `client` accepts a certificate until the edge's CRL lists it.
 async fn accepts_until_revoked(
     world: &Shared,
     name: &str,
@@ -233,10 +233,10 @@ async fn accepts_until_revoked(
     Ok(())
 }
 
-/// An answer as curl got it.
+/// A response that curl has received.
 struct Fetched {
     status: String,
-    /// By lower-case name.
+    /// Keyed by lower-case name.
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
 }
@@ -257,7 +257,7 @@ impl Shared {
             headers: fields
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
                 .collect(),
-            // With -I, curl prints the headers.
+            // With -I, curl prints the headers to standard output.
             body: if args.contains(&"-I") {
                 Vec::new()
             } else {
@@ -267,7 +267,7 @@ impl Shared {
     }
 }
 
-/// The headers, but for those of the moment and of the connection.
+/// The headers that do not depend on the time or the connection.
 fn lasting(fetched: &Fetched) -> BTreeMap<String, String> {
     let mut headers = fetched.headers.clone();
     headers.retain(|name, _| {
@@ -279,7 +279,7 @@ fn lasting(fetched: &Fetched) -> BTreeMap<String, String> {
     headers
 }
 
-/// A client that is kept in tests/clients.
+/// The path of a client in tests/clients.
 fn program(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("clients")
@@ -291,7 +291,7 @@ fn output(command: &mut Command) -> Result<Output, Skipped> {
     output.map_err(|error| Skipped(format!("{}: {error}", command.get_program().display())))
 }
 
-/// What one of our own clients prints.
+/// Parses the output of a client in tests/clients.
 fn verdict(output: &Output) -> Verdict {
     match output.stdout.trim_ascii() {
         b"good" => Verdict::Good,
@@ -315,10 +315,10 @@ suite!(
     openssl_accepts_a_certificate_until_it_is_revoked,
     java_accepts_a_certificate_until_it_is_revoked,
     python_accepts_a_certificate_until_it_is_revoked,
-    gnutls_accepts_a_certificate_until_the_pem_says_that_it_is_revoked,
-    gnutls_finds_the_der_well_signed,
-    curl_keeps_what_it_has_by_its_tag_or_its_date,
-    curl_resumes_a_download_that_broke_off,
+    gnutls_accepts_a_certificate_until_the_pem_crl_lists_it,
+    gnutls_verifies_the_signature_of_the_der,
+    curl_revalidates_by_etag_or_date,
+    curl_resumes_an_interrupted_download,
     curl_sees_the_same_headers_with_and_without_a_body,
-    a_malformed_range_gives_everything,
+    a_malformed_range_is_ignored,
 );

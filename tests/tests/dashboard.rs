@@ -1,4 +1,5 @@
-//! The dashboard in a real browser: signing in, filters, refresh, trust, hostile text, accessibility, and a strict policy.
+//! The dashboard in a real browser: sign-in, filters, refresh, trust, hostile text, accessibility,
+//! and the Content-Security-Policy.
 
 use std::{env, path::Path, process::Command, sync::Arc, time::Duration};
 
@@ -27,7 +28,7 @@ impl World for Shared {
     }
 }
 
-async fn a_person_sees_and_does_all_in_a_browser(world: Arc<Shared>) -> Result<(), Skipped> {
+async fn the_dashboard_works_in_a_browser(world: Arc<Shared>) -> Result<(), Skipped> {
     let Some(chromium) = in_path("chromium") else {
         return Err(Skipped("chromium is not installed".to_owned()));
     };
@@ -66,7 +67,8 @@ async fn a_person_sees_and_does_all_in_a_browser(world: Arc<Shared>) -> Result<(
     Ok(())
 }
 
-/// The edge reads the origin's record of an issuer again after a second; until then the CRL is only one of another issuer.
+/// The edge caches the origin's record of an issuer for a second. Until it reads the new
+/// certificate, it refuses the CRL as `wrong_issuer`.
 async fn wait_for_the_changed_certificate(world: &Shared) {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     for _ in 0..200 {
@@ -85,4 +87,4 @@ fn in_path(program: &str) -> Option<std::path::PathBuf> {
         .find(|file| file.exists())
 }
 
-suite!(Shared; a_person_sees_and_does_all_in_a_browser);
+suite!(Shared; the_dashboard_works_in_a_browser);

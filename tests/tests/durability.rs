@@ -1,4 +1,5 @@
-//! What outlives the loss of a part: KV, the object, D1, the cron trigger, the process.
+//! Serving and events survive the loss of one part: KV, a Durable Object, D1, the cron trigger, the
+//! process.
 
 use std::{
     fs,
@@ -30,7 +31,7 @@ impl World for Nothing {
 
 async fn a_crl_of_many_megabytes_is_served_whole_by_kv_and_by_the_object(_: Arc<Nothing>) {
     let (origin, edge) = edge_with("large", |start| start).await;
-    // Over 25 MiB, which is the most that one value in KV may hold.
+    // Larger than 25 MiB, KV's limit for one value.
     let der = CertificateAuthority::new("large")
         .crl_with(1, |tbs| tbs.revoked_certificates = Some(revoked(600_000)));
     assert!(der.len() > 26 * 1024 * 1024, "{}", der.len());
@@ -39,7 +40,7 @@ async fn a_crl_of_many_megabytes_is_served_whole_by_kv_and_by_the_object(_: Arc<
     drop(origin);
     assert_served(&edge, "/crl/large.crl", &der).await;
 
-    // KV alone.
+    // From KV alone.
     let start = edge.stop();
     let objects = start.state().join("v3/do");
     let aside = start.state().join("objects-aside");
@@ -47,7 +48,7 @@ async fn a_crl_of_many_megabytes_is_served_whole_by_kv_and_by_the_object(_: Arc<
     let edge = start.start().await;
     assert_served(&edge, "/crl/large.crl", &der).await;
 
-    // The object alone.
+    // From the object alone.
     let start = edge.stop();
     fs::remove_dir_all(&objects).ok();
     fs::rename(&aside, &objects).unwrap();
@@ -70,13 +71,13 @@ async fn with_kv_lost_and_the_origin_down_the_object_serves(_: Arc<Nothing>) {
     assert_served(&edge, "/crl/kept.crl", &der).await;
 }
 
-async fn kv_that_lost_a_crl_gets_it_again_and_clients_notice_nothing(_: Arc<Nothing>) {
+async fn a_crl_lost_from_kv_is_published_again_unnoticed_by_clients(_: Arc<Nothing>) {
     let (origin, edge) = edge_with("lost", |start| start).await;
     let der = CertificateAuthority::new("lost").crl(1);
     origin.answer("lost", Answer::crl(der.clone()));
     assert_eq!(edge.refresh("lost").await.status(), 200);
     let key = "crl/lost/full";
-    until_kv_had_time(&edge).await;
+    until_kv_has_settled(&edge).await;
     assert!(edge.kv().value(key).is_some());
 
     edge.kv().remove(key);
@@ -91,20 +92,20 @@ async fn kv_that_lost_a_crl_gets_it_again_and_clients_notice_nothing(_: Arc<Noth
     assert_eq!(origin.calls("lost").len(), 1);
 }
 
-async fn kv_that_went_back_is_found_and_repaired_by_the_next_tick(_: Arc<Nothing>) {
+async fn a_kv_that_reverted_is_repaired_by_the_next_tick(_: Arc<Nothing>) {
     let (origin, edge) = edge_with("back", |start| start).await;
     let key = "crl/back/full";
     assert_eq!(edge.refresh("back").await.status(), 200);
-    until_kv_had_time(&edge).await;
+    until_kv_has_settled(&edge).await;
     let older = edge.kv().value(key).unwrap();
     assert_eq!(edge.refresh("back").await.status(), 200);
-    until_kv_had_time(&edge).await;
+    until_kv_has_settled(&edge).await;
     let newer = edge.kv().value(key).unwrap();
     assert_ne!(older, newer);
 
     edge.kv().put(key, &older);
 
-    // Whoever reads it now gets one that is valid still.
+    // The old CRL is still valid, so it is served meanwhile.
     let meanwhile = edge.get("/crl/back.crl").await;
     assert_eq!(meanwhile.headers()["crl-number"], "1");
     assert_eq!(meanwhile.bytes().await.unwrap(), older.body);
@@ -119,7 +120,7 @@ async fn kv_that_went_back_is_found_and_repaired_by_the_next_tick(_: Arc<Nothing
     );
 }
 
-async fn kv_that_has_other_bytes_is_passed_over(_: Arc<Nothing>) {
+async fn altered_bytes_in_kv_are_not_served(_: Arc<Nothing>) {
     let (_origin, edge) = edge_with("altered", |start| start).await;
     assert_eq!(edge.refresh("altered").await.status(), 200);
     let key = "crl/altered/full";
@@ -164,7 +165,7 @@ async fn a_broken_instance_is_replaced_before_the_next_request(_: Arc<Nothing>) 
     }
 }
 
-async fn events_outlive_an_outage_of_d1_and_are_there_once(_: Arc<Nothing>) {
+async fn events_survive_an_outage_of_d1_and_are_written_once(_: Arc<Nothing>) {
     let (origin, edge) = edge_with("recorded", |start| start).await;
     let database = edge.database();
     assert_eq!(edge.refresh("recorded").await.status(), 200);
@@ -190,7 +191,7 @@ async fn events_outlive_an_outage_of_d1_and_are_there_once(_: Arc<Nothing>) {
     assert_eq!(origin.calls("recorded").len(), 5);
 }
 
-async fn a_crl_is_refreshed_ahead_of_its_end_without_any_cron(_: Arc<Nothing>) {
+async fn a_crl_is_refreshed_before_it_expires_without_cron(_: Arc<Nothing>) {
     let set = |start: Start| {
         start
             .var("REFRESH_AT", "0.1")
@@ -223,7 +224,7 @@ async fn a_crl_is_refreshed_ahead_of_its_end_without_any_cron(_: Arc<Nothing>) {
     );
 }
 
-async fn an_origin_that_says_when_to_come_back_is_not_asked_before(_: Arc<Nothing>) {
+async fn the_origins_retry_after_is_respected(_: Arc<Nothing>) {
     let (origin, edge) = edge_with("busy", |start| start).await;
     origin.answer("busy", Answer::status(503).header("Retry-After", "4"));
     assert_eq!(edge.get("/crl/busy.crl").await.status(), 503);
@@ -231,7 +232,7 @@ async fn an_origin_that_says_when_to_come_back_is_not_asked_before(_: Arc<Nothin
         "busy",
         Answer::crl(CertificateAuthority::new("busy").crl(1)),
     );
-    // Clients that go on asking change nothing.
+    // Further requests by clients change nothing.
     for _ in 0..5 {
         let _ = edge.get("/crl/busy.crl").await;
         sleep(Duration::from_millis(300)).await;
@@ -264,9 +265,10 @@ async fn edge_with(issuer: &str, set: impl FnOnce(Start) -> Start) -> (TestOrigi
     (origin, edge)
 }
 
-/// Waits until the one issuer's object has its CRL in KV, and then makes it believe that this was long ago: what KV says sooner
-/// than it spreads a write proves nothing, and no test should take minutes.
-async fn until_kv_had_time(edge: &Edge) {
+/// Waits until the object of the only issuer has written its CRL to KV, then backdates that write:
+/// the object ignores what KV returns before a write has had time to propagate, and no test
+/// should take minutes.
+async fn until_kv_has_settled(edge: &Edge) {
     let published =
         "SELECT name FROM crl WHERE json_extract(state, '$.publication.done.at') IS NOT NULL";
     until(|| async { !edge.object().query(published).is_empty() }).await;
@@ -274,7 +276,7 @@ async fn until_kv_had_time(edge: &Edge) {
         .execute("UPDATE crl SET state = json_set(state, '$.publication.done.at', 0)");
 }
 
-/// The Worker inside of one of scripts/, and the CRL that the origin has for its issuer.
+/// Starts an edge inside one of the scripts in tests/scripts. Returns the CRL of its only issuer.
 async fn edge_by_script(script: &str, id: &str) -> (TestOrigin, Edge, Vec<u8>) {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
     let (origin, edge) = edge_with(id, |start| start.script(&scripts.join(script))).await;
@@ -294,14 +296,14 @@ suite!(
     Nothing;
     a_crl_of_many_megabytes_is_served_whole_by_kv_and_by_the_object,
     with_kv_lost_and_the_origin_down_the_object_serves,
-    kv_that_lost_a_crl_gets_it_again_and_clients_notice_nothing,
-    kv_that_went_back_is_found_and_repaired_by_the_next_tick,
-    kv_that_has_other_bytes_is_passed_over,
+    a_crl_lost_from_kv_is_published_again_unnoticed_by_clients,
+    a_kv_that_reverted_is_repaired_by_the_next_tick,
+    altered_bytes_in_kv_are_not_served,
     with_kv_failing_the_object_serves,
     with_kv_hanging_the_object_serves,
     a_broken_instance_is_replaced_before_the_next_request,
-    events_outlive_an_outage_of_d1_and_are_there_once,
-    a_crl_is_refreshed_ahead_of_its_end_without_any_cron,
-    an_origin_that_says_when_to_come_back_is_not_asked_before,
+    events_survive_an_outage_of_d1_and_are_written_once,
+    a_crl_is_refreshed_before_it_expires_without_cron,
+    the_origins_retry_after_is_respected,
     ticks_that_overlap_ask_the_origin_once,
 );

@@ -1,4 +1,4 @@
-//! What operators see and do over HTTP: tokens, issuers, events in every format, figures, and what they set off.
+//! The operators' API: tokens, issuers, events in every format, metrics and alerts.
 
 use std::{io::Write, process::Stdio, sync::Arc};
 
@@ -49,7 +49,7 @@ const CALLS: [(Method, &str); 11] = [
     (Method::POST, "/dashboard/issuers/good/refresh"),
 ];
 
-async fn without_the_right_token_every_call_is_closed(world: Arc<Shared>) {
+async fn every_call_requires_the_right_token(world: Arc<Shared>) {
     for (method, path) in CALLS {
         let request = || world.edge.request(method.clone(), path);
         let none = request().send().await.unwrap();
@@ -57,7 +57,7 @@ async fn without_the_right_token_every_call_is_closed(world: Arc<Shared>) {
         assert!(header(&none, "www-authenticate").starts_with("Bearer"));
         let wrong = request().bearer_auth("guess").send().await.unwrap();
         assert_eq!(code_of(wrong, 401).await, "unauthorized", "{path}");
-        // Neither is the token taken from anywhere else.
+        // The token is accepted from the Authorization header only.
         let in_url = format!("{path}?token={OPERATOR_TOKEN}");
         let in_url = world.edge.request(method.clone(), &in_url);
         assert_eq!(in_url.send().await.unwrap().status(), 401, "{path}");
@@ -70,7 +70,7 @@ async fn without_the_right_token_every_call_is_closed(world: Arc<Shared>) {
     }
 }
 
-async fn where_no_token_is_set_every_call_answers_503(world: Arc<Shared>) {
+async fn with_no_token_set_every_call_answers_503(world: Arc<Shared>) {
     let edge = Start::new(&world.origin.url())
         .var("OPERATOR_TOKEN", "")
         .var("HOOK_TOKEN", "")
@@ -87,11 +87,11 @@ async fn where_no_token_is_set_every_call_answers_503(world: Arc<Shared>) {
             );
         }
     }
-    // Relying parties are served all the same.
+    // Relying parties are not affected.
     assert_eq!(edge.get("/crl/good.crl").await.status(), 200);
 }
 
-async fn every_issuer_is_shown_also_one_that_was_never_asked_for(world: Arc<Shared>) {
+async fn every_issuer_is_listed_even_if_it_was_never_requested(world: Arc<Shared>) {
     refresh(&world, "good", 200).await;
     world.origin.answer(
         "failing",
@@ -193,7 +193,7 @@ async fn every_issuer_is_shown_also_one_that_was_never_asked_for(world: Arc<Shar
     );
 }
 
-async fn issuers_come_in_pages_by_id(world: Arc<Shared>) {
+async fn issuers_are_paged_by_id(world: Arc<Shared>) {
     let mut expected = ISSUERS.map(Value::from).to_vec();
     expected.sort_by_key(ToString::to_string);
     let mut walked = Vec::new();
@@ -235,7 +235,7 @@ async fn a_refused_crl_is_a_502_that_says_why(world: Arc<Shared>) {
     assert_eq!(list["crls"][0]["last_error"]["code"], "malformed");
 }
 
-async fn pages_of_events_hold_while_events_are_added(world: Arc<Shared>) {
+async fn event_pages_stay_stable_while_events_are_added(world: Arc<Shared>) {
     for _ in 0..5 {
         refresh(&world, "pages", 200).await;
     }
@@ -257,7 +257,7 @@ async fn pages_of_events_hold_while_events_are_added(world: Arc<Shared>) {
     assert_eq!(numbers, ["5", "4", "3", "2", "1"]);
 }
 
-async fn events_come_as_json_lines_or_comma_separated_values(world: Arc<Shared>) {
+async fn events_are_available_as_json_ndjson_and_csv(world: Arc<Shared>) {
     for _ in 0..3 {
         refresh(&world, "formats", 200).await;
     }
@@ -338,7 +338,7 @@ async fn a_changed_certificate_waits_until_it_is_trusted(world: Arc<Shared>) {
     world
         .origin
         .answer("moved", Answer::crl(ca.rekeyed().crl(2)));
-    // Until the edge reads the origin's record again, the CRL is only one of another issuer.
+    // Until the edge reads the origin's record again, it refuses the CRL as `wrong_issuer`.
     for _ in 0..200 {
         if refresh(&world, "moved", 502).await[0]["error_code"] != "wrong_issuer" {
             break;
@@ -360,7 +360,7 @@ async fn a_changed_certificate_waits_until_it_is_trusted(world: Arc<Shared>) {
     assert_eq!(after["waiting_certificate_sha256"], Value::Null);
 }
 
-async fn prometheus_accepts_the_figures(world: Arc<Shared>) -> Result<(), Skipped> {
+async fn prometheus_accepts_the_metrics(world: Arc<Shared>) -> Result<(), Skipped> {
     refresh(&world, "figures", 200).await;
     refresh(&world, "figures", 200).await;
     let answer = operate(&world, "/metrics").await;
@@ -443,7 +443,7 @@ async fn every_documented_query_runs_on_the_tables_that_the_worker_wrote(world: 
             .and_then(|rest| rest.split("```").next());
         let sql = sql.unwrap_or_else(|| panic!("no query for {question}"));
         let rows = database.query(&sql.replace("demo-p256", "queried"));
-        // These have an answer here; others ask for what did not happen.
+        // These return rows here; the others ask for events that did not happen.
         let answered = [
             "Who failed last night?",
             "What is failing now, since when, and why?",
@@ -463,7 +463,7 @@ async fn every_documented_query_runs_on_the_tables_that_the_worker_wrote(world: 
     }
 }
 
-async fn an_answer_says_how_many_rows_of_d1_it_cost(world: Arc<Shared>) {
+async fn answers_report_the_d1_rows_that_they_read(world: Arc<Shared>) {
     for _ in 0..4 {
         refresh(&world, "costly", 200).await;
     }
@@ -478,7 +478,7 @@ async fn an_answer_says_how_many_rows_of_d1_it_cost(world: Arc<Shared>) {
     assert_eq!(cost("/v1/openapi.json").await, 0);
 }
 
-async fn with_d1_down_what_needs_no_table_works_and_the_rest_says_so(world: Arc<Shared>) {
+async fn with_d1_down_calls_that_need_no_table_work_and_the_rest_answer_503(world: Arc<Shared>) {
     let edge = Start::new(&world.origin.url()).start().await;
     let database = edge.database();
     assert_eq!(edge.refresh("outage").await.status(), 200);
@@ -537,7 +537,7 @@ async fn head_is_get_without_the_body(world: Arc<Shared>) {
     }
 }
 
-/// Refreshes an issuer, and gives the events.
+/// Refreshes an issuer and returns the events of the answer.
 async fn refresh(world: &Shared, issuer: &str, status: u16) -> Vec<Value> {
     let answer = json(world.edge.refresh(issuer).await, status).await;
     array(&answer["events"]).clone()
@@ -553,7 +553,7 @@ async fn json(response: Response, status: u16) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// The stable code of an error.
+/// The `code` of a problem document.
 async fn code_of(response: Response, status: u16) -> String {
     assert_eq!(
         header(&response, "content-type"),
@@ -578,18 +578,18 @@ fn header(response: &Response, name: &str) -> String {
 
 suite!(
     Shared;
-    without_the_right_token_every_call_is_closed,
-    where_no_token_is_set_every_call_answers_503,
-    every_issuer_is_shown_also_one_that_was_never_asked_for,
-    issuers_come_in_pages_by_id,
+    every_call_requires_the_right_token,
+    with_no_token_set_every_call_answers_503,
+    every_issuer_is_listed_even_if_it_was_never_requested,
+    issuers_are_paged_by_id,
     a_refused_crl_is_a_502_that_says_why,
-    pages_of_events_hold_while_events_are_added,
-    events_come_as_json_lines_or_comma_separated_values,
+    event_pages_stay_stable_while_events_are_added,
+    events_are_available_as_json_ndjson_and_csv,
     a_changed_certificate_waits_until_it_is_trusted,
-    prometheus_accepts_the_figures,
+    prometheus_accepts_the_metrics,
     every_alert_fires_when_it_should,
     every_documented_query_runs_on_the_tables_that_the_worker_wrote,
-    an_answer_says_how_many_rows_of_d1_it_cost,
-    with_d1_down_what_needs_no_table_works_and_the_rest_says_so,
+    answers_report_the_d1_rows_that_they_read,
+    with_d1_down_calls_that_need_no_table_work_and_the_rest_answer_503,
     head_is_get_without_the_body,
 );

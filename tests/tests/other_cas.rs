@@ -1,5 +1,5 @@
-//! CAs that people run already, through crl-origin and the edge, to OpenSSL as a relying party; and revocations that the origin
-//! tells the edge of.
+//! Existing CAs behind crl-origin and the edge, with OpenSSL as the relying party; and revocations
+//! that the origin pushes to the edge.
 
 use std::{
     path::Path,
@@ -16,7 +16,7 @@ use end_to_end::{
 use reqwest::Method;
 
 struct Shared {
-    /// Tells the edge of revocations.
+    /// Pushes revocations to the edge.
     origin: Origin,
     edge: Edge,
 }
@@ -24,7 +24,7 @@ struct Shared {
 impl World for Shared {
     async fn start() -> Self {
         let start = Start::new("");
-        let origin = Origin::telling(&start.url(""));
+        let origin = Origin::pushing_to(&start.url(""));
         let edge = start.origin_url(origin.url()).start().await;
         Self { origin, edge }
     }
@@ -34,7 +34,7 @@ impl World for Shared {
     }
 }
 
-async fn openbaos_revocation_shows_at_the_edge(world: Arc<Shared>) -> Result<(), Skipped> {
+async fn an_openbao_revocation_reaches_the_edge(world: Arc<Shared>) -> Result<(), Skipped> {
     let Shared { origin, edge } = &*world;
     let bao = OpenBao::start()?;
     let url = edge.url("/crl/bao.crl");
@@ -64,7 +64,7 @@ async fn openbaos_revocation_shows_at_the_edge(world: Arc<Shared>) -> Result<(),
     Ok(())
 }
 
-async fn a_revocation_in_an_openssl_directory_shows_at_the_edge_by_itself(
+async fn a_revocation_by_openssl_ca_reaches_the_edge_by_itself(
     world: Arc<Shared>,
 ) -> Result<(), Skipped> {
     let Shared { origin, edge } = &*world;
@@ -81,23 +81,23 @@ async fn a_revocation_in_an_openssl_directory_shows_at_the_edge_by_itself(
     becomes(&ca.certificate(), &bad, &Verdict::Revoked).await?;
     assert_eq!(verify(&ca.certificate(), &good)?, Verdict::Good);
     let database = edge.database();
-    let told = database
+    let event = database
         .event_when("lab", |event| event.trigger == "hook" && event.succeeded)
         .await;
-    assert_eq!(told.outcome, "published");
+    assert_eq!(event.outcome, "published");
     Ok(())
 }
 
-async fn a_crl_that_is_published_at_a_url_is_passed_on_byte_for_byte(world: Arc<Shared>) {
+async fn a_crl_fetched_from_a_url_is_served_byte_for_byte(world: Arc<Shared>) {
     let Shared { origin, edge } = &*world;
     origin.create_issuer("own", "p256", &edge.url("/crl/own.crl"));
     let certificate = origin.issue("own", "www.example");
     served(edge, "/crl/own.crl").await;
-    // The edge is the web server at which this one is published.
+    // The edge itself is the web server that publishes this CRL.
     let pem = origin.issuer_certificate("own").display().to_string();
     let source = edge.url("/crl/own.crl");
     origin.connect(&["url", "partner", "--certificate", &pem, "--url", &source]);
-    // The origin tells the edge of its new issuer, whose CRL may then be made once more.
+    // The origin pushes its new issuer to the edge, which may cause one more CRL.
     let first = until(|| async {
         edge.refresh("partner").await;
         let passed_on = served(edge, "/crl/partner.crl").await;
@@ -137,11 +137,11 @@ async fn an_issuer_that_publishes_elsewhere_is_skipped(world: Arc<Shared>) {
     assert_eq!(edge.get("/crl/legacy.crl").await.status(), 404);
 }
 
-async fn an_edge_that_was_down_is_told_of_a_revocation_when_it_is_back(
+async fn an_edge_that_was_down_learns_of_a_revocation_when_it_is_back(
     _: Arc<Shared>,
 ) -> Result<(), Skipped> {
     let start = Start::new("");
-    let origin = Origin::telling(&start.url(""));
+    let origin = Origin::pushing_to(&start.url(""));
     origin.create_issuer("ca", "p256", &start.url("/crl/ca.crl"));
     let issuer = origin.issuer_certificate("ca");
     let certificate = origin.issue("ca", "www.example");
@@ -150,7 +150,7 @@ async fn an_edge_that_was_down_is_told_of_a_revocation_when_it_is_back(
 
     let start = edge.stop();
     origin.revoke(&certificate);
-    // Told within a second of the revocation, if the edge were there.
+    // If the edge were up, it would learn of the revocation within a second.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let edge = start.start().await;
 
@@ -164,7 +164,7 @@ async fn an_edge_that_was_down_is_told_of_a_revocation_when_it_is_back(
     Ok(())
 }
 
-/// Waits until OpenSSL, which fetches the CRL from the edge, says so of the certificate.
+/// Waits until OpenSSL, which fetches the CRL from the edge, gives this verdict.
 async fn becomes(issuer: &Path, certificate: &Path, wanted: &Verdict) -> Result<(), Skipped> {
     let started = Instant::now();
     loop {
@@ -181,7 +181,7 @@ async fn becomes(issuer: &Path, certificate: &Path, wanted: &Verdict) -> Result<
     }
 }
 
-/// What the edge serves, once it serves something.
+/// Waits until the edge serves this path and returns the body.
 async fn served(edge: &Edge, path: &str) -> Vec<u8> {
     let response = until(|| async {
         let response = edge.get(path).await;
@@ -190,7 +190,7 @@ async fn served(edge: &Edge, path: &str) -> Vec<u8> {
     response.await.bytes().await.expect("a body").to_vec()
 }
 
-/// Asks until there is an answer.
+/// Asks until there is an answer, and panics after [`PATIENCE`].
 async fn until<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
     let started = Instant::now();
     loop {
@@ -207,9 +207,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 suite!(
     Shared;
-    openbaos_revocation_shows_at_the_edge,
-    a_revocation_in_an_openssl_directory_shows_at_the_edge_by_itself,
-    a_crl_that_is_published_at_a_url_is_passed_on_byte_for_byte,
+    an_openbao_revocation_reaches_the_edge,
+    a_revocation_by_openssl_ca_reaches_the_edge_by_itself,
+    a_crl_fetched_from_a_url_is_served_byte_for_byte,
     an_issuer_that_publishes_elsewhere_is_skipped,
-    an_edge_that_was_down_is_told_of_a_revocation_when_it_is_back,
+    an_edge_that_was_down_learns_of_a_revocation_when_it_is_back,
 );

@@ -1,4 +1,4 @@
-//! What the harness promises: nothing that it started outlives it.
+//! The harness itself: no process that it started outlives it.
 
 use std::{process::Command, sync::Arc};
 
@@ -51,7 +51,7 @@ async fn every_environment_binds_what_the_worker_needs(_: Arc<Nothing>) {
             .args(["wrangler", "deploy", "--dry-run", "--env", environment])
             .arg("--outdir")
             .arg(out.path())
-            // What the tests run is what would be deployed.
+            // The tests run the configuration that would be deployed.
             .env("CRL_EDGE_BUILT", "1")
             .output()
             .unwrap();

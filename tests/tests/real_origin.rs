@@ -1,4 +1,4 @@
-//! The edge in front of the real origin. Its relying parties are in clients.rs.
+//! The edge in front of the real origin. clients.rs has its relying parties.
 
 use std::sync::Arc;
 

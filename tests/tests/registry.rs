@@ -1,4 +1,5 @@
-//! Which issuers there are: read from the origin page by page, and seldom; unknown ones cost nothing.
+//! The registry of issuers: it is read from the origin page by page and rarely, and unknown issuers
+//! cost nothing.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ impl World for Nothing {
     }
 }
 
-async fn unknown_ids_cost_the_origin_nothing_however_many_are_asked_for(_: Arc<Nothing>) {
+async fn unknown_ids_cause_no_origin_call_however_many_are_requested(_: Arc<Nothing>) {
     let (origin, edge) =
         edge_with(&["known"], |start| start.var("REGISTRY_TTL_SECONDS", "60")).await;
     let edge = Arc::new(edge);
@@ -55,7 +56,7 @@ async fn unknown_ids_cost_the_origin_nothing_however_many_are_asked_for(_: Arc<N
     assert!(rows.is_empty());
 }
 
-async fn many_at_once_read_a_cold_registry_once(_: Arc<Nothing>) {
+async fn concurrent_requests_read_a_cold_registry_once(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["a", "b", "c"], |start| {
         start.var("REGISTRY_TTL_SECONDS", "60")
     })
@@ -71,13 +72,13 @@ async fn many_at_once_read_a_cold_registry_once(_: Arc<Nothing>) {
     assert_eq!(origin.pages_read(), [""]);
 }
 
-async fn a_new_issuer_is_served_within_the_registrys_time(_: Arc<Nothing>) {
+async fn a_new_issuer_is_served_within_the_registry_ttl(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["old"], |start| start).await;
     assert_eq!(edge.get("/crl/old.crl").await.status(), 200);
     assert_eq!(edge.get("/crl/new.crl").await.status(), 404);
 
     origin.add(&CertificateAuthority::new("new"));
-    // One second, and one for whoever finds it out of date.
+    // The TTL of one second, and one more for the request that finds the registry out of date.
     for _ in 0..40 {
         if edge.get("/crl/new.crl").await.status() == 200 {
             return;
@@ -87,7 +88,7 @@ async fn a_new_issuer_is_served_within_the_registrys_time(_: Arc<Nothing>) {
     panic!("not served four seconds later");
 }
 
-async fn a_new_crl_of_a_known_issuer_is_served_within_the_registrys_time(_: Arc<Nothing>) {
+async fn a_new_crl_of_a_known_issuer_is_requested_within_the_registry_ttl(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&[], |start| start).await;
     let ca = CertificateAuthority::new("growing");
     let crls = ca.clone();
@@ -100,7 +101,7 @@ async fn a_new_crl_of_a_known_issuer_is_served_within_the_registrys_time(_: Arc<
     origin.register(issuer(&ca, &["full", "shard-0"]));
     origin.on_call("growing", answer);
     for _ in 0..40 {
-        // That its CRL is refused as the wrong one is no matter here: it was asked for.
+        // The CRL is refused as the wrong one. The test only shows that the edge asked for it.
         if edge.get("/crl/growing/shard-0.crl").await.status() == 503 {
             return;
         }
@@ -109,7 +110,7 @@ async fn a_new_crl_of_a_known_issuer_is_served_within_the_registrys_time(_: Arc<
     panic!("not asked for four seconds later");
 }
 
-async fn an_issuer_that_is_gone_is_served_while_its_crl_is_valid(_: Arc<Nothing>) {
+async fn a_removed_issuer_is_served_while_its_crl_is_valid(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["gone", "staying"], |start| start).await;
     let before = edge.get("/crl/gone.crl").await.bytes().await.unwrap();
     origin.remove("gone");
@@ -121,7 +122,7 @@ async fn an_issuer_that_is_gone_is_served_while_its_crl_is_valid(_: Arc<Nothing>
     assert_eq!(after.bytes().await.unwrap(), before);
 }
 
-async fn a_certificate_that_changed_is_told_at_once_however_fresh_the_record(_: Arc<Nothing>) {
+async fn a_changed_certificate_is_reported_at_once_even_if_the_record_is_fresh(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["rekeyed"], |start| {
         start.var("REGISTRY_TTL_SECONDS", "3600")
     })
@@ -172,7 +173,7 @@ async fn the_registry_is_read_page_by_page(_: Arc<Nothing>) {
     );
 }
 
-async fn a_registry_that_fails_leaves_the_known_issuers_served(_: Arc<Nothing>) {
+async fn known_issuers_are_served_while_the_registry_fails(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["known"], |start| start).await;
     assert_eq!(edge.get("/crl/known.crl").await.status(), 200);
     origin.on_registry(|| Some(Answer::status(500)));
@@ -182,9 +183,7 @@ async fn a_registry_that_fails_leaves_the_known_issuers_served(_: Arc<Nothing>) 
     assert_eq!(edge.refresh("known").await.status(), 200);
 }
 
-async fn crls_that_are_published_elsewhere_are_skipped_once_a_tick_and_never_a_failure(
-    _: Arc<Nothing>,
-) {
+async fn crls_published_elsewhere_are_skipped_once_per_tick_without_failure(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["no-content"], |start| start).await;
     origin.answer("no-content", Answer::status(204));
     let elsewhere = CertificateAuthority::new("elsewhere");
@@ -209,7 +208,7 @@ async fn crls_that_are_published_elsewhere_are_skipped_once_a_tick_and_never_a_f
     assert_eq!(edge.get("/crl/elsewhere.crl").await.status(), 404);
 }
 
-async fn each_crl_of_an_issuer_is_its_own(_: Arc<Nothing>) {
+async fn each_crl_name_of_an_issuer_is_served_separately(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&[], |start| start).await;
     let ca = CertificateAuthority::new("sharded");
     origin.register(issuer(&ca, &["full", "shard-0", "shard-1"]));
@@ -274,21 +273,21 @@ fn issuer(ca: &CertificateAuthority, names: &[&str]) -> Issuer {
     }
 }
 
-/// Where certificates say that a CRL is.
+/// The distribution point of a CRL.
 fn url_of(name: &str) -> String {
     format!("http://crl.example/{name}.crl")
 }
 
 suite!(
     Nothing;
-    unknown_ids_cost_the_origin_nothing_however_many_are_asked_for,
-    many_at_once_read_a_cold_registry_once,
-    a_new_issuer_is_served_within_the_registrys_time,
-    a_new_crl_of_a_known_issuer_is_served_within_the_registrys_time,
-    an_issuer_that_is_gone_is_served_while_its_crl_is_valid,
-    a_certificate_that_changed_is_told_at_once_however_fresh_the_record,
+    unknown_ids_cause_no_origin_call_however_many_are_requested,
+    concurrent_requests_read_a_cold_registry_once,
+    a_new_issuer_is_served_within_the_registry_ttl,
+    a_new_crl_of_a_known_issuer_is_requested_within_the_registry_ttl,
+    a_removed_issuer_is_served_while_its_crl_is_valid,
+    a_changed_certificate_is_reported_at_once_even_if_the_record_is_fresh,
     the_registry_is_read_page_by_page,
-    a_registry_that_fails_leaves_the_known_issuers_served,
-    crls_that_are_published_elsewhere_are_skipped_once_a_tick_and_never_a_failure,
-    each_crl_of_an_issuer_is_its_own,
+    known_issuers_are_served_while_the_registry_fails,
+    crls_published_elsewhere_are_skipped_once_per_tick_without_failure,
+    each_crl_name_of_an_issuer_is_served_separately,
 );

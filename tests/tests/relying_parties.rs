@@ -1,4 +1,4 @@
-//! The path of a CRL from the origin to a relying party: cold, warm, many at once, and where something is wrong.
+//! A CRL's way from the origin to a relying party: cold, warm, under concurrency, and with faults.
 
 use std::{
     fs,
@@ -35,7 +35,7 @@ impl World for Shared {
     }
 }
 
-/// Registered before the edge first asks, so that no test waits for the registry to be read again.
+/// Registered before the edge first reads the registry, so that no test waits for the next read.
 const ISSUERS: [&str; 11] = [
     "cold", "crowded", "known", "garbage", "failing", "foreign", "replaced", "pinned", "operated",
     "polled", "polled2",
@@ -64,7 +64,7 @@ async fn a_cold_issuer_is_fetched_verified_and_served(world: Arc<Shared>) {
     assert_eq!(world.origin.calls("cold").len(), 1);
 }
 
-async fn many_at_once_on_a_cold_issuer_cost_one_call(world: Arc<Shared>) {
+async fn concurrent_requests_for_a_cold_issuer_cause_one_origin_call(world: Arc<Shared>) {
     let der = CertificateAuthority::new("crowded").crl(1);
     let slow = Answer::crl(der.clone()).after(Duration::from_millis(500));
     world.origin.answer("crowded", slow);
@@ -85,7 +85,7 @@ async fn many_at_once_on_a_cold_issuer_cost_one_call(world: Arc<Shared>) {
     );
 }
 
-async fn an_unknown_issuer_is_404_and_costs_the_origin_nothing(world: Arc<Shared>) {
+async fn an_unknown_issuer_is_404_and_causes_no_origin_call(world: Arc<Shared>) {
     let _ = world.edge.get("/crl/known.crl").await;
     for id in ["nobody", "cold2", "..%2f..%2fknown"] {
         let response = world.edge.get(&format!("/crl/{id}.crl")).await;
@@ -122,7 +122,7 @@ async fn garbage_from_the_origin_is_never_served(world: Arc<Shared>) {
     assert!(!events[0].succeeded);
 }
 
-async fn an_origin_that_fails_is_503_and_a_failed_event(world: Arc<Shared>) {
+async fn a_failing_origin_gives_503_and_a_failed_event(world: Arc<Shared>) {
     world
         .origin
         .answer("failing", Answer::status(500).body(b"stack trace".to_vec()));
@@ -137,7 +137,7 @@ async fn an_origin_that_fails_is_503_and_a_failed_event(world: Arc<Shared>) {
     );
 }
 
-async fn a_crl_that_another_authority_signed_is_refused(world: Arc<Shared>) {
+async fn a_crl_signed_by_another_ca_is_refused(world: Arc<Shared>) {
     let forged = CertificateAuthority::new("foreign").rekeyed().crl(1);
     world.origin.answer("foreign", Answer::crl(forged));
 
@@ -188,7 +188,7 @@ async fn an_operators_refresh_publishes_and_answers_with_the_event(world: Arc<Sh
     );
 }
 
-async fn operators_calls_want_the_operators_token(world: Arc<Shared>) {
+async fn operators_calls_require_the_operator_token(world: Arc<Shared>) {
     let path = "/v1/issuers/known/refresh";
     let without = world
         .edge
@@ -209,7 +209,7 @@ async fn operators_calls_want_the_operators_token(world: Arc<Shared>) {
     );
 }
 
-async fn a_wrong_token_at_the_origin_is_a_failure_that_operators_see(world: Arc<Shared>) {
+async fn an_origin_that_rejects_the_token_is_a_failure_that_operators_see(world: Arc<Shared>) {
     let edge = Start::new(&world.origin.url())
         .var("ORIGIN_TOKEN", "wrong")
         .start()
@@ -219,7 +219,7 @@ async fn a_wrong_token_at_the_origin_is_a_failure_that_operators_see(world: Arc<
     let tick = edge.tick().await;
     assert_ne!(tick.status(), 200, "a tick that reached nobody has failed");
     let why = "the origin answered 401: it does not accept ORIGIN_TOKEN";
-    // What the Worker logs takes a moment to come out of wrangler.
+    // wrangler passes the Worker's log on with a delay.
     for _ in 0..100 {
         if edge.log().contains(why) {
             return;
@@ -229,7 +229,7 @@ async fn a_wrong_token_at_the_origin_is_a_failure_that_operators_see(world: Arc<
     panic!("the log does not say why:\n{}", edge.log());
 }
 
-async fn an_origin_that_is_down_is_503_and_comes_back(_: Arc<Shared>) {
+async fn an_unreachable_origin_gives_503_until_it_is_back(_: Arc<Shared>) {
     let origin = TestOrigin::start().await;
     let dead_url = origin.url();
     drop(origin);
@@ -243,7 +243,7 @@ async fn an_origin_that_is_down_is_503_and_comes_back(_: Arc<Shared>) {
     assert_eq!(edge.get("/crl/late.crl").await.status(), 200);
 }
 
-async fn an_expired_crl_is_served_only_where_that_is_allowed(_: Arc<Shared>) {
+async fn an_expired_crl_is_served_only_if_allowed(_: Arc<Shared>) {
     for allowed in [false, true] {
         let origin = TestOrigin::start().await;
         let ca = CertificateAuthority::new("expiring");
@@ -285,7 +285,7 @@ async fn a_published_crl_is_served_from_kv_alone(_: Arc<Shared>) {
     edge.database().events_when("replica", 1).await;
     drop(origin);
 
-    // Neither the origin nor the object that fetched it is there any more.
+    // Both the origin and the object that fetched the CRL are gone.
     let start = edge.stop();
     fs::remove_dir_all(start.state().join("v3/do")).unwrap();
     let edge = start.start().await;
@@ -293,16 +293,16 @@ async fn a_published_crl_is_served_from_kv_alone(_: Arc<Shared>) {
     assert_eq!(body(edge.get("/crl/replica.crl").await).await, first);
 }
 
-async fn who_polls_a_small_crl_sees_the_next_one_at_once(world: Arc<Shared>) {
-    who_polls_sees_the_next_one_at_once(&world, "polled", 3).await;
+async fn polling_a_small_crl_shows_the_next_one_at_once(world: Arc<Shared>) {
+    polling_shows_the_next_crl_at_once(&world, "polled", 3).await;
 }
 
-async fn who_polls_a_larger_crl_sees_the_next_one_at_once(world: Arc<Shared>) {
-    who_polls_sees_the_next_one_at_once(&world, "polled2", 3_000).await;
+async fn polling_a_larger_crl_shows_the_next_one_at_once(world: Arc<Shared>) {
+    polling_shows_the_next_crl_at_once(&world, "polled2", 3_000).await;
 }
 
-/// What an isolate keeps for a moment must not outlive the CRL.
-async fn who_polls_sees_the_next_one_at_once(world: &Shared, id: &str, entries: u32) {
+/// An isolate's memory must not outlive the CRL that it holds.
+async fn polling_shows_the_next_crl_at_once(world: &Shared, id: &str, entries: u32) {
     let ca = CertificateAuthority::new(id);
     let path = &*format!("/crl/{id}.crl");
     let [old, new] = [1, 2].map(|number| {
@@ -365,19 +365,19 @@ async fn body(response: Response) -> Vec<u8> {
 suite!(
     Shared;
     a_cold_issuer_is_fetched_verified_and_served,
-    many_at_once_on_a_cold_issuer_cost_one_call,
-    an_unknown_issuer_is_404_and_costs_the_origin_nothing,
+    concurrent_requests_for_a_cold_issuer_cause_one_origin_call,
+    an_unknown_issuer_is_404_and_causes_no_origin_call,
     an_unknown_crl_name_is_404,
     garbage_from_the_origin_is_never_served,
-    an_origin_that_fails_is_503_and_a_failed_event,
-    a_crl_that_another_authority_signed_is_refused,
+    a_failing_origin_gives_503_and_a_failed_event,
+    a_crl_signed_by_another_ca_is_refused,
     a_refused_crl_leaves_the_good_one_served,
     an_operators_refresh_publishes_and_answers_with_the_event,
-    operators_calls_want_the_operators_token,
-    a_wrong_token_at_the_origin_is_a_failure_that_operators_see,
-    an_origin_that_is_down_is_503_and_comes_back,
-    an_expired_crl_is_served_only_where_that_is_allowed,
+    operators_calls_require_the_operator_token,
+    an_origin_that_rejects_the_token_is_a_failure_that_operators_see,
+    an_unreachable_origin_gives_503_until_it_is_back,
+    an_expired_crl_is_served_only_if_allowed,
     a_published_crl_is_served_from_kv_alone,
-    who_polls_a_small_crl_sees_the_next_one_at_once,
-    who_polls_a_larger_crl_sees_the_next_one_at_once,
+    polling_a_small_crl_shows_the_next_one_at_once,
+    polling_a_larger_crl_shows_the_next_one_at_once,
 );

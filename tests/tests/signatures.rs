@@ -1,4 +1,5 @@
-//! Every signature algorithm of the contract: the edge takes what OpenSSL signed with it, and refuses the same with one bit changed.
+//! Every supported signature algorithm: the edge accepts a CRL that OpenSSL signed with it, and
+//! refuses the same CRL with one bit changed.
 
 use std::{collections::BTreeMap, fs, process::ExitCode, sync::Arc};
 
@@ -9,7 +10,7 @@ use x509_cert::Certificate;
 struct Shared {
     origin: TestOrigin,
     edge: Edge,
-    /// By the names of their cases; nothing where there is no OpenSSL.
+    /// Keyed by the name of the case; empty if OpenSSL is not installed.
     authorities: Result<BTreeMap<&'static str, OpensslAuthority>, Skipped>,
 }
 
@@ -44,7 +45,7 @@ impl World for Shared {
 
 const URL: &str = "http://crl.example/full.crl";
 
-/// What `openssl req -newkey` and `openssl ca -gencrl` are told.
+/// Arguments of `openssl req -newkey` and `openssl ca -gencrl`.
 struct Case {
     name: &'static str,
     key: &'static str,
@@ -126,7 +127,7 @@ impl Shared {
         }
     }
 
-    /// Has the edge take this CRL; the error code where it does not.
+    /// Refreshes with this CRL. Returns the error code if the edge refuses it.
     async fn refresh(&self, case: &Case, crl: &[u8]) -> Result<(), String> {
         self.origin.answer(case.name, Answer::crl(crl.to_vec()));
         let answer = self.edge.refresh(case.name).await;
@@ -142,7 +143,7 @@ impl Shared {
     }
 }
 
-/// The authority's certificate, in DER.
+/// The CA's certificate, in DER.
 fn certificate(ca: &OpensslAuthority) -> Vec<u8> {
     let pem = fs::read(ca.certificate()).expect("a certificate");
     Certificate::from_pem(pem)
@@ -150,7 +151,7 @@ fn certificate(ca: &OpensslAuthority) -> Vec<u8> {
         .expect("a certificate")
 }
 
-/// Changes the point that is the key in a certificate.
+/// Changes the public key of a certificate to a point that is not on the curve.
 fn leave_the_curve(certificate: &mut [u8]) {
     let read = Certificate::from_der(certificate).expect("a certificate");
     let key = &read
@@ -163,7 +164,7 @@ fn leave_the_curve(certificate: &mut [u8]) {
     certificate[start + point.len() - 1] ^= 1;
 }
 
-/// Where a CRL has its number.
+/// The offset of the CRLNumber's value.
 fn crl_number(crl: &[u8]) -> usize {
     let extension = [0x55, 0x1d, 0x14, 0x04, 0x03, 0x02, 0x01];
     let mut places = crl.windows(extension.len());

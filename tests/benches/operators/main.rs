@@ -1,14 +1,14 @@
-//! What operators' answers cost with 1,000 issuers and 200,000 events: time, size, and the rows that D1 reads.
-//! `cargo xtask bench operators`
+//! The cost of operators' answers with 1,000 issuers and 200,000 events: time, size, and the rows
+//! that D1 reads. Run it with `cargo xtask bench operators`.
 
 use std::time::{Duration, Instant};
 
 use end_to_end::{CertificateAuthority, Start, TestOrigin, edge::OPERATOR_TOKEN};
 use reqwest::Method;
 
-/// An id that no event has, in the middle of the time that the events are spread over.
+/// An unused id in the middle of the period that the events cover.
 const MIDDLE: &str = "018bcfe5-6800-7000-8000-ffffffffffff";
-/// How often each is asked.
+/// Requests for each answer.
 const TIMES: usize = 9;
 
 #[tokio::main]

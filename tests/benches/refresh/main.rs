@@ -1,5 +1,6 @@
-//! What a refresh costs: time and wasm memory by the size of the CRL, a crowd on a cold issuer, a tick over many issuers.
-//! `cargo xtask bench refresh`; one of them alone by `cargo bench -p end-to-end --bench refresh -- tick`.
+//! The cost of a refresh: time and wasm memory by the size of the CRL, many clients on a cold
+//! issuer, and a tick over many issuers. Run it with `cargo xtask bench refresh`, or one part with
+//! `cargo bench -p end-to-end --bench refresh -- tick`.
 
 use std::{
     collections::BTreeMap,
@@ -92,11 +93,12 @@ async fn refresh(entries: u32) {
     );
 }
 
-/// So many clients on an issuer of whom the edge has nothing yet, all of them there before the origin answers.
+/// Many clients request an issuer's first CRL at once; all of them wait before the origin answers.
 ///
-/// Two limits of workerd shape this. It takes two file descriptors for each connection and ends where there are no more, so the
-/// clients ask inside the runtime, each for an invocation of the Worker of its own. And whoever leaves an isolate wakes everyone who waits
-/// for it, which takes the square of their number: so they come a hundred at a time, and wait for the origin together.
+/// Two limits of workerd shape this. It takes two file descriptors for each connection and ends
+/// when there are no more, so the clients run inside the runtime and each causes an invocation of the
+/// Worker. And a request that leaves an isolate wakes all that wait for it, which takes quadratic
+/// time, so the clients arrive a hundred at a time and then wait for the origin together.
 async fn crowd(clients: usize) {
     const AT_ONCE: usize = 100;
     let origins_time = Duration::from_mins(1);
@@ -132,17 +134,18 @@ async fn crowd(clients: usize) {
     assert_eq!(calls.len(), 1);
     assert!(all_there < origins_time, "the crowd came too late");
     println!(
-        "\n{clients} clients of a cold issuer, all there after {:.1} s, whose origin takes {origins_time:?}: all served, 1 call of the origin, {:.1} s",
+        "\n{clients} clients of a cold issuer, connected after {:.1} s, origin takes {origins_time:?}: all served, 1 origin call, {:.1} s",
         all_there.as_secs_f64(),
         took.as_secs_f64()
     );
 }
 
-/// A tick, beside what it takes at the least: the origin's time, six issuers at once. Locally every object's commit waits for the disk in
-/// workerd's one thread; `TMPDIR` on a file system in memory, such as /dev/shm, leaves that out.
+/// A tick, compared with the minimum: the origin's time, with six issuers at once. Locally every
+/// commit waits for the disk in workerd's only thread; set `TMPDIR` to a file system in memory,
+/// such as /dev/shm, to exclude that.
 async fn tick(issuers: u32, origins_time: Duration) {
     let (origin, edge) = start().await;
-    // One key for all: making a thousand would take longer than the tick.
+    // One key for all issuers: generating a thousand would take longer than the tick.
     let ca = CertificateAuthority::new("everyone");
     let ids = (0..issuers).map(|number| format!("issuer-{number}"));
     let ids = ids.collect::<Vec<_>>();
@@ -152,7 +155,7 @@ async fn tick(issuers: u32, origins_time: Duration) {
     }
     let least = origins_time * issuers / 6;
     println!(
-        "\na tick over {issuers} issuers whose origin takes {origins_time:?} each, beside {:.1} s, six at once without any cost",
+        "\na tick over {issuers} issuers, origin takes {origins_time:?} each; minimum {:.1} s, six at once",
         least.as_secs_f64()
     );
     for (what, answer) in [
@@ -182,8 +185,8 @@ async fn tick(issuers: u32, origins_time: Duration) {
     }
 }
 
-/// What a request for an unknown id costs beside so many known ones: the first has the registry read, the next are answered from
-/// the isolate's memory.
+/// The cost of a request for an unknown id if many are known: the first one reads the registry, and
+/// the next ones are answered from the isolate's memory.
 async fn registry(issuers: u32) {
     let origin = TestOrigin::start().await;
     let ca = CertificateAuthority::new("everyone");

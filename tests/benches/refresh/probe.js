@@ -1,4 +1,4 @@
-// The Worker as it is, and three paths beside it for the benchmark.
+// The Worker, with three more paths for the benchmark.
 import "./hook.js";
 import Worker from "../../../build/index.js";
 
@@ -17,7 +17,7 @@ export default {
       case "/bench/wasm-memory":
         return new Response(String(globalThis.wasmMemory.buffer.byteLength));
       case "/bench/hash": {
-        // Fetched and hashed by the platform, and nothing else: what no refresh can be faster than.
+        // The platform fetches and hashes the body: the lower bound of a refresh.
         const answer = await fetch(url.searchParams.get("url"), {
           method: "POST",
           headers: { authorization: request.headers.get("authorization") },
@@ -27,13 +27,13 @@ export default {
         return new Response(hex(await digest.digest));
       }
       case "/bench/crowd": {
-        // So many requests at once, each an invocation of the Worker of its own, and how many had which answer.
+        // Sends many requests at once, each an invocation of the Worker, and counts equal answers.
         const { path, clients } = Object.fromEntries(url.searchParams);
         const counts = {};
         const client = async () => {
           const answer = await context.exports.default.fetch(new URL(path, url));
-          const told = `${answer.status} ${await sha256(await answer.arrayBuffer())}`;
-          counts[told] = (counts[told] ?? 0) + 1;
+          const answered = `${answer.status} ${await sha256(await answer.arrayBuffer())}`;
+          counts[answered] = (counts[answered] ?? 0) + 1;
         };
         await Promise.all(Array.from({ length: Number(clients) }, client));
         return Response.json(counts);

@@ -1,4 +1,4 @@
-//! A client that costs little itself: the same request again and again, on connections that stay open.
+//! A client with little overhead, which repeats one request on connections that stay open.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use crate::processor;
 
 const CONNECTIONS: usize = 16;
 
-/// Whom to ask, and whose processor time counts.
+/// The server to send requests to, and the process whose CPU time counts.
 #[derive(Clone, Copy)]
 pub(crate) struct Target {
     port: u16,
@@ -31,19 +31,19 @@ impl Target {
     }
 }
 
-/// One request.
+/// A request, encoded once.
 pub(crate) struct Load {
     method: &'static str,
     path: String,
     headers: String,
 }
 
-/// What many of it took.
+/// The cost of many requests.
 pub(crate) struct Measured {
     pub(crate) per_second: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
-    /// Of the server's processes.
+    /// CPU time of the server's processes.
     pub(crate) cpu_per_request: Duration,
 }
 
@@ -68,7 +68,7 @@ impl Load {
         self
     }
 
-    /// Sends it this many times, after a tenth of that to warm up.
+    /// Sends the request this many times, after a tenth of that to warm up.
     pub(crate) async fn run(&self, target: Target, requests: usize) -> Measured {
         let request = format!(
             "{} {} HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n",
@@ -128,7 +128,7 @@ async fn send(port: u16, request: &Arc<[u8]>, has_body: bool, requests: usize) -
     connections.join_all().await.concat()
 }
 
-/// Reads one response to its end.
+/// Reads one response completely.
 async fn read_response(stream: &mut TcpStream, buffer: &mut [u8], has_body: bool) {
     let mut filled = 0;
     let head = loop {
@@ -156,7 +156,7 @@ async fn read_response(stream: &mut TcpStream, buffer: &mut [u8], has_body: bool
         }
         return;
     }
-    // Chunked, and nothing follows: it has ended where the last chunk does.
+    // The body is chunked and no other response follows, so it ends with the last chunk.
     let mut tail = buffer[filled.saturating_sub(5).max(head)..filled].to_vec();
     while !tail.ends_with(b"0\r\n\r\n") {
         let count = read(stream, buffer).await;

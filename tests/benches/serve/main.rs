@@ -1,8 +1,9 @@
-//! What serving costs in workerd itself, without a proxy in front: the edge beside (a) a Worker that streams the same value from KV
-//! with fixed headers, (b) a Worker that says hello, and (c) nginx with the same file. `cargo xtask bench serve`
+//! The cost of serving in workerd itself, without a proxy in front: the edge compared with (a) a
+//! Worker that streams the same value from KV with fixed headers, (b) a Worker that answers with a
+//! constant text, and (c) nginx with the same file. Run it with `cargo xtask bench serve`.
 //!
-//! All of them run at once and are asked in turns, so that whatever else the machine does meanwhile hits all alike. Figures are
-//! medians over the rounds, and ratios are of these.
+//! All servers run at once and take turns, so that other load on the machine affects them equally.
+//! Figures are medians over the rounds, and ratios are ratios of medians.
 
 mod load;
 mod nginx;
@@ -25,19 +26,19 @@ use crate::{
     nginx::Nginx,
 };
 
-/// Entries of the CRLs, and how many requests with a body are enough to measure each in a round.
+/// The number of entries of each CRL, and the requests with a body to measure in a round.
 const SIZES: [(&str, u32, usize); 3] = [
     ("5 KB", 100, 2_000),
     ("500 KB", 10_200, 500),
     ("20 MB", 408_000, 24),
 ];
 
-/// Requests without a body take so little that it takes many to measure them.
+/// Requests without a body to measure in a round: they are so cheap that it takes many.
 const WITHOUT_BODY: usize = 2_000;
 
 const ROUNDS: usize = 15;
 
-/// One kind of request to one server.
+/// The measurements of one kind of request to one server.
 struct Subject {
     name: String,
     target: Target,
@@ -80,7 +81,7 @@ async fn main() {
             .map(|(_, id, der, _)| (id.as_str(), der.as_slice())),
     );
     if nginx.is_none() {
-        println!("skipped: nginx: there is none in PATH or /usr/sbin");
+        println!("skipped: nginx is neither in PATH nor in /usr/sbin");
     }
 
     println!(
@@ -123,13 +124,13 @@ async fn main() {
         for round in 0..=ROUNDS {
             for subject in &mut subjects {
                 let measured = subject.load.run(subject.target, subject.requests).await;
-                // The first round only warms up: V8 optimises what has run often.
+                // The first round only warms up: V8 optimises code that has run often.
                 if round > 0 {
                     subject.rounds.push(measured);
                 }
             }
         }
-        // What each is compared with, by its place in the list.
+        // The baseline of each, by its index in the list.
         let beside: [&[(&str, usize)]; 7] = [
             &[],
             &[],
@@ -152,8 +153,8 @@ async fn main() {
 }
 
 impl Subject {
-    /// How many times as many requests a second it answered as `other` did. By medians: what the machine does beside, and whose garbage
-    /// is collected in which round, is chance.
+    /// Requests per second relative to `other`, by medians: other load on the machine and garbage
+    /// collection fall into rounds by chance.
     fn ratio(&self, other: &Self) -> f64 {
         self.per_second() / other.per_second()
     }
@@ -181,7 +182,7 @@ fn median(figures: impl Iterator<Item = f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Refreshes an issuer, and waits until KV has its CRL.
+/// Refreshes an issuer and waits until KV has its CRL.
 async fn publish(edge: &Workerd, id: &str) {
     let client = end_to_end::client().build().expect("a client");
     let refresh = client

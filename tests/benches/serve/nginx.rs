@@ -1,4 +1,4 @@
-//! nginx with the same files.
+//! nginx, which serves the same files.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A running nginx; it ends when it is dropped.
+/// A running nginx. Dropping it ends its process.
 pub(crate) struct Nginx {
     child: Child,
     port: u16,
@@ -20,7 +20,7 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Serves each file as `/ID.crl`. None where there is no nginx.
+    /// Serves each file as `/ID.crl`. Returns `None` if nginx is not installed.
     pub(crate) fn start<'f>(files: impl Iterator<Item = (&'f str, &'f [u8])>) -> Option<Self> {
         let program = ["/usr/sbin/nginx", "/usr/local/bin/nginx"]
             .into_iter()
@@ -78,7 +78,7 @@ impl Drop for Nginx {
 }
 
 fn configure(root: &Path, port: u16) -> String {
-    // As whoever runs this: nginx would give up root, and then not read the folder.
+    // Keep the current user: nginx would drop root and then could not read the folder.
     let is_root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
     let user = if is_root { "user root;" } else { "" };
     let root = root.display();

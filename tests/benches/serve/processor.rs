@@ -1,12 +1,12 @@
-//! The processor time of a server, as Linux counts it.
+//! The CPU time of a server, as Linux counts it.
 
 use std::{fs, path::PathBuf, time::Duration};
 
-/// What a process and its descendants have used so far, in steps of 10 ms.
+/// The CPU time of a process and its descendants so far, in steps of 10 ms.
 pub(crate) fn time_of(process: u32) -> Duration {
     let folder = PathBuf::from(format!("/proc/{process}"));
     let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
-    // utime and stime are the fields 14 and 15; the second one, the name, may hold spaces.
+    // utime and stime are fields 14 and 15; field 2, the name, may contain spaces.
     let ticks: u64 = stat.rsplit_once(") ").map_or(0, |(_, fields)| {
         let ticks = fields.split(' ').skip(11).take(2);
         ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()

@@ -1,4 +1,4 @@
-//! What the Worker weighs, and what starting it takes.
+//! The size of the Worker and the time that it takes to start.
 
 use std::{fs, io::Write, path::Path, process::Command};
 
@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 
 const STARTS: usize = 11;
 
-/// Says how large the built module is, and how long V8 takes to compile and to instantiate it.
+/// Prints the size of the built module and the time that V8 takes to compile and instantiate it.
 pub(crate) fn show() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let module = root.join("build/index_bg.wasm");

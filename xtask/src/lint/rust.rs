@@ -546,7 +546,7 @@ mod tests {
             ("origin/api/src/lib.rs", ""),
             ("xtask/src/main.rs", ""),
             ("tests/src/lib.rs", ""),
-            ("tests/tests/flights.rs", ""),
+            ("tests/tests/ticks.rs", ""),
             ("crl/tests/common/mod.rs", ""),
             ("tests/benches/serve/main.rs", ""),
             ("tests/benches/serve/load.rs", ""),
@@ -560,7 +560,7 @@ mod tests {
                 "origin/api/src/lib.rs",
                 "xtask/src/main.rs",
                 "tests/src/lib.rs",
-                "tests/tests/flights.rs",
+                "tests/tests/ticks.rs",
                 "tests/benches/serve/main.rs",
                 "fuzz/fuzz_targets/reader.rs",
             ]

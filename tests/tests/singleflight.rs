@@ -1,4 +1,5 @@
-//! Refreshes under way: one for everybody who wants it, not owned by whoever asked first, and never for ever.
+//! Singleflight: concurrent requests share one refresh, which survives the client that caused it
+//! and ends within its timeout.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ struct Shared {
 
 const ISSUERS: [&str; 7] = [
     "crowd",
-    "doomed",
+    "killed",
     "left",
     "overtaken",
     "hanging",
@@ -42,7 +43,7 @@ impl World for Shared {
     }
 }
 
-async fn five_hundred_on_a_cold_issuer_cost_one_call_and_none_is_lost(world: Arc<Shared>) {
+async fn five_hundred_requests_for_a_cold_issuer_cause_one_origin_call(world: Arc<Shared>) {
     let der = CertificateAuthority::new("crowd").crl(1);
     world.origin.answer(
         "crowd",
@@ -62,19 +63,19 @@ async fn five_hundred_on_a_cold_issuer_cost_one_call_and_none_is_lost(world: Arc
 async fn a_failure_reaches_every_waiter(world: Arc<Shared>) {
     world
         .origin
-        .answer("doomed", Answer::status(500).after(Duration::from_secs(1)));
+        .answer("killed", Answer::status(500).after(Duration::from_secs(1)));
 
-    let served = at_once(&world, 50, "/crl/doomed.crl").await;
+    let served = at_once(&world, 50, "/crl/killed.crl").await;
 
     assert!(served.iter().all(|(status, _)| *status == 503));
-    assert_eq!(world.origin.calls("doomed").len(), 1);
+    assert_eq!(world.origin.calls("killed").len(), 1);
     assert_eq!(
-        world.edge.database().events_when("doomed", 1).await.len(),
+        world.edge.database().events_when("killed", 1).await.len(),
         1
     );
 }
 
-async fn the_client_that_caused_a_flight_may_leave(world: Arc<Shared>) {
+async fn a_refresh_survives_the_client_that_caused_it(world: Arc<Shared>) {
     let der = CertificateAuthority::new("left").crl(1);
     world.origin.answer(
         "left",
@@ -91,7 +92,7 @@ async fn the_client_that_caused_a_flight_may_leave(world: Arc<Shared>) {
         tokio::spawn(async move { at_once(&world, 10, "/crl/left.crl").await })
     };
     sleep(Duration::from_millis(500)).await;
-    // Closes its connection.
+    // Dropping the request closes its connection.
     leader.abort();
 
     assert!(
@@ -104,9 +105,7 @@ async fn the_client_that_caused_a_flight_may_leave(world: Arc<Shared>) {
     assert_eq!(world.origin.calls("left").len(), 1);
 }
 
-async fn an_operators_refresh_does_not_join_a_flight_that_asked_the_origin_before(
-    world: Arc<Shared>,
-) {
+async fn an_operators_refresh_does_not_join_one_that_already_asked_the_origin(world: Arc<Shared>) {
     let ca = CertificateAuthority::new("overtaken");
     let mut number = 0;
     world.origin.on_call("overtaken", move |_| {
@@ -119,7 +118,7 @@ async fn an_operators_refresh_does_not_join_a_flight_that_asked_the_origin_befor
         tokio::spawn(async move { world.edge.get("/crl/overtaken.crl").await })
     };
     until(|| async { !world.origin.calls("overtaken").is_empty() }).await;
-    // A revocation recorded here is not in the answer that is under way.
+    // A revocation that is recorded now is missing from the answer that is already on its way.
     let refreshed = world.edge.refresh("overtaken").await;
 
     let body: serde_json::Value = refreshed.json().await.unwrap();
@@ -128,11 +127,11 @@ async fn an_operators_refresh_does_not_join_a_flight_that_asked_the_origin_befor
     assert_eq!(world.origin.calls("overtaken").len(), 2);
 }
 
-async fn a_flight_that_hangs_is_ended_and_the_next_one_starts(world: Arc<Shared>) {
+async fn a_hanging_refresh_times_out_and_the_next_one_starts(world: Arc<Shared>) {
     for stuck in [
         Answer::never(),
         Answer::crl(CertificateAuthority::new("hanging").crl(1)).stalled_after(50),
-        // Bytes come and come, but too slowly.
+        // Bytes keep arriving, but too slowly.
         Answer::crl(CertificateAuthority::new("hanging").crl(1))
             .dripped(1, Duration::from_millis(100)),
     ] {
@@ -149,7 +148,7 @@ async fn a_flight_that_hangs_is_ended_and_the_next_one_starts(world: Arc<Shared>
     assert_eq!(world.edge.get("/crl/hanging.crl").await.status(), 200);
 }
 
-async fn a_crl_that_comes_in_drips_is_read_whole(world: Arc<Shared>) {
+async fn a_crl_that_arrives_in_small_pieces_is_read_whole(world: Arc<Shared>) {
     let der = CertificateAuthority::new("dripping").crl(1);
     world.origin.answer(
         "dripping",
@@ -159,7 +158,7 @@ async fn a_crl_that_comes_in_drips_is_read_whole(world: Arc<Shared>) {
     assert_eq!(served, [(200, der)]);
 }
 
-async fn the_hooks_token_opens_the_refresh_of_one_issuer_and_nothing_else(world: Arc<Shared>) {
+async fn the_hook_token_allows_the_refresh_of_one_issuer_and_nothing_else(world: Arc<Shared>) {
     let call = |method, path: &str| {
         world
             .edge
@@ -189,7 +188,7 @@ async fn the_hooks_token_opens_the_refresh_of_one_issuer_and_nothing_else(world:
     assert_eq!(events[0].trigger, "hook");
 }
 
-async fn a_refresh_that_is_killed_leaves_the_old_crl_and_a_right_table(_: Arc<Shared>) {
+async fn a_killed_refresh_leaves_the_old_crl_and_a_consistent_table(_: Arc<Shared>) {
     let origin = TestOrigin::start().await;
     let ca = CertificateAuthority::new("killed");
     origin.add(&ca);
@@ -231,7 +230,7 @@ async fn a_refresh_that_is_killed_leaves_the_old_crl_and_a_right_table(_: Arc<Sh
     assert_eq!(numbers, [Some("1"), Some("2")], "{published:#?}");
 }
 
-/// This many GETs at the same time: their statuses and bodies.
+/// Sends this many GETs at once and returns their statuses and bodies.
 async fn at_once(world: &Arc<Shared>, count: usize, path: &'static str) -> Vec<(u16, Vec<u8>)> {
     let mut crowd = JoinSet::new();
     for _ in 0..count {
@@ -249,12 +248,12 @@ async fn at_once(world: &Arc<Shared>, count: usize, path: &'static str) -> Vec<(
 
 suite!(
     Shared;
-    five_hundred_on_a_cold_issuer_cost_one_call_and_none_is_lost,
+    five_hundred_requests_for_a_cold_issuer_cause_one_origin_call,
     a_failure_reaches_every_waiter,
-    the_client_that_caused_a_flight_may_leave,
-    an_operators_refresh_does_not_join_a_flight_that_asked_the_origin_before,
-    a_flight_that_hangs_is_ended_and_the_next_one_starts,
-    a_crl_that_comes_in_drips_is_read_whole,
-    the_hooks_token_opens_the_refresh_of_one_issuer_and_nothing_else,
-    a_refresh_that_is_killed_leaves_the_old_crl_and_a_right_table,
+    a_refresh_survives_the_client_that_caused_it,
+    an_operators_refresh_does_not_join_one_that_already_asked_the_origin,
+    a_hanging_refresh_times_out_and_the_next_one_starts,
+    a_crl_that_arrives_in_small_pieces_is_read_whole,
+    the_hook_token_allows_the_refresh_of_one_issuer_and_nothing_else,
+    a_killed_refresh_leaves_the_old_crl_and_a_consistent_table,
 );
