@@ -1,35 +1,30 @@
 //! A CA for tests, built on x509-cert, that signs correct CRLs and any kind of incorrect one.
 //! It does not use this project's writer, so that reader and writer cannot be wrong together.
 
-use std::{
-    str::FromStr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use der::{
-    Encode,
-    asn1::{BitString, Ia5String, UtcTime},
-    oid::{AssociatedOid, ObjectIdentifier, db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT},
-    referenced::OwnedToRef,
-};
-use p256::ecdsa::{DerSignature, SigningKey, signature::Signer};
+use der::Encode;
+use der::asn1::{BitString, Ia5String, UtcTime};
+use der::oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT;
+use der::oid::{AssociatedOid, ObjectIdentifier};
+use der::referenced::OwnedToRef;
+use p256::ecdsa::signature::Signer;
+use p256::ecdsa::{DerSignature, SigningKey};
 use sha2::{Digest, Sha256};
-use x509_cert::{
-    Certificate, Version,
-    builder::{Builder, CertificateBuilder, profile::cabf::Root},
-    crl::{CertificateList, RevokedCert, TbsCertList},
-    ext::{
-        Criticality, Extension, ToExtension,
-        pkix::{
-            AuthorityKeyIdentifier, CrlNumber, CrlReason, IssuingDistributionPoint,
-            name::{DistributionPointName, GeneralName},
-        },
-    },
-    name::Name,
-    serial_number::SerialNumber,
-    spki::{DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfo},
-    time::{Time, Validity},
+use x509_cert::builder::profile::cabf::Root;
+use x509_cert::builder::{Builder, CertificateBuilder};
+use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, CrlNumber, CrlReason, IssuingDistributionPoint,
 };
+use x509_cert::ext::{Criticality, Extension, ToExtension};
+use x509_cert::name::Name;
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::{DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfo};
+use x509_cert::time::{Time, Validity};
+use x509_cert::{Certificate, Version};
 
 /// An issuer's name and P-256 key, the same for the same id and generation.
 #[derive(Clone)]

@@ -1,13 +1,12 @@
 //! D1 and the Durable Objects' storage, read from the SQLite files that workerd keeps them in.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, types::Value};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags};
 
 /// One database: D1, or the storage of a Durable Object.
 pub struct Database {

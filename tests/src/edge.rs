@@ -1,19 +1,18 @@
 //! The real edge: `cargo xtask edge` with its own port and state folder.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{fs, thread};
 
 use reqwest::{Method, RequestBuilder, Response};
 use tempfile::TempDir;
 
-use crate::{database::Database, kv::Kv, port, program};
+use crate::database::Database;
+use crate::kv::Kv;
+use crate::{port, program};
 
 /// `ORIGIN_TOKEN`: the edge presents it to the origin.
 pub const ORIGIN_TOKEN: &str = "the-origins-token";

@@ -1,13 +1,14 @@
 //! A minimal HTTP/1.1 server that can break the protocol: no library lets a test send a wrong
 //! Content-Length.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The parts of a request that tests look at.
 pub(crate) struct Request {

@@ -1,9 +1,7 @@
 //! KV in the files that workerd keeps it in, for tests that lose a value or bring an old one back.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value as Column;
 

@@ -1,16 +1,15 @@
 //! A real OpenBao server that keeps its state in memory, driven by its own command line.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Skipped, port, program::Attached};
+use crate::program::Attached;
+use crate::{Skipped, port};
 
 /// A running OpenBao server. Dropping it ends its process.
 pub struct OpenBao {

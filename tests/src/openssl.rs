@@ -1,11 +1,9 @@
 //! OpenSSL as a relying party, which fetches the CRL from a certificate's distribution point, and
 //! as a CA.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 

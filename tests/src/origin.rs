@@ -1,17 +1,13 @@
 //! The real origin: `crl-origin` with its own port and database.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{
-    edge::{HOOK_TOKEN, ORIGIN_TOKEN},
-    program::{self, Attached},
-};
+use crate::edge::{HOOK_TOKEN, ORIGIN_TOKEN};
+use crate::program::{self, Attached};
 
 /// A running origin. Dropping it ends its process.
 pub struct Origin {

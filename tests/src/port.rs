@@ -1,9 +1,7 @@
 //! Free ports on 127.0.0.1.
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The number of ports in the range that each process tries first.
 const EACH: u32 = 100;

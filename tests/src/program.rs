@@ -1,11 +1,9 @@
 //! This workspace's own programs, which are in the same target folder as the test program.
 
-use std::{
-    env, io,
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::Once,
-};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Once;
+use std::{env, io};
 
 /// A child process that ends with this one, even if this one is killed. The child does not watch
 /// its standard input; a shell does so on its behalf.

@@ -1,19 +1,15 @@
 //! An origin for tests that implements the origin API and breaks it on demand.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use origin_api::{CRL_MEDIA_TYPE, Crl, Der, Issuer, IssuersPage};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    CertificateAuthority,
-    edge::ORIGIN_TOKEN,
-    http::{End, Request, Response, Server},
-};
+use crate::CertificateAuthority;
+use crate::edge::ORIGIN_TOKEN;
+use crate::http::{End, Request, Response, Server};
 
 /// An origin. Dropping it makes it unreachable.
 pub struct TestOrigin {

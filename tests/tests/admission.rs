@@ -1,32 +1,22 @@
 //! Every error code of admission, provoked one at a time: the operator's answer and one event carry
 //! it, and clients are still served the CRL that was valid.
 
-use std::{
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use der::{
-    Any, Encode,
-    asn1::{Null, Uint},
-    oid::ObjectIdentifier,
+use der::asn1::{Null, Uint};
+use der::oid::ObjectIdentifier;
+use der::{Any, Encode};
+use end_to_end::certificate_authority::{
+    change_extensions, extension, issuing_distribution_point, revoked, time,
 };
-use end_to_end::{
-    Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
-    certificate_authority::{
-        change_extensions, extension, issuing_distribution_point, revoked, time,
-    },
-    suite::Suite,
-};
-use x509_cert::{
-    Version,
-    ext::{
-        Extension,
-        pkix::{BaseCrlNumber, CrlNumber},
-    },
-    spki::AlgorithmIdentifierOwned,
-};
+use end_to_end::suite::Suite;
+use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World};
+use x509_cert::Version;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::{BaseCrlNumber, CrlNumber};
+use x509_cert::spki::AlgorithmIdentifierOwned;
 
 struct Shared {
     origin: TestOrigin,

@@ -1,13 +1,15 @@
 //! Ranges, PEM and CRLs that KV holds in parts: each byte is correct, and a missing part never
 //! changes what a client receives.
 
-use std::{fs, path::Path, sync::Arc};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
-use end_to_end::{
-    Answer, CertificateAuthority, Edge, Kv, Start, TestOrigin, World,
-    certificate_authority::revoked, suite, test_origin::sha256,
-};
-use reqwest::{Method, Response, header::RANGE};
+use end_to_end::certificate_authority::revoked;
+use end_to_end::test_origin::sha256;
+use end_to_end::{Answer, CertificateAuthority, Edge, Kv, Start, TestOrigin, World, suite};
+use reqwest::header::RANGE;
+use reqwest::{Method, Response};
 use x509_cert::der::pem;
 
 /// Two versions of a CRL, each of which KV holds in two parts.

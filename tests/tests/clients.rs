@@ -1,19 +1,14 @@
 //! Relying parties in common use, with the real edge and the real origin behind the URL:
 //! validators that fetch the CRL themselves, and curl.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::Arc,
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
 
-use end_to_end::{
-    Edge, Origin, Skipped, Start, World,
-    openssl::{self, Verdict},
-    suite,
-};
+use end_to_end::openssl::{self, Verdict};
+use end_to_end::{Edge, Origin, Skipped, Start, World, suite};
 use tempfile::TempDir;
 
 struct Shared {

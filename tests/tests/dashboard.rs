@@ -1,12 +1,14 @@
 //! The dashboard in a real browser: sign-in, filters, refresh, trust, hostile text, accessibility,
 //! and the Content-Security-Policy.
 
-use std::{env, path::Path, process::Command, sync::Arc, time::Duration};
+use std::env;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
-use end_to_end::{
-    Answer, CertificateAuthority, Edge, Skipped, Start, TestOrigin, World, edge::OPERATOR_TOKEN,
-    suite,
-};
+use end_to_end::edge::OPERATOR_TOKEN;
+use end_to_end::{Answer, CertificateAuthority, Edge, Skipped, Start, TestOrigin, World, suite};
 
 struct Shared {
     origin: TestOrigin,

@@ -1,20 +1,15 @@
 //! Serving and events survive the loss of one part: KV, a Durable Object, D1, the cron trigger, the
 //! process.
 
-use std::{
-    fs,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use end_to_end::{
-    Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
-    certificate_authority::{revoked, time},
-    suite,
-    suite::until,
-    test_origin::sha256,
-};
+use end_to_end::certificate_authority::{revoked, time};
+use end_to_end::suite::until;
+use end_to_end::test_origin::sha256;
+use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
 use tokio::time::sleep;
 
 struct Nothing;

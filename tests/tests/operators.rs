@@ -1,12 +1,11 @@
 //! The operators' API: tokens, issuers, events in every format, metrics and alerts.
 
-use std::{io::Write, process::Stdio, sync::Arc};
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::Arc;
 
-use end_to_end::{
-    Answer, CertificateAuthority, Edge, Skipped, Start, TestOrigin, World,
-    edge::{HOOK_TOKEN, OPERATOR_TOKEN},
-    suite,
-};
+use end_to_end::edge::{HOOK_TOKEN, OPERATOR_TOKEN};
+use end_to_end::{Answer, CertificateAuthority, Edge, Skipped, Start, TestOrigin, World, suite};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 

@@ -1,18 +1,13 @@
 //! Existing CAs behind crl-origin and the edge, with OpenSSL as the relying party; and revocations
 //! that the origin pushes to the edge.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use end_to_end::{
-    Edge, OpenBao, OpensslAuthority, Origin, Skipped, Start, World,
-    edge::HOOK_TOKEN,
-    openssl::{Verdict, verify},
-    suite,
-};
+use end_to_end::edge::HOOK_TOKEN;
+use end_to_end::openssl::{Verdict, verify};
+use end_to_end::{Edge, OpenBao, OpensslAuthority, Origin, Skipped, Start, World, suite};
 use reqwest::Method;
 
 struct Shared {

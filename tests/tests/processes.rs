@@ -1,6 +1,7 @@
 //! The harness itself: no process that it started outlives it.
 
-use std::{process::Command, sync::Arc};
+use std::process::Command;
+use std::sync::Arc;
 
 use end_to_end::{Start, World, suite};
 

@@ -1,17 +1,17 @@
 //! The registry of issuers: it is read from the origin page by page and rarely, and unknown issuers
 //! cost nothing.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
 
-use end_to_end::{
-    Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
-    certificate_authority::{change_extensions, issuing_distribution_point},
-    suite,
-    suite::until,
-};
+use end_to_end::certificate_authority::{change_extensions, issuing_distribution_point};
+use end_to_end::suite::until;
+use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
 use origin_api::{Crl, Der, Issuer};
 use reqwest::Method;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 struct Nothing;
 

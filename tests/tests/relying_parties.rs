@@ -1,17 +1,12 @@
 //! A CRL's way from the origin to a relying party: cold, warm, under concurrency, and with faults.
 
-use std::{
-    fs,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use end_to_end::{
-    Answer, CertificateAuthority, Edge, Start, TestOrigin, World,
-    certificate_authority::{revoked, time},
-    suite,
-    test_origin::sha256,
-};
+use end_to_end::certificate_authority::{revoked, time};
+use end_to_end::test_origin::sha256;
+use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
 use reqwest::{Method, Response, StatusCode};
 use tokio::task::JoinSet;
 

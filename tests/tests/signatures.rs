@@ -1,10 +1,14 @@
 //! Every supported signature algorithm: the edge accepts a CRL that OpenSSL signed with it, and
 //! refuses the same CRL with one bit changed.
 
-use std::{collections::BTreeMap, fs, process::ExitCode, sync::Arc};
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use der::{Decode, DecodePem, Encode};
-use end_to_end::{Answer, Edge, OpensslAuthority, Skipped, Start, TestOrigin, World, suite::Suite};
+use end_to_end::suite::Suite;
+use end_to_end::{Answer, Edge, OpensslAuthority, Skipped, Start, TestOrigin, World};
 use x509_cert::Certificate;
 
 struct Shared {

@@ -1,14 +1,15 @@
 //! Singleflight: concurrent requests share one refresh, which survives the client that caused it
 //! and ends within its timeout.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use end_to_end::{
-    Answer, CertificateAuthority, Edge, Start, TestOrigin, World, edge::HOOK_TOKEN, suite,
-    suite::until,
-};
+use end_to_end::edge::HOOK_TOKEN;
+use end_to_end::suite::until;
+use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
 use reqwest::Method;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 struct Shared {
     origin: TestOrigin,

@@ -1,7 +1,8 @@
 //! The cron trigger: it refreshes every issuer, each refresh leaves a row, and one broken issuer
 //! does not affect the others.
 
-use std::{process::Command, sync::Arc};
+use std::process::Command;
+use std::sync::Arc;
 
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite, xtask};
 

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use end_to_end::{CertificateAuthority, Start, TestOrigin, edge::OPERATOR_TOKEN};
+use end_to_end::edge::OPERATOR_TOKEN;
+use end_to_end::{CertificateAuthority, Start, TestOrigin};
 use reqwest::Method;
 
 /// An unused id in the middle of the period that the events cover.

@@ -2,16 +2,14 @@
 //! issuer, and a tick over many issuers. Run it with `cargo xtask bench refresh`, or one part with
 //! `cargo bench -p end-to-end --bench refresh -- tick`.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use end_to_end::{
-    Answer, CertificateAuthority, Edge, Start, TestOrigin, certificate_authority::revoked,
-    edge::ORIGIN_TOKEN, test_origin::sha256,
-};
+use end_to_end::certificate_authority::revoked;
+use end_to_end::edge::ORIGIN_TOKEN;
+use end_to_end::test_origin::sha256;
+use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin};
 use tokio::task::JoinSet;
 
 #[tokio::main]

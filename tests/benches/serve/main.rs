@@ -12,19 +12,15 @@ mod startup;
 
 use std::time::Duration;
 
-use end_to_end::{
-    Answer, CertificateAuthority, TestOrigin,
-    certificate_authority::revoked,
-    edge::{OPERATOR_TOKEN, ORIGIN_TOKEN},
-    test_origin::sha256,
-    workerd::{Worker, Workerd},
-};
+use end_to_end::certificate_authority::revoked;
+use end_to_end::edge::{OPERATOR_TOKEN, ORIGIN_TOKEN};
+use end_to_end::test_origin::sha256;
+use end_to_end::workerd::{Worker, Workerd};
+use end_to_end::{Answer, CertificateAuthority, TestOrigin};
 use tempfile::TempDir;
 
-use crate::{
-    load::{Load, Measured, Target},
-    nginx::Nginx,
-};
+use crate::load::{Load, Measured, Target};
+use crate::nginx::Nginx;
 
 /// The number of entries of each CRL, and the requests with a body to measure in a round.
 const SIZES: [(&str, u32, usize); 3] = [

@@ -1,14 +1,11 @@
 //! nginx, which serves the same files.
 
-use std::{
-    fs,
-    net::TcpStream,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use std::{fs, thread};
 
 use tempfile::TempDir;
 

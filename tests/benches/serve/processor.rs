@@ -1,6 +1,8 @@
 //! The CPU time of a server, as Linux counts it.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// The CPU time of a process and its descendants so far, in steps of 10 ms.
 pub(crate) fn time_of(process: u32) -> Duration {

@@ -1,8 +1,12 @@
 //! The size of the Worker and the time that it takes to start.
 
-use std::{fs, io::Write, path::Path, process::Command};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 const STARTS: usize = 11;
 
