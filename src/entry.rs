@@ -106,7 +106,7 @@ async fn answer(
         Route::MethodNotAllowed { allow } => problem(&EdgeError::MethodNotAllowed { allow }),
         Route::Other => {
             let objects = WorkerObjects::new(&bindings, &settings, Some(context));
-            operator::answer(&request, path, &bindings, &objects, &settings).await
+            operator::answer(&request, &bindings, &objects, &settings).await
         }
     }
 }

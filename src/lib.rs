@@ -14,7 +14,6 @@
 mod again;
 mod bindings;
 mod d1;
-mod dashboard;
 mod entry;
 mod host;
 mod issuer_object;
@@ -27,7 +26,6 @@ mod objects;
 mod operator;
 mod origin;
 mod reading;
-mod records;
 mod registry_object;
 mod registry_store;
 mod reply;

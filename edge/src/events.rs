@@ -12,43 +12,46 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::refresh::Head;
+use crate::row::row;
 use crate::time::Timestamp;
 
-/// One refresh, as its row in `crl_generation_events` tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
-    /// A UUIDv7, made once: appending the same event again changes nothing.
-    pub id: EventId,
-    /// Whose CRL.
-    pub issuer_id: IssuerId,
-    /// Which of its CRLs.
-    pub crl_name: CrlName,
-    /// Who asked for the refresh.
-    pub trigger: Trigger,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// 1 where `outcome` is published, unchanged or skipped, else 0.
-    pub succeeded: u8,
-    /// The CRLNumber in decimal, of the CRL that was published, found unchanged or refused.
-    pub crl_number: Option<String>,
-    /// How many certificates that CRL revokes.
-    pub revoked_count: Option<u64>,
-    /// How many bytes it has.
-    pub size_bytes: Option<u64>,
-    /// Its SHA-256 in hexadecimal.
-    pub sha256: Option<String>,
-    /// Its thisUpdate, RFC 3339.
-    pub this_update: Option<String>,
-    /// Its nextUpdate, RFC 3339.
-    pub next_update: Option<String>,
-    /// When the refresh began, RFC 3339 in UTC with milliseconds.
-    pub started_at: String,
-    /// How long it took, in milliseconds.
-    pub duration_ms: u64,
-    /// The stable code of what went wrong.
-    pub error_code: Option<String>,
-    /// The same in words.
-    pub error: Option<String>,
+row! {
+    /// One refresh: its row in `crl_generation_events`.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Event {
+        /// A UUIDv7, made once: appending the same event again changes nothing.
+        pub id: EventId,
+        /// Whose CRL.
+        pub issuer_id: IssuerId,
+        /// Which of its CRLs.
+        pub crl_name: CrlName,
+        /// Who asked for the refresh.
+        pub trigger: Trigger,
+        /// How it ended.
+        pub outcome: Outcome,
+        /// 1 where `outcome` is published, unchanged or skipped, else 0.
+        pub succeeded: u8,
+        /// The CRLNumber in decimal, of the CRL that was published, found unchanged or refused.
+        pub crl_number: Option<String>,
+        /// How many certificates that CRL revokes.
+        pub revoked_count: Option<u64>,
+        /// How many bytes it has.
+        pub size_bytes: Option<u64>,
+        /// Its SHA-256 in hexadecimal.
+        pub sha256: Option<String>,
+        /// Its thisUpdate, RFC 3339.
+        pub this_update: Option<String>,
+        /// Its nextUpdate, RFC 3339.
+        pub next_update: Option<String>,
+        /// When the refresh began, RFC 3339 in UTC with milliseconds.
+        pub started_at: String,
+        /// How long it took, in milliseconds.
+        pub duration_ms: u64,
+        /// The stable code of what went wrong.
+        pub error_code: Option<String>,
+        /// The same in words.
+        pub error: Option<String>,
+    }
 }
 
 impl Event {

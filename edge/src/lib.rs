@@ -23,6 +23,8 @@ pub mod public;
 pub mod refresh;
 pub mod registry;
 pub mod replica;
+mod row;
 pub mod schedule;
+pub mod tables;
 pub mod time;
 pub mod url;

@@ -1,21 +1,66 @@
-//! What operators see and do: calls behind a token, figures, and the dashboard. Pure: rows in; JSON, CSV, Prometheus text and
-//! HTML out. The platform fetches the rows and runs the calls.
+//! The operators' API, the dashboard and the metrics: routes, authorization, handlers, and what
+//! they answer. The platform is reached through [`ports`].
 
-pub mod authorization;
-pub mod call;
-pub mod crl_status;
-pub mod dashboard;
-pub mod event_page;
-pub mod event_query;
-pub mod issuers;
-pub mod media;
-pub mod metrics;
-pub mod openapi;
-pub mod parameters;
-pub mod query;
+mod api;
+mod authorization;
+mod call;
+mod crl_status;
+mod dashboard;
+mod desk;
+mod event_page;
+mod event_query;
+mod issuers;
+mod media;
+mod metrics;
+mod openapi;
+mod parameters;
+mod ports;
+mod query;
+mod reply;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
-pub use authorization::{Caller, caller};
-pub use call::{Call, Endpoint};
-pub use query::Query;
+use std::rc::Rc;
+
+use call::Endpoint;
+use dashboard::place::Place;
+use desk::Desk;
+pub use ports::{Ports, Request};
+pub use reply::Reply;
+
+use crate::config::Settings;
+use crate::problem::EdgeError;
+use crate::url;
+
+/// Answers a request to a path of the API or the dashboard, and to any other with 404.
+pub async fn answer<P: Ports>(
+    ports: Rc<P>,
+    settings: Rc<Settings>,
+    request: &impl Request,
+) -> Reply {
+    let desk = Desk { ports, settings };
+    let (method, path) = (request.method(), url::path(request.url()));
+    let reply = if let Some(place) = Place::parse(method, path) {
+        desk.dashboard(request, place).await.into()
+    } else {
+        let answered = match Endpoint::parse(method, path) {
+            None => Err(EdgeError::NotFound),
+            Some(Err(error)) => Err(error),
+            Some(Ok(endpoint)) => desk.api(request, endpoint).await,
+        };
+        answered.unwrap_or_else(|error| error.answer().into())
+    };
+    let rows_read = desk.ports.rows_read();
+    let reply = if rows_read > 0 {
+        reply.with_header("D1-Rows-Read", rows_read.to_string().into())
+    } else {
+        reply
+    };
+    if method == "HEAD" {
+        reply.without_body()
+    } else {
+        reply
+    }
+}

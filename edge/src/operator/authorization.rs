@@ -7,7 +7,7 @@ use crate::problem::EdgeError;
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// A person or program with `OPERATOR_TOKEN`: everything is open.
     Operator,
     /// The origin with `HOOK_TOKEN`: only the refresh of one issuer is.
@@ -18,7 +18,10 @@ pub enum Caller {
 ///
 /// # Errors
 /// Where no token is set, or the one shown opens nothing.
-pub fn caller(authorization: Option<&str>, settings: &Settings) -> Result<Caller, EdgeError> {
+pub(crate) fn caller(
+    authorization: Option<&str>,
+    settings: &Settings,
+) -> Result<Caller, EdgeError> {
     let shown = authorization.and_then(bearer).unwrap_or_default();
     if is(shown, settings.operator_token.as_ref()) {
         Ok(Caller::Operator)
@@ -39,7 +42,7 @@ fn bearer(authorization: &str) -> Option<&str> {
 
 /// Whether the token shown is this one. Compares in constant time: how long it takes tells nothing but the length.
 #[must_use]
-pub fn is(shown: &str, secret: Option<&Secret>) -> bool {
+pub(crate) fn is(shown: &str, secret: Option<&Secret>) -> bool {
     secret.is_some_and(|secret| shown.as_bytes().ct_eq(secret.reveal().as_bytes()).into())
 }
 

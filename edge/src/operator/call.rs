@@ -11,21 +11,21 @@ use crate::events::Trigger;
 use crate::problem::EdgeError;
 
 /// The most issuers on one page.
-pub const MOST_ISSUERS: u32 = 1000;
+pub(crate) const MOST_ISSUERS: u32 = 1000;
 /// The most events on one page of JSON.
-pub const MOST_EVENTS: u32 = 1000;
+pub(crate) const MOST_EVENTS: u32 = 1000;
 /// How many events such a page has where nobody says.
-pub const USUAL_EVENTS: u32 = 100;
+pub(crate) const USUAL_EVENTS: u32 = 100;
 /// The most events in one stream: each thousand is one query, and the platform allows a thousand of those in one request.
-pub const MOST_STREAMED_EVENTS: u32 = 900_000;
+pub(crate) const MOST_STREAMED_EVENTS: u32 = 900_000;
 /// The most CRLs with series of their own.
-pub const MOST_SERIES: u32 = 2000;
+pub(crate) const MOST_SERIES: u32 = 2000;
 /// How many CRLs have them where nobody says.
-pub const USUAL_SERIES: u32 = 250;
+pub(crate) const USUAL_SERIES: u32 = 250;
 
 /// The place of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     /// `/v1/issuers`
     Issuers,
     /// `/v1/issuers/{id}`
@@ -46,7 +46,7 @@ pub enum Endpoint {
 
 /// A call, with all that it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call {
+pub(crate) enum Call {
     /// Every issuer and how its CRLs stand.
     Issuers {
         /// Only those with a CRL in this state.
@@ -96,7 +96,7 @@ pub enum Call {
 impl Endpoint {
     /// What lives at `path`, if `method` is one that it takes. None where nothing of operators' does.
     #[must_use]
-    pub fn parse(method: &str, path: &str) -> Option<Result<Self, EdgeError>> {
+    pub(crate) fn parse(method: &str, path: &str) -> Option<Result<Self, EdgeError>> {
         let endpoint = if path == "/metrics" {
             Self::Metrics
         } else {
@@ -133,7 +133,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Where the hook's token is shown for anything but the refresh of one issuer.
-    pub const fn admit(&self, caller: Caller) -> Result<(), EdgeError> {
+    pub(crate) const fn admit(&self, caller: Caller) -> Result<(), EdgeError> {
         match (caller, self) {
             (Caller::Operator, _) | (Caller::Hook, Self::Refresh(_)) => Ok(()),
             (Caller::Hook, _) => Err(EdgeError::TokenNotAllowed),
@@ -144,7 +144,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Names the parameter that is unknown or wrong.
-    pub fn call(
+    pub(crate) fn call(
         self,
         caller: Caller,
         query: &[(String, String)],

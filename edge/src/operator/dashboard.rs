@@ -1,11 +1,12 @@
 //! The page for people: where its parts live, who is signed in, and what is shown. Pure: rows in, HTML out.
 
-pub mod bar;
-pub mod pages;
-pub mod place;
-pub mod plot;
-pub mod session;
-pub mod view;
+pub(crate) mod bar;
+pub(crate) mod pages;
+pub(crate) mod place;
+pub(crate) mod plot;
+pub(crate) mod session;
+pub(crate) mod view;
+mod visit;
 
 use crate::answer::{Answer, Body, Headers};
 
@@ -14,7 +15,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img
 
 /// A page as it is sent.
 #[must_use]
-pub fn page(status: u16, html: String) -> Answer {
+pub(crate) fn page(status: u16, html: String) -> Answer {
     Answer {
         status,
         headers: headers("text/html; charset=utf-8", "no-store"),
@@ -24,7 +25,7 @@ pub fn page(status: u16, html: String) -> Answer {
 
 /// Sends the browser to another page, by GET.
 #[must_use]
-pub fn see_other(location: String, set_cookie: Option<String>) -> Answer {
+pub(crate) fn see_other(location: String, set_cookie: Option<String>) -> Answer {
     let mut headers = headers("text/plain; charset=utf-8", "no-store");
     headers.push(("Location", location.into()));
     headers.extend(set_cookie.map(|cookie| ("Set-Cookie", cookie.into())));
@@ -37,7 +38,7 @@ pub fn see_other(location: String, set_cookie: Option<String>) -> Answer {
 
 /// A file that belongs to the pages.
 #[must_use]
-pub fn asset(asset: place::Asset) -> Answer {
+pub(crate) fn asset(asset: place::Asset) -> Answer {
     let (media_type, text) = match asset {
         place::Asset::Style => (
             "text/css; charset=utf-8",

@@ -12,31 +12,31 @@ use crate::time::{Timestamp, TimestampError};
 
 /// Which events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EventFilter {
+pub(crate) struct EventFilter {
     /// Of this issuer.
-    pub issuer: Option<IssuerId>,
+    pub(crate) issuer: Option<IssuerId>,
     /// Of CRLs with this name.
-    pub name: Option<CrlName>,
+    pub(crate) name: Option<CrlName>,
     /// That ended so.
-    pub outcome: Option<Outcome>,
+    pub(crate) outcome: Option<Outcome>,
     /// That this one asked for.
-    pub trigger: Option<Trigger>,
+    pub(crate) trigger: Option<Trigger>,
     /// That began then or later.
-    pub since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// That began before then.
-    pub until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
 }
 
 impl EventFilter {
     /// The names of its parameters.
-    pub const PARAMETERS: [&'static str; 6] =
+    pub(crate) const PARAMETERS: [&'static str; 6] =
         ["issuer", "name", "outcome", "trigger", "since", "until"];
 
     /// Reads the filter among `parameters`.
     ///
     /// # Errors
     /// Names the parameter with a value that is not allowed, and what is.
-    pub fn parse(parameters: &Parameters) -> Result<Self, EdgeError> {
+    pub(crate) fn parse(parameters: &Parameters) -> Result<Self, EdgeError> {
         let moment = "must be a moment as RFC 3339 has it, such as 2026-01-31T06:00:00Z (a + in the offset is written %2B)";
         Ok(Self {
             issuer: parameters.value(
@@ -64,17 +64,17 @@ impl EventFilter {
 /// The last event of a page: the next page begins after it. It holds while events are added, because they are newer; one that
 /// D1 got late has the place of when it began. Text is `{started_at}~{id}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     /// When that event began.
-    pub started_at: Timestamp,
+    pub(crate) started_at: Timestamp,
     /// Which of those that began in that millisecond.
-    pub id: EventId,
+    pub(crate) id: EventId,
 }
 
 impl Cursor {
     /// The cursor that reads on after `event`.
     #[must_use]
-    pub fn of(event: &Event) -> Self {
+    pub(crate) fn of(event: &Event) -> Self {
         Self {
             // What is not a moment was not written by this edge; such a page has no next.
             started_at: event
@@ -95,7 +95,7 @@ impl fmt::Display for Cursor {
 /// The text is no cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a cursor is what next_cursor said")]
-pub struct CursorError;
+pub(crate) struct CursorError;
 
 impl From<TimestampError> for CursorError {
     fn from(_: TimestampError) -> Self {

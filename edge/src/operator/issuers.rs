@@ -3,51 +3,57 @@
 use std::collections::HashMap;
 use std::ops::Bound;
 
-use origin_api::{CrlName, IssuerId};
+use origin_api::IssuerId;
 use serde::Serialize;
 
-use super::crl_status::{CrlStatus, State, StatusRow};
+use super::crl_status::CrlStatus;
 use crate::events::Event;
 use crate::issuer::Overview;
-use crate::refresh::{CrlState, fingerprint};
+use crate::refresh::{Status, fingerprint};
 use crate::registry::{Index, Listed};
+use crate::tables::StatusRow;
 use crate::time::{Rfc3339, Timestamp};
 
 /// One issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct IssuerStatus {
+pub(crate) struct IssuerStatus {
     /// Its id.
-    pub id: IssuerId,
+    pub(crate) id: IssuerId,
     /// Since when the origin does not list it any more; it is served for as long as its CRL is valid.
-    pub gone_since: Option<Rfc3339>,
+    pub(crate) gone_since: Option<Rfc3339>,
     /// Its CRLs. An issuer that publishes elsewhere has none, or one with `last_outcome` skipped.
-    pub crls: Vec<CrlStatus>,
+    pub(crate) crls: Vec<CrlStatus>,
     /// The SHA-256 of the certificate that is trusted: the first one seen, until another is accepted.
-    pub pinned_certificate_sha256: Option<String>,
+    pub(crate) pinned_certificate_sha256: Option<String>,
     /// The SHA-256 of a changed certificate that waits for trust.
-    pub waiting_certificate_sha256: Option<String>,
+    pub(crate) waiting_certificate_sha256: Option<String>,
     /// How many events D1 does not have yet.
-    pub events_owed: u64,
+    pub(crate) events_owed: u64,
     /// The newest 5 events, newest first.
-    pub recent_events: Vec<Event>,
+    pub(crate) recent_events: Vec<Event>,
 }
 
 /// A page of issuers, in the order of their ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct IssuerPage {
+pub(crate) struct IssuerPage {
     /// The issuers.
-    pub issuers: Vec<IssuerStatus>,
+    pub(crate) issuers: Vec<IssuerStatus>,
     /// What to give as `cursor` for the next page; null at the end.
-    pub next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// How many recent events an issuer shows.
-pub const RECENT_EVENTS: u32 = 5;
+pub(crate) const RECENT_EVENTS: u32 = 5;
 
 impl IssuerStatus {
     /// What the registry and the rows of the status table say, at `now`.
     #[must_use]
-    pub fn of_rows(id: IssuerId, listed: &Listed, rows: Vec<StatusRow>, now: Timestamp) -> Self {
+    pub(crate) fn of_rows(
+        id: IssuerId,
+        listed: &Listed,
+        rows: Vec<StatusRow>,
+        now: Timestamp,
+    ) -> Self {
         let pinned = rows
             .iter()
             .find_map(|row| row.pinned_certificate_sha256.clone());
@@ -69,38 +75,32 @@ impl IssuerStatus {
 
     /// What its own object says, at `now`: the truth of this moment.
     #[must_use]
-    pub fn of_overview(id: IssuerId, listed: &Listed, overview: &Overview, now: Timestamp) -> Self {
-        let sha256 = |certificate: &Option<origin_api::Der>| {
-            certificate
-                .as_ref()
-                .map(|certificate| fingerprint(certificate).to_string())
-        };
-        let pinned = sha256(&overview.issuer.pinned);
-        let known = overview
-            .crls
-            .iter()
-            .map(|(name, state): &(CrlName, CrlState)| {
-                CrlStatus::of_state(*name, state, pinned.clone(), now)
-            });
-        Self {
-            id,
-            gone_since: listed.gone_since.map(Rfc3339),
-            crls: with_all_listed(known, listed),
-            waiting_certificate_sha256: sha256(&overview.issuer.waiting),
-            pinned_certificate_sha256: pinned.clone(),
+    pub(crate) fn of_overview(
+        id: &IssuerId,
+        listed: &Listed,
+        overview: &Overview,
+        now: Timestamp,
+    ) -> Self {
+        let (pinned, waiting) = (&overview.issuer.pinned, &overview.issuer.waiting);
+        let (pinned, waiting) = (
+            pinned.as_ref().map(fingerprint),
+            waiting.as_ref().map(fingerprint),
+        );
+        let statuses = overview.crls.iter().map(|(name, state)| Status {
+            issuer_id: id.clone(),
+            crl_name: *name,
+            state: state.clone(),
+            pinned,
+            waiting,
             events_owed: overview.events_owed,
-            recent_events: Vec::new(),
-        }
-    }
-
-    /// The state of its most urgent CRL; none where it has no CRL here.
-    #[must_use]
-    pub fn state(&self) -> Option<State> {
-        self.crls
-            .iter()
-            .filter(|crl| !crl.is_published_elsewhere())
-            .map(|crl| crl.state)
-            .min()
+        });
+        let rows = statuses.map(|status| StatusRow::from(&status)).collect();
+        let mut issuer = Self::of_rows(id.clone(), listed, rows, now);
+        // An object that holds no CRL yet may have a certificate all the same.
+        issuer.pinned_certificate_sha256 = pinned.map(|sha256| sha256.to_string());
+        issuer.waiting_certificate_sha256 = waiting.map(|sha256| sha256.to_string());
+        issuer.events_owed = overview.events_owed;
+        issuer
     }
 }
 
@@ -118,7 +118,7 @@ fn with_all_listed(known: impl Iterator<Item = CrlStatus>, listed: &Listed) -> V
 
 /// The issuers after `cursor`, at most `limit`, and whether others follow.
 #[must_use]
-pub fn page<'a>(
+pub(crate) fn page<'a>(
     index: &'a Index,
     cursor: Option<&IssuerId>,
     limit: u32,
@@ -134,7 +134,7 @@ pub fn page<'a>(
 
 /// These issuers with the rows about them.
 #[must_use]
-pub fn join<'a>(
+pub(crate) fn join<'a>(
     issuers: impl IntoIterator<Item = (&'a IssuerId, &'a Listed)>,
     rows: Vec<StatusRow>,
     now: Timestamp,
@@ -153,7 +153,7 @@ pub fn join<'a>(
 }
 
 /// Gives each issuer its recent events, of events sorted by newest first.
-pub fn add_events(issuers: &mut [IssuerStatus], events: Vec<Event>) {
+pub(crate) fn add_events(issuers: &mut [IssuerStatus], events: Vec<Event>) {
     let mut events_of: HashMap<IssuerId, Vec<Event>> = HashMap::new();
     for event in events {
         events_of
@@ -168,8 +168,11 @@ pub fn add_events(issuers: &mut [IssuerStatus], events: Vec<Event>) {
 
 #[cfg(test)]
 mod tests {
+    use origin_api::CrlName;
+
     use super::*;
-    use crate::operator::testing::{NOW, event, status_row};
+    use crate::operator::crl_status::State;
+    use crate::tables::testing::{NOW, event, status_row};
 
     fn index() -> Index {
         let listed = |crls: &[CrlName]| Listed {
@@ -206,8 +209,7 @@ mod tests {
                 (CrlName::Delta, State::Absent)
             ]
         );
-        assert_eq!(issuers[1].state(), Some(State::Absent));
-        assert_eq!((states(2), issuers[2].state()), (vec![], None));
+        assert_eq!(states(2), []);
     }
 
     #[test]

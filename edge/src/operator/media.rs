@@ -5,7 +5,7 @@ use crate::problem::EdgeError;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventFormat {
+pub(crate) enum EventFormat {
     /// One JSON document, with a cursor for the next page.
     Json,
     /// One JSON object a line, streamed.
@@ -28,7 +28,7 @@ impl EventFormat {
     ///
     /// # Errors
     /// Where it likes none.
-    pub fn negotiate(accept: Option<&str>) -> Result<Self, EdgeError> {
+    pub(crate) fn negotiate(accept: Option<&str>) -> Result<Self, EdgeError> {
         let offered = Self::OFFERED.map(|(name, _)| name);
         let best = best(accept, &offered).and_then(|index| Self::OFFERED.get(index));
         best.map(|(_, format)| *format)
@@ -39,7 +39,7 @@ impl EventFormat {
 
     /// The `Content-Type`.
     #[must_use]
-    pub const fn media_type(self) -> &'static str {
+    pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Ndjson => "application/x-ndjson",
@@ -50,7 +50,7 @@ impl EventFormat {
 
 /// Whether the caller is a browser that wants a page, and not a program.
 #[must_use]
-pub fn wants_page(accept: Option<&str>) -> bool {
+pub(crate) fn wants_page(accept: Option<&str>) -> bool {
     let offered = ["application/problem+json", "application/json", "text/html"];
     best(accept, &offered) == Some(2)
 }

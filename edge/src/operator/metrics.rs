@@ -16,41 +16,41 @@ use crate::time::{Rfc3339, Timestamp};
 
 /// Refreshes of one kind, over all CRLs: a row of `crl_refresh_totals`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Total {
+pub(crate) struct Total {
     /// Who asked for them.
-    pub trigger: Trigger,
+    pub(crate) trigger: Trigger,
     /// How they ended.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// How many.
-    pub refreshes: u64,
+    pub(crate) refreshes: u64,
     /// How long all of them took together.
-    pub duration_ms: u64,
+    pub(crate) duration_ms: u64,
 }
 
 /// Refreshes of one kind, of one CRL: a row of `crl_refresh_counts`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct CrlTotal {
+pub(crate) struct CrlTotal {
     /// Whose CRL.
-    pub issuer_id: IssuerId,
+    pub(crate) issuer_id: IssuerId,
     /// Which.
-    pub crl_name: CrlName,
+    pub(crate) crl_name: CrlName,
     /// Who asked for them.
-    pub trigger: Trigger,
+    pub(crate) trigger: Trigger,
     /// How they ended.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// How many.
-    pub refreshes: u64,
+    pub(crate) refreshes: u64,
 }
 
 /// The `Content-Type` of the figures.
-pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// One CRL and its issuer.
-pub type Subject<'a> = (&'a IssuerId, &'a CrlStatus);
+pub(crate) type Subject<'a> = (&'a IssuerId, &'a CrlStatus);
 
 /// The CRLs that get series of their own: those of `issuer`, or of all, the `limit` most urgent.
 #[must_use]
-pub fn with_series<'a>(
+pub(crate) fn with_series<'a>(
     issuers: &'a [IssuerStatus],
     issuer: Option<&IssuerId>,
     limit: u32,
@@ -73,7 +73,7 @@ fn crls(issuers: &[IssuerStatus]) -> impl Iterator<Item = Subject<'_>> {
 
 /// The text: figures over all `issuers`, and those of each of `subjects`, at `now`.
 #[must_use]
-pub fn render(
+pub(crate) fn render(
     issuers: &[IssuerStatus],
     totals: &[Total],
     subjects: &[Subject<'_>],
@@ -347,8 +347,8 @@ impl Text {
 mod tests {
     use super::*;
     use crate::operator::issuers::join;
-    use crate::operator::testing::{NOW, status_row};
     use crate::registry::Listed;
+    use crate::tables::testing::{NOW, status_row};
 
     fn issuers(count: u32) -> Vec<IssuerStatus> {
         let listed = Listed {
@@ -440,7 +440,7 @@ mod tests {
         let listed = Listed::default();
         let mut row = status_row("a");
         row.next_update = None;
-        row.last_outcome = Outcome::Skipped;
+        row.last_outcome = Some(Outcome::Skipped);
         let id = "a".parse().unwrap();
         let text = text(&join([(&id, &listed)], vec![row], NOW), 250);
         assert!(

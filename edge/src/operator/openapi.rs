@@ -1,7 +1,7 @@
 //! The OpenAPI document of these calls. It is written by hand; tests hold it against the code.
 
 /// The document, in JSON.
-pub const DOCUMENT: &str = include_str!("../../../docs/openapi/edge.json");
+pub(crate) const DOCUMENT: &str = include_str!("../../../docs/openapi/edge.json");
 
 #[cfg(test)]
 mod tests {
@@ -13,15 +13,15 @@ mod tests {
 
     use super::*;
     use crate::events::{Outcome, Trigger};
-    use crate::operator::Endpoint;
     use crate::operator::authorization::Caller;
+    use crate::operator::call::Endpoint;
     use crate::operator::crl_status::{CrlStatus, LastError, State};
     use crate::operator::event_page::EventPage;
     use crate::operator::issuers::{IssuerPage, IssuerStatus};
-    use crate::operator::testing::event;
     use crate::problem::EdgeError;
     use crate::registry::Listed;
     use crate::schedule::Summary;
+    use crate::tables::testing::event;
 
     fn document() -> Value {
         serde_json::from_str(DOCUMENT).unwrap()
@@ -81,7 +81,7 @@ mod tests {
             "a".parse().unwrap(),
             &Listed::default(),
             vec![],
-            crate::operator::testing::NOW,
+            crate::tables::testing::NOW,
         );
         check("Event", json(event(1)));
         check("EventPage", json(EventPage::of(vec![], 1)));

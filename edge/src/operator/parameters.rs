@@ -6,14 +6,17 @@ use crate::problem::EdgeError;
 
 /// The parameters of one call. An empty one counts as not given: forms send those too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameters(Vec<(&'static str, String)>);
+pub(crate) struct Parameters(Vec<(&'static str, String)>);
 
 impl Parameters {
     /// Reads decoded pairs, of which only the names in `known` are allowed.
     ///
     /// # Errors
     /// Names the one that is unknown or given twice.
-    pub fn parse(pairs: &[(String, String)], known: &[&'static str]) -> Result<Self, EdgeError> {
+    pub(crate) fn parse(
+        pairs: &[(String, String)],
+        known: &[&'static str],
+    ) -> Result<Self, EdgeError> {
         let mut read: Vec<(&'static str, String)> = Vec::new();
         for (name, value) in pairs {
             let Some(name) = known.iter().find(|known| *known == name) else {
@@ -35,7 +38,7 @@ impl Parameters {
     ///
     /// # Errors
     /// Where the value is none of what is allowed.
-    pub fn value<T: FromStr>(
+    pub(crate) fn value<T: FromStr>(
         &self,
         name: &'static str,
         allowed: &'static str,
@@ -52,7 +55,7 @@ impl Parameters {
     ///
     /// # Errors
     /// Where it is none.
-    pub fn count(&self, name: &'static str, most: u32) -> Result<Option<u32>, EdgeError> {
+    pub(crate) fn count(&self, name: &'static str, most: u32) -> Result<Option<u32>, EdgeError> {
         let wrong = || EdgeError::BadParameter {
             name: name.into(),
             problem: format!("must be a number from 1 to {most}").into(),

@@ -1,4 +1,4 @@
-//! SQL that reads the tables, and its values. Pure: the platform runs it. Nothing of a caller's is ever part of the text.
+//! The queries that read the tables in D1 for operators.
 
 use std::fmt::Write as _;
 
@@ -6,30 +6,15 @@ use origin_api::{CrlName, IssuerId};
 
 use super::event_query::{Cursor, EventFilter};
 use crate::events::Outcome;
-
-/// A statement and the values of its `?`, in order. D1 takes them as text; the columns they are compared with are text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
-    /// The statement.
-    pub sql: String,
-    /// The values.
-    pub values: Vec<String>,
-}
+use crate::tables::Query;
 
 impl Query {
-    fn new(sql: impl Into<String>, values: impl IntoIterator<Item = String>) -> Self {
-        Self {
-            sql: sql.into(),
-            values: values.into_iter().collect(),
-        }
-    }
-
     /// Events that pass `filter`, newest first, those after `cursor`: rows of [`crate::events::Event`].
     ///
     /// It reads as many rows as it gives, and a few more, where the filter names an outcome or none, by the table's indexes; of an
     /// issuer it may read all. A rare trigger or CRL name alone makes it read past what does not pass.
     #[must_use]
-    pub fn events(filter: &EventFilter, cursor: Option<&Cursor>, limit: u32) -> Self {
+    pub(crate) fn events(filter: &EventFilter, cursor: Option<&Cursor>, limit: u32) -> Self {
         let mut conditions = Vec::new();
         let mut values = Vec::new();
         let mut equal = |column: &str, value: Option<String>| {
@@ -71,7 +56,7 @@ impl Query {
 
     /// The newest `count` events of each of these issuers, newest first: about twice as many rows read as given.
     #[must_use]
-    pub fn recent_events(issuers: &[IssuerId], count: u32) -> Self {
+    pub(crate) fn recent_events(issuers: &[IssuerId], count: u32) -> Self {
         Self::new(
             format!(
                 "SELECT event.* FROM json_each(?) AS issuer \
@@ -86,7 +71,7 @@ impl Query {
 
     /// The newest events that ended so: what went wrong lately.
     #[must_use]
-    pub fn latest(outcome: Outcome, limit: u32) -> Self {
+    pub(crate) fn latest(outcome: Outcome, limit: u32) -> Self {
         let filter = EventFilter {
             outcome: Some(outcome),
             ..EventFilter::default()
@@ -94,15 +79,15 @@ impl Query {
         Self::events(&filter, None, limit)
     }
 
-    /// How every CRL stands: rows of [`super::crl_status::StatusRow`], one a CRL.
+    /// How every CRL stands: rows of [`crate::tables::StatusRow`], one a CRL.
     #[must_use]
-    pub fn all_statuses() -> Self {
+    pub(crate) fn all_statuses() -> Self {
         Self::new("SELECT * FROM crl_status", [])
     }
 
     /// How the CRLs of the issuers from `first` to `last` stand.
     #[must_use]
-    pub fn statuses_between(first: &IssuerId, last: &IssuerId) -> Self {
+    pub(crate) fn statuses_between(first: &IssuerId, last: &IssuerId) -> Self {
         Self::new(
             "SELECT * FROM crl_status WHERE issuer_id BETWEEN ? AND ?",
             [first.to_string(), last.to_string()],
@@ -111,7 +96,7 @@ impl Query {
 
     /// Refreshes counted by trigger and outcome, over all CRLs: rows of [`super::metrics::Total`].
     #[must_use]
-    pub fn totals() -> Self {
+    pub(crate) fn totals() -> Self {
         Self::new(
             "SELECT trigger, outcome, refreshes, duration_ms FROM crl_refresh_totals",
             [],
@@ -120,7 +105,7 @@ impl Query {
 
     /// The same for single CRLs: rows of [`super::metrics::CrlTotal`].
     #[must_use]
-    pub fn totals_of<'a>(crls: impl IntoIterator<Item = (&'a IssuerId, CrlName)>) -> Self {
+    pub(crate) fn totals_of<'a>(crls: impl IntoIterator<Item = (&'a IssuerId, CrlName)>) -> Self {
         let keys = crls
             .into_iter()
             .map(|(issuer, name)| format!("{issuer}/{name}"));
@@ -144,7 +129,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::operator::testing::Tables;
+    use crate::tables::testing::Tables;
 
     fn event(number: u64, issuer: &str, outcome: &str) -> (String, String, String, String) {
         let id = format!("018bcfe5-6800-7000-8000-{number:012x}");

@@ -20,7 +20,7 @@ async fn main() {
     }
     let edge = Start::new(&origin.url()).start().await;
     let database = edge.database();
-    database.execute(include_str!("../../../edge/src/operator/testing/large.sql"));
+    database.execute(include_str!("../../../edge/src/tables/testing/large.sql"));
     assert_eq!(edge.refresh("issuer-0007").await.status(), 200);
     let middle = database.query(
         "SELECT started_at FROM crl_generation_events ORDER BY started_at LIMIT 1 OFFSET 100000",

@@ -4,23 +4,23 @@ use crate::time::Timestamp;
 
 /// Where things lie on the bar, in thousandths of its width.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// From thisUpdate.
-    pub from: u64,
+    pub(crate) from: u64,
     /// How long the validity is.
-    pub width: u64,
+    pub(crate) width: u64,
     /// How much of it is over.
-    pub elapsed: u64,
+    pub(crate) elapsed: u64,
     /// The refresh time, where there is one on the bar.
-    pub refresh: Option<u64>,
+    pub(crate) refresh: Option<u64>,
     /// Now.
-    pub now: u64,
+    pub(crate) now: u64,
 }
 
 impl Bar {
     /// The bar of a CRL with these times. It reaches from thisUpdate to nextUpdate, and further where now lies outside.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         this_update: Timestamp,
         next_update: Timestamp,
         refresh: Option<Timestamp>,

@@ -21,19 +21,19 @@ const MOST_LINKS: usize = 200;
 /// The form to sign in.
 #[derive(Debug, Template)]
 #[template(path = "sign_in.html")]
-pub struct SignInPage {
+pub(crate) struct SignInPage {
     /// Nobody is signed in here.
-    pub form_token: Option<String>,
+    pub(crate) form_token: Option<String>,
     /// Whether the token that was shown before was wrong.
-    pub refused: bool,
+    pub(crate) refused: bool,
     /// The page to go on to, if not the first one.
-    pub to: String,
+    pub(crate) to: String,
 }
 
 /// What went wrong, for people.
 #[derive(Debug, Template)]
 #[template(path = "error.html")]
-pub struct ErrorPage {
+pub(crate) struct ErrorPage {
     form_token: Option<String>,
     title: String,
     detail: String,
@@ -45,7 +45,7 @@ pub struct ErrorPage {
 impl ErrorPage {
     /// The page of an error; the form token is that of the session, if there is one.
     #[must_use]
-    pub fn new(error: &EdgeError, form_token: Option<String>) -> Self {
+    pub(crate) fn new(error: &EdgeError, form_token: Option<String>) -> Self {
         Self {
             form_token,
             title: error.problem().title.into_owned(),
@@ -57,7 +57,7 @@ impl ErrorPage {
 
     /// The same, with the way to issuers' own pages: the first of those that pass `filter`.
     #[must_use]
-    pub fn with_issuers<'a>(
+    pub(crate) fn with_issuers<'a>(
         mut self,
         ids: impl Iterator<Item = &'a str>,
         filter: &HomeFilter,
@@ -88,7 +88,7 @@ fn event_table<'a>(events: &'a [EventView], caption: &'a str) -> EventTable<'a> 
 /// The health of all, the issuers by urgency, and what happened lately.
 #[derive(Debug, Template)]
 #[template(path = "home.html")]
-pub struct HomePage {
+pub(crate) struct HomePage {
     form_token: Option<String>,
     as_of: Moment,
     health: Health,
@@ -105,7 +105,7 @@ pub struct HomePage {
 impl HomePage {
     /// The page at `now`: of all issuers, those that pass `filter`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         form_token: Option<String>,
         issuers: &[IssuerStatus],
         filter: HomeFilter,
@@ -151,7 +151,7 @@ impl HomePage {
 /// Events by filter.
 #[derive(Debug, Template)]
 #[template(path = "events.html")]
-pub struct EventsPage {
+pub(crate) struct EventsPage {
     form_token: Option<String>,
     filter: Fields,
     outcomes: &'static [Outcome],
@@ -174,7 +174,7 @@ struct Fields {
 impl EventsPage {
     /// The page at `now`: `events` pass `filter`, and `next` is where older ones begin.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         form_token: Option<String>,
         filter: &EventFilter,
         events: &[Event],
@@ -203,7 +203,7 @@ impl EventsPage {
 /// One issuer: its CRLs, its certificates, and its history.
 #[derive(Debug, Template)]
 #[template(path = "issuer.html")]
-pub struct IssuerPage {
+pub(crate) struct IssuerPage {
     form_token: Option<String>,
     as_of: Moment,
     id: String,
@@ -231,7 +231,7 @@ struct History {
 impl IssuerPage {
     /// The page at `now`. Its history `is_whole` where D1 could be read. `done` are the events that the operator just caused.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         form_token: Option<String>,
         issuer: &IssuerStatus,
         is_whole: bool,
@@ -316,8 +316,8 @@ fn views(events: &[Event], new: &[EventId], now: Timestamp) -> Vec<EventView> {
 mod tests {
     use super::*;
     use crate::operator::issuers::join;
-    use crate::operator::testing::{NOW, event, status_row};
     use crate::registry::Listed;
+    use crate::tables::testing::{NOW, event, status_row};
 
     const HOSTILE: &str = "<script>alert('\"&x')</script>";
 

@@ -13,7 +13,7 @@ use crate::problem::EdgeError;
 
 /// A place under `/dashboard`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// A file, for everyone.
     Asset(Asset),
     /// The form to sign in, for everyone.
@@ -24,7 +24,7 @@ pub enum Place {
 
 /// A file that belongs to the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asset {
+pub(crate) enum Asset {
     /// The style sheet.
     Style,
     /// The icon.
@@ -33,7 +33,7 @@ pub enum Asset {
 
 /// What is shown to operators, or done for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inner {
+pub(crate) enum Inner {
     /// The health of all.
     Home,
     /// Events by filter.
@@ -51,7 +51,7 @@ pub enum Inner {
 impl Place {
     /// What lives at `path`, if `method` is one that it takes. None where nothing of the dashboard does.
     #[must_use]
-    pub fn parse(method: &str, path: &str) -> Option<Result<Self, EdgeError>> {
+    pub(crate) fn parse(method: &str, path: &str) -> Option<Result<Self, EdgeError>> {
         let rest = path.strip_prefix("/dashboard")?;
         if rest.is_empty() || rest == "/" {
             return Some(take(method, "GET, HEAD", Self::Inner(Inner::Home)));
@@ -82,12 +82,12 @@ fn take(method: &str, allow: &'static str, place: Place) -> Result<Place, EdgeEr
 
 /// Where somebody goes after signing in: a page of the dashboard, with its query. The first one by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destination(String);
+pub(crate) struct Destination(String);
 
 /// The text is no address of a page here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no page of the dashboard")]
-pub struct DestinationError;
+pub(crate) struct DestinationError;
 
 impl Default for Destination {
     fn default() -> Self {
@@ -117,7 +117,7 @@ impl FromStr for Destination {
 
 /// The address of the form to sign in, which leads on to `to`.
 #[must_use]
-pub fn sign_in_address(refused: bool, to: Option<&Destination>) -> String {
+pub(crate) fn sign_in_address(refused: bool, to: Option<&Destination>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     if refused {
         query.append_pair("refused", "1");
@@ -134,7 +134,9 @@ pub fn sign_in_address(refused: bool, to: Option<&Destination>) -> String {
 ///
 /// # Errors
 /// Names the parameter that is unknown or wrong.
-pub fn sign_in(query: &[(String, String)]) -> Result<(bool, Option<Destination>), EdgeError> {
+pub(crate) fn sign_in(
+    query: &[(String, String)],
+) -> Result<(bool, Option<Destination>), EdgeError> {
     let parameters = Parameters::parse(query, &["refused", "to"])?;
     let refused: Option<u8> = parameters.value("refused", "must be 1")?;
     let to = parameters.value("to", "must be a page of the dashboard")?;
@@ -143,13 +145,13 @@ pub fn sign_in(query: &[(String, String)]) -> Result<(bool, Option<Destination>)
 
 /// Which issuers the first page shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HomeFilter {
+pub(crate) struct HomeFilter {
     /// Only those in this state.
-    pub state: Option<State>,
+    pub(crate) state: Option<State>,
     /// Only those whose ids contain this.
-    pub id: String,
+    pub(crate) id: String,
     /// How many pages were shown before.
-    pub page: u32,
+    pub(crate) page: u32,
 }
 
 impl HomeFilter {
@@ -157,7 +159,7 @@ impl HomeFilter {
     ///
     /// # Errors
     /// Names the parameter that is unknown or wrong.
-    pub fn parse(query: &[(String, String)]) -> Result<Self, EdgeError> {
+    pub(crate) fn parse(query: &[(String, String)]) -> Result<Self, EdgeError> {
         let parameters = Parameters::parse(query, &["state", "id", "page"])?;
         let id: Option<String> = parameters.value("id", "must be a part of an issuer's id")?;
         Ok(Self {
@@ -181,7 +183,7 @@ impl HomeFilter {
 ///
 /// # Errors
 /// Names the parameter that is unknown or wrong.
-pub fn event_filter(
+pub(crate) fn event_filter(
     query: &[(String, String)],
 ) -> Result<(EventFilter, Option<Cursor>), EdgeError> {
     let known = [&EventFilter::PARAMETERS[..], &["cursor"]].concat();
@@ -194,7 +196,7 @@ pub fn event_filter(
 ///
 /// # Errors
 /// Names the parameter that is unknown or wrong.
-pub fn done(query: &[(String, String)]) -> Result<Option<Vec<EventId>>, EdgeError> {
+pub(crate) fn done(query: &[(String, String)]) -> Result<Option<Vec<EventId>>, EdgeError> {
     let parameters = Parameters::parse(query, &["done"])?;
     let Some(ids) = parameters.value::<String>("done", "")? else {
         return Ok(None);

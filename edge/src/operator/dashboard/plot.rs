@@ -12,31 +12,31 @@ const HEIGHT: u64 = 100;
 
 /// A line through a figure's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plot {
+pub(crate) struct Plot {
     /// What is plotted.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// `x,y x,y …`, as `polyline` takes them.
-    pub points: String,
+    pub(crate) points: String,
     /// The smallest value.
-    pub least: String,
+    pub(crate) least: String,
     /// The largest.
-    pub most: String,
+    pub(crate) most: String,
     /// The newest.
-    pub last: String,
+    pub(crate) last: String,
 }
 
 /// An outcome on the line of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// Where.
-    pub x: u64,
+    pub(crate) x: u64,
     /// Which.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 /// The line through `figure` of the events that have it, whose values are `said` so. None where fewer than two have one.
 #[must_use]
-pub fn plot(
+pub(crate) fn plot(
     title: &'static str,
     events: &[Event],
     figure: impl Fn(&Event) -> Option<u64>,
@@ -74,7 +74,7 @@ pub fn plot(
 
 /// How the refreshes ended, on a line of time.
 #[must_use]
-pub fn marks(events: &[Event]) -> Vec<Mark> {
+pub(crate) fn marks(events: &[Event]) -> Vec<Mark> {
     let moments: Vec<(Timestamp, Outcome)> = events
         .iter()
         .filter_map(|event| Some((event.started_at.parse().ok()?, event.outcome)))
@@ -102,7 +102,7 @@ fn across(moment: Timestamp, first: Timestamp, end: Timestamp) -> u64 {
 mod tests {
     use super::*;
     use crate::operator::dashboard::view::grouped;
-    use crate::operator::testing::event;
+    use crate::tables::testing::event;
 
     #[test]
     fn a_line_goes_from_the_oldest_to_the_newest_and_from_the_least_to_the_most() {

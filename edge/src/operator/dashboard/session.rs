@@ -19,7 +19,7 @@ const LIFETIME: Duration = Duration::from_hours(8);
 
 /// A session that is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
+pub(crate) struct Session {
     cookie: String,
     form_token: String,
 }
@@ -27,7 +27,7 @@ pub struct Session {
 impl Session {
     /// Begins a session, for who has shown the token.
     #[must_use]
-    pub fn begin(token: &Secret, now: Timestamp, nonce: [u8; 16]) -> Self {
+    pub(crate) fn begin(token: &Secret, now: Timestamp, nonce: [u8; 16]) -> Self {
         let expiry = now.after(LIFETIME).as_unix_time().0;
         let claim = format!("{expiry}.{}", hex(&nonce));
         let mac = authenticate(token, "session", &claim);
@@ -36,7 +36,7 @@ impl Session {
 
     /// The session that the `Cookie` header shows, if it is one and has not ended.
     #[must_use]
-    pub fn resume(cookies: Option<&str>, token: &Secret, now: Timestamp) -> Option<Self> {
+    pub(crate) fn resume(cookies: Option<&str>, token: &Secret, now: Timestamp) -> Option<Self> {
         // A page of a sibling domain may have set one of this name too.
         cookies?
             .split(';')
@@ -63,7 +63,7 @@ impl Session {
 
     /// What each form carries, so that no other site can send one.
     #[must_use]
-    pub fn form_token(&self) -> &str {
+    pub(crate) fn form_token(&self) -> &str {
         &self.form_token
     }
 
@@ -71,21 +71,21 @@ impl Session {
     ///
     /// # Errors
     /// Where it was not.
-    pub fn admit_form(&self, shown: Option<&str>) -> Result<(), EdgeError> {
+    pub(crate) fn admit_form(&self, shown: Option<&str>) -> Result<(), EdgeError> {
         let known = shown.is_some_and(|shown| equal(shown, &self.form_token));
         known.then_some(()).ok_or(EdgeError::ForeignForm)
     }
 
     /// The `Set-Cookie` that begins the session in the browser.
     #[must_use]
-    pub fn set_cookie(&self, secure: bool) -> String {
+    pub(crate) fn set_cookie(&self, secure: bool) -> String {
         set_cookie(&self.cookie, LIFETIME.as_secs(), secure)
     }
 }
 
 /// The `Set-Cookie` that ends a session in the browser.
 #[must_use]
-pub fn end_cookie(secure: bool) -> String {
+pub(crate) fn end_cookie(secure: bool) -> String {
     set_cookie("", 0, secure)
 }
 
@@ -100,7 +100,7 @@ fn set_cookie(value: &str, max_age: u64, secure: bool) -> String {
 ///
 /// # Errors
 /// Where it does not.
-pub fn admit_origin(origin: Option<&str>, own: &str) -> Result<(), EdgeError> {
+pub(crate) fn admit_origin(origin: Option<&str>, own: &str) -> Result<(), EdgeError> {
     let ours = origin.is_none_or(|origin| origin == own);
     ours.then_some(()).ok_or(EdgeError::ForeignForm)
 }
@@ -129,7 +129,8 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::testing::{NOW, settings};
+    use crate::operator::testing::settings;
+    use crate::tables::testing::NOW;
 
     fn token(text: &str) -> Secret {
         settings(&[("OPERATOR_TOKEN", text)])

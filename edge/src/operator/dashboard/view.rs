@@ -14,13 +14,13 @@ use crate::time::{Rfc3339, Timestamp};
 /// A moment: for programs, for people, and how far it is from now. Shown in one place, as code is made for each.
 #[derive(Clone, Debug, PartialEq, Eq, Template)]
 #[template(path = "moment.html")]
-pub struct Moment {
+pub(crate) struct Moment {
     /// RFC 3339.
-    pub iso: String,
+    pub(crate) iso: String,
     /// `2026-01-31 06:00:00`, UTC.
-    pub text: String,
+    pub(crate) text: String,
     /// `in 3 h 20 min`, `2 d 4 h ago`.
-    pub distance: String,
+    pub(crate) distance: String,
 }
 
 impl HtmlSafe for Moment {}
@@ -28,7 +28,7 @@ impl HtmlSafe for Moment {}
 impl Moment {
     /// A moment as seen at `now`.
     #[must_use]
-    pub fn new(moment: Timestamp, now: Timestamp) -> Self {
+    pub(crate) fn new(moment: Timestamp, now: Timestamp) -> Self {
         let iso = moment.to_string();
         let text = iso.chars().take(19).collect::<String>().replace('T', " ");
         let distance = if moment > now {
@@ -46,7 +46,7 @@ impl Moment {
 
 /// The two largest units of a span.
 #[must_use]
-pub fn span(span: Duration) -> String {
+pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
     let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
@@ -60,7 +60,7 @@ pub fn span(span: Duration) -> String {
 
 /// A number with its thousands apart.
 #[must_use]
-pub fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -75,7 +75,7 @@ pub fn grouped(number: u64) -> String {
 
 /// Bytes in the unit that suits them.
 #[must_use]
-pub fn bytes(size: u64) -> String {
+pub(crate) fn bytes(size: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
     for (unit, one) in UNITS {
         if size >= one {
@@ -89,45 +89,45 @@ pub fn bytes(size: u64) -> String {
 
 /// One CRL of an issuer, as a row shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CrlView {
+pub(crate) struct CrlView {
     /// Whose.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// Which.
-    pub name: String,
+    pub(crate) name: String,
     /// How it stands, for people.
-    pub state: &'static str,
+    pub(crate) state: &'static str,
     /// The CRLNumber.
-    pub number: Option<String>,
+    pub(crate) number: Option<String>,
     /// Entries.
-    pub entries: Option<String>,
+    pub(crate) entries: Option<String>,
     /// Size.
-    pub size: Option<String>,
+    pub(crate) size: Option<String>,
     /// SHA-256.
-    pub sha256: Option<String>,
+    pub(crate) sha256: Option<String>,
     /// thisUpdate.
-    pub this_update: Option<Moment>,
+    pub(crate) this_update: Option<Moment>,
     /// nextUpdate.
-    pub next_update: Option<Moment>,
+    pub(crate) next_update: Option<Moment>,
     /// When it is refreshed.
-    pub refresh_after: Option<Moment>,
+    pub(crate) refresh_after: Option<Moment>,
     /// How long the last refresh took.
-    pub duration: Option<String>,
+    pub(crate) duration: Option<String>,
     /// Failures in a row.
-    pub failures: u64,
+    pub(crate) failures: u64,
     /// Since when.
-    pub failing_since: Option<Moment>,
+    pub(crate) failing_since: Option<Moment>,
     /// The code and words of the last.
-    pub error: Option<(String, String)>,
+    pub(crate) error: Option<(String, String)>,
     /// Whether KV has yet to get it.
-    pub publish_owed: bool,
+    pub(crate) publish_owed: bool,
     /// Its validity.
-    pub bar: Option<Bar>,
+    pub(crate) bar: Option<Bar>,
 }
 
 impl CrlView {
     /// A CRL as seen at `now`.
     #[must_use]
-    pub fn new(issuer: &IssuerStatus, crl: &CrlStatus, now: Timestamp) -> Self {
+    pub(crate) fn new(issuer: &IssuerStatus, crl: &CrlStatus, now: Timestamp) -> Self {
         let moment = |at: Option<Rfc3339>| at.map(|Rfc3339(at)| Moment::new(at, now));
         let bar = crl.this_update.zip(crl.next_update).map(|(this, next)| {
             Bar::new(this.0, next.0, crl.refresh_after.map(|Rfc3339(at)| at), now)
@@ -162,43 +162,43 @@ impl CrlView {
 
 /// Milliseconds, as a refresh takes them.
 #[must_use]
-pub fn milliseconds(millis: u64) -> String {
+pub(crate) fn milliseconds(millis: u64) -> String {
     format!("{} ms", grouped(millis))
 }
 
 /// One event, as a row shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventView {
+pub(crate) struct EventView {
     /// When it began.
-    pub started: Option<Moment>,
+    pub(crate) started: Option<Moment>,
     /// Whose CRL.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// Which.
-    pub name: String,
+    pub(crate) name: String,
     /// Who asked.
-    pub trigger: &'static str,
+    pub(crate) trigger: &'static str,
     /// How it ended.
-    pub outcome: &'static str,
+    pub(crate) outcome: &'static str,
     /// The CRLNumber.
-    pub number: String,
+    pub(crate) number: String,
     /// Entries.
-    pub entries: String,
+    pub(crate) entries: String,
     /// Size.
-    pub size: String,
+    pub(crate) size: String,
     /// How long it took.
-    pub duration: String,
+    pub(crate) duration: String,
     /// The stable code of what went wrong.
-    pub code: String,
+    pub(crate) code: String,
     /// The same in words.
-    pub error: String,
+    pub(crate) error: String,
     /// Whether it is the one that the operator just caused.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
 }
 
 impl EventView {
     /// An event as seen at `now`. Those in `new` were just caused.
     #[must_use]
-    pub fn new(event: &Event, new: &[EventId], now: Timestamp) -> Self {
+    pub(crate) fn new(event: &Event, new: &[EventId], now: Timestamp) -> Self {
         let started = event.started_at.parse().ok();
         Self {
             started: started.map(|at| Moment::new(at, now)),
@@ -219,25 +219,25 @@ impl EventView {
 
 /// The health of all, in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
+pub(crate) struct Health {
     /// Issuers in the registry.
-    pub issuers: String,
+    pub(crate) issuers: String,
     /// CRLs by state, the most urgent first.
-    pub states: Vec<(&'static str, usize)>,
+    pub(crate) states: Vec<(&'static str, usize)>,
     /// The first nextUpdate to come, and whose it is.
-    pub soonest: Option<(String, Moment)>,
+    pub(crate) soonest: Option<(String, Moment)>,
     /// Issuers with a changed certificate that waits for trust.
-    pub waiting: Vec<String>,
+    pub(crate) waiting: Vec<String>,
     /// CRLs that KV did not take.
-    pub publishes_owed: usize,
+    pub(crate) publishes_owed: usize,
     /// Whether somebody should do something.
-    pub is_well: bool,
+    pub(crate) is_well: bool,
 }
 
 impl Health {
     /// The health of these issuers at `now`.
     #[must_use]
-    pub fn of(issuers: &[IssuerStatus], now: Timestamp) -> Self {
+    pub(crate) fn of(issuers: &[IssuerStatus], now: Timestamp) -> Self {
         let crls = || {
             issuers
                 .iter()
@@ -275,8 +275,8 @@ impl Health {
 mod tests {
     use super::*;
     use crate::operator::issuers::join;
-    use crate::operator::testing::{NOW, status_row};
     use crate::registry::Listed;
+    use crate::tables::testing::{NOW, status_row};
 
     #[test]
     fn spans_sizes_and_numbers_are_as_people_say_them() {
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn health_tells_whether_somebody_should_do_something() {
         let listed = Listed::default();
-        let health = |change: &dyn Fn(&mut crate::operator::crl_status::StatusRow)| {
+        let health = |change: &dyn Fn(&mut crate::tables::StatusRow)| {
             let mut row = status_row("a");
             change(&mut row);
             let id = "a".parse().unwrap();

@@ -1,26 +1,25 @@
-//! The dashboard: requests from browsers, carried over to `operator::dashboard`.
+//! The handlers of the dashboard: requests from browsers, answered with pages.
 
 use askama::Template as _;
 use origin_api::IssuerId;
-use web_sys::{Request, Response};
-use worker::wasm_bindgen_futures::JsFuture;
 
-use crate::host::now;
-use crate::operator::{Desk, internal};
-use crate::reply::respond;
-use edge::answer::Answer;
-use edge::config::Secret;
-use edge::events::{Event, Outcome};
-use edge::operator::dashboard::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage};
-use edge::operator::dashboard::place::{self, Destination, HomeFilter, Inner, Place};
-use edge::operator::dashboard::session::{self, Session};
-use edge::operator::dashboard::{asset, page, see_other};
-use edge::operator::event_page::{self, EventPage};
-use edge::operator::event_query::{Cursor, EventFilter};
-use edge::operator::{self, Caller, Query, authorization, caller, media};
-use edge::problem::EdgeError;
-use edge::registry::Index;
-use edge::url;
+use super::super::authorization::{self, Caller, caller};
+use super::super::desk::Desk;
+use super::super::event_page::{self, EventPage};
+use super::super::event_query::{Cursor, EventFilter};
+use super::super::media;
+use super::super::ports::{Ports, Request};
+use super::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage};
+use super::place::{self, Destination, HomeFilter, Inner, Place};
+use super::session::{self, Session};
+use super::{asset, page, see_other};
+use crate::answer::Answer;
+use crate::config::Secret;
+use crate::events::{Event, Outcome, Trigger};
+use crate::problem::EdgeError;
+use crate::registry::Index;
+use crate::tables::Query;
+use crate::url;
 
 /// The largest form that is read, in bytes.
 const LARGEST_FORM: usize = 4096;
@@ -28,39 +27,37 @@ const LARGEST_FORM: usize = 4096;
 const LATEST: u32 = 15;
 /// How many failures and refusals it shows above them.
 const TROUBLES: u32 = 8;
-/// How many events of an issuer its page reads: what its plots are made from.
+/// How many events of an issuer its page reads, for its plots.
 const HISTORY: u32 = 200;
-/// How many events their own page shows.
+/// How many events the page of events shows.
 const EVENTS: u32 = 100;
 
-/// Answers a request to a place of the dashboard.
-pub(crate) async fn answer(
-    desk: &Desk<'_>,
-    request: &Request,
-    place: Result<Place, EdgeError>,
-) -> worker::Result<Response> {
-    let visit = Visit { desk, request };
-    let answered = match place {
-        Ok(place) => visit.answer(place).await,
-        Err(error) => Err(error),
-    };
-    let answer = answered.unwrap_or_else(|error| visit.refusal(&error));
-    let is_head = request.method() == "HEAD";
-    let answer = if is_head {
-        answer.without_body()
-    } else {
-        answer
-    };
-    respond(&answer, &worker::wasm_bindgen::JsValue::NULL)
+impl<P: Ports> Desk<P> {
+    /// Answers a request to a path of the dashboard.
+    pub(in super::super) async fn dashboard(
+        &self,
+        request: &impl Request,
+        place: Result<Place, EdgeError>,
+    ) -> Answer {
+        let visit = Visit {
+            desk: self,
+            request,
+        };
+        let answered = match place {
+            Ok(place) => visit.answer(place).await,
+            Err(error) => Err(error),
+        };
+        answered.unwrap_or_else(|error| visit.refusal(&error))
+    }
 }
 
-/// One request.
-struct Visit<'a> {
-    desk: &'a Desk<'a>,
-    request: &'a Request,
+/// One request to the dashboard.
+struct Visit<'a, P, R> {
+    desk: &'a Desk<P>,
+    request: &'a R,
 }
 
-impl Visit<'_> {
+impl<P: Ports, R: Request> Visit<'_, P, R> {
     async fn answer(&self, place: Place) -> Result<Answer, EdgeError> {
         match place {
             Place::Asset(file) => Ok(asset(file)),
@@ -68,7 +65,7 @@ impl Visit<'_> {
             Place::SignIn => {
                 self.token()?;
                 let (refused, to) = place::sign_in(&self.query())?;
-                render(&SignInPage {
+                self.render(&SignInPage {
                     form_token: None,
                     refused,
                     to: to.map(|to| to.to_string()).unwrap_or_default(),
@@ -95,8 +92,7 @@ impl Visit<'_> {
             Inner::Issuer(id) => self.issuer(id, form_token).await,
             Inner::Refresh(id) => {
                 self.admit_form(session).await?;
-                let trigger = edge::events::Trigger::Operator;
-                let events = self.desk.refresh(&id, None, trigger).await?;
+                let events = self.desk.refresh(&id, None, Trigger::Operator).await?;
                 Ok(done(&id, &events))
             }
             Inner::Trust(id) => {
@@ -119,7 +115,7 @@ impl Visit<'_> {
             .overview(&index, filter.clone(), form_token.clone())
             .await
         {
-            // Without D1 nobody can tell how all CRLs stand; each issuer's object still can for its own.
+            // The state of all CRLs is known to D1 alone; each issuer's object knows its own.
             Err(error @ EdgeError::EventsUnavailable { .. }) if self.wants_page() => {
                 let ids = index.issuers.keys().map(IssuerId::as_str);
                 let page = ErrorPage::new(&error, form_token).with_issuers(ids, &filter);
@@ -144,13 +140,13 @@ impl Visit<'_> {
         let troubles = event_page::newest(failed, rejected, TROUBLES);
         let latest = Query::events(&EventFilter::default(), None, LATEST);
         let events: Vec<Event> = self.desk.rows(&latest).await?;
-        render(&HomePage::new(
+        self.render(&HomePage::new(
             form_token,
             &issuers,
             filter,
             &troubles,
             &events,
-            now(),
+            self.desk.now(),
         ))
     }
 
@@ -163,24 +159,24 @@ impl Visit<'_> {
             .last()
             .filter(|_| page.next_cursor.is_some())
             .map(Cursor::of);
-        render(&EventsPage::new(
+        self.render(&EventsPage::new(
             form_token,
             &filter,
             &page.events,
             next.as_ref(),
-            now(),
+            self.desk.now(),
         ))
     }
 
     async fn issuer(&self, id: IssuerId, form_token: Option<String>) -> Result<Answer, EdgeError> {
         let done = place::done(&self.query())?;
         let (issuer, is_whole) = self.desk.issuer(id, HISTORY).await?;
-        render(&IssuerPage::new(
+        self.render(&IssuerPage::new(
             form_token,
             &issuer,
             is_whole,
             done.as_deref(),
-            now(),
+            self.desk.now(),
         ))
     }
 
@@ -191,9 +187,9 @@ impl Visit<'_> {
         let to: Option<Destination> = field(&form, "to").and_then(|to| to.parse().ok());
         let shown = field(&form, "token").unwrap_or_default();
         if authorization::is(shown.trim(), Some(token)) {
-            let mut nonce = [0; 16];
-            getrandom::fill(&mut nonce).map_err(internal)?;
-            let session = Session::begin(token, now(), nonce);
+            let nonce = self.desk.ports.random();
+            let nonce = nonce.map_err(|error| self.desk.internal(&error))?;
+            let session = Session::begin(token, self.desk.now(), nonce);
             let cookie = session.set_cookie(self.is_secure());
             Ok(see_other(to.unwrap_or_default().to_string(), Some(cookie)))
         } else if self.wants_page() {
@@ -203,13 +199,16 @@ impl Visit<'_> {
         }
     }
 
-    /// The session; none for a program that shows the operator's token in `Authorization`, which may look and not act.
+    /// The session; none for a program that shows the operator's token in `Authorization`, which may
+    /// read pages but send no form.
     fn session(&self) -> Result<Option<Session>, EdgeError> {
-        let cookies = self.header("cookie");
-        if let Some(session) = Session::resume(cookies.as_deref(), self.token()?, now()) {
+        let cookies = self.request.header("cookie");
+        let now = self.desk.now();
+        if let Some(session) = Session::resume(cookies.as_deref(), self.token()?, now) {
             return Ok(Some(session));
         }
-        match caller(self.header("authorization").as_deref(), self.desk.settings)? {
+        let authorization = self.request.header("authorization");
+        match caller(authorization.as_deref(), &self.desk.settings)? {
             Caller::Operator => Ok(None),
             Caller::Hook => Err(EdgeError::TokenNotAllowed),
         }
@@ -222,35 +221,29 @@ impl Visit<'_> {
     }
 
     fn admit_origin(&self) -> Result<(), EdgeError> {
-        let url = self.request.url();
-        session::admit_origin(self.header("origin").as_deref(), url::origin(&url))
+        let origin = self.request.header("origin");
+        session::admit_origin(origin.as_deref(), url::origin(self.request.url()))
     }
 
     /// The form's fields.
     async fn form(&self) -> Result<Vec<(String, String)>, EdgeError> {
-        let length = self
-            .header("content-length")
-            .and_then(|length| length.parse().ok());
+        let length = self.request.header("content-length");
+        let length = length.and_then(|length| length.parse().ok());
         if length.is_none_or(|length: usize| length > LARGEST_FORM) {
             return Err(EdgeError::ForeignForm);
         }
-        let form = self.text().await.map_err(internal)?;
+        let form = self.request.text().await;
+        let form = form.map_err(|error| self.desk.internal(&error))?;
         Ok(form_urlencoded::parse(form.as_bytes())
             .into_owned()
             .collect())
     }
 
-    async fn text(&self) -> worker::Result<String> {
-        let text = JsFuture::from(self.request.clone()?.text()?).await?;
-        Ok(text.as_string().unwrap_or_default())
-    }
-
-    /// The page that somebody wanted who has to sign in first: where an action was meant, the page that has its button.
+    /// The page to show after signing in. For an action, it is the page that has the action's button.
     fn destination(&self, inner: &Inner) -> Option<Destination> {
-        let url = self.request.url();
         match inner {
             Inner::Refresh(id) | Inner::Trust(id) => format!("/dashboard/issuers/{id}").parse(),
-            _ => url::path_and_query(&url).parse(),
+            _ => url::path_and_query(self.request.url()).parse(),
         }
         .ok()
     }
@@ -260,7 +253,7 @@ impl Visit<'_> {
         token.ok_or(EdgeError::OperatorTokenNotSet)
     }
 
-    /// What a browser is shown as a page, a program gets as problem details.
+    /// An error as a page for a browser, as problem details for a program.
     fn refusal(&self, error: &EdgeError) -> Answer {
         if !self.wants_page() {
             return error.answer();
@@ -271,7 +264,7 @@ impl Visit<'_> {
     }
 
     fn wants_page(&self) -> bool {
-        media::wants_page(self.header("accept").as_deref())
+        media::wants_page(self.request.header("accept").as_deref())
     }
 
     fn is_secure(&self) -> bool {
@@ -279,15 +272,17 @@ impl Visit<'_> {
     }
 
     fn query(&self) -> Vec<(String, String)> {
-        url::query(&self.request.url())
+        url::query(self.request.url())
     }
 
-    fn header(&self, name: &str) -> Option<String> {
-        self.request.headers().get(name).ok().flatten()
+    fn render(&self, template: &impl askama::Template) -> Result<Answer, EdgeError> {
+        let html = template.render();
+        html.map(|html| page(200, html))
+            .map_err(|error| self.desk.internal(&error))
     }
 }
 
-/// Back to the issuer's page, which shows what came of it.
+/// Redirects to the issuer's page, which shows the action's events.
 fn done(id: &IssuerId, events: &[Event]) -> Answer {
     let ids: Vec<_> = events.iter().map(|event| event.id.to_string()).collect();
     see_other(
@@ -296,12 +291,12 @@ fn done(id: &IssuerId, events: &[Event]) -> Answer {
     )
 }
 
-/// The answer to an error, as a page.
-fn failed(error: &EdgeError, page: &ErrorPage) -> Answer {
-    let Ok(html) = page.render() else {
+/// An error's page, with the status and header of the error.
+fn failed(error: &EdgeError, error_page: &ErrorPage) -> Answer {
+    let Ok(html) = error_page.render() else {
         return error.answer();
     };
-    let mut answer = operator::dashboard::page(error.status_and_code().0, html);
+    let mut answer = page(error.status_and_code().0, html);
     answer.headers.extend(error.own_header());
     answer
 }
@@ -309,11 +304,4 @@ fn failed(error: &EdgeError, page: &ErrorPage) -> Answer {
 fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let mut fields = form.iter();
     fields.find_map(|(known, value)| (known == name).then_some(value.as_str()))
-}
-
-fn render(template: &impl askama::Template) -> Result<Answer, EdgeError> {
-    template
-        .render()
-        .map(|html| page(200, html))
-        .map_err(internal)
 }

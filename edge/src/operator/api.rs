@@ -1,0 +1,191 @@
+//! The handlers of the operators' API.
+
+use std::rc::Rc;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use origin_api::IssuerId;
+use serde::Serialize;
+
+use super::authorization::caller;
+use super::call::{Call, Endpoint};
+use super::crl_status::State;
+use super::desk::Desk;
+use super::event_page::{self, EventPage};
+use super::event_query::{Cursor, EventFilter};
+use super::issuers::{self, IssuerPage, RECENT_EVENTS};
+use super::media::EventFormat;
+use super::ports::{Ports, Request};
+use super::reply::Reply;
+use super::{metrics, openapi};
+use crate::events::Event;
+use crate::problem::EdgeError;
+use crate::tables::Query;
+use crate::url;
+
+/// How many events one query of a stream reads.
+const STREAM_PAGE: u32 = 1000;
+
+impl<P: Ports> Desk<P> {
+    /// Answers a request to a path of the API.
+    pub(super) async fn api(
+        &self,
+        request: &impl Request,
+        endpoint: Endpoint,
+    ) -> Result<Reply, EdgeError> {
+        let authorization = request.header("authorization");
+        let caller = caller(authorization.as_deref(), &self.settings)?;
+        endpoint.admit(caller)?;
+        let query = url::query(request.url());
+        match endpoint.call(caller, &query, request.header("accept").as_deref())? {
+            Call::Issuers {
+                state,
+                after,
+                limit,
+            } => self.json(&self.issuers(state, after.as_ref(), limit).await?),
+            Call::Issuer(issuer) => self.json(&self.issuer(issuer, RECENT_EVENTS).await?.0),
+            Call::Refresh {
+                issuer,
+                name,
+                trigger,
+            } => self.outcome(&self.refresh(&issuer, name, trigger).await?),
+            Call::RefreshAll => {
+                let summary = self.ports.regenerate_all().await;
+                self.json(&summary.map_err(|error| self.no_registry(&error))?)
+            }
+            Call::Trust(issuer) => self.outcome(&self.trust(issuer).await?),
+            Call::Events {
+                filter,
+                after,
+                limit,
+                format: EventFormat::Json,
+            } => {
+                let query = Query::events(&filter, after.as_ref(), limit.saturating_add(1));
+                self.json(&EventPage::of(self.rows(&query).await?, limit))
+            }
+            Call::Events {
+                filter,
+                after,
+                limit,
+                format,
+            } => self.stream(filter, after, limit, format).await,
+            Call::Metrics { issuer, limit } => self.metrics(issuer.as_ref(), limit).await,
+            Call::OpenApi => Ok(Reply::text(
+                "application/json",
+                openapi::DOCUMENT.to_owned(),
+            )),
+        }
+    }
+
+    async fn issuers(
+        &self,
+        state: Option<State>,
+        after: Option<&IssuerId>,
+        limit: u32,
+    ) -> Result<IssuerPage, EdgeError> {
+        let index = self.index().await?;
+        let (mut page, more) = if let Some(state) = state {
+            let mut all = self.all(&index).await?;
+            all.retain(|issuer| {
+                after.is_none_or(|after| *after < issuer.id)
+                    && issuer.crls.iter().any(|crl| crl.state == state)
+            });
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let more = all.len() > limit;
+            all.truncate(limit);
+            (all, more)
+        } else {
+            let (page, more) = issuers::page(&index, after, limit);
+            let rows = match (page.first(), page.last()) {
+                (Some((first, _)), Some((last, _))) => {
+                    self.rows(&Query::statuses_between(first, last)).await?
+                }
+                _ => Vec::new(),
+            };
+            (issuers::join(page, rows, self.now()), more)
+        };
+        let ids: Vec<_> = page.iter().map(|issuer| issuer.id.clone()).collect();
+        let events = self
+            .rows(&Query::recent_events(&ids, RECENT_EVENTS))
+            .await?;
+        issuers::add_events(&mut page, events);
+        Ok(IssuerPage {
+            next_cursor: page.last().filter(|_| more).map(|last| last.id.to_string()),
+            issuers: page,
+        })
+    }
+
+    async fn metrics(&self, issuer: Option<&IssuerId>, limit: u32) -> Result<Reply, EdgeError> {
+        let index = self.index().await?;
+        let issuers = self.all(&index).await?;
+        let totals = self.rows(&Query::totals()).await?;
+        let subjects = metrics::with_series(&issuers, issuer, limit);
+        let names = subjects.iter().map(|(issuer, crl)| (*issuer, crl.name));
+        let crl_totals = self.rows(&Query::totals_of(names)).await?;
+        let text = metrics::render(&issuers, &totals, &subjects, &crl_totals, self.now());
+        Ok(Reply::text(metrics::MEDIA_TYPE, text))
+    }
+
+    /// Events page by page. A page is read once the one before it has been sent.
+    async fn stream(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: u32,
+        format: EventFormat,
+    ) -> Result<Reply, EdgeError> {
+        let write = move |events: &[Event]| match format {
+            EventFormat::Csv => event_page::csv(events),
+            EventFormat::Json | EventFormat::Ndjson => event_page::ndjson(events),
+        };
+        let ports = Rc::clone(&self.ports);
+        let mut pages = stream::try_unfold(Some((after, limit)), move |place| {
+            let (ports, filter) = (Rc::clone(&ports), filter.clone());
+            async move {
+                let Some((after, left)) = place else {
+                    return Ok(None);
+                };
+                let query = Query::events(&filter, after.as_ref(), left.min(STREAM_PAGE));
+                let rows = ports.rows::<Event>(&query).await;
+                let events = rows.map_err(|error| error.to_string())?;
+                let next = events.last().zip(remaining(left, &events));
+                let next = next.map(|(last, left)| (Some(Cursor::of(last)), left));
+                Ok(Some((write(&events), next)))
+            }
+        })
+        .boxed_local();
+        // The first page is read before the status is sent: if D1 is down, the status says so.
+        let first = pages.try_next().await;
+        let first = first
+            .map_err(|error: String| self.unread(&error))?
+            .unwrap_or_default();
+        let begin = match format {
+            EventFormat::Csv => event_page::csv_header() + &first,
+            EventFormat::Json | EventFormat::Ndjson => first,
+        };
+        let all = stream::once(std::future::ready(Ok(begin))).chain(pages);
+        Ok(Reply::stream(format.media_type(), all.boxed_local()))
+    }
+
+    fn json(&self, value: &impl Serialize) -> Result<Reply, EdgeError> {
+        Reply::json(200, value).map_err(|error| self.internal(&error))
+    }
+
+    /// The events of an action: 200 if all refreshes succeeded, else 502.
+    fn outcome(&self, events: &[Event]) -> Result<Reply, EdgeError> {
+        #[derive(Serialize)]
+        struct Outcome<'e> {
+            events: &'e [Event],
+        }
+        let all_succeeded = events.iter().all(|event| event.outcome.succeeded());
+        let status = if all_succeeded { 200 } else { 502 };
+        Reply::json(status, &Outcome { events }).map_err(|error| self.internal(&error))
+    }
+}
+
+/// How many events are left to read after a full page; none if the page was not full, or nothing is
+/// left.
+fn remaining(left: u32, page: &[Event]) -> Option<u32> {
+    let read = u32::try_from(page.len()).unwrap_or(u32::MAX);
+    let rest = left.saturating_sub(read);
+    (read == STREAM_PAGE && rest > 0).then_some(rest)
+}

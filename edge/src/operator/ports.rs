@@ -1,0 +1,68 @@
+//! What the operators' handlers need of the platform: a request, the objects, the tables in D1, a
+//! clock, random bytes and the log.
+
+#![expect(
+    async_fn_in_trait,
+    reason = "an isolate has one thread: no future here needs Send"
+)]
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "each port has one error type, which says that the platform failed"
+)]
+
+use std::fmt::Display;
+use std::rc::Rc;
+
+use origin_api::{CrlName, IssuerId};
+use serde::de::DeserializeOwned;
+
+use crate::events::{Event, Trigger};
+use crate::issuer::{Overview, TrustAnswer};
+use crate::refresh::Sha256;
+use crate::registry::Index;
+use crate::schedule::Summary;
+use crate::tables::Query;
+use crate::time::Timestamp;
+
+/// A request as it arrived.
+pub trait Request {
+    /// The method, in upper case.
+    fn method(&self) -> &str;
+    /// The absolute URL, its query included.
+    fn url(&self) -> &str;
+    /// The value of the header `name`, in any case; several lines are joined by commas.
+    fn header(&self, name: &str) -> Option<String>;
+    /// The body as text. The error is for the log.
+    async fn text(&self) -> Result<String, String>;
+}
+
+/// The platform, as the operators' handlers use it. Every call may be retried.
+pub trait Ports: 'static {
+    /// Why the platform failed: text for the log, never for a client.
+    type Error: Display;
+    /// The time now. It may stand still while code runs.
+    fn now(&self) -> Timestamp;
+    /// Unpredictable bytes.
+    fn random(&self) -> Result<[u8; 16], Self::Error>;
+    /// Writes one JSON object to the operator's log.
+    fn log(&self, line: &serde_json::Value);
+    /// The registry's index, no older than `REGISTRY_TTL_SECONDS` while the origin can be read.
+    async fn index(&self) -> Result<Rc<Index>, Self::Error>;
+    /// What the issuer's object knows.
+    async fn overview(&self, issuer: &IssuerId) -> Result<Overview, Self::Error>;
+    /// Refreshes one CRL of the issuer, or all. The events are durable when this returns.
+    async fn refresh(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+        trigger: Trigger,
+    ) -> Result<Vec<Event>, Self::Error>;
+    /// Pins the changed certificate that is waiting if it has this SHA-256, and refreshes.
+    async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, Self::Error>;
+    /// Refreshes every issuer.
+    async fn regenerate_all(&self) -> Result<Summary, Self::Error>;
+    /// The rows that `query` selects.
+    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, Self::Error>;
+    /// How many rows D1 has read for this request's queries, as it counts and charges them.
+    fn rows_read(&self) -> u64;
+}

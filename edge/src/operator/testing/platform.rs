@@ -1,0 +1,256 @@
+//! The platform's twin for the handlers' tests: real tables, objects in memory, and failures on
+//! demand.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use origin_api::{CrlName, Der, IssuerId};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::events::{Event, Outcome, Trigger};
+use crate::issuer::{Overview, TrustAnswer};
+use crate::operator::{Ports, Request};
+use crate::refresh::{IssuerState, Sha256, fingerprint};
+use crate::registry::{Index, Listed};
+use crate::schedule::Summary;
+use crate::tables::Query;
+use crate::tables::testing::{NOW, Tables, event};
+use crate::time::Timestamp;
+
+/// What a failing part of the platform says: it must reach the log, and never a client.
+pub(crate) const CAUSE: &str = "internal cause 0815";
+
+/// The parts of the platform that fail on demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Registry,
+    Objects,
+    Tables,
+    Random,
+}
+
+/// Two issuers, `a` with a full CRL and a delta, and `b` with a full CRL.
+pub(crate) struct Platform {
+    pub(crate) tables: Tables,
+    /// How refreshes end.
+    pub(crate) outcome: Cell<Outcome>,
+    /// The changed certificate that is waiting at every issuer.
+    pub(crate) waiting: RefCell<Option<Der>>,
+    /// What was done, in words.
+    pub(crate) done: RefCell<Vec<String>>,
+    /// The log.
+    pub(crate) log: RefCell<Vec<Value>>,
+    pub(crate) now: Cell<Timestamp>,
+    failing: Cell<Option<Part>>,
+    /// After how many more queries the tables fail.
+    queries_left: Cell<u32>,
+    rows_read: Cell<u64>,
+}
+
+impl Platform {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            tables: Tables::new(),
+            outcome: Cell::new(Outcome::Published),
+            waiting: RefCell::default(),
+            done: RefCell::default(),
+            log: RefCell::default(),
+            now: Cell::new(NOW),
+            failing: Cell::new(None),
+            queries_left: Cell::new(u32::MAX),
+            rows_read: Cell::new(0),
+        })
+    }
+
+    /// From now on this part fails.
+    pub(crate) fn fail(&self, part: Part) {
+        self.failing.set(Some(part));
+    }
+
+    /// The tables fail after so many more queries.
+    pub(crate) fn fail_tables_after(&self, queries: u32) {
+        self.queries_left.set(queries);
+    }
+
+    /// From now on a changed certificate is waiting; gives its SHA-256.
+    pub(crate) fn certificate_waits(&self, der: &[u8]) -> Sha256 {
+        let der = Der(der.to_vec());
+        let sha256 = fingerprint(&der);
+        *self.waiting.borrow_mut() = Some(der);
+        sha256
+    }
+
+    fn check(&self, part: Part) -> Result<(), String> {
+        if self.failing.get() == Some(part) {
+            return Err(CAUSE.to_owned());
+        }
+        Ok(())
+    }
+
+    fn note(&self, done: String) {
+        self.done.borrow_mut().push(done);
+    }
+
+    fn event(&self, issuer: &IssuerId, name: CrlName, trigger: Trigger) -> Event {
+        let outcome = self.outcome.get();
+        Event {
+            issuer_id: issuer.clone(),
+            crl_name: name,
+            trigger,
+            outcome,
+            succeeded: outcome.succeeded().into(),
+            ..event(9)
+        }
+    }
+}
+
+impl Ports for Platform {
+    type Error = String;
+
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    fn random(&self) -> Result<[u8; 16], String> {
+        self.check(Part::Random).map(|()| [7; 16])
+    }
+
+    fn log(&self, line: &Value) {
+        self.log.borrow_mut().push(line.clone());
+    }
+
+    async fn index(&self) -> Result<Rc<Index>, String> {
+        self.check(Part::Registry)?;
+        let listed = |crls: &[CrlName]| Listed {
+            crls: crls.to_vec(),
+            ..Listed::default()
+        };
+        let issuers = [
+            ("a", listed(&[CrlName::Full, CrlName::Delta])),
+            ("b", listed(&[CrlName::Full])),
+        ];
+        Ok(Rc::new(Index {
+            read_at: NOW.before(Duration::from_secs(1)),
+            issuers: issuers
+                .into_iter()
+                .map(|(id, listed)| (id.parse().unwrap(), listed))
+                .collect(),
+        }))
+    }
+
+    async fn overview(&self, _: &IssuerId) -> Result<Overview, String> {
+        self.check(Part::Objects)?;
+        Ok(Overview {
+            issuer: IssuerState {
+                waiting: self.waiting.borrow().clone(),
+                ..IssuerState::default()
+            },
+            events_owed: 1,
+            outbox: vec![event(8)],
+            ..Overview::default()
+        })
+    }
+
+    async fn refresh(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+        trigger: Trigger,
+    ) -> Result<Vec<Event>, String> {
+        self.check(Part::Objects)?;
+        let which = name.map_or("all".to_owned(), |name| name.to_string());
+        self.note(format!("{trigger} refreshes {which} of {issuer}"));
+        Ok(vec![self.event(
+            issuer,
+            name.unwrap_or(CrlName::Full),
+            trigger,
+        )])
+    }
+
+    async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, String> {
+        self.check(Part::Objects)?;
+        let waiting = self.waiting.borrow().as_ref().map(fingerprint);
+        if waiting != Some(sha256) {
+            return Ok(waiting.map_or(TrustAnswer::NoneWaiting, TrustAnswer::OtherWaiting));
+        }
+        self.note(format!("trusts {sha256} at {issuer}"));
+        let event = self.event(issuer, CrlName::Full, Trigger::Operator);
+        Ok(TrustAnswer::Pinned(vec![event]))
+    }
+
+    async fn regenerate_all(&self) -> Result<Summary, String> {
+        self.check(Part::Registry)?;
+        self.note("refreshes all".to_owned());
+        Ok(Summary {
+            issuers: 2,
+            published: 3,
+            ..Summary::default()
+        })
+    }
+
+    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, String> {
+        self.check(Part::Tables)?;
+        let left = self.queries_left.get();
+        self.queries_left
+            .set(left.checked_sub(1).ok_or(CAUSE.to_owned())?);
+        let rows = self.tables.typed(query);
+        self.rows_read.set(self.rows_read.get() + rows.len() as u64);
+        Ok(rows)
+    }
+
+    fn rows_read(&self) -> u64 {
+        self.rows_read.get()
+    }
+}
+
+/// A request to `https://edge.example`.
+#[derive(Clone, Debug)]
+pub(crate) struct TestRequest {
+    method: &'static str,
+    url: String,
+    headers: BTreeMap<&'static str, String>,
+    body: String,
+}
+
+impl TestRequest {
+    pub(crate) fn new(method: &'static str, path: &str) -> Self {
+        Self {
+            method,
+            url: format!("https://edge.example{path}"),
+            headers: BTreeMap::new(),
+            body: String::new(),
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.insert(name, value.into());
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<String>) -> Self {
+        self.body = body.into();
+        let length = self.body.len().to_string();
+        self.header("content-length", length)
+    }
+}
+
+impl Request for TestRequest {
+    fn method(&self) -> &str {
+        self.method
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).cloned()
+    }
+
+    async fn text(&self) -> Result<String, String> {
+        Ok(self.body.clone())
+    }
+}

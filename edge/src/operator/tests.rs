@@ -1,0 +1,377 @@
+//! The handlers over the platform's twin: what each call answers, and what if a part fails.
+
+use std::rc::Rc;
+
+use futures_executor::block_on;
+use futures_util::TryStreamExt as _;
+use serde_json::Value;
+
+use super::testing::platform::{CAUSE, Part, Platform, TestRequest};
+use super::testing::settings;
+use super::{Reply, answer};
+use crate::answer::{Answer, Body};
+use crate::config::Settings;
+use crate::events::Outcome;
+
+const TOKEN: &str = "operator-token-0001";
+const HOOK: &str = "hook-token-00000001";
+
+fn tokens() -> Rc<Settings> {
+    Rc::new(settings(&[("OPERATOR_TOKEN", TOKEN), ("HOOK_TOKEN", HOOK)]))
+}
+
+fn send(platform: &Rc<Platform>, request: &TestRequest) -> Reply {
+    block_on(answer(Rc::clone(platform), tokens(), request))
+}
+
+/// As [`send`], for an answer that is in memory.
+fn ask(platform: &Rc<Platform>, request: &TestRequest) -> Answer {
+    match send(platform, request) {
+        Reply::Answer(answer) => answer,
+        Reply::Stream { .. } => panic!("a stream"),
+    }
+}
+
+fn call(method: &'static str, path: &str) -> TestRequest {
+    TestRequest::new(method, path).header("authorization", format!("Bearer {TOKEN}"))
+}
+
+fn text(answer: &Answer) -> &str {
+    match &answer.body {
+        Body::Text(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn json(answer: &Answer) -> Value {
+    serde_json::from_str(text(answer)).unwrap_or_else(|error| panic!("{error}: {}", text(answer)))
+}
+
+fn code(answer: &Answer) -> (u16, String) {
+    let code = json(answer)["code"].as_str().unwrap_or_default().to_owned();
+    (answer.status, code)
+}
+
+fn add_events(platform: &Platform, count: u64) {
+    for number in 0..count {
+        platform.tables.add_event(&(
+            format!("018bcfe5-6800-7000-8000-{number:012x}"),
+            "a".to_owned(),
+            "published".to_owned(),
+            format!("2026-01-01T00:{:02}:{:02}.000Z", number / 60, number % 60),
+        ));
+    }
+}
+
+const CALLS: [(&str, &str); 8] = [
+    ("GET", "/v1/issuers"),
+    ("GET", "/v1/issuers/a"),
+    ("POST", "/v1/issuers/a/refresh"),
+    ("POST", "/v1/issuers/a/trust"),
+    ("POST", "/v1/refresh"),
+    ("GET", "/v1/events"),
+    ("GET", "/metrics"),
+    ("GET", "/v1/openapi.json"),
+];
+
+#[test]
+fn without_a_token_no_call_reaches_the_platform() {
+    let platform = Platform::new();
+    platform.certificate_waits(b"new");
+    for (method, path) in CALLS {
+        for request in [
+            TestRequest::new(method, path),
+            TestRequest::new(method, path).header("authorization", "Bearer guess"),
+        ] {
+            let answer = ask(&platform, &request);
+            assert_eq!(code(&answer), (401, "unauthorized".to_owned()), "{path}");
+        }
+    }
+    let hook = TestRequest::new("POST", "/v1/issuers/a/trust");
+    let hook = hook.header("authorization", format!("Bearer {HOOK}"));
+    assert_eq!(code(&ask(&platform, &hook)).1, "token_not_allowed");
+    assert!(platform.done.borrow().is_empty());
+}
+
+#[test]
+fn a_part_that_fails_is_a_stable_code_outside_and_a_cause_in_the_log() {
+    for (part, expected) in [
+        (Part::Registry, [503, 503, 503, 503, 503, 200, 503, 200]),
+        (Part::Objects, [200, 500, 500, 500, 200, 200, 200, 200]),
+        (Part::Tables, [503, 200, 200, 200, 200, 503, 503, 200]),
+    ] {
+        for ((method, path), status) in CALLS.into_iter().zip(expected) {
+            let platform = Platform::new();
+            platform.certificate_waits(b"new");
+            platform.fail(part);
+            let answer = ask(&platform, &call(method, path));
+            assert_eq!(answer.status, status, "{part:?} {path}");
+            assert!(!text(&answer).contains(CAUSE), "{path}");
+            let log = platform.log.borrow();
+            if status == 200 {
+                // An issuer is shown without D1; the log still says that D1 failed.
+                continue;
+            }
+            assert_eq!(log.len(), 1, "{part:?} {path}: {log:?}");
+            assert_eq!(
+                (&log[0]["level"], &log[0]["cause"]),
+                (&"error".into(), &CAUSE.into())
+            );
+            let expected_code = match (part, status) {
+                (Part::Registry, _) => "registry_unavailable",
+                (Part::Tables, _) => "events_unavailable",
+                _ => "internal",
+            };
+            assert_eq!(code(&answer).1, expected_code, "{path}");
+            let retry_after = answer.header("retry-after");
+            assert_eq!(retry_after.is_some(), status == 503, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_refresh_names_its_crl_its_caller_and_how_it_ended() {
+    let platform = Platform::new();
+    let answer = ask(&platform, &call("POST", "/v1/issuers/a/refresh?name=delta"));
+    assert_eq!(answer.status, 200);
+    assert_eq!(json(&answer)["events"][0]["crl_name"], "delta");
+    let hook = TestRequest::new("POST", "/v1/issuers/a/refresh");
+    let hook = hook.header("authorization", format!("Bearer {HOOK}"));
+    assert_eq!(json(&ask(&platform, &hook))["events"][0]["trigger"], "hook");
+    platform.outcome.set(Outcome::Rejected);
+    let refused = ask(&platform, &call("POST", "/v1/issuers/b/refresh"));
+    assert_eq!(refused.status, 502);
+    assert_eq!(
+        *platform.done.borrow(),
+        [
+            "operator refreshes delta of a",
+            "hook refreshes all of a",
+            "operator refreshes all of b"
+        ]
+    );
+    for (path, expected) in [
+        ("/v1/issuers/nobody/refresh", "unknown_issuer"),
+        ("/v1/issuers/b/refresh?name=delta", "unknown_crl"),
+        ("/v1/issuers/nobody/trust", "unknown_issuer"),
+    ] {
+        let answer = ask(&platform, &call("POST", path));
+        assert_eq!(code(&answer), (404, expected.to_owned()), "{path}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
+    }
+    assert_eq!(platform.done.borrow().len(), 3);
+}
+
+#[test]
+fn an_issuer_has_the_events_of_its_outbox_also_without_d1() {
+    let platform = Platform::new();
+    add_events(&platform, 3);
+    let events = |platform| {
+        let issuer = json(&ask(platform, &call("GET", "/v1/issuers/a")));
+        assert_eq!(issuer["events_owed"], 1);
+        issuer["recent_events"].as_array().unwrap().len()
+    };
+    assert_eq!(events(&platform), 4);
+    platform.fail(Part::Tables);
+    assert_eq!(events(&platform), 1);
+}
+
+#[test]
+fn a_stream_has_every_event_and_each_once() {
+    let platform = Platform::new();
+    add_events(&platform, 2500);
+    for (accept, limit, lines) in [
+        ("application/x-ndjson", "", 2500),
+        ("application/x-ndjson", "?limit=1500", 1500),
+        ("text/csv", "", 2501),
+    ] {
+        let request = call("GET", &format!("/v1/events{limit}")).header("accept", accept);
+        let Reply::Stream { headers, chunks } = send(&platform, &request) else {
+            panic!("no stream")
+        };
+        assert!(headers.contains(&("Cache-Control", "no-store".into())));
+        let chunks: Vec<String> = block_on(chunks.try_collect()).unwrap();
+        let text = chunks.concat();
+        let mut all: Vec<_> = text.lines().collect();
+        assert_eq!(all.len(), lines, "{accept}");
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), lines, "{accept}");
+    }
+}
+
+#[test]
+fn a_stream_says_that_d1_is_down_or_breaks() {
+    let ndjson = || call("GET", "/v1/events").header("accept", "application/x-ndjson");
+    let platform = Platform::new();
+    add_events(&platform, 2500);
+    platform.fail_tables_after(0);
+    assert_eq!(ask(&platform, &ndjson()).status, 503);
+    // The status is sent with the first page: what fails later can only break the body.
+    platform.fail_tables_after(1);
+    let Reply::Stream { chunks, .. } = send(&platform, &ndjson()) else {
+        panic!("no stream")
+    };
+    let broken: Result<Vec<String>, String> = block_on(chunks.try_collect());
+    assert_eq!(broken, Err(CAUSE.to_owned()));
+}
+
+#[test]
+fn head_has_the_headers_of_get_and_no_body() {
+    let platform = Platform::new();
+    add_events(&platform, 2);
+    for accept in ["application/json", "text/csv"] {
+        let get = send(
+            &platform,
+            &call("GET", "/v1/events").header("accept", accept),
+        );
+        let get = match get {
+            Reply::Answer(answer) => answer.headers,
+            Reply::Stream { headers, .. } => headers,
+        };
+        let head = ask(
+            &platform,
+            &call("HEAD", "/v1/events").header("accept", accept),
+        );
+        let names = |headers: &crate::answer::Headers| {
+            headers.iter().map(|(name, _)| *name).collect::<Vec<_>>()
+        };
+        assert_eq!((head.status, &head.body), (200, &Body::None));
+        assert_eq!(names(&head.headers), names(&get));
+        assert!(head.header("d1-rows-read").is_some());
+    }
+}
+
+mod dashboard {
+    use super::*;
+
+    fn browse(method: &'static str, path: &str) -> TestRequest {
+        TestRequest::new(method, path).header("accept", "text/html")
+    }
+
+    fn location(answer: &Answer) -> &str {
+        assert_eq!(answer.status, 303, "{answer:?}");
+        answer.header("location").unwrap()
+    }
+
+    fn sign_in(platform: &Rc<Platform>, token: &str) -> Answer {
+        let form = browse("POST", "/dashboard/sign-in").body(format!("token={token}"));
+        ask(platform, &form.header("origin", "https://edge.example"))
+    }
+
+    /// The session's cookie and the token of its forms.
+    fn session(platform: &Rc<Platform>) -> (String, String) {
+        let answer = sign_in(platform, TOKEN);
+        assert_eq!(location(&answer), "/dashboard");
+        let cookie = answer.header("set-cookie").unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let home = ask(
+            platform,
+            &browse("GET", "/dashboard").header("cookie", &cookie),
+        );
+        assert_eq!(home.status, 200);
+        let form_token = text(&home).split("name=\"form_token\" value=\"").nth(1);
+        let form_token = form_token.unwrap().split('"').next().unwrap().to_owned();
+        (cookie, form_token)
+    }
+
+    #[test]
+    fn who_is_not_signed_in_is_sent_to_the_form_and_then_on() {
+        let platform = Platform::new();
+        for (path, to) in [
+            ("/dashboard", "/dashboard/sign-in"),
+            (
+                "/dashboard/events?outcome=failed",
+                "/dashboard/sign-in?to=%2Fdashboard%2Fevents%3Foutcome%3Dfailed",
+            ),
+        ] {
+            assert_eq!(location(&ask(&platform, &browse("GET", path))), to);
+        }
+        let action = ask(&platform, &browse("POST", "/dashboard/issuers/a/trust"));
+        let to = "/dashboard/sign-in?to=%2Fdashboard%2Fissuers%2Fa";
+        assert_eq!(location(&action), to);
+        let refused = sign_in(&platform, "guess");
+        assert_eq!(location(&refused), "/dashboard/sign-in?refused=1");
+        assert_eq!(refused.header("set-cookie"), None);
+        let program = TestRequest::new("GET", "/dashboard");
+        assert_eq!(
+            code(&ask(&platform, &program)),
+            (401, "unauthorized".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_button_acts_and_shows_what_it_led_to() {
+        let platform = Platform::new();
+        let sha256 = platform.certificate_waits(b"new");
+        let (cookie, form_token) = session(&platform);
+        for (action, done) in [
+            ("refresh", "operator refreshes all of a".to_owned()),
+            ("trust", format!("trusts {sha256} at a")),
+        ] {
+            let form = browse("POST", &format!("/dashboard/issuers/a/{action}"))
+                .header("cookie", &cookie)
+                .header("origin", "https://edge.example")
+                .body(format!("form_token={form_token}"));
+            let answer = ask(&platform, &form);
+            let id = "018bcfe5-6800-7000-8000-000000000009";
+            let shown = format!("/dashboard/issuers/a?done=~{id}");
+            assert_eq!(location(&answer), shown);
+            assert_eq!(platform.done.borrow_mut().pop(), Some(done));
+        }
+    }
+
+    #[test]
+    fn a_form_from_elsewhere_does_nothing() {
+        let platform = Platform::new();
+        let (cookie, form_token) = session(&platform);
+        let form = |token: &str, origin: &str| {
+            browse("POST", "/dashboard/issuers/a/refresh")
+                .header("cookie", &cookie)
+                .header("origin", origin)
+                .body(format!("form_token={token}"))
+        };
+        let long = "x".repeat(5000);
+        for forged in [
+            form("guess", "https://edge.example"),
+            form("", "https://edge.example"),
+            form(&form_token, "https://evil.example"),
+            form(&long, "https://edge.example"),
+            // A token in a header is not a session.
+            call("POST", "/dashboard/issuers/a/refresh").body(format!("form_token={form_token}")),
+        ] {
+            let answer = ask(&platform, &forged);
+            assert_eq!(answer.status, 403, "{forged:?}");
+        }
+        assert!(platform.done.borrow().is_empty());
+    }
+
+    #[test]
+    fn without_d1_the_first_page_leads_to_the_issuers_own_pages() {
+        let platform = Platform::new();
+        let (cookie, _) = session(&platform);
+        platform.fail(Part::Tables);
+        let home = ask(
+            &platform,
+            &browse("GET", "/dashboard?id=b").header("cookie", &cookie),
+        );
+        assert_eq!(home.status, 503);
+        assert!(home.header("retry-after").is_some());
+        assert!(text(&home).contains("href=\"/dashboard/issuers/b\""));
+        assert!(!text(&home).contains("href=\"/dashboard/issuers/a\""));
+        let own = ask(
+            &platform,
+            &browse("GET", "/dashboard/issuers/b").header("cookie", &cookie),
+        );
+        assert_eq!(own.status, 200);
+        assert!(text(&own).contains("(D1) cannot be read"));
+    }
+
+    #[test]
+    fn without_random_bytes_nobody_is_signed_in() {
+        let platform = Platform::new();
+        platform.fail(Part::Random);
+        let answer = sign_in(&platform, TOKEN);
+        assert_eq!((answer.status, answer.header("set-cookie")), (500, None));
+        assert!(!text(&answer).contains(CAUSE));
+    }
+}

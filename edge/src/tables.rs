@@ -1,0 +1,275 @@
+//! The tables in D1: `crl_generation_events` and `crl_status`, and the SQL that writes them. The
+//! migrations describe the columns; reading is in `operator::query`.
+//!
+//! Rows are bound as one JSON array and taken apart by SQLite, so that a statement writes any number
+//! of them, and a column is spelled once, as a field of its row.
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use origin_api::{CrlName, IssuerId};
+use serde::{Deserialize, Serialize};
+
+use crate::events::{Event, Outcome};
+use crate::refresh::{Publication, Status};
+use crate::row::row;
+use crate::time::{Rfc3339, Timestamp};
+
+/// A statement and the values of its `?`, in order. D1 binds them as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The statement. No text of a caller is ever part of it.
+    pub sql: String,
+    /// The values.
+    pub values: Vec<String>,
+}
+
+impl Query {
+    pub(crate) fn new(sql: impl Into<String>, values: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            sql: sql.into(),
+            values: values.into_iter().collect(),
+        }
+    }
+}
+
+row! {
+    /// A row of `crl_status`: the state of one CRL after its latest refresh.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[expect(missing_docs, reason = "the migrations describe the columns")]
+    pub struct StatusRow {
+        pub issuer_id: IssuerId,
+        pub crl_name: CrlName,
+        pub revision: u64,
+        pub crl_number: Option<String>,
+        pub revoked_count: Option<u64>,
+        pub size_bytes: Option<u64>,
+        pub sha256: Option<String>,
+        pub this_update: Option<Rfc3339>,
+        pub next_update: Option<Rfc3339>,
+        pub refresh_after: Option<Rfc3339>,
+        pub generated_at: Option<Rfc3339>,
+        pub duration_ms: Option<u64>,
+        /// None before the first refresh; such a row is not written.
+        pub last_outcome: Option<Outcome>,
+        pub consecutive_failures: u64,
+        pub last_error_code: Option<String>,
+        pub last_error: Option<String>,
+        pub last_error_at: Option<Rfc3339>,
+        pub pinned_certificate_sha256: Option<String>,
+        pub waiting_certificate_sha256: Option<String>,
+        pub publish_owed: u8,
+        pub events_owed: u64,
+        pub failing_since: Option<Rfc3339>,
+    }
+}
+
+impl From<&Status> for StatusRow {
+    fn from(status: &Status) -> Self {
+        let state = &status.state;
+        let head = state.head();
+        let error = state.last_error.as_ref();
+        Self {
+            issuer_id: status.issuer_id.clone(),
+            crl_name: status.crl_name,
+            revision: state.revision,
+            crl_number: head.map(|head| head.number.to_string()),
+            revoked_count: head.map(|head| head.entry_count),
+            size_bytes: head.map(|head| head.size),
+            sha256: head.map(|head| head.sha256.to_string()),
+            this_update: head.map(|head| Rfc3339(head.this_update.into())),
+            next_update: head.map(|head| Rfc3339(head.next_update.into())),
+            refresh_after: state.next_attempt.map(Rfc3339),
+            generated_at: head.map(|head| Rfc3339(head.generated_at)),
+            duration_ms: state.last_outcome.map(|_| state.last_duration_ms),
+            last_outcome: state.last_outcome,
+            consecutive_failures: state.consecutive_failures.into(),
+            last_error_code: error.map(|error| error.code.clone()),
+            last_error: error.map(|error| error.message.clone()),
+            last_error_at: error.map(|error| Rfc3339(error.at)),
+            pinned_certificate_sha256: status.pinned.map(|sha256| sha256.to_string()),
+            waiting_certificate_sha256: status.waiting.map(|sha256| sha256.to_string()),
+            // A publication that was not tried yet is about to be: nothing is late.
+            publish_owed: matches!(
+                state.publication,
+                Publication::Owed { attempts, .. } if attempts > 0
+            )
+            .into(),
+            events_owed: status.events_owed,
+            failing_since: state.failing_since.map(Rfc3339),
+        }
+    }
+}
+
+/// Appends events. An event that the table has already, by its id, changes nothing; one that breaks
+/// any other constraint fails the statement.
+#[must_use]
+pub fn append_events(events: &[Event]) -> Query {
+    let insert = insert("crl_generation_events", Event::COLUMNS);
+    Query::new(
+        format!("{insert} ON CONFLICT (id) DO NOTHING"),
+        [json(events)],
+    )
+}
+
+/// Replaces the state of CRLs, unless the table has a newer one.
+#[must_use]
+pub fn report_statuses(statuses: &[Status]) -> Query {
+    const KEY: [&str; 2] = ["issuer_id", "crl_name"];
+    let rows = statuses.iter().map(StatusRow::from);
+    let rows: Vec<_> = rows.filter(|row| row.last_outcome.is_some()).collect();
+    let insert = insert("crl_status", StatusRow::COLUMNS);
+    let updates: Vec<_> = StatusRow::COLUMNS
+        .iter()
+        .filter(|column| !KEY.contains(column))
+        .map(|column| format!("{column} = excluded.{column}"))
+        .collect();
+    let (key, updates) = (KEY.join(", "), updates.join(", "));
+    Query::new(
+        format!(
+            "{insert} ON CONFLICT ({key}) DO UPDATE SET {updates} WHERE excluded.revision >= revision"
+        ),
+        [json(&rows)],
+    )
+}
+
+/// Removes up to `limit` of the events that started before `before`, the oldest first.
+#[must_use]
+pub fn remove_events(before: Timestamp, limit: u32) -> Query {
+    // Text compares as time does: both are RFC 3339 in UTC with milliseconds.
+    Query::new(
+        format!(
+            "DELETE FROM crl_generation_events WHERE id IN \
+             (SELECT id FROM crl_generation_events WHERE started_at < ? ORDER BY started_at LIMIT {limit})"
+        ),
+        [before.to_string()],
+    )
+}
+
+/// Inserts the rows of a JSON array of objects by column.
+fn insert(table: &str, columns: &[&str]) -> String {
+    let values: Vec<_> = columns
+        .iter()
+        .map(|column| format!("value ->> '$.{column}'"))
+        .collect();
+    let (columns, values) = (columns.join(", "), values.join(", "));
+    // Without `WHERE`, SQLite would take `ON CONFLICT` for the constraint of a join.
+    format!("INSERT INTO {table} ({columns}) SELECT {values} FROM json_each(?) WHERE true")
+}
+
+fn json(rows: &[impl Serialize]) -> String {
+    // Every field is text or a number, so this cannot fail.
+    serde_json::to_string(rows).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::refresh::{BodyId, CrlState, Current, testing};
+    use crate::tables::testing::{NOW, Tables, event};
+
+    fn status(revision: u64) -> Status {
+        Status {
+            issuer_id: "a".parse().unwrap(),
+            crl_name: CrlName::Full,
+            state: CrlState {
+                current: Some(Current {
+                    head: testing::head(7),
+                    body: BodyId(1),
+                    pieces: 1,
+                }),
+                revision,
+                last_outcome: Some(Outcome::Rejected),
+                last_duration_ms: 12,
+                consecutive_failures: 2,
+                failing_since: Some(NOW),
+                last_error: Some(crate::refresh::LastError {
+                    code: "bad_signature".to_owned(),
+                    message: "it's \"no\"".to_owned(),
+                    at: NOW,
+                }),
+                next_attempt: Some(NOW),
+                publication: Publication::Owed {
+                    attempts: 1,
+                    retry_at: NOW,
+                },
+                ..CrlState::default()
+            },
+            pinned: Some(testing::head(7).sha256),
+            waiting: None,
+            events_owed: 3,
+        }
+    }
+
+    fn statuses(tables: &Tables) -> Vec<StatusRow> {
+        tables.typed(&Query::new("SELECT * FROM crl_status", []))
+    }
+
+    #[test]
+    fn a_row_comes_back_as_it_was_written() {
+        let tables = Tables::new();
+        tables.run(&append_events(&[event(1), event(2)])).unwrap();
+        let read: Vec<Event> = tables.typed(&Query::new("SELECT * FROM crl_generation_events", []));
+        assert_eq!(read, [event(1), event(2)]);
+        tables.run(&report_statuses(&[status(5)])).unwrap();
+        assert_eq!(statuses(&tables), [StatusRow::from(&status(5))]);
+    }
+
+    #[test]
+    fn a_row_has_every_column_of_its_table() {
+        let tables = Tables::new();
+        for (table, columns) in [
+            ("crl_generation_events", Event::COLUMNS),
+            ("crl_status", StatusRow::COLUMNS),
+        ] {
+            assert_eq!(tables.columns(table), columns, "{table}");
+        }
+    }
+
+    #[test]
+    fn an_older_report_does_not_replace_a_newer_one() {
+        let tables = Tables::new();
+        for revision in [5, 4] {
+            tables.run(&report_statuses(&[status(revision)])).unwrap();
+            assert_eq!(statuses(&tables)[0].revision, 5);
+        }
+        tables.run(&report_statuses(&[status(6)])).unwrap();
+        assert_eq!(statuses(&tables)[0].revision, 6);
+    }
+
+    #[test]
+    fn a_crl_that_was_never_refreshed_has_no_row() {
+        let tables = Tables::new();
+        let mut never = status(1);
+        never.state = CrlState::default();
+        tables.run(&report_statuses(&[never, status(2)])).unwrap();
+        assert_eq!(statuses(&tables).len(), 1);
+    }
+
+    #[test]
+    fn only_an_event_with_the_same_id_is_ignored() {
+        let tables = Tables::new();
+        for _ in 0..2 {
+            tables.run(&append_events(&[event(1)])).unwrap();
+        }
+        let count = Query::new("SELECT count(*) FROM crl_generation_events", []);
+        assert_eq!(tables.rows(&count), [["1"]]);
+        let mut refused = event(2);
+        refused.succeeded = 7;
+        assert!(tables.run(&append_events(&[refused])).is_err());
+    }
+
+    #[test]
+    fn the_oldest_events_go_first() {
+        let tables = Tables::new();
+        let events = [event(1), event(2), event(3)];
+        tables.run(&append_events(&events)).unwrap();
+        let before = NOW.after(Duration::from_secs(3));
+        assert_eq!(tables.run(&remove_events(before, 1)), Ok(1));
+        assert_eq!(tables.run(&remove_events(before, 9)), Ok(1));
+        let left = Query::new("SELECT id FROM crl_generation_events", []);
+        assert_eq!(tables.rows(&left), [[event(3).id.to_string()]]);
+    }
+}
