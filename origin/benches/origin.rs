@@ -8,13 +8,15 @@ use std::hint::black_box;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crl::Reason;
 use crl_origin::ca::Serial;
-use crl_origin::clock::Moment;
+use crl_origin::clock::{Clock, SystemClock};
 use crl_origin::origin::{CrlAnswer, Origin};
-use crl_origin::revocation::Ask;
+use crl_origin::random::SystemRandom;
+use crl_origin::revocation::RevocationRequest;
 use crl_origin::vault::Vault;
 use origin_api::{CrlName, IssuerId};
 use sha2::{Digest, Sha256};
@@ -39,9 +41,14 @@ fn measure(folder: &Path, entries: u32) {
     let (import, ()) = time(|| run(folder, &["import", "ca", "index.txt"]));
 
     let id: IssuerId = "ca".parse().unwrap();
-    let origin = Origin::open(&folder.join("origin.db"), Vault::default()).unwrap();
+    let origin = Origin::open(
+        &folder.join("origin.db"),
+        Vault::default(),
+        Arc::new(SystemRandom),
+    )
+    .unwrap();
     let make = || match origin
-        .make_crl(&id, CrlName::Full, None, Moment::now())
+        .make_crl(&id, CrlName::Full, None, SystemClock.now())
         .unwrap()
     {
         CrlAnswer::Crl(crl) => crl,
@@ -62,7 +69,7 @@ fn measure(folder: &Path, entries: u32) {
         serial += 1;
         let serial = Serial::from_be_bytes(&serial.to_be_bytes()).unwrap();
         let reason = Reason::Superseded;
-        let ask = Ask {
+        let request = RevocationRequest {
             serial,
             reason,
             revoked_at: None,
@@ -70,7 +77,7 @@ fn measure(folder: &Path, entries: u32) {
             not_after: None,
             shard: None,
         };
-        origin.revoke(&id, &ask, Moment::now()).unwrap();
+        origin.revoke(&id, &request, SystemClock.now()).unwrap();
     };
     let one_more = median(|| {
         revoke();

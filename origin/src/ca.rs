@@ -1,17 +1,20 @@
-//! The keys and certificates of local issuers. No storage, no network.
+//! The keys and certificates of issuers with a local key. No database and no network; a key in a
+//! PKCS#11 token signs in the token.
 
 mod builder;
 mod certificate;
 mod key;
+mod key_kind;
+mod pkcs11;
 mod request;
 mod serial;
-mod token;
 
 pub use certificate::{
     CertificateError, Leaf, authority_key_id, certificate_from_pem_or_der, check_verifier, issue,
     parse_subject, self_sign, sign_authority,
 };
-pub use key::{KeyError, KeyKind, PrivateKey};
+pub use key::{KeyError, PrivateKey};
+pub use key_kind::{KeyKind, KeyKindError};
+pub use pkcs11::{Pkcs11Error, Pkcs11Key, Pkcs11Uri};
 pub use request::Request;
 pub use serial::{Serial, SerialError};
-pub use token::{TokenKey, TokenKeyError, TokenUri};

@@ -1,34 +1,38 @@
-//! The command line: arguments in, tables or JSON out. What a command does is decided in [`crate::origin`].
+//! The command line: arguments in, tables or JSON out. The rules are in [`crate::origin`].
 
 mod certificate;
+mod common;
 mod connect;
 mod crl;
 mod import;
 mod issuer;
+mod issuer_view;
 mod output;
 mod revocation;
 mod serve;
 mod setup;
 mod token;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use zeroize::Zeroizing;
 
 use crate::ca::{CertificateError, KeyError};
+use crate::clock::Clock;
 use crate::connector::ConnectorError;
 use crate::origin::{Fault, Origin, OriginError};
+use crate::random::RandomSource;
 use crate::store::StoreError;
 use crate::vault::Vault;
+use common::read_text;
 use output::Output;
 
-/// The origin CA API: makes CRLs for its own keys and in front of other CAs.
+/// The origin CA API: makes CRLs with local keys, and passes on the CRLs of other CAs.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 not found, 4 in conflict with what exists (already exists, already
-/// revoked).
+/// Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 not found, 4 conflict (already exists, already revoked).
 #[derive(Debug, Parser)]
 #[command(name = "crl-origin", version, max_term_width = 110)]
 struct Arguments {
@@ -40,7 +44,7 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// The SQLite file; made where it is missing. Commands work while `serve` runs on the same file.
+    /// The SQLite file; created if it is missing. Commands work while `serve` runs on the same file
     #[arg(
         long,
         global = true,
@@ -50,8 +54,8 @@ struct Global {
         value_name = "FILE"
     )]
     database: PathBuf,
-    /// A file whose first line is the passphrase that private keys are encrypted under; `ORIGIN_PASSPHRASE`
-    /// may hold the passphrase itself.
+    /// A file; its first line is the passphrase that encrypts private keys. `ORIGIN_PASSPHRASE` may hold
+    /// the passphrase itself
     #[arg(
         long,
         global = true,
@@ -59,46 +63,46 @@ struct Global {
         value_name = "FILE"
     )]
     passphrase_file: Option<PathBuf>,
-    /// Print JSON for programs instead of tables for people.
+    /// Print JSON instead of tables
     #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make, import, list and show issuers.
+    /// Create, import, change, list and show issuers
     #[command(subcommand)]
     Issuer(issuer::Command),
-    /// Issue certificates.
+    /// Issue certificates
     #[command(subcommand)]
     Cert(certificate::Command),
-    /// Revoke a certificate, or put it on hold with --reason certificateHold.
+    /// Revoke a certificate, or put it on hold with --reason certificateHold
     Revoke(revocation::Revoke),
-    /// End a certificate's hold.
+    /// End a certificate's hold
     Release(revocation::Release),
-    /// Take over revocations from OpenSSL's index.txt, a CSV file or a CRL.
+    /// Import revocations from OpenSSL's index.txt, a CSV file or a CRL
     Import(import::Import),
-    /// Make and examine CRLs.
+    /// Make, show, verify and compare CRLs
     #[command(subcommand)]
     Crl(crl::Command),
-    /// Make, list and end the bearer tokens of the API.
+    /// Create, list and end bearer tokens of the API
     #[command(subcommand)]
     Token(token::Command),
-    /// Serve the API.
+    /// Serve the API
     Serve(serve::Serve),
-    /// Print the completions of a shell.
+    /// Print the completions for a shell
     Completions {
-        /// Which shell.
+        /// The shell
         shell: clap_complete::Shell,
     },
 }
 
-/// Runs the command that the process was started with.
+/// Runs the command in the process's arguments.
 #[must_use]
-pub fn run() -> ExitCode {
+pub fn run(clock: Arc<dyn Clock>, random: Arc<dyn RandomSource>) -> ExitCode {
     let arguments = Arguments::parse();
     let json = arguments.global.json;
-    match arguments.run() {
+    match arguments.run(clock, random) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if json {
@@ -114,18 +118,27 @@ pub fn run() -> ExitCode {
 }
 
 impl Arguments {
-    fn run(self) -> Result<(), CliError> {
+    fn run(self, clock: Arc<dyn Clock>, random: Arc<dyn RandomSource>) -> Result<(), CliError> {
         let Self { global, command } = self;
         let output = Output { json: global.json };
+        // Commands on files alone open no database.
+        let session = || {
+            Ok::<_, CliError>(Session {
+                origin: Arc::new(global.open(random)?),
+                clock: Arc::clone(&clock),
+                output,
+            })
+        };
         match command {
-            Command::Issuer(command) => command.run(&global.open()?, output),
-            Command::Cert(command) => command.run(&global.open()?, output),
-            Command::Revoke(command) => command.run(&global.open()?, output),
-            Command::Release(command) => command.run(&global.open()?, output),
-            Command::Import(command) => command.run(&global.open()?, output),
-            Command::Crl(command) => command.run(&global, output),
-            Command::Token(command) => command.run(&global.open()?, output),
-            Command::Serve(command) => command.run(global.open()?),
+            Command::Issuer(command) => command.run(&session()?),
+            Command::Cert(command) => command.run(&session()?),
+            Command::Revoke(command) => command.run(&session()?),
+            Command::Release(command) => command.run(&session()?),
+            Command::Import(command) => command.run(&session()?),
+            Command::Crl(crl::Command::Make(make)) => make.run(&session()?),
+            Command::Crl(crl::Command::File(command)) => command.run(clock.now(), output),
+            Command::Token(command) => command.run(&session()?),
+            Command::Serve(command) => command.run(session()?),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "crl-origin", &mut script);
@@ -135,8 +148,15 @@ impl Arguments {
     }
 }
 
+/// What a command works with.
+struct Session {
+    origin: Arc<Origin>,
+    clock: Arc<dyn Clock>,
+    output: Output,
+}
+
 impl Global {
-    fn open(&self) -> Result<Origin, CliError> {
+    fn open(&self, random: Arc<dyn RandomSource>) -> Result<Origin, CliError> {
         let passphrase = match &self.passphrase_file {
             Some(path) => {
                 let text = Zeroizing::new(read_text(path)?);
@@ -144,20 +164,24 @@ impl Global {
                 let empty = || CliError::Usage(format!("{}: no passphrase in it", path.display()));
                 Some(Zeroizing::new(line.ok_or_else(empty)?.to_owned()))
             }
-            // Set to nothing, it is not set.
+            // An empty variable counts as absent.
             None => std::env::var("ORIGIN_PASSPHRASE")
                 .ok()
                 .filter(|passphrase| !passphrase.is_empty())
                 .map(Zeroizing::new),
         };
-        Ok(Origin::open(&self.database, Vault::new(passphrase))?)
+        Ok(Origin::open(
+            &self.database,
+            Vault::new(passphrase),
+            random,
+        )?)
     }
 }
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
-    /// The origin would not.
+    /// The origin refused or failed.
     #[error(transparent)]
     Origin(#[from] OriginError),
     /// A file cannot be read or written.
@@ -168,16 +192,16 @@ enum CliError {
         /// Why.
         source: std::io::Error,
     },
-    /// The terminal, or what stands for it, cannot be written to.
+    /// Standard output cannot be written to.
     #[error("cannot print: {0}")]
     Print(std::io::Error),
-    /// The network.
+    /// The service or a network call failed.
     #[error("{0}")]
     Serve(String),
-    /// Some lines of an import were not taken over; each was named.
-    #[error("{0} lines were not taken over")]
+    /// Some lines of an import were skipped; each was reported.
+    #[error("{0} lines were not imported")]
     BadLines(u64),
-    /// A file that is no CRL.
+    /// The file is not a CRL.
     #[error("{path}: {source}")]
     NotCrl {
         /// Which file.
@@ -185,19 +209,19 @@ enum CliError {
         /// Why.
         source: ::crl::ReadError,
     },
-    /// A CRL or a certificate that does not pass.
+    /// A CRL or a certificate was refused.
     #[error("refused: {0}")]
     Refused(String),
-    /// The CA behind an issuer.
+    /// An issuer's other CA failed.
     #[error(transparent)]
     Connector(ConnectorError),
-    /// Arguments that do not fit each other.
+    /// The arguments are inconsistent.
     #[error("{0}")]
     Usage(String),
 }
 
 impl CliError {
-    /// The stable name of the error, for programs.
+    /// The stable code of the error.
     fn code(&self) -> &'static str {
         match self {
             Self::Origin(error) => error.code(),
@@ -250,33 +274,4 @@ impl From<KeyError> for CliError {
     fn from(error: KeyError) -> Self {
         Self::Origin(error.into())
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    std::fs::read(path).map_err(|source| CliError::File {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn read_text(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|source| CliError::File {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Takes a URL that can be asked.
-fn web_url(text: &str) -> Result<String, &'static str> {
-    let url = reqwest::Url::parse(text).ok();
-    let is_web = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-    match url.filter(is_web) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err("not an http:// or https:// URL"),
-    }
-}
-
-/// Reads `7d`, `12h`, `90 days`.
-fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    humantime::parse_duration(text)
 }

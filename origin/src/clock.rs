@@ -1,26 +1,25 @@
-//! The present moment, read once for each request; everything below gets it as an argument.
+//! Where the time comes from. It is read at the edges of the process (a request, a command, a
+//! timer) and passed down as an argument, so that tests and the simulator can set it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crl::UnixTime;
+use origin_api::Timestamp;
 
-/// A moment: milliseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub u64);
+/// A source of the current time. It may jump and step back.
+pub trait Clock: Send + Sync {
+    /// The current time.
+    fn now(&self) -> Timestamp;
+}
 
-impl Moment {
-    /// What the system's clock says.
-    #[must_use]
-    pub fn now() -> Self {
-        let since_1970 = SystemTime::now()
+/// The operating system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        Self(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    /// The same, in whole seconds.
-    #[must_use]
-    pub fn time(self) -> UnixTime {
-        UnixTime((self.0 / 1000).cast_signed())
+        Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 }

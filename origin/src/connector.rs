@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use origin_api::{CrlName, Issuer, IssuerId, Watermark};
+use origin_api::{CrlName, Issuer, IssuerId, Timestamp, Watermark};
 
-use crate::clock::Moment;
 use crate::connector_config::ConnectorConfig;
 use crate::origin::{CrlAnswer, Origin, OriginError};
 
@@ -31,7 +30,7 @@ pub struct CrlRequest {
     /// The SHA-256 of the one that the asker holds. Without it a new CRL is made, if the connector can make one.
     pub held: Option<[u8; 32]>,
     /// The present moment.
-    pub now: Moment,
+    pub now: Timestamp,
 }
 
 /// What a connector answers.
@@ -119,7 +118,7 @@ impl Connectors {
         issuer: IssuerId,
         name: CrlName,
         held: Option<[u8; 32]>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Answer, ConnectorError> {
         let (issuer, settings) =
             blocking(&self.origin, move |origin| origin.connection(&issuer)).await?;
@@ -137,16 +136,14 @@ impl Connectors {
     }
 
     /// Takes over what was revoked behind the origin's back, where that can be seen at a glance.
-    pub async fn follow_all(&self) {
+    pub async fn follow_all(&self, now: Timestamp) {
         let (origin, followed) = (Arc::clone(&self.origin), self.followed.clone());
         let follow = move || {
             for (id, settings) in origin.connections()? {
                 let ConnectorConfig::OpenSsl(settings) = settings else {
                     continue;
                 };
-                if let Err(error) =
-                    openssl::follow(&origin, &settings, &followed, &id, Moment::now())
-                {
+                if let Err(error) = openssl::follow(&origin, &settings, &followed, &id, now) {
                     tracing::warn!(issuer = %id, %error, "cannot follow a CA's directory");
                 }
             }

@@ -1,4 +1,4 @@
-//! What holds where nothing is said.
+//! Default settings.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use origin_api::CrlName;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// How long an issuer's own certificate is valid: ten years.
+/// The validity of an issuer's own certificate: ten years.
 pub const ISSUER_VALIDITY: Duration = DAY.saturating_mul(3650);
 
-/// How long a certificate is valid.
+/// The validity of a certificate.
 pub const CERTIFICATE_VALIDITY: Duration = DAY.saturating_mul(90);
 
-/// How long a CRL is valid: seven days, a delta one.
+/// The validity of a CRL: seven days; one day for a delta.
 #[must_use]
 pub const fn crl_validity(name: CrlName) -> Duration {
     match name {

@@ -1,7 +1,9 @@
-//! The entries of a CRL, kept encoded in memory between two makings, and brought up to date by reading what changed.
+//! The encoded entries of a CRL, cached in memory between two makings and updated from the rows that
+//! changed.
 //!
-//! They lie in blocks of consecutive positions. One more revocation touches one block, so a list of a million entries
-//! is up to date again after reading a few thousand rows. The blocks are shared with the responses being sent.
+//! Entries are grouped in blocks of consecutive positions. A revocation touches one block, so a list
+//! of a million entries is up to date after reading about a thousand rows. The blocks are shared
+//! with the responses being sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
@@ -15,16 +17,16 @@ use crate::store::issuers::{self, IssuerNumber};
 use crate::store::revocations::{self, Scope};
 use crate::store::{Store, StoreError};
 
-/// Positions in a block: at some 50 bytes an entry, 50 KB. Few in tests, so that there are many blocks.
+/// Positions in a block: about 50 KB at 50 bytes an entry. Few in tests, so that there are many blocks.
 const BLOCK: i64 = if cfg!(test) { 4 } else { 1024 };
 
-/// How many read a whole list at once.
+/// How many threads read a whole list.
 const READERS: i64 = 4;
 
 /// The entries of one list.
 #[derive(Debug, Default)]
 pub struct Entries {
-    /// Up to where the blocks follow the revocations; `None` if nothing was read.
+    /// The watermark that the blocks reflect; `None` if nothing has been read.
     watermark: Option<Watermark>,
     blocks: BTreeMap<i64, Block>,
 }
@@ -36,11 +38,11 @@ struct Block {
 }
 
 impl Entries {
-    /// Reads all, if nothing was read yet. Nobody who writes is held up by it: what changes meanwhile, [`follow`](Self::follow)
-    /// reads again.
+    /// Reads all entries, if none have been read yet, without blocking writers. What changes in the
+    /// meantime is read again by [`follow`](Self::follow).
     ///
     /// # Errors
-    /// SQLite's.
+    /// [`StoreError`].
     pub fn read_ahead(
         &mut self,
         store: &Store,
@@ -50,10 +52,10 @@ impl Entries {
         if self.watermark.is_some() {
             return Ok(());
         }
-        // The watermark first: each reader sees at least what it stands for.
-        let (watermark, end) = store.read(|c| {
-            let end = revocations::next_position(c, issuer)?;
-            Ok::<_, StoreError>((issuers::watermark(c, issuer)?, end))
+        // The watermark first: each reader then sees at least that state.
+        let (watermark, end) = store.read(|conn| {
+            let end = revocations::next_position(conn, issuer)?;
+            Ok::<_, StoreError>((issuers::watermark(conn, issuer)?, end))
         })?;
         let share = end.div_euclid(BLOCK).div_euclid(READERS).saturating_add(1);
         let share = share.saturating_mul(BLOCK);
@@ -63,7 +65,7 @@ impl Entries {
                 .map(|start| {
                     let positions = start..start.saturating_add(share);
                     scope_of_threads
-                        .spawn(move || store.read(|c| read(c, issuer, scope, positions)))
+                        .spawn(move || store.read(|conn| read(conn, issuer, scope, positions)))
                 })
                 .collect();
             let join = |reader: ScopedJoinHandle<'_, _>| {
@@ -79,29 +81,29 @@ impl Entries {
         Ok(())
     }
 
-    /// Reads what changed since the last time.
+    /// Reads what changed since the last call.
     ///
-    /// If the transaction behind `c` is rolled back, throw these entries away.
+    /// If the transaction of `conn` is rolled back, discard these entries.
     ///
     /// # Errors
-    /// SQLite's.
+    /// [`StoreError`].
     pub fn follow(
         &mut self,
-        c: &Connection,
+        conn: &Connection,
         issuer: IssuerNumber,
         scope: Scope,
         watermark: Watermark,
     ) -> Result<(), StoreError> {
         match self.watermark {
-            None => self.blocks = read(c, issuer, scope, 0..i64::MAX)?,
+            None => self.blocks = read(conn, issuer, scope, 0..i64::MAX)?,
             Some(last) => {
                 let mut touched = BTreeSet::new();
-                revocations::changed_positions(c, issuer, last, |position| {
+                revocations::changed_positions(conn, issuer, last, |position| {
                     touched.insert(position.div_euclid(BLOCK));
                 })?;
                 for number in touched {
                     let start = number.saturating_mul(BLOCK);
-                    let block = read(c, issuer, scope, start..start.saturating_add(BLOCK))?;
+                    let block = read(conn, issuer, scope, start..start.saturating_add(BLOCK))?;
                     self.blocks.remove(&number);
                     self.blocks.extend(block);
                 }
@@ -111,13 +113,13 @@ impl Entries {
         Ok(())
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.blocks.values().map(|block| block.count).sum()
     }
 
-    /// Octets of all entries together.
+    /// The size of all entries, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.blocks
@@ -137,7 +139,7 @@ impl Entries {
 }
 
 fn read(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     scope: Scope,
     positions: std::ops::Range<i64>,
@@ -146,7 +148,7 @@ fn read(
     let (mut number, mut bytes, mut count) = (0, BytesMut::new(), 0);
     let mut close = |number: i64, bytes: &mut BytesMut, count: &mut u64| {
         if !bytes.is_empty() {
-            // A copy of the exact length: what the buffer grew beyond that is not kept.
+            // Copy to the exact length, without the buffer's spare capacity.
             blocks.insert(
                 number,
                 Block {
@@ -158,7 +160,7 @@ fn read(
         bytes.clear();
         *count = 0;
     };
-    revocations::entries(c, issuer, scope, positions, |position, entry| {
+    revocations::entries(conn, issuer, scope, positions, |position, entry| {
         let at = position.div_euclid(BLOCK);
         if at != number {
             close(number, &mut bytes, &mut count);
@@ -176,12 +178,12 @@ mod tests {
     use crl::{Reason, UnixTime};
 
     use super::*;
+    use crate::connector_config::ConnectorConfig;
     use crate::profile::Profile;
-    use crate::revocation;
-    use crate::store::revocations::{RevocationRow, State};
+    use crate::revocation::{RevokedCertificate, State};
 
-    fn row(position: i64, state: State) -> RevocationRow {
-        RevocationRow {
+    fn row(position: i64, state: State) -> RevokedCertificate {
+        RevokedCertificate {
             serial: format!("{:x}", position + 1).parse().unwrap(),
             revoked_at: UnixTime(1_795_435_200),
             reason: Reason::Superseded,
@@ -192,18 +194,18 @@ mod tests {
         }
     }
 
-    /// Changes in no particular order, and after each few: following them gives what reading anew gives.
+    /// Random changes: following them gives the same entries as reading all of them again.
     #[test]
-    fn following_changes_is_reading_anew() {
+    fn following_changes_equals_reading_everything_again() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("origin.db")).unwrap();
-        let created: Result<_, StoreError> = store.write(|t| {
+        let created: Result<_, StoreError> = store.write(|tx| {
             let id = "ca".parse().unwrap();
             issuers::insert(
-                t,
+                tx,
                 &id,
                 b"",
-                "{}",
+                &ConnectorConfig::Local,
                 Profile::default(),
                 Watermark(0),
                 UnixTime(0),
@@ -214,7 +216,7 @@ mod tests {
         let mut followed = scopes.map(|_| Entries::default());
         let mut random = 7_u32;
         for watermark in (1..200).map(Watermark) {
-            let compared: Result<(), StoreError> = store.write(|t| {
+            let compared: Result<(), StoreError> = store.write(|tx| {
                 for _ in 0..random % 3 {
                     random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                     let state = if random.is_multiple_of(4) {
@@ -223,19 +225,19 @@ mod tests {
                         State::Listed
                     };
                     let row = row(i64::from((random >> 8) % 40), state);
-                    let known = revocations::find(t, issuer, &row.serial)?;
+                    let known = revocations::find(tx, issuer, &row.serial)?;
                     let position = match known {
                         Some((position, _)) => position,
-                        None => revocations::next_position(t, issuer)?,
+                        None => revocations::next_position(tx, issuer)?,
                     };
-                    let entry = revocation::entry(&row).unwrap();
-                    revocations::put(t, issuer, position, &row, entry.as_deref(), watermark)?;
+                    let entry = row.entry().unwrap();
+                    revocations::put(tx, issuer, position, &row, entry.as_deref(), watermark)?;
                 }
                 random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 for (scope, followed) in scopes.into_iter().zip(&mut followed) {
-                    followed.follow(t, issuer, scope, watermark)?;
+                    followed.follow(tx, issuer, scope, watermark)?;
                     let mut anew = Entries::default();
-                    anew.follow(t, issuer, scope, watermark)?;
+                    anew.follow(tx, issuer, scope, watermark)?;
                     assert_eq!(followed.chunks().concat(), anew.chunks().concat());
                     assert_eq!(
                         (followed.count(), followed.size()),

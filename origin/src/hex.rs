@@ -1,4 +1,4 @@
-//! Hexadecimal digits.
+//! Hexadecimal text.
 
 use std::fmt::Write as _;
 
@@ -36,7 +36,7 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// A CRL's number from hexadecimal digits, an odd count of them too.
+/// A CRL number from hexadecimal digits; OpenSSL may write an odd count of them.
 #[must_use]
 pub fn number(text: &str) -> Option<crl::CrlNumber> {
     let even = if text.len().is_multiple_of(2) {

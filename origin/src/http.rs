@@ -16,12 +16,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::response::Json;
 use axum::routing::get;
+use origin_api::Timestamp;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::clock::Moment;
+use crate::clock::Clock;
 use crate::connector::Connectors;
 use crate::origin::{Origin, OriginError};
 
@@ -37,6 +38,7 @@ const BODY_LIMIT: usize = 4 * 1024 * 1024;
 pub struct Service {
     origin: Arc<Origin>,
     connectors: Connectors,
+    clock: Arc<dyn Clock>,
     tokens: Arc<[StaticToken]>,
     metrics: Arc<metrics::Metrics>,
 }
@@ -44,10 +46,16 @@ pub struct Service {
 impl Service {
     /// A service over the origin, for those who present one of these tokens or one that the origin keeps.
     #[must_use]
-    pub fn new(origin: Arc<Origin>, connectors: Connectors, tokens: Vec<StaticToken>) -> Self {
+    pub fn new(
+        origin: Arc<Origin>,
+        connectors: Connectors,
+        clock: Arc<dyn Clock>,
+        tokens: Vec<StaticToken>,
+    ) -> Self {
         Self {
             origin,
             connectors,
+            clock,
             tokens: tokens.into(),
             metrics: Arc::new(metrics::Metrics::new()),
         }
@@ -80,10 +88,10 @@ impl Service {
     /// Runs a call of the origin where it may block, at the present moment.
     async fn call<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&Origin, Moment) -> Result<T, OriginError> + Send + 'static,
+        f: impl FnOnce(&Origin, Timestamp) -> Result<T, OriginError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let origin = Arc::clone(&self.origin);
-        let result = tokio::task::spawn_blocking(move || f(&origin, Moment::now())).await;
+        let (origin, now) = (Arc::clone(&self.origin), self.clock.now());
+        let result = tokio::task::spawn_blocking(move || f(&origin, now)).await;
         Ok(result.map_err(|_| ApiError::internal())??)
     }
 }

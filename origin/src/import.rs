@@ -9,7 +9,7 @@ pub use csv::read_csv;
 pub use openssl::read_index;
 
 use crate::ca::SerialError;
-use crate::revocation::Ask;
+use crate::revocation::RevocationRequest;
 use crate::wire::ReasonError;
 
 /// A revocation that was read, and where: the number of its line, or of its entry in a CRL, from 1.
@@ -18,7 +18,7 @@ pub struct Imported {
     /// The line's number.
     pub line: u64,
     /// What it says.
-    pub ask: Ask,
+    pub request: RevocationRequest,
 }
 
 /// A line that cannot be read.

@@ -1,8 +1,12 @@
-//! The origin CA API: makes CRLs for its own keys and in front of other CAs.
+//! The origin CA API: makes CRLs with local keys, and passes on the CRLs of other CAs.
 //!
-//! [`http`] and [`cli`] are the two ways to reach [`origin`], which decides everything and keeps its state in [`store`].
-//! [`connector`] is where an issuer's CRLs come from, [`push`] tells the edge of revocations, [`import`] reads those that were
-//! made elsewhere. [`ca`], [`revocation`], [`sequence`], [`profile`] and [`entries`] are the rules, without network or clock.
+//! [`http`] and [`cli`] call [`origin`], which enforces the rules and keeps its state in [`store`].
+//! [`connector`] gets an issuer's CRLs from a local key or from another CA; [`push`] has the edge
+//! refresh after a revocation; [`import`] reads revocations from other software.
+//!
+//! The rules that need no database: [`revocation`], [`sequence`], [`profile`], [`list_config`] and
+//! [`ca`]. [`entries`] caches what a CRL is made of. Time and randomness come from [`clock`] and
+//! [`random`]; `main` chooses the system's, and everything below gets them as arguments.
 #![cfg_attr(
     not(test),
     deny(
@@ -13,6 +17,7 @@
     )
 )]
 
+pub mod bearer_token;
 pub mod ca;
 pub mod cli;
 pub mod clock;
@@ -23,9 +28,11 @@ pub mod entries;
 pub mod hex;
 pub mod http;
 pub mod import;
+pub mod list_config;
 pub mod origin;
 pub mod profile;
 pub mod push;
+pub mod random;
 pub mod revocation;
 pub mod sequence;
 pub mod store;

@@ -1,4 +1,4 @@
-//! Rules beyond RFC 5280's, for issuers that want to be held to them.
+//! Rules beyond RFC 5280 that an issuer can be held to.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,29 +8,27 @@ use origin_api::CrlName;
 
 use crate::ca::KeyKind;
 
-/// Which rules an issuer is held to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+/// The rules that an issuer is held to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
     /// RFC 5280.
     #[default]
-    #[value(name = "rfc5280")]
     Rfc5280,
     /// The CA/Browser Forum's Baseline Requirements for TLS server certificates, for CRLs of subscriber certificates.
-    #[value(name = "cabf")]
     CabForum,
 }
 
-/// What a profile does not allow.
+/// What a profile forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProfileError {
-    /// A key of another kind.
+    /// The kind of key.
     #[error("profile cabf: the key is RSA, P-256 or P-384, not {0} (BR, section 6.1.5)")]
     Key(KeyKind),
-    /// A CRL that is valid for too long.
+    /// A CRL's validity is too long.
     #[error("profile cabf: {0} is valid for at most ten days (BR, section 4.9.7)")]
     Validity(CrlName),
-    /// A reason that must not be given.
+    /// The revocation reason.
     #[error(
         "profile cabf: the reason is unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation or \
          privilegeWithdrawn, not {0} (BR, section 7.2.2)"
@@ -39,7 +37,10 @@ pub enum ProfileError {
 }
 
 impl Profile {
-    /// As written in the database and on the command line.
+    /// Every profile.
+    pub const ALL: [Self; 2] = [Self::Rfc5280, Self::CabForum];
+
+    /// The name in the database, on the command line and in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -51,12 +52,12 @@ impl Profile {
     /// The profile of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Rfc5280, Self::CabForum]
+        Self::ALL
             .into_iter()
             .find(|profile| profile.as_str() == name)
     }
 
-    /// Whether an issuer may have such a key.
+    /// Checks the kind of an issuer's key.
     ///
     /// # Errors
     /// [`ProfileError::Key`].
@@ -67,7 +68,7 @@ impl Profile {
         }
     }
 
-    /// Whether a CRL may be valid for so long.
+    /// Checks the validity of a CRL.
     ///
     /// # Errors
     /// [`ProfileError::Validity`].
@@ -79,7 +80,7 @@ impl Profile {
         }
     }
 
-    /// Whether a certificate may be revoked for that reason.
+    /// Checks the reason of a revocation.
     ///
     /// # Errors
     /// [`ProfileError::Reason`].
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn each_profile_has_one_name() {
-        for profile in [Profile::Rfc5280, Profile::CabForum] {
+        for profile in Profile::ALL {
             assert_eq!(Profile::from_name(profile.as_str()), Some(profile));
         }
         assert_eq!(Profile::from_name("none"), None);

@@ -13,6 +13,7 @@ use reqwest::{Client, StatusCode};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use crate::clock::Clock;
 use crate::connector::Connectors;
 use crate::origin::Origin;
 
@@ -29,6 +30,7 @@ const LONGEST_WAIT_FOR_EDGE: Duration = Duration::from_secs(15);
 pub struct Push {
     origin: Arc<Origin>,
     connectors: Connectors,
+    clock: Arc<dyn Clock>,
     client: Client,
     edge: String,
     token: Zeroizing<String>,
@@ -76,6 +78,7 @@ impl Push {
     pub fn new(
         origin: Arc<Origin>,
         connectors: Connectors,
+        clock: Arc<dyn Clock>,
         client: Client,
         edge: &str,
         token: Zeroizing<String>,
@@ -84,6 +87,7 @@ impl Push {
         Self {
             origin,
             connectors,
+            clock,
             client,
             edge,
             token,
@@ -98,7 +102,7 @@ impl Push {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.connectors.follow_all().await;
+            self.connectors.follow_all(self.clock.now()).await;
             let origin = Arc::clone(&self.origin);
             match tokio::task::spawn_blocking(move || origin.owed_pushes()).await {
                 Ok(Ok(owed)) => self.pay(owed).await,

@@ -1,108 +1,203 @@
-//! What may follow on what in the life of a revocation. No storage.
+//! Revoked certificates, and which change of a revocation may follow which. Pure rules: no database
+//! and no clock.
 //!
-//! A certificate on hold may be released, or revoked for good; one revoked for good stays so, and only its reason may be
-//! raised to keyCompromise. Asking again for what is so already changes nothing.
+//! A certificate on hold may be released, or revoked permanently. A permanent revocation stays; only
+//! its reason may be raised to keyCompromise. A request for the present state changes nothing.
 
-use crl::{Reason, Revocation, UnixTime, WriteError};
+use crl::{Reason, UnixTime, WriteError};
 
 use crate::ca::Serial;
-use crate::store::revocations::{RevocationRow, State};
 
-/// A revocation as asked for.
+/// A certificate that is or was revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct RevokedCertificate {
+    /// Its serial number.
+    pub serial: Serial,
+    /// The revocation date.
+    pub revoked_at: UnixTime,
+    /// The reason code.
+    pub reason: Reason,
+    /// When the certificate became, or may have become, invalid.
+    pub invalidity_date: Option<UnixTime>,
+    /// When the certificate expires, if known.
+    pub not_after: Option<UnixTime>,
+    /// The shard that the certificate's distribution point names, if any.
+    pub shard: Option<u32>,
+    /// Whether it is on the CRL.
+    pub state: State,
+}
+
+/// Whether a certificate that was revoked is on the CRL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is on the CRL.
+    Listed,
+    /// It was on hold and has been released: it is valid again.
+    Released,
+    /// It expired and has left the CRL.
+    Expired,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Listed, Self::Released, Self::Expired];
+
+    /// The name in the database and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::Released => "released",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+impl RevokedCertificate {
+    /// The entry on a CRL (RFC 5280, section 5.1.2.6), in DER; `None` unless it is listed.
+    ///
+    /// # Errors
+    /// [`WriteError`]: a time that a CRL cannot express.
+    pub fn entry(&self) -> Result<Option<Vec<u8>>, WriteError> {
+        if self.state != State::Listed {
+            return Ok(None);
+        }
+        self.encode(self.reason, self.invalidity_date).map(Some)
+    }
+
+    /// The entry on a delta CRL that removes the certificate from the base, removeFromCRL
+    /// (RFC 5280, section 5.3.1), in DER.
+    ///
+    /// # Errors
+    /// [`WriteError`]: a time that a CRL cannot express.
+    pub fn removal(&self) -> Result<Vec<u8>, WriteError> {
+        self.encode(Reason::RemoveFromCrl, None)
+    }
+
+    fn encode(
+        &self,
+        reason: Reason,
+        invalidity_date: Option<UnixTime>,
+    ) -> Result<Vec<u8>, WriteError> {
+        let mut entry = Vec::new();
+        crl::Revocation {
+            serial: crl::Serial::from_be_bytes(self.serial.as_bytes()),
+            date: self.revoked_at,
+            reason,
+            invalidity_date,
+        }
+        .encode(&mut entry)?;
+        Ok(entry)
+    }
+
+    fn has_expired(&self, now: UnixTime) -> bool {
+        self.not_after.is_some_and(|end| end < now)
+    }
+}
+
+/// A request to revoke a certificate, or to put it on hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationRequest {
     /// The certificate's serial number.
     pub serial: Serial,
-    /// Why.
+    /// The reason code; certificateHold for a hold.
     pub reason: Reason,
-    /// When; absent for now.
+    /// The revocation date; now if absent.
     pub revoked_at: Option<UnixTime>,
-    /// Since when it is, or may be, invalid.
+    /// When the certificate became, or may have become, invalid.
     pub invalidity_date: Option<UnixTime>,
-    /// When the certificate expires, if that is known.
+    /// When the certificate expires, if the caller knows.
     pub not_after: Option<UnixTime>,
-    /// The shard that its distribution point names, if any.
+    /// The shard that the certificate's distribution point names, if the caller knows.
     pub shard: Option<u32>,
 }
 
-/// Why a revocation cannot be.
+/// Why a revocation or a release is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevocationError {
     /// removeFromCRL is not a reason to revoke.
     #[error("removeFromCRL is not a reason to revoke; to end a hold, release the certificate")]
     NotAReason,
-    /// The date lies in the future.
-    #[error("a revocation is dated in the past or now; {0} is in the future")]
+    /// The revocation date is in the future.
+    #[error("a revocation date must not be in the future, and {0} is")]
     InFuture(UnixTime),
-    /// It is revoked already, in a way that this cannot change.
-    #[error("already revoked because of {0}: only keyCompromise may take its place")]
+    /// The certificate is revoked for a reason that this request must not replace.
+    #[error("already revoked because of {0}: only keyCompromise may replace that reason")]
     AlreadyRevoked(Reason),
-    /// Only what is on hold can be released.
-    #[error("revoked because of {0}, for good: only a certificateHold can be released")]
+    /// Only a hold can be released.
+    #[error("revoked permanently because of {0}: only a certificateHold can be released")]
     NotOnHold(Reason),
     /// The certificate has expired.
     #[error("the certificate has expired")]
     Expired,
 }
 
-/// What to write.
+/// What a request changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The certificate is to stand so.
-    Write(RevocationRow),
-    /// It stands so already.
+    /// Store this.
+    Write(RevokedCertificate),
+    /// The request asks for the present state.
     Unchanged,
 }
 
-/// Decides on a revocation, given what is known of the certificate.
+/// Decides a request to revoke, given what is stored of the certificate.
 ///
 /// # Errors
 /// [`RevocationError`].
 pub fn revoke(
-    known: Option<&RevocationRow>,
-    ask: &Ask,
+    known: Option<&RevokedCertificate>,
+    request: &RevocationRequest,
     now: UnixTime,
 ) -> Result<Decision, RevocationError> {
-    if ask.reason == Reason::RemoveFromCrl {
+    if request.reason == Reason::RemoveFromCrl {
         return Err(RevocationError::NotAReason);
     }
-    let revoked_at = ask.revoked_at.unwrap_or(now);
+    let revoked_at = request.revoked_at.unwrap_or(now);
     if revoked_at > now {
         return Err(RevocationError::InFuture(revoked_at));
     }
-    let asked = RevocationRow {
-        serial: ask.serial.clone(),
+    let requested = RevokedCertificate {
+        serial: request.serial.clone(),
         revoked_at,
-        reason: ask.reason,
-        invalidity_date: ask.invalidity_date,
-        not_after: ask.not_after.or(known.and_then(|known| known.not_after)),
-        shard: ask.shard.or(known.and_then(|known| known.shard)),
+        reason: request.reason,
+        invalidity_date: request.invalidity_date,
+        not_after: request
+            .not_after
+            .or(known.and_then(|known| known.not_after)),
+        shard: request.shard.or(known.and_then(|known| known.shard)),
         state: State::Listed,
     };
     let Some(known) = known else {
-        return Ok(Decision::Write(asked));
+        return Ok(Decision::Write(requested));
     };
     let may_replace = match known.state {
         State::Released => true,
-        State::Expired if has_expired(&asked, now) => return Ok(Decision::Unchanged),
-        // It was taken off before its time: the clock was ahead, or its end was not known rightly.
+        State::Expired if requested.has_expired(now) => return Ok(Decision::Unchanged),
+        // It left too early: the clock was ahead, or a wrong expiry had been given.
         State::Expired | State::Listed => {
-            let raised = ask.reason == Reason::KeyCompromise;
-            known.reason == ask.reason || known.reason == Reason::CertificateHold || raised
+            let raised = request.reason == Reason::KeyCompromise;
+            known.reason == request.reason || known.reason == Reason::CertificateHold || raised
         }
     };
     if !may_replace {
         return Err(RevocationError::AlreadyRevoked(known.reason));
     }
     let next = if known.state == State::Released {
-        asked
+        requested
     } else {
-        // The certificate has been on the list since it was first revoked: that date stays.
-        RevocationRow {
+        // The certificate has been on the CRL since it was first revoked: that date stays.
+        RevokedCertificate {
             revoked_at: known.revoked_at,
-            invalidity_date: ask.invalidity_date.or(known.invalidity_date),
-            ..asked
+            invalidity_date: request.invalidity_date.or(known.invalidity_date),
+            ..requested
         }
     };
     Ok(if next == *known {
@@ -112,61 +207,20 @@ pub fn revoke(
     })
 }
 
-/// Whether the certificate has expired, as far as is known.
-fn has_expired(row: &RevocationRow, now: UnixTime) -> bool {
-    row.not_after.is_some_and(|end| end < now)
-}
-
-/// Decides on the end of a hold.
+/// Decides a request to end a hold.
 ///
 /// # Errors
 /// [`RevocationError::NotOnHold`], [`RevocationError::Expired`].
-pub fn release(known: &RevocationRow) -> Result<Decision, RevocationError> {
+pub fn release(known: &RevokedCertificate) -> Result<Decision, RevocationError> {
     match (known.state, known.reason) {
         (State::Released, _) => Ok(Decision::Unchanged),
         (State::Expired, _) => Err(RevocationError::Expired),
-        (State::Listed, Reason::CertificateHold) => Ok(Decision::Write(RevocationRow {
+        (State::Listed, Reason::CertificateHold) => Ok(Decision::Write(RevokedCertificate {
             state: State::Released,
             ..known.clone()
         })),
         (State::Listed, reason) => Err(RevocationError::NotOnHold(reason)),
     }
-}
-
-/// The revocation's entry in a CRL (RFC 5280, section 5.1.2.6); `None` if it is on none.
-///
-/// # Errors
-/// A time that no CRL can state.
-pub fn entry(row: &RevocationRow) -> Result<Option<Vec<u8>>, WriteError> {
-    if row.state != State::Listed {
-        return Ok(None);
-    }
-    encode(row, row.reason, row.invalidity_date).map(Some)
-}
-
-/// The entry in a delta CRL that takes the certificate off the list (RFC 5280, section 5.3.1).
-///
-/// # Errors
-/// A time that no CRL can state.
-pub fn removal(row: &RevocationRow) -> Result<Vec<u8>, WriteError> {
-    encode(row, Reason::RemoveFromCrl, None)
-}
-
-fn encode(
-    row: &RevocationRow,
-    reason: Reason,
-    invalidity_date: Option<UnixTime>,
-) -> Result<Vec<u8>, WriteError> {
-    let serial = crl::Serial::from_be_bytes(row.serial.as_bytes());
-    let mut entry = Vec::new();
-    Revocation {
-        serial,
-        date: row.revoked_at,
-        reason,
-        invalidity_date,
-    }
-    .encode(&mut entry)?;
-    Ok(entry)
 }
 
 #[cfg(test)]
@@ -175,10 +229,9 @@ mod tests {
 
     const NOW: UnixTime = UnixTime(1_795_435_200);
 
-    fn ask(reason: Reason) -> Ask {
-        let serial = "0a".parse().unwrap();
-        Ask {
-            serial,
+    fn request(reason: Reason) -> RevocationRequest {
+        RevocationRequest {
+            serial: "0a".parse().unwrap(),
             reason,
             revoked_at: None,
             invalidity_date: None,
@@ -187,19 +240,19 @@ mod tests {
         }
     }
 
-    fn revoked(reason: Reason) -> RevocationRow {
-        let Decision::Write(row) = revoke(None, &ask(reason), UnixTime(NOW.0 - 100)).unwrap()
-        else {
-            panic!("a new one")
+    fn revoked(reason: Reason) -> RevokedCertificate {
+        let decision = revoke(None, &request(reason), UnixTime(NOW.0 - 100));
+        let Ok(Decision::Write(certificate)) = decision else {
+            panic!("{decision:?}")
         };
-        row
+        certificate
     }
 
     #[test]
-    fn asking_twice_changes_nothing() {
+    fn repeating_a_request_changes_nothing() {
         let known = revoked(Reason::Superseded);
         assert_eq!(
-            revoke(Some(&known), &ask(Reason::Superseded), NOW),
+            revoke(Some(&known), &request(Reason::Superseded), NOW),
             Ok(Decision::Unchanged)
         );
     }
@@ -207,15 +260,16 @@ mod tests {
     #[test]
     fn a_reason_can_be_raised_to_key_compromise_and_keeps_its_date() {
         let known = revoked(Reason::Superseded);
-        let Ok(Decision::Write(row)) = revoke(Some(&known), &ask(Reason::KeyCompromise), NOW)
+        let Ok(Decision::Write(raised)) =
+            revoke(Some(&known), &request(Reason::KeyCompromise), NOW)
         else {
             panic!("raised")
         };
         assert_eq!(
-            (row.reason, row.revoked_at),
+            (raised.reason, raised.revoked_at),
             (Reason::KeyCompromise, known.revoked_at)
         );
-        let error = revoke(Some(&row), &ask(Reason::Superseded), NOW);
+        let error = revoke(Some(&raised), &request(Reason::Superseded), NOW);
         assert_eq!(
             error,
             Err(RevocationError::AlreadyRevoked(Reason::KeyCompromise))
@@ -228,24 +282,24 @@ mod tests {
         let Ok(Decision::Write(released)) = release(&held) else {
             panic!("released")
         };
-        assert_eq!(entry(&released), Ok(None));
+        assert_eq!(released.entry(), Ok(None));
         assert_eq!(release(&released), Ok(Decision::Unchanged));
         let Ok(Decision::Write(again)) =
-            revoke(Some(&released), &ask(Reason::CertificateHold), NOW)
+            revoke(Some(&released), &request(Reason::CertificateHold), NOW)
         else {
             panic!("held again")
         };
         assert_eq!(again.revoked_at, NOW);
-        let Ok(Decision::Write(gone)) =
-            revoke(Some(&held), &ask(Reason::CessationOfOperation), NOW)
+        let Ok(Decision::Write(permanent)) =
+            revoke(Some(&held), &request(Reason::CessationOfOperation), NOW)
         else {
             panic!("revoked")
         };
         assert_eq!(
-            release(&gone),
+            release(&permanent),
             Err(RevocationError::NotOnHold(Reason::CessationOfOperation))
         );
-        let error = revoke(Some(&gone), &ask(Reason::CertificateHold), NOW);
+        let error = revoke(Some(&permanent), &request(Reason::CertificateHold), NOW);
         assert_eq!(
             error,
             Err(RevocationError::AlreadyRevoked(
@@ -255,36 +309,37 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_off_the_list_before_its_time_comes_back() {
-        let known = RevocationRow {
+    fn an_entry_that_left_too_early_can_be_listed_again() {
+        let known = RevokedCertificate {
             not_after: Some(UnixTime(NOW.0 + 1)),
             state: State::Expired,
             ..revoked(Reason::Superseded)
         };
-        let Ok(Decision::Write(row)) = revoke(Some(&known), &ask(Reason::Superseded), NOW) else {
+        let Ok(Decision::Write(again)) = revoke(Some(&known), &request(Reason::Superseded), NOW)
+        else {
             panic!("listed again")
         };
         assert_eq!(
-            (row.state, row.revoked_at),
+            (again.state, again.revoked_at),
             (State::Listed, known.revoked_at)
         );
         let later = UnixTime(NOW.0 + 2);
         assert_eq!(
-            revoke(Some(&known), &ask(Reason::Superseded), later),
+            revoke(Some(&known), &request(Reason::Superseded), later),
             Ok(Decision::Unchanged)
         );
     }
 
     #[test]
-    fn what_no_list_could_say_is_refused() {
+    fn a_request_that_no_crl_can_express_is_refused() {
         assert_eq!(
-            revoke(None, &ask(Reason::RemoveFromCrl), NOW),
+            revoke(None, &request(Reason::RemoveFromCrl), NOW),
             Err(RevocationError::NotAReason)
         );
         let tomorrow = UnixTime(NOW.0 + 86_400);
-        let early = Ask {
+        let early = RevocationRequest {
             revoked_at: Some(tomorrow),
-            ..ask(Reason::Superseded)
+            ..request(Reason::Superseded)
         };
         assert_eq!(
             revoke(None, &early, NOW),

@@ -1,41 +1,38 @@
-//! Numbers that only grow: of CRLs, and of changes to the revocations.
-//!
-//! The next one is the last one plus one, or the milliseconds since 1970 if that is more. So they grow when the clock
-//! steps back, and they grow when the database is restored from a backup, which has forgotten the last ones.
+//! CRL numbers, watermarks and thisUpdate: values that never go back.
 
 use std::time::Duration;
 
 use crl::{CrlNumber, UnixTime};
-use origin_api::Watermark;
+use origin_api::{Timestamp, Watermark};
 
-use crate::clock::Moment;
-
-/// The number of the next CRL; `None` after the last one of 20 octets.
+/// The number of the next CRL: the last one plus one, and at least the milliseconds since 1970, so
+/// that numbers also increase after a backup is restored. `None` after the last one of 20 octets.
 #[must_use]
-pub fn next_number(last: Option<CrlNumber>, now: Moment) -> Option<CrlNumber> {
-    let floor = CrlNumber::from(now.0);
+pub fn next_number(last: Option<CrlNumber>, now: Timestamp) -> Option<CrlNumber> {
+    let floor = CrlNumber::from(u64::try_from(now.as_millis()).unwrap_or(0));
     match last {
         None => Some(floor),
         Some(last) => last.next().map(|next| next.max(floor)),
     }
 }
 
-/// The watermark after one more change.
+/// The watermark after one more change. It counts changes and does not depend on the clock: a
+/// restored backup must be recognizable by its lower watermark.
 #[must_use]
-pub fn next_watermark(last: Watermark, now: Moment) -> Watermark {
-    Watermark(last.0.saturating_add(1).max(now.0))
+pub fn next_watermark(last: Watermark) -> Watermark {
+    Watermark(last.0.saturating_add(1))
 }
 
-/// A last thisUpdate that lies further ahead than this was made by a clock that was wrong.
-const FAR_AHEAD: Duration = Duration::from_hours(1);
+/// A thisUpdate further ahead than this came from a clock that was wrong: no edge takes such a CRL,
+/// as its `CLOCK_SKEW_SECONDS` is 300 by default.
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
-/// The thisUpdate of the next CRL, never before the last one's.
-///
-/// Unless that one lies far ahead: nobody takes a CRL before its time, and nobody would take those that follow.
+/// The thisUpdate of the next CRL: now, or the last thisUpdate if the clock has stepped back a
+/// little. A last thisUpdate far in the future does not hold the following ones in the future.
 #[must_use]
-pub fn next_this_update(last: Option<UnixTime>, now: Moment) -> UnixTime {
-    let now = now.time();
-    last.filter(|last| *last <= now.saturating_add(FAR_AHEAD))
+pub fn next_this_update(last: Option<UnixTime>, now: Timestamp) -> UnixTime {
+    let now = now.as_unix_time();
+    last.filter(|last| *last <= now.saturating_add(CLOCK_SKEW))
         .map_or(now, |last| last.max(now))
 }
 
@@ -43,39 +40,46 @@ pub fn next_this_update(last: Option<UnixTime>, now: Moment) -> UnixTime {
 mod tests {
     use super::*;
 
-    const NOON: Moment = Moment(1_795_435_200_000);
+    const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);
 
     #[test]
-    fn a_clock_that_steps_back_does_not_matter() {
+    fn numbers_increase_when_the_clock_steps_back() {
         let last = next_number(None, NOON);
-        let earlier = Moment(NOON.0 - 3_600_000);
+        let earlier = NOON.before(Duration::from_hours(1));
         assert_eq!(
             next_number(last, earlier),
             last.and_then(|last| last.next())
         );
-        assert_eq!(
-            next_watermark(Watermark(NOON.0), earlier),
-            Watermark(NOON.0 + 1)
+    }
+
+    #[test]
+    fn numbers_increase_when_a_backup_is_restored() {
+        let lost = next_number(None, NOON);
+        let restored = next_number(
+            Some(CrlNumber::from(5)),
+            NOON.after(Duration::from_millis(1)),
         );
-        assert_eq!(next_this_update(Some(NOON.time()), earlier), NOON.time());
+        assert!(restored > lost);
     }
 
     #[test]
-    fn a_clock_that_was_far_ahead_does_not_hold_up_the_lists_that_follow() {
-        let next_year = NOON.time().saturating_add(Duration::from_hours(24 * 365));
-        assert_eq!(next_this_update(Some(next_year), NOON), NOON.time());
-        assert_eq!(next_this_update(None, NOON), NOON.time());
+    fn this_update_repeats_while_the_clock_is_a_little_behind() {
+        let earlier = NOON.before(Duration::from_mins(5));
+        assert_eq!(
+            next_this_update(Some(NOON.as_unix_time()), earlier),
+            NOON.as_unix_time()
+        );
+        assert_eq!(next_this_update(None, NOON), NOON.as_unix_time());
     }
 
     #[test]
-    fn a_restored_backup_does_not_matter() {
-        let forgotten = next_number(Some(CrlNumber::from(NOON.0)), NOON);
-        let restored = next_number(Some(CrlNumber::from(5)), Moment(NOON.0 + 1000));
-        assert!(restored > forgotten);
+    fn this_update_does_not_stay_ahead_beyond_the_skew_of_an_edge() {
+        let ahead = NOON.after(Duration::from_secs(301)).as_unix_time();
+        assert_eq!(next_this_update(Some(ahead), NOON), NOON.as_unix_time());
     }
 
     #[test]
-    fn a_number_larger_than_any_clock_goes_on() {
+    fn a_number_beyond_the_clock_is_continued() {
         let imported: CrlNumber = "340282366920938463463374607431768211456".parse().unwrap();
         assert_eq!(next_number(Some(imported), NOON), imported.next());
         let last = CrlNumber::from_be_bytes(&[0xff; 20]).unwrap();

@@ -1,7 +1,7 @@
-//! What the origin keeps, in one SQLite file. Rows in and out; what they mean is decided elsewhere.
+//! The origin's state, in one SQLite file: rows in and out, and no rules.
 //!
-//! Safe against `kill -9`: the journal is a write-ahead log, and a transaction is on the disk when it returns.
-//! Several processes may use the file at once; writers wait for each other.
+//! It survives `kill -9`: the journal is a write-ahead log, and a transaction is on disk when it
+//! returns. Several processes may use the file at once; writers wait for each other.
 
 pub mod certificates;
 pub mod issuers;
@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-/// What can go wrong with the database.
+/// Why the database failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The file cannot be opened or made.
+    /// The file cannot be opened or created.
     #[error("cannot open the database {path}: {source}")]
     Open {
         /// The file.
@@ -28,7 +28,7 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
-    /// A later release has changed the file.
+    /// A later release has migrated the file.
     #[error(
         "the database is of version {found}, and this program knows those up to {known}: use the newer program"
     )]
@@ -41,21 +41,21 @@ pub enum StoreError {
     /// SQLite failed.
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// A row holds what was never written there.
+    /// A row holds a value that no release wrote.
     #[error("the database holds a {0} that cannot be read")]
     Corrupt(&'static str),
 }
 
-/// How long a writer waits for another one before it gives up.
+/// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Memory for the pages of the file, in KiB, for each connection: SQLite's own default.
+/// The page cache of a connection, in KiB: SQLite's own default.
 const CACHE_KIB: i32 = 2000;
 
-/// The same, for a transaction that touches pages all over the file.
+/// The page cache of a transaction that touches pages all over the file.
 const BULK_CACHE_KIB: i32 = 64 * 1024;
 
-/// The steps from an empty file to the present schema; the file's `user_version` counts those taken.
+/// The steps from an empty file to the current schema. `user_version` counts the steps taken.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/1.sql"),
     include_str!("../migrations/2.sql"),
@@ -68,12 +68,12 @@ const MIGRATIONS: &[&str] = &[
 pub struct Store {
     path: PathBuf,
     writer: Mutex<Connection>,
-    /// Connections that rest between reads.
+    /// Idle connections for reads.
     readers: Mutex<Vec<Connection>>,
 }
 
 impl Store {
-    /// Opens the database, makes it where it is missing (readable by its owner alone), and brings its schema up to date.
+    /// Opens the database, creates it if it is missing (mode 0600), and migrates its schema.
     ///
     /// # Errors
     /// [`StoreError::Open`], [`StoreError::TooNew`], [`StoreError::Sqlite`].
@@ -94,7 +94,7 @@ impl Store {
     /// Runs `f` on a consistent snapshot.
     ///
     /// # Errors
-    /// Those of `f`, and SQLite's.
+    /// Those of `f`, and [`StoreError::Sqlite`].
     pub fn read<T, E: From<StoreError>>(
         &self,
         f: impl FnOnce(&Connection) -> Result<T, E>,
@@ -109,11 +109,11 @@ impl Store {
         result
     }
 
-    /// Runs `f` alone: no other writer, in this process or another one, runs at the same time.
-    /// Everything it wrote is durable when this returns `Ok`, and nothing of it is kept otherwise.
+    /// Runs `f` in a write transaction; no other writer, in any process, runs meanwhile. What it wrote
+    /// is durable when this returns `Ok`, and rolled back otherwise.
     ///
     /// # Errors
-    /// Those of `f`, and SQLite's.
+    /// Those of `f`, and [`StoreError::Sqlite`].
     pub fn write<T, E: From<StoreError>>(
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
@@ -129,11 +129,11 @@ impl Store {
 }
 
 impl Store {
-    /// As [`write`](Self::write), for a transaction that touches pages all over the file: it gets the memory to keep them until
-    /// it ends.
+    /// Like [`write`](Self::write), with a larger page cache for a transaction that touches pages all
+    /// over the file.
     ///
     /// # Errors
-    /// Those of `f`, and SQLite's.
+    /// Those of `f`, and [`StoreError::Sqlite`].
     pub fn write_in_bulk<T, E: From<StoreError>>(
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
@@ -152,7 +152,7 @@ impl Store {
     }
 }
 
-/// A panic while a connection was held rolled its transaction back, so it can be used again.
+/// A panic rolls the connection's transaction back, so a poisoned connection can be used again.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -163,7 +163,7 @@ fn make_private_file(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path)?;
-    // One that was restored from a backup has whatever mode the copy was given.
+    // A copy that was put in its place may have any mode.
     #[cfg(unix)]
     if std::os::unix::fs::PermissionsExt::mode(&file.metadata()?.permissions()) & 0o077 != 0 {
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
@@ -176,7 +176,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: a CRL number that was given out stays given out when the power fails.
+    // FULL: a CRL number stays used up even if the power fails.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)
@@ -204,16 +204,16 @@ mod tests {
     fn a_failed_transaction_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("origin.db")).unwrap();
-        let failed: Result<(), StoreError> = store.write(|t| {
-            t.execute(
+        let failed: Result<(), StoreError> = store.write(|tx| {
+            tx.execute(
                 "INSERT INTO tokens VALUES ('a', x'00', 'edge', 0, NULL)",
                 [],
             )?;
             Err(StoreError::Corrupt("test"))
         });
         assert!(failed.is_err());
-        let rows: Result<i64, StoreError> =
-            store.read(|c| Ok(c.query_row("SELECT count(*) FROM tokens", [], |row| row.get(0))?));
+        let rows: Result<i64, StoreError> = store
+            .read(|conn| Ok(conn.query_row("SELECT count(*) FROM tokens", [], |row| row.get(0))?));
         assert_eq!(rows.unwrap(), 0);
     }
 

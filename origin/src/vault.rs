@@ -1,4 +1,5 @@
-//! Private keys at rest: PKCS#8, encrypted under a passphrase where there is one (RFC 8018: PBES2 with scrypt and AES-256).
+//! Private keys at rest: PKCS#8, encrypted if a passphrase is set (RFC 8018: PBES2 with scrypt and
+//! AES-256).
 
 use std::fmt;
 
@@ -6,8 +7,9 @@ use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
 use crate::ca::{KeyError, PrivateKey};
+use crate::random::{RandomSource, Rng};
 
-/// What can go wrong when a key is kept or read back.
+/// Why a key cannot be stored or read back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VaultError {
@@ -20,7 +22,7 @@ pub enum VaultError {
     /// The key could not be encrypted.
     #[error("cannot encrypt the key: {0}")]
     Encrypt(pkcs8::Error),
-    /// The key itself is at fault.
+    /// The key itself is unusable.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
@@ -32,35 +34,39 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// A vault that encrypts under the passphrase, or not at all without one.
+    /// A vault that encrypts under the passphrase; without one it stores keys in plain PKCS#8.
     #[must_use]
     pub fn new(passphrase: Option<Zeroizing<String>>) -> Self {
         Self { passphrase }
     }
 
-    /// The key as it is to be kept.
+    /// The key in its stored form.
     ///
     /// # Errors
     /// [`VaultError::Encrypt`].
-    pub fn seal(&self, key: &PrivateKey) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    pub fn seal(
+        &self,
+        key: &PrivateKey,
+        random: &dyn RandomSource,
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         let plain = key.to_pkcs8_der()?;
         let Some(passphrase) = &self.passphrase else {
             return Ok(Zeroizing::new(plain.as_bytes().to_vec()));
         };
         let info = PrivateKeyInfoRef::try_from(plain.as_bytes()).map_err(VaultError::Encrypt)?;
         let sealed = info
-            .encrypt(passphrase.as_bytes())
+            .encrypt_with_rng(&mut Rng(random), passphrase.as_bytes())
             .map_err(VaultError::Encrypt)?;
         Ok(Zeroizing::new(sealed.as_bytes().to_vec()))
     }
 
-    /// The key that was kept. One that was kept before there was a passphrase is read as it is.
+    /// Reads a stored key. One that was stored without a passphrase needs none.
     ///
     /// # Errors
     /// [`VaultError::PassphraseMissing`], [`VaultError::PassphraseWrong`], [`VaultError::Key`].
-    pub fn open(&self, kept: &[u8]) -> Result<PrivateKey, VaultError> {
-        let Ok(sealed) = EncryptedPrivateKeyInfoRef::try_from(kept) else {
-            return Ok(PrivateKey::from_pkcs8_der(kept)?);
+    pub fn open(&self, stored: &[u8]) -> Result<PrivateKey, VaultError> {
+        let Ok(sealed) = EncryptedPrivateKeyInfoRef::try_from(stored) else {
+            return Ok(PrivateKey::from_pkcs8_der(stored)?);
         };
         let passphrase = self
             .passphrase
@@ -83,6 +89,7 @@ impl fmt::Debug for Vault {
 mod tests {
     use super::*;
     use crate::ca::KeyKind;
+    use crate::random::SystemRandom;
 
     fn vault(passphrase: &str) -> Vault {
         Vault::new(Some(Zeroizing::new(passphrase.to_owned())))
@@ -90,8 +97,8 @@ mod tests {
 
     #[test]
     fn a_sealed_key_opens_with_its_passphrase_alone() {
-        let key = PrivateKey::generate(KeyKind::P256).unwrap();
-        let sealed = vault("correct horse").seal(&key).unwrap();
+        let key = PrivateKey::generate(KeyKind::P256, &SystemRandom).unwrap();
+        let sealed = vault("correct horse").seal(&key, &SystemRandom).unwrap();
         let opened = vault("correct horse").open(&sealed).unwrap();
         assert_eq!(opened.public_key().unwrap(), key.public_key().unwrap());
         assert!(matches!(
@@ -106,8 +113,8 @@ mod tests {
 
     #[test]
     fn a_key_from_before_there_was_a_passphrase_still_opens() {
-        let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();
-        let kept = Vault::default().seal(&key).unwrap();
+        let key = PrivateKey::generate(KeyKind::Ed25519, &SystemRandom).unwrap();
+        let kept = Vault::default().seal(&key, &SystemRandom).unwrap();
         assert!(vault("new").open(&kept).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! How values are written in JSON, by the API and by the command line's `--json`.
+//! The JSON forms of values, in the API and in the command line's `--json`.
 
 use std::time::Duration;
 
@@ -9,45 +9,46 @@ use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::ca::{KeyKind, Serial, SerialError};
+use crate::ca::{KeyKind, KeyKindError, Serial, SerialError};
 use crate::origin::Setup;
 use crate::profile::Profile;
-use crate::store::revocations::RevocationRow;
+use crate::revocation::RevokedCertificate;
 
-/// A revocation.
+/// A certificate that is or was revoked.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Revocation {
+#[schema(as = Revocation)]
+pub struct RevocationView {
     /// The certificate's serial number.
     pub serial: HexSerial,
-    /// `listed`, `released` (was on hold, and is valid again) or `expired` (taken off the list).
+    /// `listed`, `released` (was on hold, and is valid again) or `expired` (has left the CRL).
     pub state: &'static str,
-    /// Why.
+    /// The reason code, by its name in RFC 5280.
     pub reason: ReasonName,
-    /// When.
+    /// The revocation date.
     pub revoked_at: Time,
-    /// Since when the certificate is, or may be, invalid.
+    /// When the certificate became, or may have become, invalid.
     pub invalidity_date: Option<Time>,
-    /// When the certificate expires, if that is known.
+    /// When the certificate expires, if known.
     pub not_after: Option<Time>,
-    /// The shard whose CRL tells of it, beside the full one.
+    /// The shard on whose CRL it is listed, besides the full one.
     pub shard: Option<u32>,
 }
 
-impl From<RevocationRow> for Revocation {
-    fn from(row: RevocationRow) -> Self {
+impl From<RevokedCertificate> for RevocationView {
+    fn from(certificate: RevokedCertificate) -> Self {
         Self {
-            serial: HexSerial(row.serial),
-            state: row.state.as_str(),
-            reason: ReasonName(row.reason),
-            revoked_at: Time(row.revoked_at),
-            invalidity_date: row.invalidity_date.map(Time),
-            not_after: row.not_after.map(Time),
-            shard: row.shard,
+            serial: HexSerial(certificate.serial),
+            state: certificate.state.as_str(),
+            reason: ReasonName(certificate.reason),
+            revoked_at: Time(certificate.revoked_at),
+            invalidity_date: certificate.invalidity_date.map(Time),
+            not_after: certificate.not_after.map(Time),
+            shard: certificate.shard,
         }
     }
 }
 
-/// An issuer, and how it is set up.
+/// An issuer and its configuration.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct IssuerSetup {
     /// The stable short name.
@@ -56,22 +57,22 @@ pub struct IssuerSetup {
     pub certificate: Der,
     /// Where its CRLs come from: `local`, `openssl`, `openbao`, `url` or `external`.
     pub connector: &'static str,
-    /// The rules that it is held to.
+    /// The rules that the issuer is held to.
     pub profile: ProfileName,
     /// The CRLs that it publishes.
     pub crls: Vec<CrlSetup>,
 }
 
-/// A CRL, and how it is set up.
+/// A CRL and its configuration.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CrlSetup {
-    /// Which one.
+    /// Its name.
     pub name: CrlName,
-    /// The http URL at which relying parties find it.
+    /// The http URL from which relying parties fetch it.
     pub distribution_point: Option<String>,
-    /// From thisUpdate to nextUpdate; absent where its CA elsewhere decides.
+    /// From thisUpdate to nextUpdate; absent if another CA decides.
     pub validity_seconds: Option<u64>,
-    /// How long before nextUpdate the next one is due; absent where its CA elsewhere decides.
+    /// How long before nextUpdate the next one is due; absent if another CA decides.
     pub overlap_seconds: Option<u64>,
 }
 
@@ -87,9 +88,9 @@ impl From<Setup> for IssuerSetup {
         Self {
             crls: crls.collect(),
             connector: setup.connector.kind(),
-            id: setup.issuer.id,
-            certificate: Der(setup.issuer.certificate),
-            profile: ProfileName(setup.issuer.profile),
+            id: setup.id,
+            certificate: Der(setup.certificate),
+            profile: ProfileName(setup.profile),
         }
     }
 }
@@ -132,12 +133,12 @@ impl From<HexSerial> for String {
     }
 }
 
-/// A revocation's reason, by its name in RFC 5280.
+/// A revocation reason, by its name in RFC 5280.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ReasonName(pub Reason);
 
-/// The text names no reason.
+/// The text is not the name of a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a reason is one of unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, \
@@ -148,7 +149,7 @@ pub struct ReasonError;
 impl std::str::FromStr for ReasonName {
     type Err = ReasonError;
 
-    /// Takes a name in any case.
+    /// Ignores case.
     fn from_str(text: &str) -> Result<Self, ReasonError> {
         let found = Reason::ALL
             .into_iter()
@@ -177,9 +178,9 @@ impl From<ReasonName> for String {
 pub struct KeyName(pub KeyKind);
 
 impl TryFrom<String> for KeyName {
-    type Error = crate::ca::KeyError;
+    type Error = KeyKindError;
 
-    fn try_from(text: String) -> Result<Self, crate::ca::KeyError> {
+    fn try_from(text: String) -> Result<Self, KeyKindError> {
         text.parse().map(Self)
     }
 }
@@ -195,7 +196,7 @@ impl From<KeyName> for String {
 #[serde(try_from = "String", into = "String")]
 pub struct ProfileName(pub Profile);
 
-/// The text names no profile.
+/// The text is not the name of a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a profile is rfc5280 or cabf")]
 pub struct ProfileNameError;
@@ -217,7 +218,7 @@ impl From<ProfileName> for String {
 impl ToSchema for ProfileName {}
 impl PartialSchema for ProfileName {
     fn schema() -> RefOr<Schema> {
-        let names = [Profile::Rfc5280, Profile::CabForum].map(Profile::as_str);
+        let names = Profile::ALL.map(Profile::as_str);
         Object::builder()
             .schema_type(Type::String)
             .enum_values(Some(names))

@@ -153,7 +153,7 @@ fn openssls_requests_are_certified_if_their_signature_fits() {
         std::fs::write(origin.path("forged.der"), forged).unwrap();
         let (_, complaint) = origin.fail(&["cert", "issue", "ca", "--csr", "forged.der"]);
         assert!(
-            complaint.contains("signature does not fit"),
+            complaint.contains("signature does not verify"),
             "{kind}: {complaint}"
         );
     }

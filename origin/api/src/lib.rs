@@ -1,4 +1,4 @@
-//! The wire types of the origin CA API, version 1: what the origin sends and the edge reads. No I/O, no policy.
+//! The types of the origin CA API, version 1, which the origin and the edge share. No I/O, no rules.
 
 mod crl_name;
 mod issuer;
@@ -6,12 +6,14 @@ mod issuer_id;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod problem;
+mod timestamp;
 mod watermark;
 
 pub use crl_name::{CrlName, CrlNameError};
 pub use issuer::{Crl, Der, Issuer, IssuersPage};
 pub use issuer_id::{IssuerId, IssuerIdError};
 pub use problem::Problem;
+pub use timestamp::{Timestamp, TimestampError};
 pub use watermark::{Watermark, WatermarkError};
 
 /// The media type of a DER-encoded CRL (RFC 2585, section 4.2).
@@ -20,5 +22,5 @@ pub const CRL_MEDIA_TYPE: &str = "application/pkix-crl";
 /// The response header that carries a [`Watermark`].
 pub const WATERMARK_HEADER: &str = "revocation-watermark";
 
-/// How many issuers one page may hold.
+/// The number of issuers on one page.
 pub const PAGE_LIMIT: std::ops::RangeInclusive<u32> = 1..=1000;

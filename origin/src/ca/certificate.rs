@@ -27,48 +27,49 @@ use x509_cert::time::{Time, Validity};
 use super::builder::{BuilderKey, Signature};
 use super::key::{KeyError, PrivateKey};
 use super::serial::{Serial, SerialError};
+use crate::random::{NoRandomness, RandomSource};
 
-/// What can go wrong with a certificate.
+/// Why a certificate cannot be read or made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// Neither DER nor PEM of a certificate.
+    /// Not a certificate in DER or PEM.
     #[error("not an X.509 certificate, in DER or PEM: {0}")]
     Malformed(der::Error),
-    /// The distinguished name cannot be read.
+    /// Not a distinguished name in the form of RFC 4514.
     #[error("not a distinguished name such as \"CN=Example CA,O=Example,C=DE\": {0}")]
     Subject(der::Error),
     /// Not a DNS name.
     #[error("{0:?} is not a DNS name in ASCII")]
     DnsName(String),
-    /// A URL for distribution points must be ASCII.
+    /// A distribution point that is not ASCII.
     #[error("{0:?} is not a URL in ASCII")]
     Url(String),
     /// Not a certificate signing request.
     #[error("not a certificate signing request (PKCS#10), in DER or PEM: {0}")]
     Request(der::Error),
-    /// The request is not signed by the key that it names.
-    #[error("the request's signature does not fit its own public key")]
+    /// The request's signature does not verify with the request's public key.
+    #[error("the request's signature does not verify with its own public key")]
     RequestSignature,
-    /// A validity outside of what X.509 can say.
+    /// A validity that X.509 cannot express.
     #[error("a validity must end after it begins, and before the year 10000")]
     Validity,
-    /// No serial number could be made.
-    #[error("cannot make a serial number: {0}")]
+    /// The certificate's serial number is not acceptable.
+    #[error("the certificate's serial number: {0}")]
     Serial(#[from] SerialError),
-    /// The system gave no randomness.
-    #[error("no randomness: {0}")]
-    Randomness(#[from] getrandom::Error),
-    /// The certificate's key is none that an edge verifies with.
+    /// There is no randomness for the serial number.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// An edge cannot verify CRLs with the certificate's key.
     #[error("the certificate cannot verify CRLs: {0}")]
     Verifier(#[from] crl::IssuerError),
-    /// The certificate is not for CRLs.
+    /// The certificate's key usage lacks cRLSign.
     #[error("the certificate's key usage does not allow to sign CRLs (RFC 5280, section 4.2.1.3)")]
     NoCrlSign,
     /// The key failed.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The certificate could not be put together.
+    /// The certificate could not be encoded.
     #[error("cannot build the certificate: {0}")]
     Build(builder::Error),
 }
@@ -85,31 +86,32 @@ impl From<der::Error> for CertificateError {
     }
 }
 
-/// Makes a root: a certificate for `key`, signed by itself, that may sign certificates and CRLs.
+/// Makes a self-signed certificate that may sign certificates and CRLs.
 ///
 /// # Errors
-/// A validity that cannot be, or a key that fails.
+/// [`CertificateError`]: an impossible validity, or a failing key.
 pub fn self_sign(
     key: &PrivateKey,
     subject: &Name,
     not_before: UnixTime,
     validity: Duration,
+    random: &dyn RandomSource,
 ) -> Result<Certificate, CertificateError> {
     let profile = Names {
         issuer: subject.clone(),
         subject: subject.clone(),
     };
     let public = key.public_key()?;
-    let mut builder = new_builder(profile, not_before, validity, &public)?;
+    let mut builder = new_builder(profile, not_before, validity, &public, random)?;
     let own_id = key_identifier(&public)?;
     add_authority_extensions(&mut builder, &own_id)?;
     Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
 }
 
-/// Makes a subordinate authority: a certificate for `public`, signed by the issuer's `key`.
+/// Makes the certificate of a subordinate CA with the key `public`, signed with the issuer's `key`.
 ///
 /// # Errors
-/// A validity that cannot be, or a key that fails.
+/// [`CertificateError`]: an impossible validity, or a failing key.
 pub fn sign_authority(
     issuer: &Certificate,
     key: &PrivateKey,
@@ -118,27 +120,28 @@ pub fn sign_authority(
     distribution_points: &[String],
     not_before: UnixTime,
     validity: Duration,
+    random: &dyn RandomSource,
 ) -> Result<Certificate, CertificateError> {
     let names = Names {
         issuer: issuer.tbs_certificate().subject().clone(),
         subject: subject.clone(),
     };
-    let mut builder = new_builder(names, not_before, validity, public)?;
+    let mut builder = new_builder(names, not_before, validity, public, random)?;
     add_authority_extensions(&mut builder, &key_identifier(public)?)?;
     add_issuer_extensions(&mut builder, issuer, distribution_points)?;
     Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
 }
 
-/// What a certificate for a relying party says.
+/// The contents of an end-entity certificate.
 #[derive(Clone, Debug)]
 pub struct Leaf {
-    /// Who it is for.
+    /// Its subject.
     pub subject: Name,
     /// Its public key.
     pub public_key: SubjectPublicKeyInfoOwned,
     /// Its DNS names.
     pub dns_names: Vec<String>,
-    /// The URLs of the CRL that will tell of its revocation.
+    /// The URLs of the CRL on which its revocation would be listed.
     pub distribution_points: Vec<String>,
     /// When it begins.
     pub not_before: UnixTime,
@@ -149,17 +152,24 @@ pub struct Leaf {
 /// Issues a certificate for TLS servers and clients.
 ///
 /// # Errors
-/// Names that are not ASCII, a validity that cannot be, or a key that fails.
+/// [`CertificateError`]: names that are not ASCII, an impossible validity, or a failing key.
 pub fn issue(
     issuer: &Certificate,
     key: &PrivateKey,
     leaf: &Leaf,
+    random: &dyn RandomSource,
 ) -> Result<Certificate, CertificateError> {
     let names = Names {
         issuer: issuer.tbs_certificate().subject().clone(),
         subject: leaf.subject.clone(),
     };
-    let mut builder = new_builder(names, leaf.not_before, leaf.validity, &leaf.public_key)?;
+    let mut builder = new_builder(
+        names,
+        leaf.not_before,
+        leaf.validity,
+        &leaf.public_key,
+        random,
+    )?;
     builder.add_extension(&BasicConstraints {
         ca: false,
         path_len_constraint: None,
@@ -203,7 +213,7 @@ pub fn certificate_from_pem_or_der(bytes: &[u8]) -> Result<Certificate, Certific
     .map_err(CertificateError::Malformed)
 }
 
-/// Checks that an edge can verify CRLs with this certificate, in DER.
+/// Checks that an edge can verify CRLs with this certificate (DER).
 ///
 /// # Errors
 /// [`CertificateError::Verifier`], [`CertificateError::NoCrlSign`].
@@ -215,7 +225,8 @@ pub fn check_verifier(certificate: &[u8]) -> Result<(), CertificateError> {
     }
 }
 
-/// The key identifier that names an issuer's key in what it signs: its subject key identifier (RFC 5280, section 4.2.1.1).
+/// The authority key identifier of what an issuer signs: the issuer's subject key identifier
+/// (RFC 5280, section 4.2.1.1).
 ///
 /// # Errors
 /// If the certificate's public key cannot be encoded.
@@ -230,7 +241,7 @@ pub fn authority_key_id(issuer: &Certificate) -> Result<Vec<u8>, CertificateErro
 }
 
 pub(super) fn is_pem(bytes: &[u8]) -> bool {
-    // DER of a certificate or a request starts with a SEQUENCE's tag.
+    // DER of a certificate or a request starts with the tag of a SEQUENCE.
     bytes.first() != Some(&0x30)
 }
 
@@ -239,12 +250,13 @@ fn new_builder(
     not_before: UnixTime,
     validity: Duration,
     public_key: &SubjectPublicKeyInfoOwned,
+    random: &dyn RandomSource,
 ) -> Result<CertificateBuilder<Names>, CertificateError> {
     let not_after = not_before
         .checked_add(validity)
         .filter(|not_after| *not_after > not_before)
         .ok_or(CertificateError::Validity)?;
-    let serial = SerialNumber::new(Serial::random()?.as_bytes())?;
+    let serial = SerialNumber::new(Serial::random(random)?.as_bytes())?;
     Ok(CertificateBuilder::new(
         names,
         serial,
@@ -315,7 +327,7 @@ fn distribution_point(url: &str) -> Result<DistributionPoint, CertificateError> 
     })
 }
 
-/// A profile that adds no extension of its own: all are named where the certificate is made.
+/// A builder profile that adds no extensions; the functions above add them explicitly.
 struct Names {
     issuer: Name,
     subject: Name,

@@ -1,7 +1,6 @@
-//! Private keys: made, read, written, and what they sign.
+//! Private keys: generating, reading, writing, and signing with them.
 
 use std::fmt;
-use std::str::FromStr;
 
 use der::asn1::Any;
 use der::pem::LineEnding;
@@ -18,83 +17,23 @@ use x509_cert::spki::{
 };
 use zeroize::Zeroizing;
 
-use super::token::{TokenKey, TokenKeyError};
+use super::key_kind::{KeyKind, KeyKindError};
+use super::pkcs11::{Pkcs11Error, Pkcs11Key};
+use crate::random::{NoRandomness, RandomSource, Rng};
 
-/// The kinds of key that an issuer may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum KeyKind {
-    /// RSA, 2048 bits, PKCS#1 v1.5 with SHA-256.
-    #[value(name = "rsa-2048")]
-    Rsa2048,
-    /// RSA, 3072 bits, PKCS#1 v1.5 with SHA-256.
-    #[value(name = "rsa-3072")]
-    Rsa3072,
-    /// RSA, 4096 bits, PKCS#1 v1.5 with SHA-256.
-    #[value(name = "rsa-4096")]
-    Rsa4096,
-    /// ECDSA on P-256 with SHA-256.
-    #[value(name = "p256")]
-    P256,
-    /// ECDSA on P-384 with SHA-384.
-    #[value(name = "p384")]
-    P384,
-    /// Ed25519 (RFC 8410).
-    #[value(name = "ed25519")]
-    Ed25519,
-}
-
-impl KeyKind {
-    /// All kinds.
-    pub const ALL: [Self; 6] = [
-        Self::Rsa2048,
-        Self::Rsa3072,
-        Self::Rsa4096,
-        Self::P256,
-        Self::P384,
-        Self::Ed25519,
-    ];
-
-    /// The kind's name, as written on the command line and in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rsa2048 => "rsa-2048",
-            Self::Rsa3072 => "rsa-3072",
-            Self::Rsa4096 => "rsa-4096",
-            Self::P256 => "p256",
-            Self::P384 => "p384",
-            Self::Ed25519 => "ed25519",
-        }
-    }
-}
-
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for KeyKind {
-    type Err = KeyError;
-
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or(KeyError::UnknownKind)
-    }
-}
-
-/// What can go wrong with a private key.
+/// Why a private key cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// No such kind of key.
-    #[error("a key is one of rsa-2048, rsa-3072, rsa-4096, p256, p384, ed25519")]
-    UnknownKind,
-    /// The key could not be made.
-    #[error("cannot make the key: {0}")]
+    #[error(transparent)]
+    UnknownKind(#[from] KeyKindError),
+    /// The key could not be generated.
+    #[error("cannot generate the key: {0}")]
     Generate(String),
+    /// No randomness to generate the key from.
+    #[error("cannot generate the key: {0}")]
+    Randomness(#[from] NoRandomness),
     /// Neither PKCS#8 nor of a supported algorithm.
     #[error(
         "not a PKCS#8 private key of a supported kind (RSA of 2048, 3072 or 4096 bits, P-256, P-384, Ed25519); `openssl pkcs8 -topk8` makes PKCS#8 of others"
@@ -103,18 +42,18 @@ pub enum KeyError {
     /// An encoding failed.
     #[error("cannot encode the key: {0}")]
     Encode(String),
-    /// The key is in a token, and cannot leave it.
-    #[error("the key is in a PKCS#11 token, and cannot leave it")]
+    /// The key cannot leave its PKCS#11 token.
+    #[error("the key cannot leave its PKCS#11 token")]
     InToken,
-    /// A key in a token.
+    /// A PKCS#11 token failed.
     #[error(transparent)]
-    Token(#[from] TokenKeyError),
-    /// The key would not sign.
+    Token(#[from] Pkcs11Error),
+    /// Signing failed.
     #[error("cannot sign: {0}")]
     Sign(#[from] signature::Error),
 }
 
-/// A private key that signs certificates and CRLs. It is wiped from memory when it is dropped.
+/// A private key that signs certificates and CRLs. Dropping it erases it from memory.
 pub enum PrivateKey {
     /// RSA, PKCS#1 v1.5, SHA-256.
     Rsa(Box<RsaKey<Sha256>>),
@@ -125,42 +64,39 @@ pub enum PrivateKey {
     /// Ed25519.
     Ed25519(ed25519_dalek::SigningKey),
     /// In a PKCS#11 token.
-    Token(Box<TokenKey>),
+    Token(Box<Pkcs11Key>),
 }
 
 impl PrivateKey {
-    /// Makes a new key from the system's randomness.
+    /// Generates a key.
     ///
     /// # Errors
-    /// [`KeyError::Generate`] if there is no randomness.
-    pub fn generate(kind: KeyKind) -> Result<Self, KeyError> {
-        let rsa = |bits| {
-            let key = rsa::PrivateKey::new(&mut getrandom::SysRng, bits);
+    /// [`KeyError::Randomness`], [`KeyError::Generate`].
+    pub fn generate(kind: KeyKind, random: &dyn RandomSource) -> Result<Self, KeyError> {
+        let mut rng = Rng(random);
+        let rsa = |rng: &mut Rng<'_>, bits| {
+            let key = rsa::PrivateKey::new(rng, bits);
             key.map(|key| Self::Rsa(Box::new(RsaKey::new(key))))
                 .map_err(|error| KeyError::Generate(error.to_string()))
         };
-        match kind {
-            KeyKind::Rsa2048 => rsa(2048),
-            KeyKind::Rsa3072 => rsa(3072),
-            KeyKind::Rsa4096 => rsa(4096),
-            KeyKind::P256 => p256::SigningKey::try_generate()
-                .map(Self::P256)
-                .map_err(no_randomness),
-            KeyKind::P384 => p384::SigningKey::try_generate()
-                .map(Self::P384)
-                .map_err(no_randomness),
+        Ok(match kind {
+            KeyKind::Rsa2048 => rsa(&mut rng, 2048)?,
+            KeyKind::Rsa3072 => rsa(&mut rng, 3072)?,
+            KeyKind::Rsa4096 => rsa(&mut rng, 4096)?,
+            KeyKind::P256 => Self::P256(p256::SigningKey::try_generate_from_rng(&mut rng)?),
+            KeyKind::P384 => Self::P384(p384::SigningKey::try_generate_from_rng(&mut rng)?),
             KeyKind::Ed25519 => {
-                let mut seed = zeroize::Zeroizing::new([0_u8; 32]);
-                getrandom::fill(seed.as_mut()).map_err(no_randomness)?;
-                Ok(Self::Ed25519(ed25519_dalek::SigningKey::from_bytes(&seed)))
+                let mut seed = Zeroizing::new([0_u8; 32]);
+                random.fill(seed.as_mut())?;
+                Self::Ed25519(ed25519_dalek::SigningKey::from_bytes(&seed))
             }
-        }
+        })
     }
 
     /// Reads a key from PKCS#8 DER (RFC 5958).
     ///
     /// # Errors
-    /// [`KeyError::Unsupported`] if it is anything else, or of a size that is not offered.
+    /// [`KeyError::Unsupported`] for any other encoding, algorithm or size.
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
         let key = if let Ok(key) = rsa::PrivateKey::from_pkcs8_der(der) {
             Self::Rsa(Box::new(RsaKey::new(key)))
@@ -181,7 +117,7 @@ impl PrivateKey {
     /// # Errors
     /// [`KeyError::Token`].
     pub fn in_token(uri: &str) -> Result<Self, KeyError> {
-        Ok(Self::Token(Box::new(TokenKey::open(&uri.parse()?)?)))
+        Ok(Self::Token(Box::new(Pkcs11Key::open(&uri.parse()?)?)))
     }
 
     /// Writes the key as PKCS#8 DER (RFC 5958), unencrypted.
@@ -209,7 +145,7 @@ impl PrivateKey {
             .map_err(|error| KeyError::Encode(error.to_string()))
     }
 
-    /// Which kind of key this is.
+    /// The kind of the key.
     ///
     /// # Errors
     /// [`KeyError::Unsupported`] for an RSA key of another size.
@@ -228,7 +164,7 @@ impl PrivateKey {
         }
     }
 
-    /// The public half.
+    /// The public key.
     ///
     /// # Errors
     /// [`KeyError::Encode`].
@@ -258,7 +194,8 @@ impl PrivateKey {
         .map_err(|error| KeyError::Encode(error.to_string()))
     }
 
-    /// Signs a message that lies in parts, without joining them. The signature is as X.509 carries it.
+    /// Signs the concatenation of `parts` without copying them together. The signature is encoded as
+    /// in an X.509 signature BIT STRING.
     ///
     /// # Errors
     /// [`KeyError::Sign`].
@@ -279,7 +216,7 @@ impl PrivateKey {
     }
 }
 
-/// What a token signs with: the same as a key of that kind here.
+/// A token signs with the same algorithm as a key of that kind in the database.
 fn token_algorithm(kind: KeyKind) -> Result<AlgorithmIdentifierOwned, KeyError> {
     let (oid, parameters) = match kind {
         KeyKind::Rsa2048 | KeyKind::Rsa3072 | KeyKind::Rsa4096 => (
@@ -293,10 +230,6 @@ fn token_algorithm(kind: KeyKind) -> Result<AlgorithmIdentifierOwned, KeyError> 
     Ok(AlgorithmIdentifierOwned { oid, parameters })
 }
 
-fn no_randomness(error: impl fmt::Display) -> KeyError {
-    KeyError::Generate(error.to_string())
-}
-
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey(…)")
@@ -306,11 +239,12 @@ impl fmt::Debug for PrivateKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::SystemRandom;
 
     #[test]
     fn a_key_survives_pkcs8() {
         for kind in [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519] {
-            let key = PrivateKey::generate(kind).unwrap();
+            let key = PrivateKey::generate(kind, &SystemRandom).unwrap();
             let again = PrivateKey::from_pkcs8_der(key.to_pkcs8_der().unwrap().as_bytes()).unwrap();
             assert_eq!(again.kind().unwrap(), kind);
             assert_eq!(again.public_key().unwrap(), key.public_key().unwrap());
@@ -319,7 +253,7 @@ mod tests {
 
     #[test]
     fn parts_are_signed_as_the_whole_is() {
-        let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();
+        let key = PrivateKey::generate(KeyKind::Ed25519, &SystemRandom).unwrap();
         assert_eq!(
             key.sign(&[b"one ", b"", b"message"]).unwrap(),
             key.sign(&[b"one message"]).unwrap()
@@ -328,13 +262,5 @@ mod tests {
             key.sign(&[b"one message"]).unwrap(),
             key.sign(&[b"one massage"]).unwrap()
         );
-    }
-
-    #[test]
-    fn each_kind_has_one_name() {
-        for kind in KeyKind::ALL {
-            assert_eq!(kind.to_string().parse::<KeyKind>().unwrap(), kind);
-        }
-        assert!("dsa".parse::<KeyKind>().is_err());
     }
 }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::hex;
+use crate::random::{NoRandomness, RandomSource};
 
 /// A serial number: a positive integer of at most 20 octets (RFC 5280, section 4.1.2.2).
 ///
-/// Kept as its shortest big-endian bytes, without a sign octet, so that equal numbers are equal bytes.
+/// Stored as the shortest big-endian bytes without a sign octet, so that equal numbers are equal
+/// bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(Vec<u8>);
 
@@ -15,19 +17,19 @@ pub struct Serial(Vec<u8>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SerialError {
-    /// Something else than hexadecimal digits.
+    /// It holds something other than hexadecimal digits.
     #[error("a serial number is written in hexadecimal digits: 0A1B2C or 0a:1b:2c")]
     NotHex,
-    /// Zero, or nothing.
+    /// It is zero or empty.
     #[error("a serial number is greater than zero")]
     Zero,
-    /// Longer than 20 octets.
+    /// It is longer than 20 octets.
     #[error("a serial number has at most 20 octets (RFC 5280, section 4.1.2.2)")]
     TooLong,
 }
 
 impl Serial {
-    /// Takes the big-endian bytes of an integer; leading zeros do not matter.
+    /// From the big-endian bytes of an unsigned integer; leading zeros are ignored.
     ///
     /// # Errors
     /// [`SerialError::Zero`], [`SerialError::TooLong`].
@@ -37,7 +39,8 @@ impl Serial {
             .position(|&byte| byte != 0)
             .ok_or(SerialError::Zero)?;
         let digits = bytes.get(start..).unwrap_or_default();
-        // A leading one bit costs a sign octet in DER; the limit counts the octets of the value, as public lists do.
+        // DER adds a sign octet if the first bit is one. The limit applies to the value without it,
+        // as public CRLs apply it.
         if digits.len() > 20 {
             Err(SerialError::TooLong)
         } else {
@@ -45,15 +48,16 @@ impl Serial {
         }
     }
 
-    /// Makes a new one: 16 octets with 126 random bits, where 64 are asked for (CA/Browser Forum BR, section 7.1).
+    /// A random one: 16 octets with 126 random bits, where CA/Browser Forum BR, section 7.1, requires
+    /// 64.
     ///
     /// # Errors
-    /// If the system gives no randomness.
-    pub fn random() -> Result<Self, getrandom::Error> {
+    /// [`NoRandomness`].
+    pub fn random(random: &dyn RandomSource) -> Result<Self, NoRandomness> {
         let mut bytes = [0_u8; 16];
-        getrandom::fill(&mut bytes)?;
+        random.fill(&mut bytes)?;
         let [first, rest @ ..] = bytes;
-        // The sign bit stays clear and the next one is set, so that the length is always the same.
+        // Clear the sign bit and set the next one, so that every serial has the same length.
         let mut serial = vec![(first & 0x3f) | 0x40];
         serial.extend_from_slice(&rest);
         Ok(Self(serial))
@@ -102,6 +106,7 @@ impl fmt::Debug for Serial {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::SystemRandom;
 
     #[test]
     fn the_same_number_is_the_same_serial_however_it_is_written() {
@@ -126,7 +131,10 @@ mod tests {
 
     #[test]
     fn new_ones_are_sixteen_octets_and_differ() {
-        let (one, two) = (Serial::random().unwrap(), Serial::random().unwrap());
+        let (one, two) = (
+            Serial::random(&SystemRandom).unwrap(),
+            Serial::random(&SystemRandom).unwrap(),
+        );
         assert_eq!(one.as_bytes().len(), 16);
         assert_ne!(one, two);
     }

@@ -1,4 +1,4 @@
-//! `crl-origin cert`: issue certificates.
+//! `crl-origin cert`: issues certificates.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,44 +9,43 @@ use der::pem::LineEnding;
 use origin_api::IssuerId;
 use serde::Serialize;
 
-use super::output::{self, Output};
-use super::{CliError, duration, read};
+use super::common::{duration, key_kind, read};
+use super::{CliError, Session, output};
 use crate::ca::{self, CertificateError, KeyKind, Request};
-use crate::clock::Moment;
-use crate::origin::{NewCertificate, Origin, Subject};
+use crate::origin::{NewCertificate, Subject};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Issue a certificate whose CRL distribution point is the issuer's.
+    /// Issue a certificate; it names the issuer's CRL distribution point
     Issue(Issue),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Issue {
-    /// The issuer's id.
+    /// The issuer's id
     issuer: IssuerId,
     /// The distinguished name, such as CN=www.example.com
     #[arg(long, value_name = "NAME", conflicts_with = "csr")]
     subject: Option<String>,
-    /// A DNS name; may be repeated.
+    /// A DNS name; may be repeated
     #[arg(long = "dns", value_name = "NAME", conflicts_with = "csr")]
     dns_names: Vec<String>,
-    /// The kind of key to make.
-    #[arg(long, value_enum, default_value = "p256", conflicts_with = "csr")]
+    /// The kind of key to generate
+    #[arg(long, value_parser = key_kind(), default_value = "p256", conflicts_with = "csr")]
     key: KeyKind,
-    /// Certify the name and the key of this request (PKCS#10, PEM or DER) instead of making a key.
+    /// Certify the name and key of this request (PKCS#10, PEM or DER) instead of generating a key
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
-    /// How long it is valid.
+    /// Its validity, from now
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "90d")]
     validity: Duration,
-    /// Which shard's CRL will tell of its revocation.
+    /// The shard whose CRL it names [default: the full CRL]
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
     /// Write the certificate here, in PEM [default: print it]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write the new key here, in PEM, readable by its owner alone [default: print it]
+    /// Write the new key here, in PEM, mode 0600 [default: print it]
     #[arg(long, value_name = "FILE")]
     key_out: Option<PathBuf>,
 }
@@ -59,7 +58,7 @@ struct View {
 }
 
 impl Command {
-    pub(super) fn run(self, origin: &Origin, output: Output) -> Result<(), CliError> {
+    pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
         let Self::Issue(issue) = self;
         let subject = match &issue.csr {
             Some(path) => Subject::Request(Request::from_pem_or_der(&read(path)?)?),
@@ -74,7 +73,9 @@ impl Command {
             validity: issue.validity,
             shard: issue.shard,
         };
-        let issued = origin.issue_certificate(&issue.issuer, new, Moment::now())?;
+        let issued = session
+            .origin
+            .issue_certificate(&issue.issuer, new, session.clock.now())?;
         let mut view = View {
             serial: issued.serial.to_string(),
             certificate: issued
@@ -94,7 +95,7 @@ impl Command {
             output::write(path, view.certificate.as_bytes())?;
         }
         let is_written = issue.out.is_some();
-        output.value(&view, |view| {
+        session.output.value(&view, |view| {
             let mut text = format!("serial   {}\n", view.serial);
             if !is_written {
                 text.push_str(&view.certificate);

@@ -1,35 +1,33 @@
-//! `crl-origin issuer connect`: the origin in front of CAs that run elsewhere.
+//! `crl-origin issuer connect`: connects other CAs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use crl::CrlNumber;
-use origin_api::{CrlName, Issuer, IssuerId};
+use origin_api::{CrlName, Issuer, IssuerId, Timestamp};
 use zeroize::Zeroizing;
 
-use super::issuer::{Crls, read_key};
+use super::CliError;
+use super::common::{Crls, absolute, read, read_key, read_text, web_url};
 use super::output::Output;
-use super::{CliError, read, read_text, web_url};
 use crate::ca;
-use crate::clock::Moment;
 use crate::connector::{self, Bao, BaoIssuer, UpstreamFault};
 use crate::connector_config::{ConnectorConfig, Login, OpenBaoConfig, OpenSslConfig, UrlConfig};
 use crate::defaults;
-use crate::origin::{
-    ConnectedIssuer, Lists, NewIssuer, NewKey, NewList, Origin, OriginError, SignedBy,
-};
+use crate::list_config::{Lists, NewList};
+use crate::origin::{ConnectedIssuer, NewIssuer, NewKey, Origin, OriginError, SignedBy};
 use crate::profile::Profile;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Connect {
-    /// OpenBao or Vault: its PKI engine issues, revokes, and makes the CRL, which is fetched and rotated from here.
+    /// OpenBao or Vault: its PKI engine issues, revokes and makes the CRL; the origin fetches and rotates it
     Openbao(OpenBao),
-    /// A directory of `openssl ca`: OpenSSL issues and revokes; its index.txt is followed, and the CRL made here.
+    /// A directory of `openssl ca`: OpenSSL issues and revokes; the origin follows index.txt and makes the CRL
     Openssl(OpenSsl),
-    /// A CRL that is published at a URL: fetched, verified, and passed on as it is.
+    /// A CRL published at a URL: the origin fetches it, verifies it, and passes it on unchanged
     Url(Url),
-    /// An issuer that publishes its CRLs elsewhere: it is in the registry, and has none here.
+    /// An issuer that publishes its CRLs elsewhere: the origin only lists it
     External(External),
 }
 
@@ -37,7 +35,7 @@ pub(super) enum Connect {
 struct Common {
     /// The issuer's id: 1 to 64 of A-Z a-z 0-9 . _ -
     id: IssuerId,
-    /// Succeed, and change nothing, if an issuer of that id exists.
+    /// Succeed and change nothing if an issuer with that id exists
     #[arg(long)]
     if_missing: bool,
 }
@@ -48,10 +46,10 @@ pub(super) struct OpenBao {
     common: Common,
     #[command(flatten)]
     engine: Engine,
-    /// The issuer's id or name there.
+    /// The issuer's id or name in the engine
     #[arg(long, value_name = "REF", default_value = "default")]
     issuer_ref: String,
-    /// The http URL of the CRL at the edge.
+    /// The http URL of the CRL at the edge
     #[arg(long, value_name = "URL")]
     distribution_point: Option<String>,
 }
@@ -59,13 +57,13 @@ pub(super) struct OpenBao {
 /// A PKI engine, and how to log in to it.
 #[derive(Debug, Args)]
 struct Engine {
-    /// The server's URL.
+    /// The server's URL
     #[arg(long, value_name = "URL", value_parser = web_url)]
     address: String,
-    /// Where the PKI engine is mounted.
+    /// The path at which the PKI engine is mounted
     #[arg(long, value_name = "PATH", default_value = "pki")]
     mount: String,
-    /// A file with a token that may read crl/rotate. It is read each time, so that it can be renewed.
+    /// A file with a token that may read crl/rotate; it is read on each use, so that it can be renewed
     #[arg(
         long,
         value_name = "FILE",
@@ -73,10 +71,10 @@ struct Engine {
         conflicts_with = "role_id"
     )]
     token_file: Option<PathBuf>,
-    /// Log in by `AppRole` with this role id.
+    /// Log in by `AppRole` with this role id
     #[arg(long, value_name = "ID", requires = "secret_id_file")]
     role_id: Option<String>,
-    /// The file with the secret id of --role-id.
+    /// The file with the secret id of --role-id
     #[arg(long, value_name = "FILE", requires = "role_id")]
     secret_id_file: Option<PathBuf>,
 }
@@ -85,7 +83,7 @@ struct Engine {
 pub(super) struct OpenSsl {
     #[command(flatten)]
     common: Common,
-    /// The CA's directory, with index.txt, cacert.pem, private/cakey.pem and crlnumber, each of which may be elsewhere.
+    /// The CA's directory, with index.txt, cacert.pem, private/cakey.pem and crlnumber; options name other places
     #[arg(long, value_name = "FOLDER")]
     directory: PathBuf,
     /// `database` in its configuration [default: index.txt in the directory]
@@ -97,13 +95,13 @@ pub(super) struct OpenSsl {
     /// `private_key` in its configuration: PKCS#8 [default: private/cakey.pem in the directory]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// A file whose first line is the passphrase of an encrypted key.
+    /// A file; its first line is the passphrase of an encrypted key
     #[arg(long, value_name = "FILE")]
     key_passphrase_file: Option<PathBuf>,
     /// `crlnumber` in its configuration [default: crlnumber in the directory, if it is there]
     #[arg(long, value_name = "FILE")]
     crl_number: Option<PathBuf>,
-    /// The CRLNumber of the last CRL made elsewhere: the next one is greater.
+    /// The CRLNumber of the last CRL that other software made; the next one is greater
     #[arg(long, value_name = "NUMBER")]
     last_number: Option<CrlNumber>,
     #[command(flatten)]
@@ -114,13 +112,13 @@ pub(super) struct OpenSsl {
 pub(super) struct Url {
     #[command(flatten)]
     common: Common,
-    /// The certificate that verifies the CRL, in PEM or DER.
+    /// The certificate that verifies the CRL, in PEM or DER
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
-    /// Where the CRL is, http or https, in DER.
+    /// The http or https URL of the CRL, in DER
     #[arg(long = "url", value_name = "URL", value_parser = web_url)]
     source: String,
-    /// The http URL of the CRL at the edge.
+    /// The http URL of the CRL at the edge
     #[arg(long, value_name = "URL")]
     distribution_point: Option<String>,
 }
@@ -129,7 +127,7 @@ pub(super) struct Url {
 pub(super) struct External {
     #[command(flatten)]
     common: Common,
-    /// The issuer's certificate, in PEM or DER.
+    /// The issuer's certificate, in PEM or DER
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
 }
@@ -158,8 +156,7 @@ impl Connect {
         }
     }
 
-    pub(super) fn run(self, origin: &Origin) -> Result<Issuer, CliError> {
-        let now = Moment::now();
+    pub(super) fn run(self, origin: &Origin, now: Timestamp) -> Result<Issuer, CliError> {
         let new = match self {
             Self::Openssl(openssl) => return Ok(origin.create_issuer(openssl.new_issuer()?, now)?),
             Self::Openbao(openbao) => openbao.issuer()?,
@@ -183,7 +180,7 @@ impl Connect {
 impl OpenBao {
     fn issuer(self) -> Result<ConnectedIssuer, CliError> {
         let engine = self.engine.config(self.issuer_ref)?;
-        let der = ask(engine.clone(), async |bao| bao.certificate().await)?;
+        let der = query(engine.clone(), async |bao| bao.certificate().await)?;
         Ok(ConnectedIssuer {
             id: self.common.id,
             certificate: ca::certificate_from_pem_or_der(&der)?,
@@ -208,7 +205,7 @@ impl Engine {
     }
 }
 
-/// The service may run elsewhere: the files are kept by their absolute paths.
+/// The service may have another working directory, so file names are stored as absolute paths.
 pub(super) fn token(file: &Path) -> Result<Login, CliError> {
     Ok(Login::TokenFile(absolute(file)?))
 }
@@ -258,15 +255,15 @@ impl OpenSsl {
 impl Discover {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
         let engine = self.engine.config("default".to_owned())?;
-        let issuers = ask(engine, async |bao| bao.issuers().await)?;
+        let issuers = query(engine, async |bao| bao.issuers().await)?;
         output.rows(&issuers, ["ID", "NAME"], |BaoIssuer { id, name }| {
             [id.clone(), name.clone().unwrap_or_default()]
         })
     }
 }
 
-/// Asks a PKI engine something, once.
-pub(super) fn ask<T>(
+/// Runs one question to a PKI engine.
+pub(super) fn query<T>(
     engine: OpenBaoConfig,
     question: impl AsyncFnOnce(Bao) -> Result<T, UpstreamFault>,
 ) -> Result<T, CliError> {
@@ -281,7 +278,7 @@ pub(super) fn ask<T>(
     answer.map_err(|fault| failed(&format!("{address}: {fault}")))
 }
 
-/// One full CRL, whose times its CA decides.
+/// One full CRL; the other CA decides its times.
 fn full_alone(distribution_point: Option<String>) -> Result<Lists, CliError> {
     let validity: Duration = defaults::crl_validity(CrlName::Full);
     let full = NewList {
@@ -291,11 +288,4 @@ fn full_alone(distribution_point: Option<String>) -> Result<Lists, CliError> {
         overlap: None,
     };
     Ok(Lists::new(vec![full]).map_err(OriginError::from)?)
-}
-
-pub(super) fn absolute(path: &Path) -> Result<PathBuf, CliError> {
-    std::path::absolute(path).map_err(|source| CliError::File {
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -1,4 +1,4 @@
-//! `crl-origin crl`: make and examine CRLs.
+//! `crl-origin crl`: makes and examines CRLs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,93 +10,98 @@ use crl::{
     Scope, Visitor,
 };
 use der::Encode;
-use origin_api::{CrlName, IssuerId};
+use origin_api::{CrlName, IssuerId, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 
-use super::import::read_der;
+use super::common::{read, read_der};
 use super::output::{self, Output};
-use super::{CliError, Global, read};
+use super::{CliError, Session};
 use crate::ca;
-use crate::clock::Moment;
 use crate::connector::{Answer, Connectors};
 use crate::hex;
 use crate::origin::OriginError;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a CRL, with a new number, and write it.
+    /// Make a CRL with a new number
     Make(Make),
-    /// Show what a CRL says.
+    #[command(flatten)]
+    File(FileCommand),
+}
+
+/// Commands on files, which need no database.
+#[derive(Debug, Subcommand)]
+pub(super) enum FileCommand {
+    /// Show the contents of a CRL
     Show {
-        /// The CRL, in DER or PEM.
+        /// The CRL, in DER or PEM
         file: PathBuf,
-        /// Show its entries as well.
+        /// Show its entries as well
         #[arg(long)]
         entries: bool,
     },
-    /// Check a CRL by the rules that the edge applies: form, issuer, signature, times.
+    /// Verify a CRL by the edge's rules: encoding, issuer, signature, times
     Verify {
-        /// The CRL, in DER or PEM.
+        /// The CRL, in DER or PEM
         file: PathBuf,
-        /// The certificate of its issuer, in PEM or DER.
+        /// The certificate of its issuer, in PEM or DER
         #[arg(long, value_name = "FILE")]
         issuer: PathBuf,
-        /// Which CRL it is to be: full, delta, shard-0, …
+        /// The CRL that it should be: full, delta, shard-0, …
         #[arg(long, default_value = "full")]
         name: CrlName,
     },
-    /// Show what one CRL says otherwise than an earlier one.
+    /// Show the differences between two CRLs
     Diff {
-        /// The earlier CRL, in DER or PEM.
+        /// The earlier CRL, in DER or PEM
         before: PathBuf,
-        /// The later one.
+        /// The later CRL, in DER or PEM
         after: PathBuf,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Make {
-    /// The issuer's id.
+    /// The issuer's id
     issuer: IssuerId,
-    /// Which CRL: full, delta, shard-0, …
+    /// The CRL's name: full, delta, shard-0, …
     #[arg(default_value = "full")]
     name: CrlName,
-    /// Write the DER here.
+    /// Write the DER to this file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-impl Command {
-    pub(super) fn run(self, global: &Global, output: Output) -> Result<(), CliError> {
+impl FileCommand {
+    pub(super) fn run(self, now: Timestamp, output: Output) -> Result<(), CliError> {
         match self {
-            Self::Make(make) => make.run(global, output),
             Self::Show { file, entries } => show(&file, entries, output),
-            Self::Verify { file, issuer, name } => verify(&file, &issuer, name, output),
+            Self::Verify { file, issuer, name } => verify(&file, &issuer, name, now, output),
             Self::Diff { before, after } => diff(&before, &after, output),
         }
     }
 }
 
 impl Make {
-    fn run(self, global: &Global, output: Output) -> Result<(), CliError> {
-        let origin = Arc::new(global.open()?);
+    pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
+        let (output, now) = (session.output, session.clock.now());
         let failed = |error: &dyn std::fmt::Display| CliError::Serve(error.to_string());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| failed(&error))?;
-        let connectors = Connectors::new(origin).map_err(|error| failed(&error))?;
-        let body =
-            match runtime.block_on(connectors.crl(self.issuer, self.name, None, Moment::now()))? {
-                Answer::Crl(body) => body,
-                Answer::Unchanged | Answer::Nothing => {
-                    return output.value(&None::<Summary>, |_| {
-                        "there is no CRL to publish".to_owned()
-                    });
-                }
-            };
+        let connectors =
+            Connectors::new(Arc::clone(&session.origin)).map_err(|error| failed(&error))?;
+        let body = match runtime.block_on(connectors.crl(self.issuer, self.name, None, now))? {
+            Answer::Crl(body) => body,
+            Answer::Unchanged | Answer::Nothing => {
+                return output.value(&None::<Summary>, |_| {
+                    "there is no CRL to publish".to_owned()
+                });
+            }
+        };
         if let Some(path) = &self.out {
             output::write_parts(path, &body.parts)?;
         }
@@ -109,7 +114,7 @@ impl Make {
     }
 }
 
-/// What a CRL says, but for its entries.
+/// The contents of a CRL except its entries.
 #[derive(Debug, Serialize)]
 struct Summary {
     issuer: String,
@@ -192,7 +197,7 @@ fn urls(name: &DistributionPointName) -> Vec<String> {
     names.iter().filter_map(url).collect()
 }
 
-/// What an entry says.
+/// A CRL entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct EntryView {
     serial: String,
@@ -201,7 +206,7 @@ struct EntryView {
     invalidity_date: Option<String>,
 }
 
-/// Keeps every entry.
+/// Collects every entry.
 #[derive(Default)]
 struct Entries(Vec<EntryView>);
 
@@ -216,7 +221,7 @@ impl Visitor for Entries {
     }
 }
 
-/// What the CRL in a file says.
+/// Reads the CRL in a file.
 fn read_summary(file: &Path, visitor: &mut impl Visitor) -> Result<Summary, CliError> {
     let der = read_der(file)?;
     let sha256 = Sha256::digest(&der).into();
@@ -255,7 +260,13 @@ struct Verdict {
     entries: u64,
 }
 
-fn verify(file: &Path, issuer: &Path, name: CrlName, output: Output) -> Result<(), CliError> {
+fn verify(
+    file: &Path,
+    issuer: &Path,
+    name: CrlName,
+    now: Timestamp,
+    output: Output,
+) -> Result<(), CliError> {
     let der = read_der(file)?;
     let not_crl = |source| CliError::NotCrl {
         path: file.to_owned(),
@@ -289,7 +300,7 @@ fn verify(file: &Path, issuer: &Path, name: CrlName, output: Output) -> Result<(
         &expected,
         None,
         &Policy::default(),
-        Moment::now().time(),
+        now.as_unix_time(),
     );
     if let Admission::NeedsSecondPass(mut pass) = admission.map_err(refused)? {
         pass.push(&der);
@@ -391,7 +402,7 @@ fn diff(before: &Path, after: &Path, output: Output) -> Result<(), CliError> {
     )
 }
 
-/// Whoever runs a command on a file has it already, however large it is.
+/// A file on this machine may be of any size.
 fn unlimited() -> Limits {
     Limits {
         max_bytes: u64::MAX,

@@ -1,8 +1,8 @@
-//! `crl-origin import`: revocations from elsewhere.
+//! `crl-origin import`: imports revocations from other software.
 
 use std::fs::File;
 use std::io::{BufReader, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use crl::DistinguishedName;
@@ -10,41 +10,39 @@ use indicatif::{ProgressBar, ProgressStyle};
 use origin_api::IssuerId;
 use serde::Serialize;
 
-use super::output::Output;
-use super::{CliError, read};
+use super::common::read_der;
+use super::{CliError, Session};
 use crate::ca::{self, CertificateError};
-use crate::clock::Moment;
 use crate::import::{self, BadLine, Imported, ImportedCrl};
-use crate::origin::Origin;
-use crate::revocation::Ask;
+use crate::revocation::RevocationRequest;
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// The issuer's id.
+    /// The issuer's id
     issuer: IssuerId,
-    /// The file to read.
+    /// The file to read
     file: PathBuf,
-    /// What the file is [default: by its name: index.txt, .csv, .crl, .pem]
+    /// The format of the file [default: by its name: .txt, .csv, .crl, .der, .pem]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// How many revocations go into one transaction. What is in is durable: after a crash, run the same command again.
+    /// How many revocations to import in one transaction; after a crash, run the same command again
     #[arg(long, value_name = "COUNT", default_value = "50000", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
-    /// Take a CRL that was made under another name, too.
+    /// Import a CRL although its issuer has another name
     #[arg(long)]
     other_issuer: bool,
-    /// The shard that the certificates' distribution point names.
+    /// The shard that the certificates' distribution point names
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// The index.txt of `openssl ca`.
+    /// The index.txt of `openssl ca`
     Openssl,
-    /// CSV: a line of column names, then one line for each certificate.
+    /// CSV: a line of column names, then one line per certificate
     Csv,
-    /// A CRL, in DER or PEM; its number counts as used.
+    /// A CRL, in DER or PEM; its number counts as used
     Crl,
 }
 
@@ -56,19 +54,19 @@ struct Summary {
 }
 
 impl Import {
-    pub(super) fn run(self, origin: &Origin, output: Output) -> Result<(), CliError> {
-        origin.issuer(&self.issuer)?;
+    pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
+        session.origin.issuer(&self.issuer)?;
         let bad_head = |bad: BadLine| CliError::Usage(format!("{}: {bad}", self.file.display()));
         let summary = match self.format()? {
             Format::Openssl => {
                 let progress = self.progress()?;
                 let file = progress.wrap_read(self.open()?);
-                self.take_over(origin, import::read_index(BufReader::new(file)))?
+                self.import(session, import::read_index(BufReader::new(file)))?
             }
             Format::Csv => {
                 let progress = self.progress()?;
                 let file = progress.wrap_read(self.open()?);
-                self.take_over(origin, import::read_csv(file).map_err(bad_head)?)?
+                self.import(session, import::read_csv(file).map_err(bad_head)?)?
             }
             Format::Crl => {
                 let crl = import::read_crl(&read_der(&self.file)?).map_err(|source| {
@@ -78,20 +76,20 @@ impl Import {
                     }
                 })?;
                 if !self.other_issuer {
-                    self.refuse_others(origin, &crl)?;
+                    self.refuse_others(session, &crl)?;
                 }
                 if let Some(number) = crl.number {
-                    origin.continue_numbers(&self.issuer, number)?;
+                    session.origin.continue_numbers(&self.issuer, number)?;
                 }
                 let progress = bar(
                     "{wide_bar} {pos}/{len}, {eta} left",
                     crl.entries.len() as u64,
                 );
-                self.take_over(origin, progress.wrap_iter(crl.entries.into_iter()))?
+                self.import(session, progress.wrap_iter(crl.entries.into_iter()))?
             }
         };
         let bad = summary.not_taken_over;
-        output.value(&summary, |summary| {
+        session.output.value(&summary, |summary| {
             format!(
                 "{} revoked, {} already were",
                 summary.revoked, summary.already_revoked
@@ -104,25 +102,26 @@ impl Import {
         }
     }
 
-    /// A CRL is about certificates of the CA that it names: those of another one would be revoked by serial number alone.
-    fn refuse_others(&self, origin: &Origin, crl: &ImportedCrl) -> Result<(), CliError> {
+    /// A CRL covers the certificates of the CA that it names. Imported for another CA, it would revoke
+    /// unrelated certificates with the same serial numbers.
+    fn refuse_others(&self, session: &Session, crl: &ImportedCrl) -> Result<(), CliError> {
         let certificate =
-            ca::certificate_from_pem_or_der(&origin.issuer(&self.issuer)?.certificate.0)?;
+            ca::certificate_from_pem_or_der(&session.origin.issuer(&self.issuer)?.certificate.0)?;
         let subject = certificate.tbs_certificate().subject();
         let own = DistinguishedName::try_from(subject).map_err(CertificateError::from)?;
         if own.matches(&crl.issuer) {
             return Ok(());
         }
         let complaint = format!(
-            "the CRL is of {}, and {} is {own}; --other-issuer takes it all the same",
+            "the CRL is of {}, and {} is {own}; --other-issuer imports it all the same",
             crl.issuer, self.issuer
         );
         Err(CliError::Refused(complaint))
     }
 
-    fn take_over(
+    fn import(
         &self,
-        origin: &Origin,
+        session: &Session,
         lines: impl Iterator<Item = Result<Imported, BadLine>>,
     ) -> Result<Summary, CliError> {
         let mut summary = Summary::default();
@@ -130,40 +129,42 @@ impl Import {
         for line in lines {
             match line {
                 Ok(mut imported) => {
-                    imported.ask.shard = imported.ask.shard.or(self.shard);
+                    imported.request.shard = imported.request.shard.or(self.shard);
                     batch.push(imported);
                 }
-                Err(bad) => self.complain(&mut summary, &bad),
+                Err(bad) => self.report(&mut summary, &bad),
             }
             if batch.len() >= self.batch as usize {
-                self.commit(origin, &mut batch, &mut summary)?;
+                self.commit(session, &mut batch, &mut summary)?;
             }
         }
-        self.commit(origin, &mut batch, &mut summary)?;
+        self.commit(session, &mut batch, &mut summary)?;
         Ok(summary)
     }
 
     fn commit(
         &self,
-        origin: &Origin,
+        session: &Session,
         batch: &mut Vec<Imported>,
         summary: &mut Summary,
     ) -> Result<(), CliError> {
-        let (lines, asks): (Vec<u64>, Vec<Ask>) =
-            batch.drain(..).map(|one| (one.line, one.ask)).unzip();
-        let result = origin.revoke_all(&self.issuer, &asks, Moment::now())?;
+        let (lines, requests): (Vec<u64>, Vec<RevocationRequest>) =
+            batch.drain(..).map(|one| (one.line, one.request)).unzip();
+        let result = session
+            .origin
+            .revoke_all(&self.issuer, &requests, session.clock.now())?;
         summary.revoked = summary.revoked.saturating_add(result.changed);
         summary.already_revoked = summary.already_revoked.saturating_add(result.unchanged);
-        for (place, fault) in result.refused {
-            let line = lines.get(place).copied().unwrap_or_default();
-            self.complain(summary, &format!("line {line}: {fault}"));
+        for (index, fault) in result.refused {
+            let line = lines.get(index).copied().unwrap_or_default();
+            self.report(summary, &format!("line {line}: {fault}"));
         }
         Ok(())
     }
 
-    fn complain(&self, summary: &mut Summary, complaint: &dyn std::fmt::Display) {
+    fn report(&self, summary: &mut Summary, fault: &dyn std::fmt::Display) {
         summary.not_taken_over = summary.not_taken_over.saturating_add(1);
-        eprintln!("{}: {complaint}", self.file.display());
+        eprintln!("{}: {fault}", self.file.display());
     }
 
     fn format(&self) -> Result<Format, CliError> {
@@ -180,7 +181,7 @@ impl Import {
             "csv" => Ok(Format::Csv),
             "crl" | "der" | "pem" => Ok(Format::Crl),
             _ => Err(CliError::Usage(
-                "cannot tell what the file is by its name: give --format".to_owned(),
+                "the name of the file does not show its format: give --format".to_owned(),
             )),
         }
     }
@@ -192,33 +193,18 @@ impl Import {
         })
     }
 
-    /// A bar that follows the file.
+    /// A progress bar for reading the file.
     fn progress(&self) -> Result<ProgressBar, CliError> {
         let size = self.open()?.metadata().map_or(0, |metadata| metadata.len());
         Ok(bar("{wide_bar} {bytes}/{total_bytes}, {eta} left", size))
     }
 }
 
-/// A progress bar, where someone is looking.
+/// A progress bar, if standard error is a terminal.
 fn bar(template: &str, length: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template(template);
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Reads a file in DER, or in PEM of a CRL.
-pub(super) fn read_der(path: &Path) -> Result<Vec<u8>, CliError> {
-    let bytes = read(path)?;
-    if bytes.first() == Some(&0x30) {
-        return Ok(bytes);
-    }
-    match der::pem::decode_vec(&bytes) {
-        Ok(("X509 CRL", der)) => Ok(der),
-        _ => Err(CliError::Usage(format!(
-            "{} is a CRL neither in DER nor in PEM",
-            path.display()
-        ))),
-    }
 }

@@ -1,4 +1,5 @@
-//! `crl-origin revoke` and `crl-origin release`.
+//! `crl-origin revoke` and `crl-origin release`. A running `serve --edge` pushes the change to the edge
+//! ([`crate::push`]).
 
 use std::path::PathBuf;
 
@@ -6,61 +7,61 @@ use clap::Args;
 use crl::UnixTime;
 use origin_api::IssuerId;
 
+use super::common::read;
 use super::output::Output;
-use super::{CliError, read};
+use super::{CliError, Session};
 use crate::ca::{self, CertificateError, Serial};
-use crate::clock::Moment;
-use crate::origin::{Origin, Revoked};
-use crate::revocation::Ask;
-use crate::wire::{ReasonName, Revocation};
+use crate::origin::Revoked;
+use crate::revocation::RevocationRequest;
+use crate::wire::{ReasonName, RevocationView};
 
-/// Which certificate.
+/// The certificate to revoke or release.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Certificate {
-    /// Its serial number, in hexadecimal.
+    /// Its serial number, in hexadecimal
     serial: Option<Serial>,
-    /// The certificate itself, in PEM or DER.
+    /// The certificate, in PEM or DER
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Revoke {
-    /// The issuer's id.
+    /// The issuer's id
     issuer: IssuerId,
     #[command(flatten)]
     certificate: Certificate,
-    /// Why: unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation,
-    /// certificateHold, privilegeWithdrawn or aACompromise.
+    /// The reason: unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation,
+    /// certificateHold, privilegeWithdrawn or aACompromise
     #[arg(long, default_value = "unspecified")]
     reason: ReasonName,
-    /// When it was revoked, such as 2026-11-23T12:00:00Z [default: now]
+    /// The revocation date, such as 2026-11-23T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     date: Option<UnixTime>,
-    /// Since when it is, or may be, invalid.
+    /// When the certificate became, or may have become, invalid
     #[arg(long, value_name = "TIME")]
     invalidity_date: Option<UnixTime>,
-    /// When the certificate expires [default: what the certificate says, if it is known here]
+    /// When the certificate expires [default: from the certificate, if it is given or was issued here]
     #[arg(long, value_name = "TIME")]
     not_after: Option<UnixTime>,
-    /// The shard that the certificate's distribution point names [default: known if it was issued here]
+    /// The shard that the certificate's distribution point names [default: from the certificate, if it was issued here]
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Release {
-    /// The issuer's id.
+    /// The issuer's id
     issuer: IssuerId,
     #[command(flatten)]
     certificate: Certificate,
 }
 
 impl Revoke {
-    pub(super) fn run(self, origin: &Origin, output: Output) -> Result<(), CliError> {
+    pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
         let (serial, not_after) = self.certificate.read()?;
-        let ask = Ask {
+        let request = RevocationRequest {
             serial,
             reason: self.reason.0,
             revoked_at: self.date,
@@ -68,22 +69,25 @@ impl Revoke {
             not_after: self.not_after.or(not_after),
             shard: self.shard,
         };
-        report(output, origin.revoke(&self.issuer, &ask, Moment::now())?)
+        let revoked = session
+            .origin
+            .revoke(&self.issuer, &request, session.clock.now())?;
+        report(session.output, revoked)
     }
 }
 
 impl Release {
-    pub(super) fn run(self, origin: &Origin, output: Output) -> Result<(), CliError> {
+    pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
         let (serial, _) = self.certificate.read()?;
         report(
-            output,
-            origin.release(&self.issuer, &serial, Moment::now())?,
+            session.output,
+            session.origin.release(&self.issuer, &serial)?,
         )
     }
 }
 
 impl Certificate {
-    /// The serial number and, if the certificate is at hand, its expiry.
+    /// The serial number and, if the certificate is given, its expiry.
     fn read(&self) -> Result<(Serial, Option<UnixTime>), CliError> {
         if let Some(serial) = &self.serial {
             return Ok((serial.clone(), None));
@@ -103,14 +107,14 @@ impl Certificate {
 
 fn report(output: Output, revoked: Revoked) -> Result<(), CliError> {
     let changed = revoked.changed;
-    output.value(&Revocation::from(revoked.row), |revocation| {
-        let since = if changed { "" } else { " already" };
+    output.value(&RevocationView::from(revoked.certificate), |revocation| {
+        let already = if changed { "" } else { " already" };
         let serial = String::from(revocation.serial.clone());
         match revocation.state {
-            "released" => format!("{serial} released{since}"),
+            "released" => format!("{serial} released{already}"),
             "expired" => format!("{serial} has expired and is on no CRL"),
             _ => format!(
-                "{serial} revoked{since} at {} ({})",
+                "{serial} revoked{already} at {} ({})",
                 revocation.revoked_at.0,
                 revocation.reason.0.name()
             ),

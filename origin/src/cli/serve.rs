@@ -1,4 +1,4 @@
-//! `crl-origin serve`: the service, from its settings to its end.
+//! `crl-origin serve`: runs the service until it is asked to stop.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,8 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
-use super::output;
-use super::{CliError, duration, read_text, web_url};
+use super::common::{duration, read_text, web_url};
+use super::{CliError, Session, output};
+use crate::clock::Clock;
 use crate::connector::{self, Connectors};
 use crate::http::{self, Service, StaticToken, Tls};
 use crate::origin::Origin;
@@ -20,10 +21,10 @@ use crate::push::Push;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// The address to listen on; port 0 takes a free one. The first line printed names it
+    /// The address to listen on; port 0 picks a free port, which the first line printed shows
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
     listen: SocketAddr,
-    /// A bearer token that is good for every call; may be repeated. Those of `crl-origin token` are good as well.
+    /// A bearer token for every call; may be repeated. Tokens of `crl-origin token` are valid as well
     #[arg(
         long = "token",
         env = "ORIGIN_TOKEN",
@@ -31,32 +32,33 @@ pub(super) struct Serve {
         value_name = "TOKEN"
     )]
     tokens: Vec<String>,
-    /// A file with one such token in each line.
+    /// A file with one such token per line
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Tell the edge at this URL of revocations, so that they show within seconds.
+    /// Have the edge at this URL refresh after a revocation, so that it shows within seconds
     #[arg(long, value_name = "URL", value_parser = web_url, requires = "hook_token")]
     edge: Option<String>,
-    /// The edge's `HOOK_TOKEN`.
+    /// The edge's `HOOK_TOKEN`
     #[arg(long, env = "HOOK_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     hook_token: Option<String>,
-    /// Serve https with this certificate chain, in PEM.
+    /// Serve https with this certificate chain, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
-    /// The key of --tls-certificate, in PEM.
+    /// The key of --tls-certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
-    /// How long calls under way may take to finish once the service is told to stop.
+    /// How long calls in progress may take to finish when the service stops
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
     grace: Duration,
 }
 
 impl Serve {
-    pub(super) fn run(self, origin: Origin) -> Result<(), CliError> {
+    pub(super) fn run(self, session: Session) -> Result<(), CliError> {
+        let Session { origin, clock, .. } = session;
         start_log();
         let tokens = self.static_tokens()?;
         if tokens.is_empty() && origin.tokens()?.is_empty() {
-            let missing = "no token: give --token or ORIGIN_TOKEN, or make one with `crl-origin token create`";
+            let missing = "no token: give --token or ORIGIN_TOKEN, or create one with `crl-origin token create`";
             return Err(CliError::Usage(missing.to_owned()));
         }
         let tls = match (&self.tls_certificate, &self.tls_key) {
@@ -80,13 +82,12 @@ impl Serve {
                     _ = interrupt.recv() => {}
                 }
             };
-            let origin = Arc::new(origin);
             let connectors = Connectors::new(Arc::clone(&origin))
                 .map_err(|error| CliError::Serve(error.to_string()))?;
             let pushing = self
-                .push(&origin, &connectors)?
+                .push(&origin, &connectors, &clock)?
                 .map(|push| tokio::spawn(push.run()));
-            let service = Service::new(origin, connectors, tokens);
+            let service = Service::new(origin, connectors, clock, tokens);
             let scheme = if tls.is_some() { "https" } else { "http" };
             output::print(&format!("ready {scheme}://{address}"))?;
             http::serve(listener, tls, service.router(), stop, self.grace).await;
@@ -101,6 +102,7 @@ impl Serve {
         &self,
         origin: &Arc<Origin>,
         connectors: &Connectors,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Option<Push>, CliError> {
         let (Some(edge), Some(token)) = (&self.edge, &self.hook_token) else {
             return Ok(None);
@@ -110,6 +112,7 @@ impl Serve {
         Ok(Some(Push::new(
             Arc::clone(origin),
             connectors.clone(),
+            Arc::clone(clock),
             client,
             edge,
             token,
@@ -132,7 +135,8 @@ impl Serve {
     }
 }
 
-/// One JSON object a line, on standard error. `RUST_LOG` says how much, as tracing-subscriber has it.
+/// Logs to standard error, one JSON object per line. `RUST_LOG` sets the level, in the syntax of
+/// tracing-subscriber.
 fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

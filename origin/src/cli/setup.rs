@@ -1,4 +1,4 @@
-//! `crl-origin issuer set`: how an issuer is set up, changed after it was made.
+//! `crl-origin issuer set`: changes an issuer's configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,86 +6,85 @@ use std::time::Duration;
 use clap::Args;
 use origin_api::{CrlName, IssuerId};
 
-use super::connect;
-use super::output::Output;
-use super::{CliError, duration, web_url};
-use crate::clock::Moment;
+use super::common::{absolute, duration, profile, web_url};
+use super::issuer_view::show;
+use super::{CliError, Session, connect};
 use crate::connector_config::{ConnectorConfig, OpenBaoConfig, OpenSslConfig, UrlConfig};
-use crate::origin::{Changes, ListChange, Origin, Setup};
+use crate::origin::{Changes, ListChange, Setup};
 use crate::profile::Profile;
 
 #[derive(Debug, Args)]
 pub(super) struct Set {
-    /// The issuer's id.
+    /// The issuer's id
     id: IssuerId,
-    /// Hold it to these rules from now on.
-    #[arg(long, value_enum)]
+    /// Hold it to these rules from now on
+    #[arg(long, value_parser = profile())]
     profile: Option<Profile>,
-    /// The http URL of the full CRL, which certificates name that are issued from now on.
+    /// The http URL of the full CRL, which certificates issued from now on name
     #[arg(long, value_name = "URL")]
     distribution_point: Option<String>,
-    /// How long a full CRL or a shard is valid.
+    /// The validity of a full CRL or a shard
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     crl_validity: Option<Duration>,
-    /// How long before a CRL ends the next one is due.
+    /// How long before its nextUpdate the next CRL is due
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     crl_overlap: Option<Duration>,
-    /// Publish a delta CRL at this http URL.
+    /// Publish a delta CRL at this http URL
     #[arg(long, value_name = "URL")]
     delta: Option<String>,
-    /// How long a delta CRL is valid.
+    /// The validity of a delta CRL
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     delta_validity: Option<Duration>,
-    /// Publish no delta CRL any more.
+    /// Stop publishing a delta CRL
     #[arg(long, conflicts_with_all = ["delta", "delta_validity"])]
     no_delta: bool,
-    /// Publish one more shard at this http URL; may be repeated.
+    /// Publish one more shard at this http URL; may be repeated
     #[arg(long = "shard", value_name = "URL")]
     shards: Vec<String>,
     #[command(flatten)]
     source: Source,
 }
 
-/// Where the CRLs or the revocations of a CA elsewhere come from.
+/// Where the CRLs or the revocations of another CA come from.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Of a CA elsewhere")]
+#[command(next_help_heading = "Other CAs")]
 struct Source {
-    /// `url`: where the CRL is.
+    /// `url`: the URL of the CRL
     #[arg(long, value_name = "URL", value_parser = web_url)]
     url: Option<String>,
-    /// `openssl`: `database` in its configuration.
+    /// `openssl`: `database` in its configuration
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
-    /// `openssl`: `crlnumber` in its configuration.
+    /// `openssl`: `crlnumber` in its configuration
     #[arg(long, value_name = "FILE")]
     crl_number: Option<PathBuf>,
-    /// `openbao`: the server's URL.
+    /// `openbao`: the server's URL
     #[arg(long, value_name = "URL", value_parser = web_url)]
     address: Option<String>,
-    /// `openbao`: where the PKI engine is mounted.
+    /// `openbao`: the path at which the PKI engine is mounted
     #[arg(long, value_name = "PATH")]
     mount: Option<String>,
-    /// `openbao`: the issuer's id or name there.
+    /// `openbao`: the issuer's id or name in the engine
     #[arg(long, value_name = "REF")]
     issuer_ref: Option<String>,
-    /// `openbao`: a file with a token that may read crl/rotate.
+    /// `openbao`: a file with a token that may read crl/rotate
     #[arg(long, value_name = "FILE", conflicts_with = "role_id")]
     token_file: Option<PathBuf>,
-    /// `openbao`: log in by `AppRole` with this role id.
+    /// `openbao`: log in by `AppRole` with this role id
     #[arg(long, value_name = "ID", requires = "secret_id_file")]
     role_id: Option<String>,
-    /// `openbao`: the file with the secret id of --role-id.
+    /// `openbao`: the file with the secret id of --role-id
     #[arg(long, value_name = "FILE", requires = "role_id")]
     secret_id_file: Option<PathBuf>,
 }
 
 impl Set {
-    pub(super) fn run(self, origin: &Origin, output: Output) -> Result<(), CliError> {
-        let before = origin.setup(&self.id)?;
+    pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
+        let before = session.origin.setup(&self.id)?;
         let id = self.id.clone();
         let changes = self.changes(&before)?;
-        let setup = origin.change_issuer(&id, &changes, Moment::now())?;
-        super::issuer::show(setup, output)
+        let setup = session.origin.change_issuer(&id, &changes)?;
+        show(setup, session.output)
     }
 
     fn changes(self, before: &Setup) -> Result<Changes, CliError> {
@@ -130,7 +129,7 @@ impl Set {
             no_delta: self.no_delta,
         };
         if changes.is_empty() {
-            let missing = "nothing to change: `crl-origin issuer set --help` lists what can be";
+            let missing = "nothing to change: `crl-origin issuer set --help` lists the options";
             return Err(CliError::Usage(missing.to_owned()));
         }
         Ok(changes)
@@ -138,18 +137,18 @@ impl Set {
 }
 
 impl Source {
-    /// The connector's new configuration, if any of it changes. Refuses options of another kind of connector.
+    /// The changed connector, if any; options of another kind of connector are refused.
     fn connector(self, before: &Setup) -> Result<Option<ConnectorConfig>, CliError> {
         let given = [
             (self.url.is_some(), "url"),
             (self.index.is_some() || self.crl_number.is_some(), "openssl"),
             (self.is_engine(), "openbao"),
         ];
-        let (id, kind) = (&before.issuer.id, before.connector.kind());
+        let (id, kind) = (&before.id, before.connector.kind());
         let mut kinds = given.into_iter().filter(|(is_given, _)| *is_given);
         if let Some((_, other)) = kinds.clone().find(|(_, given)| *given != kind) {
             let complaint =
-                format!("issuer {id} is of kind {kind}, and that is a setting of the kind {other}");
+                format!("issuer {id} is of kind {kind}, and this option is for the kind {other}");
             return Err(CliError::Usage(complaint));
         }
         if kinds.next().is_none() {
@@ -159,8 +158,7 @@ impl Source {
         match &mut connector {
             ConnectorConfig::Url(UrlConfig { url }) => set(url, self.url),
             ConnectorConfig::OpenSsl(OpenSslConfig { index, crl_number }) => {
-                let absolute =
-                    |path: Option<PathBuf>| path.map(|path| connect::absolute(&path)).transpose();
+                let absolute = |path: Option<PathBuf>| path.map(|path| absolute(&path)).transpose();
                 set(index, absolute(self.index)?);
                 *crl_number = absolute(self.crl_number)?.or(crl_number.take());
             }
@@ -198,15 +196,15 @@ fn set<T>(setting: &mut T, given: Option<T>) {
     }
 }
 
-/// The engine must have the same issuer, at another address too.
-fn refuse_another(before: &Setup, engine: &OpenBaoConfig) -> Result<(), CliError> {
-    let found = connect::ask(engine.clone(), async |bao| bao.certificate().await)?;
-    if found == before.issuer.certificate {
+/// The engine must still have the same issuer certificate.
+fn refuse_another(before: &Setup, config: &OpenBaoConfig) -> Result<(), CliError> {
+    let found = connect::query(config.clone(), async |bao| bao.certificate().await)?;
+    if found == before.certificate {
         return Ok(());
     }
     let complaint = format!(
-        "{} has another certificate for issuer {} than {} has here",
-        engine.address, engine.issuer, before.issuer.id
+        "{}: the certificate of issuer {} is not that of {} here",
+        config.address, config.issuer, before.id
     );
     Err(CliError::Refused(complaint))
 }

@@ -1,42 +1,40 @@
-//! `crl-origin token`: make, list and end bearer tokens.
+//! `crl-origin token`: creates, lists and ends bearer tokens.
 
 use std::time::Duration;
 
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::output::Output;
-use super::{CliError, duration};
-use crate::clock::Moment;
-use crate::origin::Origin;
-use crate::store::tokens::{TokenRow, TokenScope};
+use super::common::{duration, token_scope};
+use super::{CliError, Session};
+use crate::bearer_token::{BearerToken, TokenScope};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a token, and print it: it is kept as a hash, and cannot be shown again.
+    /// Create a token and print it, once: only its hash is stored
     Create {
-        /// What to call it.
+        /// A name for it
         name: String,
-        /// What it is good for: edge reads issuers and has CRLs made, admin does everything.
-        #[arg(long, value_enum, default_value = "edge")]
+        /// What it permits: edge reads issuers and fetches CRLs, admin does everything
+        #[arg(long, value_parser = token_scope(), default_value = "edge")]
         scope: TokenScope,
-        /// For how long it is good [default: until it is deleted]
+        /// How long it is valid [default: until it is deleted]
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires_in: Option<Duration>,
     },
-    /// List the tokens.
+    /// List the tokens
     List,
-    /// Let a token end, now or after a while: make its successor first, and nobody is ever refused.
+    /// Let a token expire, now or later; create its successor first, so that no call is refused
     Expire {
-        /// Its name.
+        /// Its name
         name: String,
-        /// For how long it still is good [default: no longer]
+        /// How long it stays valid [default: it expires now]
         #[arg(long = "in", value_name = "DURATION", value_parser = duration, default_value = "0s")]
         after: Duration,
     },
-    /// Delete a token.
+    /// Delete a token
     Delete {
-        /// Its name.
+        /// Its name
         name: String,
     },
 }
@@ -52,19 +50,20 @@ struct View {
 }
 
 impl Command {
-    pub(super) fn run(self, origin: &Origin, output: Output) -> Result<(), CliError> {
-        let now = Moment::now();
+    pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
+        let (origin, output, now) = (&session.origin, session.output, session.clock.now());
         match self {
             Self::Create {
                 name,
                 scope,
                 expires_in,
             } => {
-                let expires_at = expires_in.map(|expires_in| now.time().saturating_add(expires_in));
+                let expires_at =
+                    expires_in.map(|expires_in| now.as_unix_time().saturating_add(expires_in));
                 let new = origin.create_token(&name, scope, expires_at, now)?;
                 let view = View {
                     token: Some(new.token.to_string()),
-                    ..View::from(new.row)
+                    ..View::from(new.stored)
                 };
                 output.value(&view, |view| view.token.clone().unwrap_or_default())
             }
@@ -84,20 +83,20 @@ impl Command {
                 })
             }
             Self::Expire { name, after } => {
-                Ok(origin.expire_token(&name, now.time().saturating_add(after))?)
+                Ok(origin.expire_token(&name, now.as_unix_time().saturating_add(after))?)
             }
             Self::Delete { name } => Ok(origin.delete_token(&name)?),
         }
     }
 }
 
-impl From<TokenRow> for View {
-    fn from(row: TokenRow) -> Self {
+impl From<BearerToken> for View {
+    fn from(token: BearerToken) -> Self {
         Self {
-            name: row.name,
-            scope: row.scope.as_str(),
-            created_at: row.created_at.to_string(),
-            expires_at: row.expires_at.map(|time| time.to_string()),
+            name: token.name,
+            scope: token.scope.as_str(),
+            created_at: token.created_at.to_string(),
+            expires_at: token.expires_at.map(|time| time.to_string()),
             token: None,
         }
     }

@@ -180,7 +180,7 @@ pub(super) async fn crl(request: RequestBuilder, ask: &CrlRequest) -> Result<Fet
         &expected,
         None,
         &Policy::default(),
-        ask.now.time(),
+        ask.now.as_unix_time(),
     )?;
     let admitted = match admission {
         Admission::Admitted(admitted) => admitted,

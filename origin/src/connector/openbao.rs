@@ -59,7 +59,7 @@ impl Bao {
             fetched => Some(fetched?),
         };
         if let Some(fetched) = fetched
-            && !(fetched.is_held(ask) && is_due(fetched.validity(), ask.now.time()))
+            && !(fetched.is_held(ask) && is_due(fetched.validity(), ask.now.as_unix_time()))
         {
             return Ok(fetched.answer(ask));
         }

@@ -10,15 +10,14 @@ use std::time::SystemTime;
 
 use crl::CrlNumber;
 use futures_util::future::BoxFuture;
-use origin_api::IssuerId;
+use origin_api::{IssuerId, Timestamp};
 
 use super::local::Local;
 use super::{Answer, Connector, ConnectorError, CrlRequest, UpstreamFault};
-use crate::clock::Moment;
 use crate::connector_config::OpenSslConfig;
 use crate::import;
 use crate::origin::Origin;
-use crate::revocation::Ask as Revocation;
+use crate::revocation::RevocationRequest;
 
 /// How each index looked when it was last read.
 pub(super) type Followed = Arc<Mutex<HashMap<IssuerId, Stamp>>>;
@@ -63,7 +62,7 @@ pub(super) fn follow(
     settings: &OpenSslConfig,
     followed: &Followed,
     id: &IssuerId,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<(), ConnectorError> {
     let upstream = |fault| ConnectorError::Upstream {
         issuer: id.clone(),
@@ -89,9 +88,9 @@ pub(super) fn follow(
         // A CRL without a certificate that was revoked is worse than the last one.
         let mut revocation = line
             .map_err(|bad| upstream(unreadable(&settings.index, &bad)))?
-            .ask;
+            .request;
         // It may have been revoked after `now`, or by a clock that is ahead of ours: not a reason to leave it out.
-        revocation.revoked_at = revocation.revoked_at.map(|at| at.min(now.time()));
+        revocation.revoked_at = revocation.revoked_at.map(|at| at.min(now.as_unix_time()));
         batch.push(revocation);
         if batch.len() >= BATCH {
             take_over(origin, id, &batch, now)?;
@@ -109,8 +108,8 @@ pub(super) fn follow(
 fn take_over(
     origin: &Origin,
     id: &IssuerId,
-    batch: &[Revocation],
-    now: Moment,
+    batch: &[RevocationRequest],
+    now: Timestamp,
 ) -> Result<(), ConnectorError> {
     for (_, fault) in origin.follow_all(id, batch, now)?.refused {
         tracing::warn!(issuer = %id, %fault, "a line of the CA's index cannot be taken over");

@@ -69,7 +69,7 @@ impl Url {
             .unwrap_or_else(PoisonError::into_inner);
         let known = passed_on.get(&ask.issuer.id).filter(|known| {
             ask.held == Some(known.sha256)
-                && ask.now.time() < known.next_update
+                && ask.now.as_unix_time() < known.next_update
                 && self.settings.url == known.url
         });
         known

@@ -7,19 +7,18 @@ use axum::response::{IntoResponse, Response};
 
 use super::registry::CRL_ROUTE;
 use super::{ApiError, Service};
-use crate::origin::token_hash;
-use crate::store::tokens::TokenScope;
+use crate::bearer_token::{TokenHash, TokenScope};
 
 /// A token from the settings, good for everything. Only its hash is kept, and only hashes are compared: how long that takes
 /// tells nothing about the token.
 #[derive(Clone, Copy)]
-pub struct StaticToken([u8; 32]);
+pub struct StaticToken(TokenHash);
 
 impl StaticToken {
     /// The token with this text.
     #[must_use]
     pub fn new(token: &str) -> Self {
-        Self(token_hash(token))
+        Self(TokenHash::of(token))
     }
 }
 
@@ -58,13 +57,12 @@ async fn scope_of(service: &Service, headers: &HeaderMap) -> Result<Option<Token
     else {
         return Ok(None);
     };
-    let hash = token_hash(token);
+    let hash = TokenHash::of(token);
     if service.tokens.iter().any(|known| known.0 == hash) {
         return Ok(Some(TokenScope::Admin));
     }
-    let token = token.to_owned();
     service
-        .call(move |origin, now| origin.token_scope(&token, now))
+        .call(move |origin, now| origin.token_scope(hash, now))
         .await
 }
 

@@ -16,13 +16,13 @@ use super::error::{ApiError, Body, Path, Query};
 use super::registry::Page;
 use crate::ca::{self, KeyKind, Request};
 use crate::connector_config::ConnectorConfig;
+use crate::list_config::{Lists, NewList};
 use crate::origin::{
-    Changes, ListChange, Lists, NewCertificate, NewIssuer, NewKey, NewList, OriginError, Revoked,
-    SignedBy, Subject,
+    Changes, ListChange, NewCertificate, NewIssuer, NewKey, OriginError, Revoked, SignedBy, Subject,
 };
 use crate::profile::Profile;
-use crate::revocation::Ask;
-use crate::wire::{HexSerial, IssuerSetup, KeyName, ProfileName, ReasonName, Revocation, Time};
+use crate::revocation::RevocationRequest;
+use crate::wire::{HexSerial, IssuerSetup, KeyName, ProfileName, ReasonName, RevocationView, Time};
 
 /// An issuer to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -134,7 +134,7 @@ pub(super) async fn change_issuer(
         no_delta: body.no_delta,
     };
     let setup = service
-        .call(move |origin, now| origin.change_issuer(&id, &changes, now))
+        .call(move |origin, _| origin.change_issuer(&id, &changes))
         .await?;
     Ok(Json(setup.into()))
 }
@@ -263,8 +263,8 @@ pub(super) struct RevocationBody {
 /// Revokes a certificate, or puts it on hold. Asking again changes nothing.
 #[utoipa::path(post, path = "/v1/issuers/{id}/revocations", params(("id" = IssuerId, Path)),
     request_body = RevocationBody, responses(
-    (status = 201, description = "it is revoked now", body = Revocation),
-    (status = 200, description = "it was revoked so already", body = Revocation),
+    (status = 201, description = "it is revoked now", body = RevocationView),
+    (status = 200, description = "it was revoked so already", body = RevocationView),
     (status = 400, body = Problem, content_type = Problem::MEDIA_TYPE),
     (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
     (status = 409, body = Problem, content_type = Problem::MEDIA_TYPE),
@@ -274,9 +274,9 @@ pub(super) async fn revoke(
     Path(id): Path<IssuerId>,
     Body(body): Body<RevocationBody>,
 ) -> Result<Response, ApiError> {
-    let ask = Ask::from(body);
+    let request = RevocationRequest::from(body);
     let revoked = service
-        .call(move |origin, now| origin.revoke(&id, &ask, now))
+        .call(move |origin, now| origin.revoke(&id, &request, now))
         .await?;
     let status = if revoked.changed {
         StatusCode::CREATED
@@ -286,7 +286,7 @@ pub(super) async fn revoke(
     Ok((status, revocation_response(revoked)).into_response())
 }
 
-impl From<RevocationBody> for Ask {
+impl From<RevocationBody> for RevocationRequest {
     fn from(body: RevocationBody) -> Self {
         Self {
             serial: body.serial.0,
@@ -348,9 +348,13 @@ pub(super) async fn revoke_batch(
     if body.revocations.len() > BATCH_LIMIT {
         return Err(ApiError::invalid("a batch has at most 10000 revocations"));
     }
-    let asks: Vec<Ask> = body.revocations.into_iter().map(Ask::from).collect();
+    let requests: Vec<RevocationRequest> = body
+        .revocations
+        .into_iter()
+        .map(RevocationRequest::from)
+        .collect();
     let result = service
-        .call(move |origin, now| origin.revoke_all(&id, &asks, now))
+        .call(move |origin, now| origin.revoke_all(&id, &requests, now))
         .await?;
     let refused = result.refused.into_iter();
     Ok(Json(BatchView {
@@ -368,7 +372,7 @@ pub(super) async fn revoke_batch(
 /// Ends a hold. Asking again changes nothing.
 #[utoipa::path(post, path = "/v1/issuers/{id}/revocations/{serial}/release",
     params(("id" = IssuerId, Path), ("serial" = HexSerial, Path)), responses(
-    (status = 200, body = Revocation),
+    (status = 200, body = RevocationView),
     (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
     (status = 409, body = Problem, content_type = Problem::MEDIA_TYPE),
 ))]
@@ -377,7 +381,7 @@ pub(super) async fn release(
     Path((id, HexSerial(serial))): Path<(IssuerId, HexSerial)>,
 ) -> Result<Response, ApiError> {
     let released = service
-        .call(move |origin, now| origin.release(&id, &serial, now))
+        .call(move |origin, _| origin.release(&id, &serial))
         .await?;
     Ok(revocation_response(released))
 }
@@ -385,24 +389,24 @@ pub(super) async fn release(
 /// How one certificate stands.
 #[utoipa::path(get, path = "/v1/issuers/{id}/revocations/{serial}",
     params(("id" = IssuerId, Path), ("serial" = HexSerial, Path)), responses(
-    (status = 200, body = Revocation),
+    (status = 200, body = RevocationView),
     (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
 ))]
 pub(super) async fn show_revocation(
     State(service): State<Service>,
     Path((id, HexSerial(serial))): Path<(IssuerId, HexSerial)>,
-) -> Result<Json<Revocation>, ApiError> {
-    let row = service
+) -> Result<Json<RevocationView>, ApiError> {
+    let certificate = service
         .call(move |origin, _| origin.revocation(&id, &serial))
         .await?;
-    Ok(Json(row.into()))
+    Ok(Json(certificate.into()))
 }
 
 /// One page of an issuer's revocations.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RevocationsPage {
     /// In the order of the CRL.
-    revocations: Vec<Revocation>,
+    revocations: Vec<RevocationView>,
     /// Asks for the page that follows; absent on the last one.
     next_cursor: Option<String>,
 }
@@ -418,11 +422,11 @@ pub(super) async fn list_revocations(
     Query(page): Query<Page>,
 ) -> Result<Json<RevocationsPage>, ApiError> {
     let (cursor, limit) = (page.cursor()?, page.limit()?);
-    let (rows, next) = service
+    let (revocations, next) = service
         .call(move |origin, _| origin.revocations(&id, cursor, limit))
         .await?;
     Ok(Json(RevocationsPage {
-        revocations: rows.into_iter().map(Revocation::from).collect(),
+        revocations: revocations.into_iter().map(RevocationView::from).collect(),
         next_cursor: next.map(|position| position.to_string()),
     }))
 }
@@ -432,7 +436,7 @@ fn revocation_response(revoked: Revoked) -> Response {
         HeaderName::from_static(WATERMARK_HEADER),
         revoked.watermark.to_string(),
     )];
-    (watermark, Json(Revocation::from(revoked.row))).into_response()
+    (watermark, Json(RevocationView::from(revoked.certificate))).into_response()
 }
 
 fn seconds(seconds: Option<u64>) -> Option<Duration> {

@@ -16,7 +16,6 @@ use utoipa::IntoParams;
 
 use super::Service;
 use super::error::{ApiError, Path, Query};
-use crate::clock::Moment;
 use crate::connector::{Answer, Body};
 use crate::hex;
 
@@ -117,7 +116,7 @@ pub(super) async fn current_crl(
     Ok(
         match service
             .connectors
-            .crl(id, name, held, Moment::now())
+            .crl(id, name, held, service.clock.now())
             .await?
         {
             Answer::Crl(body) => crl_response(body),

@@ -4,7 +4,7 @@ use crl::{CrlNumber, DistinguishedName, Entry, Limits, ReadError, Reason, Visito
 
 use super::{BadLine, Imported, LineFault};
 use crate::ca::Serial;
-use crate::revocation::Ask;
+use crate::revocation::RevocationRequest;
 
 /// What a CRL says.
 #[derive(Debug)]
@@ -49,17 +49,17 @@ impl Visitor for Entries {
         let read = if self.of_another {
             Err(LineFault::OtherIssuer)
         } else {
-            ask(entry)
+            request(entry)
         };
         self.read.push(match read {
-            Ok(ask) => Ok(Imported { line, ask }),
+            Ok(request) => Ok(Imported { line, request }),
             Err(fault) => Err(BadLine { line, fault }),
         });
     }
 }
 
-fn ask(entry: &Entry<'_>) -> Result<Ask, LineFault> {
-    Ok(Ask {
+fn request(entry: &Entry<'_>) -> Result<RevocationRequest, LineFault> {
+    Ok(RevocationRequest {
         serial: Serial::from_be_bytes(entry.serial.as_be_bytes())?,
         reason: entry.reason.unwrap_or(Reason::Unspecified),
         revoked_at: Some(entry.revocation_date),

@@ -6,7 +6,7 @@ use std::io::Read;
 use crl::{Reason, UnixTime};
 
 use super::{BadLine, Imported, LineFault};
-use crate::revocation::Ask;
+use crate::revocation::RevocationRequest;
 use crate::wire::ReasonName;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub fn read_csv(
         Ok(record) => {
             let line = record.position().map_or(0, csv::Position::line);
             read_record(&columns, &record)
-                .map(|ask| Imported { line, ask })
+                .map(|request| Imported { line, request })
                 .map_err(|fault| bad(line, fault))
         }
         Err(error) => {
@@ -70,7 +70,10 @@ pub fn read_csv(
     }))
 }
 
-fn read_record(columns: &[Column], record: &csv::StringRecord) -> Result<Ask, LineFault> {
+fn read_record(
+    columns: &[Column],
+    record: &csv::StringRecord,
+) -> Result<RevocationRequest, LineFault> {
     let field = |column| {
         let found = columns
             .iter()
@@ -80,7 +83,7 @@ fn read_record(columns: &[Column], record: &csv::StringRecord) -> Result<Ask, Li
     };
     let time = |column| field(column).map(read_time).transpose();
     let shard = |text: &str| text.parse().map_err(|_| LineFault::Shard(text.to_owned()));
-    Ok(Ask {
+    Ok(RevocationRequest {
         serial: field(Column::Serial)
             .ok_or(LineFault::Missing("serial"))?
             .parse()?,
@@ -110,10 +113,17 @@ mod tests {
             .unwrap()
             .map(Result::unwrap)
             .collect();
-        assert_eq!((read[0].line, read[0].ask.reason), (2, Reason::Superseded));
-        assert_eq!(read[0].ask.revoked_at, Some(UnixTime(1_795_435_200)));
         assert_eq!(
-            (read[1].line, read[1].ask.reason, read[1].ask.revoked_at),
+            (read[0].line, read[0].request.reason),
+            (2, Reason::Superseded)
+        );
+        assert_eq!(read[0].request.revoked_at, Some(UnixTime(1_795_435_200)));
+        assert_eq!(
+            (
+                read[1].line,
+                read[1].request.reason,
+                read[1].request.revoked_at
+            ),
             (3, Reason::Unspecified, None)
         );
     }

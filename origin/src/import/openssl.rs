@@ -9,7 +9,7 @@ use crl::{Reason, UnixTime};
 
 use super::{BadLine, Imported, LineFault};
 use crate::ca::Serial;
-use crate::revocation::Ask;
+use crate::revocation::RevocationRequest;
 use crate::wire::{ReasonError, ReasonName};
 
 /// Reads the revoked certificates of an `index.txt`.
@@ -19,13 +19,13 @@ pub fn read_index(reader: impl BufRead) -> impl Iterator<Item = Result<Imported,
             .map_err(|error| LineFault::Unreadable(error.to_string()))
             .and_then(|text| read_line(&text));
         match read {
-            Ok(ask) => ask.map(|ask| Ok(Imported { line, ask })),
+            Ok(request) => request.map(|request| Ok(Imported { line, request })),
             Err(fault) => Some(Err(BadLine { line, fault })),
         }
     })
 }
 
-fn read_line(line: &str) -> Result<Option<Ask>, LineFault> {
+fn read_line(line: &str) -> Result<Option<RevocationRequest>, LineFault> {
     if line.trim().is_empty() {
         return Ok(None);
     }
@@ -42,7 +42,7 @@ fn read_line(line: &str) -> Result<Option<Ask>, LineFault> {
     let (reason, invalidity_date) = reason(revocation.next(), revocation.next())?;
     let serial: Serial = field("serial number")?.parse()?;
     let (revoked_at, not_after) = (Some(revoked_at), Some(not_after));
-    Ok(Some(Ask {
+    Ok(Some(RevocationRequest {
         serial,
         reason,
         revoked_at,
@@ -113,7 +113,7 @@ mod tests {
         let read: Vec<Imported> = read(index).into_iter().map(Result::unwrap).collect();
         let told: Vec<_> = read
             .iter()
-            .map(|one| (one.line, one.ask.serial.to_string(), one.ask.reason))
+            .map(|one| (one.line, one.request.serial.to_string(), one.request.reason))
             .collect();
         assert_eq!(
             told,
@@ -123,13 +123,13 @@ mod tests {
                 (5, "05".to_owned(), Reason::CaCompromise),
             ]
         );
-        assert_eq!(read[0].ask.revoked_at, Some(UnixTime(1_795_435_200)));
+        assert_eq!(read[0].request.revoked_at, Some(UnixTime(1_795_435_200)));
         assert_eq!(
-            read[1].ask.invalidity_date,
+            read[1].request.invalidity_date,
             Some("2026-11-01T00:00:00Z".parse().unwrap())
         );
         assert_eq!(
-            read[1].ask.not_after,
+            read[1].request.not_after,
             Some("2051-11-23T12:00:00Z".parse().unwrap())
         );
     }

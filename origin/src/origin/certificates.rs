@@ -1,57 +1,56 @@
-//! Certificates issued by local issuers.
+//! Issues certificates of local issuers.
 
 use std::time::Duration;
 
 use crl::UnixTime;
 use der::Encode;
-use origin_api::{CrlName, IssuerId};
+use origin_api::{CrlName, IssuerId, Timestamp};
 use rusqlite::Connection;
 use x509_cert::Certificate;
 use x509_cert::name::Name;
 
-use super::revocations::find_local;
+use super::lookup::find_local;
 use super::{Origin, OriginError};
 use crate::ca::{self, CertificateError, KeyKind, Leaf, PrivateKey, Request, Serial};
-use crate::clock::Moment;
 use crate::store::certificates::{self as rows, CertificateRow};
 use crate::store::issuers::IssuerRow;
 use crate::store::lists;
 
-/// A certificate to be issued.
+/// A certificate to issue.
 #[derive(Debug)]
 pub struct NewCertificate {
-    /// Who it is for.
+    /// Its subject and key.
     pub subject: Subject,
-    /// How long it is valid.
+    /// Its validity, from now.
     pub validity: Duration,
-    /// Which shard will tell of its revocation; the full CRL where there is none.
+    /// The shard whose CRL it names; the full CRL if absent.
     pub shard: Option<u32>,
 }
 
-/// Who a certificate is for, and whose key it holds.
+/// The subject of a certificate, and the origin of its key.
 #[derive(Debug)]
 pub enum Subject {
-    /// Someone who has a key and asked with it.
+    /// The subject and key of a certificate signing request.
     Request(Request),
-    /// Someone whose key is made here and handed out once.
+    /// A key to generate, which the origin returns and does not store.
     New {
-        /// The name.
+        /// The distinguished name.
         name: Name,
         /// The DNS names.
         dns_names: Vec<String>,
-        /// The kind of key to make.
+        /// The kind of key to generate.
         key: KeyKind,
     },
 }
 
-/// A certificate that was issued.
+/// An issued certificate.
 #[derive(Debug)]
 pub struct IssuedCertificate {
     /// Its serial number.
     pub serial: Serial,
     /// The certificate.
     pub certificate: Certificate,
-    /// Its key, if it was made here: not kept.
+    /// Its private key, if the origin generated it.
     pub key: Option<PrivateKey>,
 }
 
@@ -65,12 +64,12 @@ impl Origin {
         &self,
         issuer: &IssuerId,
         new: NewCertificate,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<IssuedCertificate, OriginError> {
-        let (row, parent, parent_key, distribution_points) = self.store.read(|c| {
-            let row = find_local(c, issuer)?;
-            let points = distribution_points(c, &row, new.shard)?;
-            let (parent, key) = (row.parse_certificate()?, self.key(c, &row)?);
+        let (row, parent, parent_key, distribution_points) = self.store.read(|conn| {
+            let row = find_local(conn, issuer)?;
+            let points = distribution_points(conn, &row, new.shard)?;
+            let (parent, key) = (row.parse_certificate()?, self.key(conn, &row)?);
             Ok::<_, OriginError>((row, parent, key, points))
         })?;
         let (request, key) = match new.subject {
@@ -80,7 +79,7 @@ impl Origin {
                 dns_names,
                 key,
             } => {
-                let key = PrivateKey::generate(key)?;
+                let key = PrivateKey::generate(key, &*self.random)?;
                 (
                     Request {
                         subject: name,
@@ -96,15 +95,16 @@ impl Origin {
             public_key: request.public_key,
             dns_names: request.dns_names,
             distribution_points,
-            not_before: now.time(),
+            not_before: now.as_unix_time(),
             validity: new.validity,
         };
-        let certificate =
-            ca::issue(&parent, &parent_key, &leaf).inspect_err(|_| self.forget_key(row.number))?;
-        let kept = CertificateRow::new(&certificate, new.shard)?;
-        self.store.write(|t| rows::insert(t, row.number, &kept))?;
+        let certificate = ca::issue(&parent, &parent_key, &leaf, &*self.random)
+            .inspect_err(|_| self.forget_key(row.number))?;
+        let stored = CertificateRow::new(&certificate, new.shard)?;
+        self.store
+            .write(|tx| rows::insert(tx, row.number, &stored))?;
         Ok(IssuedCertificate {
-            serial: kept.serial,
+            serial: stored.serial,
             certificate,
             key,
         })
@@ -112,7 +112,7 @@ impl Origin {
 }
 
 impl CertificateRow {
-    /// What is kept of a certificate.
+    /// What is stored of a certificate.
     ///
     /// # Errors
     /// [`CertificateError`].
@@ -132,20 +132,20 @@ impl CertificateRow {
     }
 }
 
-/// The URLs that a certificate of this issuer, in this shard, names.
+/// The CRL distribution points of a certificate of this issuer and shard.
 pub(super) fn distribution_points(
-    c: &Connection,
+    conn: &Connection,
     issuer: &IssuerRow,
     shard: Option<u32>,
 ) -> Result<Vec<String>, OriginError> {
     let name = shard.map_or(CrlName::Full, CrlName::Shard);
-    let list = lists::all(c, issuer.number)?
+    let list = lists::all(conn, issuer.number)?
         .into_iter()
-        .find(|list| list.name == name);
+        .find(|list| list.config.name == name);
     match (list, shard) {
         (None, Some(shard)) => Err(OriginError::ShardNotFound(issuer.id.clone(), shard)),
         (list, _) => Ok(list
-            .and_then(|list| list.distribution_point)
+            .and_then(|list| list.config.distribution_point)
             .into_iter()
             .collect()),
     }

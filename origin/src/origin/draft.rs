@@ -1,30 +1,57 @@
-//! What the next CRL says: its number, its times, its entries.
+//! The next CRL of a list: its number, times and entries, and its signature.
 //!
-//! All of it is decided in one transaction, and the signature made after that. So CRLs of one list are made one after the other,
-//! whoever asks, and a number that was given out is never given out again.
+//! The contents are decided in one transaction, and signed after it. So concurrent makings of a list,
+//! in any process, are serialized, and no number is used twice.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use crl::{AlgorithmIdentifier, CrlNumber, DistinguishedName, Template, UnixTime};
 use der::Encode;
-use origin_api::{CrlName, IssuerId, Watermark};
+use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 use super::OriginError;
-use super::crls::{MadeCrl, find_list, scope};
-use super::revocations::find_signing;
+use super::lookup::{find_list, find_signing, scope};
 use crate::ca::{self, CertificateError, PrivateKey};
-use crate::clock::Moment;
 use crate::entries::Entries;
-use crate::revocation;
+use crate::list_config::ListConfig;
 use crate::sequence;
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::lists::{self as list_rows, IssuedRow, ListRow};
 use crate::store::revocations as rows;
 
-/// All that a CRL says, before it is signed.
+/// A signed CRL.
+#[derive(Clone, Debug)]
+pub struct MadeCrl {
+    /// Its DER, in parts that share the cached entries.
+    pub parts: Vec<Bytes>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// Its number.
+    pub number: CrlNumber,
+    /// Its thisUpdate.
+    pub this_update: UnixTime,
+    /// Its nextUpdate.
+    pub next_update: UnixTime,
+    /// Its number of entries.
+    pub entries: u64,
+    /// The issuer's watermark that it reflects.
+    pub watermark: Watermark,
+}
+
+impl MadeCrl {
+    /// The whole DER.
+    #[must_use]
+    pub fn to_der(&self) -> Vec<u8> {
+        self.parts.concat()
+    }
+}
+
+/// The contents of a CRL, before it is signed.
 pub(super) struct Draft {
     key: Arc<PrivateKey>,
     next: IssuedRow,
@@ -33,55 +60,60 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Decides on everything that the next CRL says; `None` if there can be none yet.
+    /// Decides the contents of the next CRL, and uses up its number. `None` for a delta without a base.
     pub(super) fn next(
-        c: &Connection,
+        conn: &Connection,
         issuer: &IssuerId,
         name: CrlName,
         key: Arc<PrivateKey>,
         entries: &mut Entries,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<Draft>, OriginError> {
-        let issuer = find_signing(c, issuer)?;
-        let lists = list_rows::all(c, issuer.number)?;
+        let issuer = find_signing(conn, issuer)?;
+        let lists = list_rows::all(conn, issuer.number)?;
         let list = find_list(&lists, &issuer, name)?;
         let base = match name {
             CrlName::Delta => {
-                match list_rows::oldest_valid(c, issuer.number, CrlName::Full, now.time())? {
+                match list_rows::oldest_valid(
+                    conn,
+                    issuer.number,
+                    CrlName::Full,
+                    now.as_unix_time(),
+                )? {
                     Some(full) => Some(full),
                     None => return Ok(None),
                 }
             }
             CrlName::Full | CrlName::Shard(_) => None,
         };
-        let watermark = drop_expired(c, &issuer, &lists, now)?;
+        let watermark = drop_expired(conn, &issuer, &lists, now)?;
         let (chunks, count) = if let Some(base) = &base {
-            delta_entries(c, &issuer, base.watermark)?
+            delta_entries(conn, &issuer, base.watermark)?
         } else {
-            entries.follow(c, issuer.number, scope(name), watermark)?;
+            entries.follow(conn, issuer.number, scope(name), watermark)?;
             (entries.chunks(), entries.count())
         };
         let this_update = sequence::next_this_update(list.this_update, now);
         let numbers = lists
             .iter()
-            .filter(|other| same_sequence(other.name, name))
+            .filter(|other| same_sequence(other.config.name, name))
             .filter_map(|list| list.number);
         let number = sequence::next_number(numbers.max(), now);
         let next = IssuedRow {
             number: number.ok_or_else(|| OriginError::NumbersUsedUp(issuer.id.clone()))?,
             this_update,
-            next_update: this_update.saturating_add(list.validity),
+            next_update: this_update.saturating_add(list.config.validity),
             watermark,
             entries: count,
             size: None,
             sha256: None,
         };
-        list_rows::reserve(c, issuer.number, name, &next)?;
-        list_rows::forget_expired(c, issuer.number, name, now.time())?;
+        list_rows::reserve(conn, issuer.number, name, &next)?;
+        list_rows::forget_expired(conn, issuer.number, name, now.as_unix_time())?;
         let template = template(
             &issuer,
             &lists,
-            list,
+            &list.config,
             &key,
             &next,
             base.map(|base| base.number),
@@ -94,7 +126,7 @@ impl Draft {
         }))
     }
 
-    /// Signs it.
+    /// Signs the CRL.
     pub(super) fn sign(self) -> Result<MadeCrl, OriginError> {
         let entries_size = self.entries.iter().map(|chunk| chunk.len() as u64).sum();
         let tbs = self.template.tbs(entries_size)?;
@@ -133,50 +165,53 @@ impl Draft {
     }
 }
 
-/// Takes certificates off the list that have expired, once each CRL that names them was made after they did (RFC 5280,
-/// section 3.3). Answers how far the revocations have come then.
+/// Removes expired certificates that were on a CRL made after they expired, on each list that covers
+/// them (RFC 5280, section 3.3). Returns the issuer's watermark after that.
 fn drop_expired(
-    c: &Connection,
+    conn: &Connection,
     issuer: &IssuerRow,
     lists: &[ListRow],
-    now: Moment,
+    now: Timestamp,
 ) -> Result<Watermark, OriginError> {
-    let mut told_at: Option<(UnixTime, Watermark)> = None;
-    for list in lists.iter().filter(|list| list.name != CrlName::Delta) {
-        let Some(latest) = list_rows::latest(c, issuer.number, list.name)? else {
+    let mut listed_at: Option<(UnixTime, Watermark)> = None;
+    for list in lists
+        .iter()
+        .filter(|list| list.config.name != CrlName::Delta)
+    {
+        let Some(latest) = list_rows::latest(conn, issuer.number, list.config.name)? else {
             return Ok(issuer.watermark);
         };
-        let so_far = told_at.unwrap_or((latest.this_update, latest.watermark));
-        told_at = Some((
+        let so_far = listed_at.unwrap_or((latest.this_update, latest.watermark));
+        listed_at = Some((
             so_far.0.min(latest.this_update),
             so_far.1.min(latest.watermark),
         ));
     }
-    let Some((told_at, seen)) = told_at else {
+    let Some((listed_at, seen)) = listed_at else {
         return Ok(issuer.watermark);
     };
-    // A CRL from when the clock was ahead tells nothing about what has expired.
-    let before = told_at.min(now.time());
-    let watermark = sequence::next_watermark(issuer.watermark, now);
-    if rows::expire(c, issuer.number, before, seen, watermark)? == 0 {
+    // The time of a CRL that was made while the clock was ahead proves no expiry.
+    let before = listed_at.min(now.as_unix_time());
+    let watermark = sequence::next_watermark(issuer.watermark);
+    if rows::expire(conn, issuer.number, before, seen, watermark)? == 0 {
         return Ok(issuer.watermark);
     }
-    issuer_rows::set_watermark(c, issuer.number, watermark)?;
+    issuer_rows::set_watermark(conn, issuer.number, watermark)?;
     Ok(watermark)
 }
 
-/// What changed since the base (RFC 5280, section 5.2.4): what is listed with its entry, what is not with its removal.
+/// What changed since the base (RFC 5280, section 5.2.4): entries, and removals of what left.
 fn delta_entries(
-    c: &Connection,
+    conn: &Connection,
     issuer: &IssuerRow,
     base: Watermark,
 ) -> Result<(Vec<Bytes>, u64), OriginError> {
     let (mut bytes, mut count, mut failure) = (Vec::new(), 0_u64, None);
-    rows::changes(c, issuer.number, base, |row, entry| {
+    rows::changes(conn, issuer.number, base, |row, entry| {
         count = count.saturating_add(1);
         match entry {
             Some(entry) => bytes.extend_from_slice(entry),
-            None => match revocation::removal(&row) {
+            None => match row.removal() {
                 Ok(removal) => bytes.extend(removal),
                 Err(error) => failure = Some(error),
             },
@@ -191,7 +226,7 @@ fn delta_entries(
 fn template(
     issuer: &IssuerRow,
     lists: &[ListRow],
-    list: &ListRow,
+    list: &ListConfig,
     key: &PrivateKey,
     next: &IssuedRow,
     base_number: Option<CrlNumber>,
@@ -199,7 +234,9 @@ fn template(
     let certificate = issuer.parse_certificate()?;
     let algorithm = key.algorithm()?.to_der().map_err(CertificateError::from)?;
     let subject = certificate.tbs_certificate().subject();
-    let delta = lists.iter().find(|other| other.name == CrlName::Delta);
+    let delta = lists
+        .iter()
+        .find(|other| other.config.name == CrlName::Delta);
     Ok(Template {
         issuer: DistinguishedName::try_from(subject).map_err(CertificateError::from)?,
         algorithm: AlgorithmIdentifier::from_der(&algorithm).map_err(CertificateError::from)?,
@@ -207,20 +244,20 @@ fn template(
         next_update: next.next_update,
         number: next.number,
         authority_key_id: Some(ca::authority_key_id(&certificate)?),
-        // A shard tells what it is limited to; a list of everything has no limit to tell (RFC 5280, section 5.2.5).
+        // A shard states its scope; a full CRL covers everything (RFC 5280, section 5.2.5).
         issuing_distribution_point: match (list.name, &list.distribution_point) {
             (CrlName::Shard(_), Some(url)) => Some(crl::issuing_distribution_point(url)?),
             _ => None,
         },
         base_number,
         freshest_crl: match list.name {
-            CrlName::Full => delta.and_then(|delta| delta.distribution_point.clone()),
+            CrlName::Full => delta.and_then(|delta| delta.config.distribution_point.clone()),
             CrlName::Delta | CrlName::Shard(_) => None,
         },
     })
 }
 
-/// A complete CRL and the deltas to it share one sequence of numbers (RFC 5280, section 5.2.3).
+/// A full CRL and its deltas share one sequence of numbers (RFC 5280, section 5.2.3).
 fn same_sequence(one: CrlName, other: CrlName) -> bool {
     scope(one) == scope(other)
 }

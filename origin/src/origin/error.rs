@@ -1,17 +1,17 @@
-//! Why the origin could not do what it was asked, with a stable code for each kind.
+//! Why the origin refused or failed a request, with a stable code for each kind.
 
 use crl::WriteError;
 use origin_api::{CrlName, IssuerId};
 
-use super::settings::SettingsError;
 use super::tokens::TokenError;
 use crate::ca::{CertificateError, KeyError, Serial};
+use crate::list_config::ListConfigError;
 use crate::profile::ProfileError;
 use crate::revocation::RevocationError;
 use crate::store::StoreError;
 use crate::vault::VaultError;
 
-/// Why the origin could not do what it was asked.
+/// Why the origin refused or failed a request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OriginError {
@@ -27,11 +27,11 @@ pub enum OriginError {
     /// The certificate was never revoked.
     #[error("no certificate {1} of issuer {0} was revoked")]
     RevocationNotFound(IssuerId, Serial),
-    /// What was asked needs a key that is kept here.
-    #[error("issuer {0} has a CA elsewhere, which does this")]
+    /// Another CA decides this: the origin has no key for the issuer, or only follows the CA.
+    #[error("issuer {0} has another CA, which does this")]
     NoKey(IssuerId),
-    /// A certificate and a key that do not belong together.
-    #[error("the certificate's public key is not that of the private key")]
+    /// The certificate and the private key do not match.
+    #[error("the certificate's public key does not match the private key")]
     KeyDoesNotFit,
     /// The certificate's shard does not exist.
     #[error("issuer {0} has no shard {1}")]
@@ -39,28 +39,28 @@ pub enum OriginError {
     /// The CRL numbers of 20 octets are used up (RFC 5280, section 5.2.3).
     #[error("issuer {0} has used up its CRL numbers")]
     NumbersUsedUp(IssuerId),
-    /// Settings that cannot work.
+    /// A configuration that cannot work.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// What the issuer's profile does not allow.
+    ListConfig(#[from] ListConfigError),
+    /// The issuer's profile forbids it.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// A revocation that cannot be.
+    /// The certificate cannot be revoked or released in this way.
     #[error(transparent)]
     Revocation(#[from] RevocationError),
-    /// A certificate that cannot be made or read.
+    /// A certificate cannot be read or made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// A key that cannot be made or read.
+    /// A key cannot be read, generated or used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A key that cannot be kept or opened.
+    /// A key cannot be stored or opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// A token that cannot be.
+    /// A token cannot be created or changed.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// A CRL that cannot be written.
+    /// The CRL cannot be encoded.
     #[error("cannot write the CRL: {0}")]
     Write(#[from] WriteError),
     /// The database failed.
@@ -68,12 +68,12 @@ pub enum OriginError {
     Store(#[from] StoreError),
 }
 
-/// Whose fault an error is, and so what its caller may do about it.
+/// Whose fault an error is; it selects the HTTP status and the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// What was named does not exist.
+    /// The request names something that does not exist.
     NotFound,
-    /// It is in the way of what exists.
+    /// The request conflicts with what exists.
     Conflict,
     /// The request itself is wrong.
     Request,
@@ -82,7 +82,7 @@ pub enum Fault {
 }
 
 impl OriginError {
-    /// The stable name of the error, for programs.
+    /// The stable code of the error.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -94,7 +94,7 @@ impl OriginError {
             Self::KeyDoesNotFit => "key_does_not_fit",
             Self::ShardNotFound(..) => "shard_not_found",
             Self::NumbersUsedUp(_) => "numbers_used_up",
-            Self::Settings(_) => "invalid_settings",
+            Self::ListConfig(_) => "invalid_settings",
             Self::Profile(_) => "not_in_profile",
             Self::Revocation(error) => match error {
                 RevocationError::NotAReason => "not_a_reason",
@@ -132,11 +132,11 @@ impl OriginError {
             ) => Fault::Conflict,
             Self::KeyDoesNotFit
             | Self::ShardNotFound(..)
-            | Self::Settings(_)
+            | Self::ListConfig(_)
             | Self::Profile(_)
             | Self::Revocation(_)
             | Self::Certificate(_)
-            | Self::Key(KeyError::UnknownKind | KeyError::Unsupported) => Fault::Request,
+            | Self::Key(KeyError::UnknownKind(_) | KeyError::Unsupported) => Fault::Request,
             Self::NumbersUsedUp(_)
             | Self::Key(_)
             | Self::Vault(_)

@@ -1,36 +1,35 @@
-//! Issuers: made, imported, listed.
+//! Creates, connects and lists issuers.
 
 use std::time::Duration;
 
 use crl::CrlNumber;
 use der::Encode;
-use origin_api::{Crl, Der, Issuer, IssuerId, IssuersPage, Watermark};
+use origin_api::{Crl, Der, Issuer, IssuerId, IssuersPage, Timestamp, Watermark};
 use rusqlite::Connection;
 use x509_cert::Certificate;
 use x509_cert::name::Name;
 
-use super::settings::Lists;
-use super::{Origin, OriginError, find_issuer};
+use super::lookup::find_issuer;
+use super::{Origin, OriginError};
 use crate::ca::{self, KeyKind, PrivateKey};
-use crate::clock::Moment;
 use crate::connector_config::ConnectorConfig;
+use crate::list_config::Lists;
 use crate::profile::Profile;
 use crate::sequence;
-use crate::store::StoreError;
 use crate::store::certificates::{self, CertificateRow};
-use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow, KeptKey};
+use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow, StoredKey};
 use crate::store::lists as list_rows;
 
-/// An issuer to be made here.
+/// A new issuer with a local key.
 #[derive(Debug)]
 pub struct NewIssuer {
     /// Its stable short name.
     pub id: IssuerId,
     /// Its name in certificates and CRLs.
     pub subject: Name,
-    /// Its key.
+    /// The source of its key.
     pub key: NewKey,
-    /// How long its certificate is valid.
+    /// The validity of its certificate, from now.
     pub validity: Duration,
     /// Who signs its certificate.
     pub signed_by: SignedBy,
@@ -45,24 +44,24 @@ pub struct NewIssuer {
 /// Where a new issuer's key comes from.
 #[derive(Debug)]
 pub enum NewKey {
-    /// It is made.
+    /// Generate it.
     Generate(KeyKind),
-    /// It was made elsewhere.
+    /// It was generated elsewhere.
     Import(Box<PrivateKey>),
-    /// It is in a PKCS#11 token, where this URI says (RFC 7512).
+    /// It is in a PKCS#11 token, at this URI (RFC 7512).
     Token(String),
 }
 
-/// An issuer whose CA runs elsewhere.
+/// A new issuer with another CA that makes its CRLs.
 #[derive(Debug)]
 pub struct ConnectedIssuer {
     /// Its stable short name.
     pub id: IssuerId,
     /// The certificate that verifies its CRLs.
     pub certificate: Certificate,
-    /// How its CRLs are obtained.
+    /// How to reach the CA.
     pub connector: ConnectorConfig,
-    /// The CRLs to be passed on.
+    /// The CRLs to pass on.
     pub lists: Lists,
 }
 
@@ -71,28 +70,34 @@ pub struct ConnectedIssuer {
 pub enum SignedBy {
     /// It signs its own.
     Itself,
-    /// Another issuer here does.
+    /// Another issuer of this origin signs it.
     Issuer(IssuerId),
-    /// Someone did already: the certificate, and the number of the last CRL that was made for it elsewhere.
+    /// It exists: the certificate, and the number of the issuer's last CRL elsewhere.
     Already(Box<Certificate>, Option<CrlNumber>),
 }
 
 impl Origin {
-    /// Makes an issuer with a key of its own.
+    /// Creates an issuer with a local key.
     ///
     /// # Errors
     /// [`OriginError::IssuerExists`], [`OriginError::Certificate`], [`OriginError::Key`], [`OriginError::Store`].
-    pub fn create_issuer(&self, new: NewIssuer, now: Moment) -> Result<Issuer, OriginError> {
-        // Looked up before a key is made, which may take seconds.
+    pub fn create_issuer(&self, new: NewIssuer, now: Timestamp) -> Result<Issuer, OriginError> {
+        // Checked before generating a key, which may take seconds.
         self.refuse_taken(&new.id)?;
-        let (key, kept) = match new.key {
-            NewKey::Generate(kind) => self.keep(PrivateKey::generate(kind)?)?,
-            NewKey::Import(key) => self.keep(*key)?,
-            NewKey::Token(uri) => (PrivateKey::in_token(&uri)?, KeptKey::InToken(uri)),
+        let (key, stored) = match new.key {
+            NewKey::Generate(kind) => self.seal(PrivateKey::generate(kind, &*self.random)?)?,
+            NewKey::Import(key) => self.seal(*key)?,
+            NewKey::Token(uri) => (PrivateKey::in_token(&uri)?, StoredKey::Pkcs11(uri)),
         };
         let (mut parent, mut last_number) = (None, None);
         let certificate = match new.signed_by {
-            SignedBy::Itself => ca::self_sign(&key, &new.subject, now.time(), new.validity)?,
+            SignedBy::Itself => ca::self_sign(
+                &key,
+                &new.subject,
+                now.as_unix_time(),
+                new.validity,
+                &*self.random,
+            )?,
             SignedBy::Issuer(id) => {
                 let (number, certificate) =
                     self.sign_issuer(&id, &new.subject, &key, new.validity, now)?;
@@ -108,13 +113,13 @@ impl Origin {
             }
         };
         new.profile.check_key(key.kind()?)?;
-        for list in new.lists.rows() {
+        for list in new.lists.configs() {
             new.profile.check_validity(list.name, list.validity)?;
         }
         let der = certificate.to_der().map_err(ca::CertificateError::from)?;
-        self.store.write(|t| {
+        self.store.write(|tx| {
             let number = insert(
-                t,
+                tx,
                 &new.id,
                 &der,
                 (&new.connector, new.profile),
@@ -122,34 +127,34 @@ impl Origin {
                 now,
             )?;
             if let Some(used) = last_number {
-                list_rows::raise_numbers(t, number, used)?;
+                list_rows::raise_numbers(tx, number, used)?;
             }
-            rows::insert_key(t, number, key.kind()?.as_str(), &kept)?;
-            // The parent is to know when it ends, if it is ever revoked.
+            rows::insert_key(tx, number, key.kind()?, &stored)?;
+            // The parent needs its expiry if it is ever revoked.
             if let Some((parent, certificate)) = &parent {
-                certificates::insert(t, *parent, certificate)?;
+                certificates::insert(tx, *parent, certificate)?;
             }
             Ok::<_, OriginError>(())
         })?;
         self.issuer(&new.id)
     }
 
-    /// Makes an issuer known whose CA runs elsewhere.
+    /// Adds an issuer whose CRLs another CA makes.
     ///
     /// # Errors
     /// [`OriginError::IssuerExists`], [`OriginError::Store`].
     pub fn connect_issuer(
         &self,
         new: &ConnectedIssuer,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Issuer, OriginError> {
         let der = new
             .certificate
             .to_der()
             .map_err(ca::CertificateError::from)?;
-        self.store.write(|t| {
+        self.store.write(|tx| {
             insert(
-                t,
+                tx,
                 &new.id,
                 &der,
                 (&new.connector, Profile::default()),
@@ -161,15 +166,15 @@ impl Origin {
         self.issuer(&new.id)
     }
 
-    /// An issuer, and where its CRLs come from.
+    /// The registry's view of an issuer, and where its CRLs come from.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
     pub fn connection(&self, id: &IssuerId) -> Result<(Issuer, ConnectorConfig), OriginError> {
-        self.store.read(|c| {
-            let row = find_issuer(c, id)?;
-            let connector = row.connector_config()?;
-            Ok((view(c, row)?, connector))
+        self.store.read(|conn| {
+            let row = find_issuer(conn, id)?;
+            let connector = row.connector.clone();
+            Ok((view(conn, row)?, connector))
         })
     }
 
@@ -178,10 +183,10 @@ impl Origin {
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
     pub fn issuer(&self, id: &IssuerId) -> Result<Issuer, OriginError> {
-        self.store.read(|c| view(c, find_issuer(c, id)?))
+        self.store.read(|conn| view(conn, find_issuer(conn, id)?))
     }
 
-    /// Issuers in the order of their ids, from the first one after `cursor`.
+    /// Up to `limit` issuers in order of id, after the id `cursor`.
     ///
     /// # Errors
     /// [`OriginError::Store`].
@@ -190,10 +195,10 @@ impl Origin {
         cursor: Option<&IssuerId>,
         limit: u32,
     ) -> Result<IssuersPage, OriginError> {
-        self.store.read(|c| {
-            // One more than asked for tells whether there is a page to follow.
+        self.store.read(|conn| {
+            // One more than the limit shows whether another page follows.
             let mut found = rows::page(
-                c,
+                conn,
                 cursor.map_or("", IssuerId::as_str),
                 limit.saturating_add(1),
             )?;
@@ -205,7 +210,7 @@ impl Origin {
                 .map(|last| last.id.to_string());
             let issuers = found
                 .into_iter()
-                .map(|row| view(c, row))
+                .map(|row| view(conn, row))
                 .collect::<Result<_, _>>()?;
             Ok(IssuersPage {
                 issuers,
@@ -214,21 +219,21 @@ impl Origin {
         })
     }
 
-    /// The issuers of whose revocations the edge is still to be told, and how far they have come.
+    /// The issuers with changes that have not been pushed to the edge, and their watermarks.
     ///
     /// # Errors
     /// [`OriginError::Store`].
     pub fn owed_pushes(&self) -> Result<Vec<(IssuerId, Watermark)>, OriginError> {
-        self.store.read(|c| Ok(rows::owed_pushes(c)?))
+        self.store.read(|conn| Ok(rows::owed_pushes(conn)?))
     }
 
-    /// Notes how far the edge was told.
+    /// Records that the changes up to this watermark have been pushed to the edge.
     ///
     /// # Errors
     /// [`OriginError::Store`].
     pub fn pushed(&self, id: &IssuerId, watermark: Watermark) -> Result<(), OriginError> {
         self.store
-            .write(|t| Ok(rows::set_pushed(t, id, watermark)?))
+            .write(|tx| Ok(rows::set_pushed(tx, id, watermark)?))
     }
 
     /// Every issuer, and where its CRLs come from.
@@ -236,21 +241,21 @@ impl Origin {
     /// # Errors
     /// [`OriginError::Store`].
     pub fn connections(&self) -> Result<Vec<(IssuerId, ConnectorConfig)>, OriginError> {
-        self.store.read(|c| {
-            let all = rows::page(c, "", u32::MAX)?;
+        self.store.read(|conn| {
+            let all = rows::page(conn, "", u32::MAX)?;
             all.into_iter()
-                .map(|row| Ok((row.id.clone(), row.connector_config()?)))
+                .map(|row| Ok((row.id, row.connector)))
                 .collect()
         })
     }
 
-    fn keep(&self, key: PrivateKey) -> Result<(PrivateKey, KeptKey), OriginError> {
-        let sealed = self.vault.seal(&key)?;
-        Ok((key, KeptKey::Here(sealed)))
+    fn seal(&self, key: PrivateKey) -> Result<(PrivateKey, StoredKey), OriginError> {
+        let sealed = self.vault.seal(&key, &*self.random)?;
+        Ok((key, StoredKey::Pkcs8(sealed)))
     }
 
     fn refuse_taken(&self, id: &IssuerId) -> Result<(), OriginError> {
-        match self.store.read(|c| rows::find(c, id))? {
+        match self.store.read(|conn| rows::find(conn, id))? {
             Some(_) => Err(OriginError::IssuerExists(id.clone())),
             None => Ok(()),
         }
@@ -262,13 +267,13 @@ impl Origin {
         subject: &Name,
         key: &PrivateKey,
         validity: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<(IssuerNumber, Certificate), OriginError> {
-        let (number, certificate, parent_key, points) = self.store.read(|c| {
-            let parent = find_issuer(c, parent)?;
-            let points = super::certificates::distribution_points(c, &parent, None)?;
+        let (number, certificate, parent_key, points) = self.store.read(|conn| {
+            let parent = find_issuer(conn, parent)?;
+            let points = super::certificates::distribution_points(conn, &parent, None)?;
             let certificate = parent.parse_certificate()?;
-            Ok::<_, OriginError>((parent.number, certificate, self.key(c, &parent)?, points))
+            Ok::<_, OriginError>((parent.number, certificate, self.key(conn, &parent)?, points))
         })?;
         let public = key.public_key()?;
         let signed = ca::sign_authority(
@@ -277,69 +282,50 @@ impl Origin {
             subject,
             &public,
             &points,
-            now.time(),
+            now.as_unix_time(),
             validity,
+            &*self.random,
         )?;
         Ok((number, signed))
     }
 }
 
 fn insert(
-    c: &Connection,
+    conn: &Connection,
     id: &IssuerId,
     certificate: &[u8],
     (connector, profile): (&ConnectorConfig, Profile),
     lists: &Lists,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<IssuerNumber, OriginError> {
-    if rows::find(c, id)?.is_some() {
+    if rows::find(conn, id)?.is_some() {
         return Err(OriginError::IssuerExists(id.clone()));
     }
-    if !lists.rows().is_empty() {
+    if !lists.configs().is_empty() {
         ca::check_verifier(certificate)?;
     }
-    let connector =
-        serde_json::to_string(connector).map_err(|_| StoreError::Corrupt("connector"))?;
-    let watermark = sequence::next_watermark(Watermark::default(), now);
+    let watermark = sequence::next_watermark(Watermark::default());
     let number = rows::insert(
-        c,
+        conn,
         id,
         certificate,
-        &connector,
+        connector,
         profile,
         watermark,
-        now.time(),
+        now.as_unix_time(),
     )?;
-    for list in lists.rows() {
-        list_rows::configure(c, number, list)?;
+    for list in lists.configs() {
+        list_rows::configure(conn, number, list)?;
     }
     Ok(number)
 }
 
-impl IssuerRow {
-    /// The certificate, parsed.
-    ///
-    /// # Errors
-    /// [`ca::CertificateError::Malformed`].
-    pub fn parse_certificate(&self) -> Result<Certificate, ca::CertificateError> {
-        ca::certificate_from_pem_or_der(&self.certificate)
-    }
-
-    /// How its CRLs are obtained.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`], for a connector that only a later release knows.
-    pub fn connector_config(&self) -> Result<ConnectorConfig, StoreError> {
-        serde_json::from_str(&self.connector).map_err(|_| StoreError::Corrupt("connector"))
-    }
-}
-
-fn view(c: &Connection, row: IssuerRow) -> Result<Issuer, OriginError> {
-    let crls = list_rows::all(c, row.number)?
+fn view(conn: &Connection, row: IssuerRow) -> Result<Issuer, OriginError> {
+    let crls = list_rows::all(conn, row.number)?
         .into_iter()
         .map(|list| Crl {
-            name: list.name,
-            distribution_point: list.distribution_point,
+            name: list.config.name,
+            distribution_point: list.config.distribution_point,
         })
         .collect();
     Ok(Issuer {

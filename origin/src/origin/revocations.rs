@@ -1,93 +1,165 @@
-//! Revocations: made, released, listed.
+//! Revokes, releases and lists certificates.
+//!
+//! Every change raises the issuer's watermark. The push task of `crl-origin serve` finds raised
+//! watermarks in the database and has the edge refresh, whichever process made the change
+//! ([`crate::push`]).
 
-use origin_api::{IssuerId, Watermark};
+use std::collections::BTreeSet;
+
+use crl::CrlNumber;
+use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
 use rusqlite::Connection;
 
-use super::batch::{complete, shards};
-use super::{Origin, OriginError, find_issuer};
+use super::lookup::{find_issuer, find_local, find_signing};
+use super::{Origin, OriginError};
 use crate::ca::Serial;
-use crate::clock::Moment;
-use crate::connector_config::ConnectorConfig;
-use crate::revocation::{self, Ask, Decision};
+use crate::profile::ProfileError;
+use crate::revocation::{self, Decision, RevocationError, RevocationRequest, RevokedCertificate};
 use crate::sequence;
-use crate::store::StoreError;
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
-use crate::store::revocations::{self as rows, RevocationRow};
+use crate::store::{certificates, lists, revocations as rows};
 
-/// What came of a revocation or a release.
+/// The result of a revocation or a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// How the certificate stands now.
-    pub row: RevocationRow,
-    /// Whether that is new.
+    /// The certificate's state now.
+    pub certificate: RevokedCertificate,
+    /// Whether the request changed it.
     pub changed: bool,
-    /// How far the issuer's revocations have come.
+    /// The issuer's watermark now.
     pub watermark: Watermark,
 }
 
+/// The result of a batch.
+#[derive(Debug, Default)]
+pub struct BatchResult {
+    /// The number of certificates that the batch changed.
+    pub changed: u64,
+    /// The number of requests that asked for the present state.
+    pub unchanged: u64,
+    /// The refused requests, by index in the batch.
+    pub refused: Vec<(usize, BatchFault)>,
+}
+
+/// Why one request of a batch was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchFault {
+    /// The certificate cannot be revoked in this way.
+    #[error(transparent)]
+    Revocation(#[from] RevocationError),
+    /// The issuer's profile forbids it.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The issuer has no such shard.
+    #[error("the issuer has no shard {0}")]
+    Shard(u32),
+}
+
 impl Origin {
-    /// Revokes a certificate, or puts it on hold. Asking again changes nothing.
+    /// Revokes a certificate, or puts it on hold. Repeating a request changes nothing.
     ///
-    /// What the origin knows of a certificate that it issued, it adds: its expiry and its shard.
+    /// The expiry and shard of a certificate that was issued here are added.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::ShardNotFound`],
-    /// [`OriginError::Revocation`], [`OriginError::Store`].
+    /// [`OriginError::Profile`], [`OriginError::Revocation`], [`OriginError::Store`].
     pub fn revoke(
         &self,
         issuer: &IssuerId,
-        ask: &Ask,
-        now: Moment,
+        request: &RevocationRequest,
+        now: Timestamp,
     ) -> Result<Revoked, OriginError> {
-        self.store.write(|t| {
-            let issuer = find_local(t, issuer)?;
-            issuer.profile.check_reason(ask.reason)?;
-            let ask = complete(t, &issuer, ask)?;
-            if let Some(shard) = ask.shard
-                && !shards(t, &issuer)?.contains(&shard)
-            {
-                return Err(OriginError::ShardNotFound(issuer.id, shard));
-            }
-            let known = rows::find(t, issuer.number, &ask.serial)?;
-            let decision =
-                revocation::revoke(known.as_ref().map(|(_, row)| row), &ask, now.time())?;
-            let position = match &known {
-                Some((position, _)) => *position,
-                None => rows::next_position(t, issuer.number)?,
-            };
-            carry_out(
-                t,
-                &issuer,
-                position,
-                known.map(|(_, row)| row),
-                decision,
-                now,
-            )
+        self.store.write(|tx| {
+            let issuer = find_local(tx, issuer)?;
+            let mut changes = Changes::begin(tx, issuer)?;
+            let (certificate, changed) = changes.revoke(request, now)?.map_err(|fault| {
+                let id = changes.issuer.id.clone();
+                match fault {
+                    BatchFault::Revocation(error) => error.into(),
+                    BatchFault::Profile(error) => error.into(),
+                    BatchFault::Shard(shard) => OriginError::ShardNotFound(id, shard),
+                }
+            })?;
+            Ok(Revoked {
+                certificate,
+                changed,
+                watermark: changes.commit()?,
+            })
         })
     }
 
-    /// Ends a hold. Asking again changes nothing.
+    /// Revokes certificates in one transaction: a crash leaves the whole batch or nothing of it.
+    /// Requests that cannot be carried out are skipped and reported. Repeating a batch changes
+    /// nothing.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::RevocationNotFound`], [`OriginError::Revocation`],
-    /// [`OriginError::Store`].
-    pub fn release(
+    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    pub fn revoke_all(
         &self,
         issuer: &IssuerId,
-        serial: &Serial,
-        now: Moment,
-    ) -> Result<Revoked, OriginError> {
-        self.store.write(|t| {
-            let issuer = find_local(t, issuer)?;
-            let (position, known) = rows::find(t, issuer.number, serial)?.ok_or_else(|| {
-                OriginError::RevocationNotFound(issuer.id.clone(), serial.clone())
-            })?;
-            let decision = revocation::release(&known)?;
-            carry_out(t, &issuer, position, Some(known), decision, now)
+        requests: &[RevocationRequest],
+        now: Timestamp,
+    ) -> Result<BatchResult, OriginError> {
+        self.store
+            .write_in_bulk(|tx| revoke_all(tx, find_local(tx, issuer)?, requests, now))
+    }
+
+    /// Like [`revoke_all`](Self::revoke_all), for an issuer with another CA that decides what is
+    /// revoked.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    pub fn follow_all(
+        &self,
+        issuer: &IssuerId,
+        requests: &[RevocationRequest],
+        now: Timestamp,
+    ) -> Result<BatchResult, OriginError> {
+        self.store
+            .write_in_bulk(|tx| revoke_all(tx, find_signing(tx, issuer)?, requests, now))
+    }
+
+    /// Ensures that the numbers of the issuer's next CRLs are greater than `used`, which was used by
+    /// other software.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    pub fn continue_numbers(&self, issuer: &IssuerId, used: CrlNumber) -> Result<(), OriginError> {
+        self.store.write(|tx| {
+            let issuer = find_signing(tx, issuer)?;
+            Ok(lists::raise_numbers(tx, issuer.number, used)?)
         })
     }
 
-    /// How one certificate stands.
+    /// Ends a hold. Repeating a request changes nothing.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::RevocationNotFound`],
+    /// [`OriginError::Revocation`], [`OriginError::Store`].
+    pub fn release(&self, issuer: &IssuerId, serial: &Serial) -> Result<Revoked, OriginError> {
+        self.store.write(|tx| {
+            let issuer = find_local(tx, issuer)?;
+            let (position, known) = rows::find(tx, issuer.number, serial)?.ok_or_else(|| {
+                OriginError::RevocationNotFound(issuer.id.clone(), serial.clone())
+            })?;
+            let mut changes = Changes::begin(tx, issuer)?;
+            let (certificate, changed) = match revocation::release(&known)? {
+                Decision::Write(next) => {
+                    changes.put(position, &next)?;
+                    (next, true)
+                }
+                Decision::Unchanged => (known, false),
+            };
+            Ok(Revoked {
+                certificate,
+                changed,
+                watermark: changes.commit()?,
+            })
+        })
+    }
+
+    /// A certificate that is or was revoked.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::RevocationNotFound`], [`OriginError::Store`].
@@ -95,17 +167,18 @@ impl Origin {
         &self,
         issuer: &IssuerId,
         serial: &Serial,
-    ) -> Result<RevocationRow, OriginError> {
-        self.store.read(|c| {
-            let issuer = find_issuer(c, issuer)?;
-            let found = rows::find(c, issuer.number, serial)?;
+    ) -> Result<RevokedCertificate, OriginError> {
+        self.store.read(|conn| {
+            let issuer = find_issuer(conn, issuer)?;
+            let found = rows::find(conn, issuer.number, serial)?;
             found
-                .map(|(_, row)| row)
+                .map(|(_, certificate)| certificate)
                 .ok_or_else(|| OriginError::RevocationNotFound(issuer.id, serial.clone()))
         })
     }
 
-    /// Revocations in the order of the CRL, from the first one after `cursor`, and the cursor of the page that follows.
+    /// Up to `limit` revocations in the order of the CRL, after `cursor`; and the cursor of the next
+    /// page.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
@@ -114,11 +187,11 @@ impl Origin {
         issuer: &IssuerId,
         cursor: Option<i64>,
         limit: u32,
-    ) -> Result<(Vec<RevocationRow>, Option<i64>), OriginError> {
-        self.store.read(|c| {
-            let issuer = find_issuer(c, issuer)?;
+    ) -> Result<(Vec<RevokedCertificate>, Option<i64>), OriginError> {
+        self.store.read(|conn| {
+            let issuer = find_issuer(conn, issuer)?;
             let mut found = rows::page(
-                c,
+                conn,
                 issuer.number,
                 cursor.unwrap_or(-1),
                 limit.saturating_add(1),
@@ -126,61 +199,127 @@ impl Origin {
             let more = found.len() > limit as usize;
             found.truncate(limit as usize);
             let next = found.last().filter(|_| more).map(|(position, _)| *position);
-            Ok((found.into_iter().map(|(_, row)| row).collect(), next))
+            let page = found.into_iter().map(|(_, certificate)| certificate);
+            Ok((page.collect(), next))
         })
     }
 }
 
-/// Only an issuer whose key is here has CRLs made here.
-pub(super) fn find_signing(c: &Connection, id: &IssuerId) -> Result<IssuerRow, OriginError> {
-    let issuer = find_issuer(c, id)?;
-    match issuer_rows::key(c, issuer.number)? {
-        Some(_) => Ok(issuer),
-        None => Err(OriginError::NoKey(issuer.id)),
-    }
-}
-
-/// Only an issuer that has no CA elsewhere issues and revokes here.
-pub(super) fn find_local(c: &Connection, id: &IssuerId) -> Result<IssuerRow, OriginError> {
-    let issuer = find_issuer(c, id)?;
-    match issuer.connector_config()? {
-        ConnectorConfig::Local => Ok(issuer),
-        _ => Err(OriginError::NoKey(issuer.id)),
-    }
-}
-
-fn carry_out(
-    c: &Connection,
-    issuer: &IssuerRow,
-    position: i64,
-    known: Option<RevocationRow>,
-    decision: Decision,
-    now: Moment,
-) -> Result<Revoked, OriginError> {
-    match (decision, known) {
-        (Decision::Write(row), _) => {
-            let watermark = sequence::next_watermark(issuer.watermark, now);
-            let entry = revocation::entry(&row)?;
-            rows::put(
-                c,
-                issuer.number,
-                position,
-                &row,
-                entry.as_deref(),
-                watermark,
-            )?;
-            issuer_rows::set_watermark(c, issuer.number, watermark)?;
-            Ok(Revoked {
-                row,
-                changed: true,
-                watermark,
-            })
+fn revoke_all(
+    conn: &Connection,
+    issuer: IssuerRow,
+    requests: &[RevocationRequest],
+    now: Timestamp,
+) -> Result<BatchResult, OriginError> {
+    let mut changes = Changes::begin(conn, issuer)?;
+    let mut result = BatchResult::default();
+    for (index, request) in requests.iter().enumerate() {
+        match changes.revoke(request, now)? {
+            Ok((_, true)) => result.changed = result.changed.saturating_add(1),
+            Ok((_, false)) => result.unchanged = result.unchanged.saturating_add(1),
+            Err(fault) => result.refused.push((index, fault)),
         }
-        (Decision::Unchanged, Some(row)) => Ok(Revoked {
-            row,
-            changed: false,
-            watermark: issuer.watermark,
-        }),
-        (Decision::Unchanged, None) => Err(StoreError::Corrupt("revocation").into()),
+    }
+    changes.commit()?;
+    Ok(result)
+}
+
+/// The changes of one transaction to an issuer's revocations. They share one watermark.
+struct Changes<'a> {
+    conn: &'a Connection,
+    issuer: IssuerRow,
+    shards: BTreeSet<u32>,
+    watermark: Watermark,
+    next_position: i64,
+    any: bool,
+}
+
+impl<'a> Changes<'a> {
+    fn begin(conn: &'a Connection, issuer: IssuerRow) -> Result<Self, OriginError> {
+        let names = lists::all(conn, issuer.number)?;
+        let shards = names.into_iter().filter_map(|list| match list.config.name {
+            CrlName::Shard(number) => Some(number),
+            CrlName::Full | CrlName::Delta => None,
+        });
+        Ok(Self {
+            conn,
+            shards: shards.collect(),
+            watermark: sequence::next_watermark(issuer.watermark),
+            next_position: rows::next_position(conn, issuer.number)?,
+            issuer,
+            any: false,
+        })
+    }
+
+    /// The certificate's state after the request, and whether the request changed it; or why it was
+    /// refused.
+    fn revoke(
+        &mut self,
+        request: &RevocationRequest,
+        now: Timestamp,
+    ) -> Result<Result<(RevokedCertificate, bool), BatchFault>, OriginError> {
+        let request = self.complete(request)?;
+        if let Some(shard) = request.shard.filter(|shard| !self.shards.contains(shard)) {
+            return Ok(Err(BatchFault::Shard(shard)));
+        }
+        if let Err(error) = self.issuer.profile.check_reason(request.reason) {
+            return Ok(Err(error.into()));
+        }
+        let known = rows::find(self.conn, self.issuer.number, &request.serial)?;
+        let (position, known) = match known {
+            Some((position, certificate)) => (position, Some(certificate)),
+            None => (self.next_position, None),
+        };
+        Ok(
+            match revocation::revoke(known.as_ref(), &request, now.as_unix_time()) {
+                Ok(Decision::Write(next)) => {
+                    self.put(position, &next)?;
+                    Ok((next, true))
+                }
+                Ok(Decision::Unchanged) => match known {
+                    Some(known) => Ok((known, false)),
+                    None => return Err(crate::store::StoreError::Corrupt("revocation").into()),
+                },
+                Err(error) => Err(error.into()),
+            },
+        )
+    }
+
+    /// Adds the expiry and shard of a certificate that was issued here.
+    fn complete(&self, request: &RevocationRequest) -> Result<RevocationRequest, OriginError> {
+        let mut request = request.clone();
+        if (request.not_after.is_none() || request.shard.is_none())
+            && let Some(issued) =
+                certificates::find(self.conn, self.issuer.number, &request.serial)?
+        {
+            request.not_after = request.not_after.or(Some(issued.not_after));
+            request.shard = request.shard.or(issued.shard);
+        }
+        Ok(request)
+    }
+
+    fn put(&mut self, position: i64, next: &RevokedCertificate) -> Result<(), OriginError> {
+        let entry = next.entry()?;
+        let (issuer, watermark) = (self.issuer.number, self.watermark);
+        rows::put(
+            self.conn,
+            issuer,
+            position,
+            next,
+            entry.as_deref(),
+            watermark,
+        )?;
+        self.next_position = self.next_position.max(position.saturating_add(1));
+        self.any = true;
+        Ok(())
+    }
+
+    /// Stores the watermark if anything changed. Returns the issuer's watermark.
+    fn commit(self) -> Result<Watermark, OriginError> {
+        if !self.any {
+            return Ok(self.issuer.watermark);
+        }
+        issuer_rows::set_watermark(self.conn, self.issuer.number, self.watermark)?;
+        Ok(self.watermark)
     }
 }

@@ -1,52 +1,57 @@
-//! How an issuer is set up, and changes to that after it was made.
+//! An issuer's configuration, and changes to it.
 
 use std::time::Duration;
 
 use origin_api::{CrlName, IssuerId};
 use rusqlite::Connection;
 
-use super::settings::{Lists, NewList, SettingsError};
-use super::{Origin, OriginError, find_issuer};
-use crate::clock::Moment;
+use super::lookup::find_issuer;
+use super::{Origin, OriginError};
 use crate::connector_config::ConnectorConfig;
+use crate::list_config::{ListConfig, ListConfigError, Lists, NewList};
 use crate::profile::Profile;
 use crate::sequence;
-use crate::store::issuers::{self as issuer_rows, IssuerRow};
-use crate::store::lists::{self as list_rows, ListRow};
-use crate::store::{StoreError, certificates, revocations};
+use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
+use crate::store::lists as list_rows;
+use crate::store::{certificates, revocations};
 
-/// How an issuer is set up.
+/// An issuer's configuration.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The issuer itself.
-    pub issuer: IssuerRow,
-    /// How its CRLs are obtained.
+    /// Its stable short name.
+    pub id: IssuerId,
+    /// The DER of its certificate.
+    pub certificate: Vec<u8>,
+    /// The rules that it is held to.
+    pub profile: Profile,
+    /// Where its CRLs come from.
     pub connector: ConnectorConfig,
-    /// Those that it publishes.
-    pub lists: Vec<ListRow>,
-    /// Whether they are made here: if not, a CA elsewhere decides on their times.
+    /// The CRLs that it publishes.
+    pub lists: Vec<ListConfig>,
+    /// Whether the origin makes them. If not, another CA decides their times.
     pub signs_here: bool,
 }
 
-/// What is to be otherwise about an issuer. What is absent stays as it is.
+/// Changes to an issuer's configuration. What is absent stays as it is.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// How its CRLs are obtained.
+    /// Where its CRLs come from.
     pub connector: Option<ConnectorConfig>,
     /// The rules that it is held to.
     pub profile: Option<Profile>,
-    /// Its CRLs; those that it does not publish yet are added.
+    /// Its CRLs, by name; a new name adds a CRL.
     pub lists: Vec<ListChange>,
-    /// Its delta is no longer published.
+    /// Stop publishing its delta.
     pub no_delta: bool,
 }
 
-/// What is to be otherwise about a CRL. What is absent stays as it is, or is as for a new issuer if the CRL is new.
+/// Changes to a CRL's configuration. What is absent stays as it is, or has the default if the CRL is
+/// new.
 #[derive(Clone, Debug)]
 pub struct ListChange {
-    /// Which one.
+    /// Its name.
     pub name: CrlName,
-    /// The http URL at which relying parties find it.
+    /// The http URL from which relying parties fetch it.
     pub distribution_point: Option<String>,
     /// From thisUpdate to nextUpdate.
     pub validity: Option<Duration>,
@@ -55,7 +60,7 @@ pub struct ListChange {
 }
 
 impl Changes {
-    /// Whether nothing is to be otherwise.
+    /// Whether this changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.connector.is_none()
@@ -66,67 +71,64 @@ impl Changes {
 }
 
 impl Origin {
-    /// How an issuer is set up.
+    /// An issuer's configuration.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
     pub fn setup(&self, id: &IssuerId) -> Result<Setup, OriginError> {
-        self.store.read(|c| setup(c, id))
+        self.store.read(|conn| setup(conn, &find_issuer(conn, id)?))
     }
 
-    /// Changes how an issuer is set up. The CRLs made before are current no longer, and the edge is told.
+    /// Changes an issuer's configuration. The CRLs made before are no longer current, and the edge is
+    /// asked to refresh.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`] for what a CA elsewhere decides, [`OriginError::Settings`],
+    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`] for what another CA decides, [`OriginError::ListConfig`],
     /// [`OriginError::Profile`], [`OriginError::Store`].
-    pub fn change_issuer(
-        &self,
-        id: &IssuerId,
-        changes: &Changes,
-        now: Moment,
-    ) -> Result<Setup, OriginError> {
-        self.store.write(|t| {
-            let before = setup(t, id)?;
+    pub fn change_issuer(&self, id: &IssuerId, changes: &Changes) -> Result<Setup, OriginError> {
+        self.store.write(|tx| {
+            let issuer = find_issuer(tx, id)?;
+            let before = setup(tx, &issuer)?;
             if changes.is_empty() {
                 return Ok(before);
             }
             if before.signs_here {
-                change_lists(t, &before, changes)?;
+                change_lists(tx, &issuer, &before, changes)?;
             } else {
-                change_distribution_point(t, &before, changes)?;
+                change_distribution_point(tx, &issuer, &before, changes)?;
             }
-            let Setup { issuer, .. } = before;
-            let connector = match &changes.connector {
-                Some(connector) => serde_json::to_string(connector)
-                    .map_err(|_| StoreError::Corrupt("connector"))?,
-                None => issuer.connector,
-            };
+            let connector = changes.connector.as_ref().unwrap_or(&issuer.connector);
             let profile = changes.profile.unwrap_or(issuer.profile);
-            let watermark = sequence::next_watermark(issuer.watermark, now);
-            issuer_rows::configure(t, issuer.number, &connector, profile, watermark)?;
-            setup(t, id)
+            let watermark = sequence::next_watermark(issuer.watermark);
+            issuer_rows::configure(tx, issuer.number, connector, profile, watermark)?;
+            setup(tx, &find_issuer(tx, id)?)
         })
     }
 }
 
-fn setup(c: &Connection, id: &IssuerId) -> Result<Setup, OriginError> {
-    let issuer = find_issuer(c, id)?;
+fn setup(conn: &Connection, issuer: &IssuerRow) -> Result<Setup, OriginError> {
+    let lists = list_rows::all(conn, issuer.number)?;
     Ok(Setup {
-        connector: issuer.connector_config()?,
-        lists: list_rows::all(c, issuer.number)?,
-        signs_here: issuer_rows::key(c, issuer.number)?.is_some(),
-        issuer,
+        id: issuer.id.clone(),
+        certificate: issuer.certificate.clone(),
+        profile: issuer.profile,
+        connector: issuer.connector.clone(),
+        lists: lists.into_iter().map(|list| list.config).collect(),
+        signs_here: issuer_rows::key(conn, issuer.number)?.is_some(),
     })
 }
 
-/// Changes the CRLs that are made here.
-fn change_lists(c: &Connection, before: &Setup, changes: &Changes) -> Result<(), OriginError> {
-    let Setup { issuer, lists, .. } = before;
-    let delta = lists.iter().find(|list| list.name == CrlName::Delta);
-    let removed = delta.filter(|_| changes.no_delta);
-    let mut wanted: Vec<NewList> = lists
+/// Changes the CRLs that the origin makes.
+fn change_lists(
+    conn: &Connection,
+    issuer: &IssuerRow,
+    before: &Setup,
+    changes: &Changes,
+) -> Result<(), OriginError> {
+    let mut wanted: Vec<NewList> = before
+        .lists
         .iter()
-        .filter(|list| removed.is_none_or(|removed| removed.name != list.name))
+        .filter(|list| !(changes.no_delta && list.name == CrlName::Delta))
         .map(NewList::from)
         .collect();
     for change in &changes.lists {
@@ -137,55 +139,64 @@ fn change_lists(c: &Connection, before: &Setup, changes: &Changes) -> Result<(),
     }
     let wanted = Lists::new(wanted)?;
     let profile = changes.profile.unwrap_or(issuer.profile);
-    if let Some(kind) = issuer_rows::key_kind(c, issuer.number)? {
-        let kind = kind
-            .parse()
-            .map_err(|_| StoreError::Corrupt("key's kind"))?;
+    if let Some(kind) = issuer_rows::key_kind(conn, issuer.number)? {
         profile.check_key(kind)?;
     }
-    for list in wanted.rows() {
+    for list in wanted.configs() {
         profile.check_validity(list.name, list.validity)?;
-        refuse_to_move(c, before, list)?;
+        refuse_to_move(conn, issuer.number, before, list)?;
     }
-    for reason in revocations::listed_reasons(c, issuer.number)? {
+    for reason in revocations::listed_reasons(conn, issuer.number)? {
         profile.check_reason(reason)?;
     }
-    if let Some(delta) = removed {
-        // Its last number stays used: full CRLs and deltas share one sequence.
-        if let Some(number) = delta.number {
-            list_rows::raise_numbers(c, issuer.number, number)?;
-        }
-        list_rows::remove(c, issuer.number, delta.name)?;
+    if changes.no_delta {
+        remove_delta(conn, issuer.number)?;
     }
-    for list in wanted.rows() {
-        list_rows::configure(c, issuer.number, list)?;
+    for list in wanted.configs() {
+        list_rows::configure(conn, issuer.number, list)?;
     }
     Ok(())
 }
 
-/// A shard says where it is, and so do its certificates: they must say the same (RFC 5280, section 5.2.5).
-fn refuse_to_move(c: &Connection, before: &Setup, list: &ListRow) -> Result<(), OriginError> {
-    let (CrlName::Shard(shard), issuer) = (list.name, before.issuer.number) else {
+/// The delta's last number stays used: full CRLs and deltas share one sequence.
+fn remove_delta(conn: &Connection, issuer: IssuerNumber) -> Result<(), OriginError> {
+    let lists = list_rows::all(conn, issuer)?;
+    let delta = lists.iter().find(|list| list.config.name == CrlName::Delta);
+    if let Some(number) = delta.and_then(|delta| delta.number) {
+        list_rows::raise_numbers(conn, issuer, number)?;
+    }
+    Ok(list_rows::remove(conn, issuer, CrlName::Delta)?)
+}
+
+/// A shard's CRL and its certificates must name the same URL (RFC 5280, section 5.2.5).
+fn refuse_to_move(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    before: &Setup,
+    list: &ListConfig,
+) -> Result<(), OriginError> {
+    let CrlName::Shard(shard) = list.name else {
         return Ok(());
     };
     let known = before.lists.iter().find(|known| known.name == list.name);
     let moves = known.is_some_and(|known| known.distribution_point != list.distribution_point);
     if moves
-        && (certificates::any_of_shard(c, issuer, shard)?
-            || revocations::any_of_shard(c, issuer, shard)?)
+        && (certificates::any_of_shard(conn, issuer, shard)?
+            || revocations::any_of_shard(conn, issuer, shard)?)
     {
-        return Err(SettingsError::ShardInUse(list.name).into());
+        return Err(ListConfigError::ShardInUse(list.name).into());
     }
     Ok(())
 }
 
-/// Of a CRL that is made elsewhere, only where the edge serves it is decided here.
+/// Of a CRL that another CA makes, only the URL at the edge is configured here.
 fn change_distribution_point(
-    c: &Connection,
+    conn: &Connection,
+    issuer: &IssuerRow,
     before: &Setup,
     changes: &Changes,
 ) -> Result<(), OriginError> {
-    let elsewhere = || OriginError::NoKey(before.issuer.id.clone());
+    let elsewhere = || OriginError::NoKey(issuer.id.clone());
     if changes.profile.is_some() || changes.no_delta {
         return Err(elsewhere());
     }
@@ -196,8 +207,8 @@ fn change_distribution_point(
             return Err(elsewhere());
         }
         change.apply(&mut list);
-        for list in Lists::new(vec![list])?.rows() {
-            list_rows::configure(c, before.issuer.number, list)?;
+        for list in Lists::new(vec![list])?.configs() {
+            list_rows::configure(conn, issuer.number, list)?;
         }
     }
     Ok(())
@@ -214,7 +225,7 @@ impl ListChange {
 }
 
 impl From<&ListChange> for NewList {
-    /// A CRL that is not published yet.
+    /// A CRL that the issuer does not publish yet.
     fn from(change: &ListChange) -> Self {
         let default = crate::defaults::crl_validity(change.name);
         Self {
@@ -226,15 +237,15 @@ impl From<&ListChange> for NewList {
     }
 }
 
-impl From<&ListRow> for NewList {
-    fn from(row: &ListRow) -> Self {
-        // An overlap that was half of the validity is half of the next validity, too.
-        let is_half = row.overlap.as_secs() == row.validity.as_secs() / 2;
+impl From<&ListConfig> for NewList {
+    fn from(config: &ListConfig) -> Self {
+        // An overlap of half the validity stays at half of a changed validity.
+        let is_half = config.overlap.as_secs() == config.validity.as_secs() / 2;
         Self {
-            name: row.name,
-            distribution_point: row.distribution_point.clone(),
-            validity: row.validity,
-            overlap: (!is_half).then_some(row.overlap),
+            name: config.name,
+            distribution_point: config.distribution_point.clone(),
+            validity: config.validity,
+            overlap: (!is_half).then_some(config.overlap),
         }
     }
 }

@@ -1,16 +1,18 @@
-//! Bearer tokens: made here, shown once, kept as hashes. Several may be valid at a time, so that one can follow on another.
+//! Creates, lists and ends bearer tokens. Several are valid at a time, so that one can replace
+//! another without a gap.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crl::UnixTime;
-use sha2::{Digest, Sha256};
+use origin_api::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{Origin, OriginError};
-use crate::clock::Moment;
-use crate::store::tokens::{self as rows, TokenRow, TokenScope};
+use crate::bearer_token::{BearerToken, TokenHash, TokenScope};
+use crate::random::NoRandomness;
+use crate::store::tokens as rows;
 
-/// Why a token cannot be made or changed.
+/// Why a token cannot be created or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -20,22 +22,22 @@ pub enum TokenError {
     /// No token of that name.
     #[error("no token is named {0}")]
     NotFound(String),
-    /// The system gave no randomness.
-    #[error("no randomness: {0}")]
-    Randomness(#[from] getrandom::Error),
+    /// There is no randomness for the token.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
 }
 
-/// A token that was made: the only time that it is seen.
+/// A new token: only its creation shows it.
 #[derive(Debug)]
 pub struct NewToken {
-    /// What is known of it later on.
-    pub row: TokenRow,
+    /// What is stored of it.
+    pub stored: BearerToken,
     /// The token itself.
     pub token: Zeroizing<String>,
 }
 
 impl Origin {
-    /// Makes a token of 256 random bits.
+    /// Creates a token of 256 random bits.
     ///
     /// # Errors
     /// [`TokenError`], [`StoreError`](crate::store::StoreError).
@@ -44,40 +46,40 @@ impl Origin {
         name: &str,
         scope: TokenScope,
         expires_at: Option<UnixTime>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<NewToken, OriginError> {
         let mut bytes = Zeroizing::new([0_u8; 32]);
-        getrandom::fill(bytes.as_mut()).map_err(TokenError::from)?;
+        self.random.fill(bytes.as_mut()).map_err(TokenError::from)?;
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_ref()));
-        let row = TokenRow {
+        let stored = BearerToken {
             name: name.to_owned(),
             scope,
-            created_at: now.time(),
+            created_at: now.as_unix_time(),
             expires_at,
         };
-        self.store.write(|t| {
-            if rows::all(t)?.iter().any(|known| known.name == name) {
+        self.store.write(|tx| {
+            if rows::all(tx)?.iter().any(|known| known.name == name) {
                 return Err(OriginError::from(TokenError::Exists(name.to_owned())));
             }
-            Ok(rows::insert(t, &row, token_hash(&token))?)
+            Ok(rows::insert(tx, &stored, TokenHash::of(&token))?)
         })?;
-        Ok(NewToken { row, token })
+        Ok(NewToken { stored, token })
     }
 
     /// All tokens, by name.
     ///
     /// # Errors
     /// [`StoreError`](crate::store::StoreError).
-    pub fn tokens(&self) -> Result<Vec<TokenRow>, OriginError> {
-        self.store.read(|c| Ok(rows::all(c)?))
+    pub fn tokens(&self) -> Result<Vec<BearerToken>, OriginError> {
+        self.store.read(|conn| Ok(rows::all(conn)?))
     }
 
-    /// Sets from when a token is refused.
+    /// Sets when a token expires.
     ///
     /// # Errors
     /// [`TokenError::NotFound`], [`StoreError`](crate::store::StoreError).
     pub fn expire_token(&self, name: &str, at: UnixTime) -> Result<(), OriginError> {
-        let found = self.store.write(|t| rows::expire(t, name, at))?;
+        let found = self.store.write(|tx| rows::expire(tx, name, at))?;
         if found {
             Ok(())
         } else {
@@ -90,7 +92,7 @@ impl Origin {
     /// # Errors
     /// [`TokenError::NotFound`], [`StoreError`](crate::store::StoreError).
     pub fn delete_token(&self, name: &str) -> Result<(), OriginError> {
-        let found = self.store.write(|t| rows::delete(t, name))?;
+        let found = self.store.write(|tx| rows::delete(tx, name))?;
         if found {
             Ok(())
         } else {
@@ -98,20 +100,18 @@ impl Origin {
         }
     }
 
-    /// What a presented token is good for; `None` if it is unknown or has expired.
+    /// What a token permits; `None` if it is unknown or has expired.
     ///
     /// # Errors
     /// [`StoreError`](crate::store::StoreError).
-    pub fn token_scope(&self, token: &str, now: Moment) -> Result<Option<TokenScope>, OriginError> {
-        // Looked up by its hash: how long that takes tells nothing about the token.
-        let row = self.store.read(|c| rows::find(c, token_hash(token)))?;
-        let valid = row.filter(|row| row.expires_at.is_none_or(|end| now.time() < end));
-        Ok(valid.map(|row| row.scope))
+    pub fn token_scope(
+        &self,
+        hash: TokenHash,
+        now: Timestamp,
+    ) -> Result<Option<TokenScope>, OriginError> {
+        let token = self.store.read(|conn| rows::find(conn, hash))?;
+        let valid =
+            token.filter(|token| token.expires_at.is_none_or(|end| now.as_unix_time() < end));
+        Ok(valid.map(|token| token.scope))
     }
-}
-
-/// A token as it is kept and compared.
-#[must_use]
-pub fn token_hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }

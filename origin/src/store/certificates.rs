@@ -1,4 +1,4 @@
-//! Rows of the certificates issued here.
+//! Rows of the certificates that local issuers issued.
 
 use crl::UnixTime;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -7,12 +7,12 @@ use super::StoreError;
 use super::issuers::IssuerNumber;
 use crate::ca::Serial;
 
-/// A certificate that was issued here.
+/// A certificate that a local issuer issued.
 #[derive(Clone, Debug)]
 pub struct CertificateRow {
     /// Its serial number.
     pub serial: Serial,
-    /// Who it is for, as RFC 4514 writes it.
+    /// Its subject, in the form of RFC 4514.
     pub subject: String,
     /// When it expires.
     pub not_after: UnixTime,
@@ -22,16 +22,16 @@ pub struct CertificateRow {
     pub der: Vec<u8>,
 }
 
-/// Keeps a certificate.
+/// Stores a certificate.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn insert(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     certificate: &CertificateRow,
 ) -> Result<(), StoreError> {
-    c.prepare_cached(
+    conn.prepare_cached(
         "INSERT INTO certificates (issuer, serial, subject, not_after, shard, certificate)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
@@ -49,9 +49,13 @@ pub fn insert(
 /// Whether any certificate names this shard's distribution point.
 ///
 /// # Errors
-/// SQLite's.
-pub fn any_of_shard(c: &Connection, issuer: IssuerNumber, shard: u32) -> Result<bool, StoreError> {
-    let mut statement = c.prepare_cached(
+/// [`StoreError`].
+pub fn any_of_shard(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    shard: u32,
+) -> Result<bool, StoreError> {
+    let mut statement = conn.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM certificates WHERE issuer = ?1 AND shard = ?2)",
     )?;
     Ok(statement.query_row(params![issuer.0, shard], |row| row.get(0))?)
@@ -60,13 +64,13 @@ pub fn any_of_shard(c: &Connection, issuer: IssuerNumber, shard: u32) -> Result<
 /// Finds a certificate.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn find(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     serial: &Serial,
 ) -> Result<Option<CertificateRow>, StoreError> {
-    let mut statement = c.prepare_cached(
+    let mut statement = conn.prepare_cached(
         "SELECT subject, not_after, shard, certificate FROM certificates WHERE issuer = ?1 AND serial = ?2",
     )?;
     let row = statement.query_row(params![issuer.0, serial.as_bytes()], |row| {

@@ -1,36 +1,49 @@
-//! Rows of issuers and of their keys.
+//! Rows of issuers and their keys.
 
 use crl::UnixTime;
 use origin_api::{IssuerId, Watermark};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use x509_cert::Certificate;
 use zeroize::Zeroizing;
 
 use super::StoreError;
+use crate::ca::{self, CertificateError, KeyKind};
+use crate::connector_config::ConnectorConfig;
 use crate::profile::Profile;
 
-/// The key of an issuer's rows in the other tables. Never leaves the process.
+/// The primary key of an issuer. It is not shown outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IssuerNumber(pub i64);
 
-/// An issuer, as stored.
+/// A stored issuer.
 #[derive(Clone, Debug)]
 pub struct IssuerRow {
-    /// Its number here.
+    /// Its primary key.
     pub number: IssuerNumber,
     /// Its stable short name.
     pub id: IssuerId,
     /// The DER of its certificate.
     pub certificate: Vec<u8>,
-    /// Where its CRLs come from, in JSON.
-    pub connector: String,
+    /// Where its CRLs come from.
+    pub connector: ConnectorConfig,
     /// The rules that it is held to.
     pub profile: Profile,
-    /// How far its revocations have come.
+    /// Counts the changes to its revocations and its configuration.
     pub watermark: Watermark,
-    /// The watermark when its settings were last changed.
+    /// The watermark of the last change to its configuration.
     pub configured: Watermark,
-    /// When it was made known here.
+    /// When it was added.
     pub created_at: UnixTime,
+}
+
+impl IssuerRow {
+    /// The certificate, parsed.
+    ///
+    /// # Errors
+    /// [`CertificateError::Malformed`].
+    pub fn parse_certificate(&self) -> Result<Certificate, CertificateError> {
+        ca::certificate_from_pem_or_der(&self.certificate)
+    }
 }
 
 const COLUMNS: &str =
@@ -39,53 +52,60 @@ const COLUMNS: &str =
 /// Adds an issuer.
 ///
 /// # Errors
-/// SQLite's; a constraint fails if the id is taken.
+/// [`StoreError::Sqlite`], a failed constraint if the id is taken.
 pub fn insert(
-    c: &Connection,
+    conn: &Connection,
     id: &IssuerId,
     certificate: &[u8],
-    connector: &str,
+    connector: &ConnectorConfig,
     profile: Profile,
     watermark: Watermark,
     now: UnixTime,
 ) -> Result<IssuerNumber, StoreError> {
-    c.prepare_cached(
+    conn.prepare_cached(
         "INSERT INTO issuers (id, certificate, connector, watermark, created_at, profile) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
-    .execute(params![id.as_str(), certificate, connector, watermark.0.cast_signed(), now.0, profile.as_str()])?;
-    Ok(IssuerNumber(c.last_insert_rowid()))
+    .execute(params![
+        id.as_str(),
+        certificate,
+        json(connector)?,
+        watermark.0.cast_signed(),
+        now.0,
+        profile.as_str(),
+    ])?;
+    Ok(IssuerNumber(conn.last_insert_rowid()))
 }
 
 /// Finds an issuer.
 ///
 /// # Errors
-/// SQLite's.
-pub fn find(c: &Connection, id: &IssuerId) -> Result<Option<IssuerRow>, StoreError> {
+/// [`StoreError`].
+pub fn find(conn: &Connection, id: &IssuerId) -> Result<Option<IssuerRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM issuers WHERE id = ?1");
-    c.prepare_cached(&sql)?
+    conn.prepare_cached(&sql)?
         .query_row([id.as_str()], from_row)
         .optional()?
         .transpose()
 }
 
-/// Issuers in the order of their ids, from the first one after `after`.
+/// Up to `limit` issuers in order of id, after the id `after`.
 ///
 /// # Errors
-/// SQLite's.
-pub fn page(c: &Connection, after: &str, limit: u32) -> Result<Vec<IssuerRow>, StoreError> {
+/// [`StoreError`].
+pub fn page(conn: &Connection, after: &str, limit: u32) -> Result<Vec<IssuerRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM issuers WHERE id > ?1 ORDER BY id LIMIT ?2");
-    c.prepare_cached(&sql)?
+    conn.prepare_cached(&sql)?
         .query_map(params![after, limit], from_row)?
         .map(|row| row?)
         .collect()
 }
 
-/// How far an issuer's revocations have come.
+/// An issuer's watermark.
 ///
 /// # Errors
-/// SQLite's; there must be such an issuer.
-pub fn watermark(c: &Connection, issuer: IssuerNumber) -> Result<Watermark, StoreError> {
-    let mut statement = c.prepare_cached("SELECT watermark FROM issuers WHERE number = ?1")?;
+/// [`StoreError::Sqlite`] if there is no such issuer.
+pub fn watermark(conn: &Connection, issuer: IssuerNumber) -> Result<Watermark, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT watermark FROM issuers WHERE number = ?1")?;
     let watermark: i64 = statement.query_row([issuer.0], |row| row.get(0))?;
     Ok(Watermark(watermark.cast_unsigned()))
 }
@@ -93,46 +113,46 @@ pub fn watermark(c: &Connection, issuer: IssuerNumber) -> Result<Watermark, Stor
 /// Sets the watermark.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn set_watermark(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     watermark: Watermark,
 ) -> Result<(), StoreError> {
-    c.prepare_cached("UPDATE issuers SET watermark = ?2 WHERE number = ?1")?
+    conn.prepare_cached("UPDATE issuers SET watermark = ?2 WHERE number = ?1")?
         .execute(params![issuer.0, watermark.0.cast_signed()])?;
     Ok(())
 }
 
-/// Changes the settings, at this watermark.
+/// Changes an issuer's configuration, and raises its watermark.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn configure(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
-    connector: &str,
+    connector: &ConnectorConfig,
     profile: Profile,
     watermark: Watermark,
 ) -> Result<(), StoreError> {
-    c.prepare_cached(
+    conn.prepare_cached(
         "UPDATE issuers SET connector = ?2, profile = ?3, watermark = ?4, configured = ?4 WHERE number = ?1",
     )?
     .execute(params![
         issuer.0,
-        connector,
+        json(connector)?,
         profile.as_str(),
         watermark.0.cast_signed()
     ])?;
     Ok(())
 }
 
-/// The issuers of whose revocations the edge is still to be told, and how far they have come.
+/// The issuers with changes that have not been pushed to the edge, and their watermarks.
 ///
 /// # Errors
-/// SQLite's.
-pub fn owed_pushes(c: &Connection) -> Result<Vec<(IssuerId, Watermark)>, StoreError> {
-    c.prepare_cached("SELECT id, watermark FROM issuers WHERE watermark > pushed ORDER BY id")?
+/// [`StoreError`].
+pub fn owed_pushes(conn: &Connection) -> Result<Vec<(IssuerId, Watermark)>, StoreError> {
+    conn.prepare_cached("SELECT id, watermark FROM issuers WHERE watermark > pushed ORDER BY id")?
         .query_map([], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
         })?
@@ -144,89 +164,104 @@ pub fn owed_pushes(c: &Connection) -> Result<Vec<(IssuerId, Watermark)>, StoreEr
         .collect()
 }
 
-/// Notes how far the edge was told.
+/// Records that the changes up to this watermark have been pushed to the edge.
 ///
 /// # Errors
-/// SQLite's.
-pub fn set_pushed(c: &Connection, id: &IssuerId, watermark: Watermark) -> Result<(), StoreError> {
-    c.prepare_cached("UPDATE issuers SET pushed = ?2 WHERE id = ?1")?
+/// [`StoreError`].
+pub fn set_pushed(
+    conn: &Connection,
+    id: &IssuerId,
+    watermark: Watermark,
+) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE issuers SET pushed = ?2 WHERE id = ?1")?
         .execute(params![id.as_str(), watermark.0.cast_signed()])?;
     Ok(())
 }
 
-/// An issuer's private key, as it is kept.
+/// A stored private key.
 #[derive(Debug)]
-pub enum KeptKey {
-    /// PKCS#8, encrypted or not.
-    Here(Zeroizing<Vec<u8>>),
+pub enum StoredKey {
+    /// PKCS#8 DER, encrypted or not.
+    Pkcs8(Zeroizing<Vec<u8>>),
     /// The URI of a key in a PKCS#11 token.
-    InToken(String),
+    Pkcs11(String),
 }
 
-/// Keeps an issuer's private key.
+/// Stores an issuer's private key.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn insert_key(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
-    kind: &str,
-    key: &KeptKey,
+    kind: KeyKind,
+    key: &StoredKey,
 ) -> Result<(), StoreError> {
     match key {
-        KeptKey::Here(pkcs8) => c
+        StoredKey::Pkcs8(pkcs8) => conn
             .prepare_cached("INSERT INTO keys (issuer, kind, pkcs8) VALUES (?1, ?2, ?3)")?
-            .execute(params![issuer.0, kind, pkcs8.as_slice()])?,
-        KeptKey::InToken(uri) => c
+            .execute(params![issuer.0, kind.as_str(), pkcs8.as_slice()])?,
+        StoredKey::Pkcs11(uri) => conn
             .prepare_cached("INSERT INTO token_keys (issuer, kind, uri) VALUES (?1, ?2, ?3)")?
-            .execute(params![issuer.0, kind, uri])?,
+            .execute(params![issuer.0, kind.as_str(), uri])?,
     };
     Ok(())
 }
 
-/// The private key as it was kept.
+/// An issuer's private key.
 ///
 /// # Errors
-/// SQLite's.
-pub fn key(c: &Connection, issuer: IssuerNumber) -> Result<Option<KeptKey>, StoreError> {
-    let here = c
+/// [`StoreError`].
+pub fn key(conn: &Connection, issuer: IssuerNumber) -> Result<Option<StoredKey>, StoreError> {
+    let here = conn
         .prepare_cached("SELECT pkcs8 FROM keys WHERE issuer = ?1")?
         .query_row([issuer.0], |row| row.get(0).map(Zeroizing::new))
         .optional()?;
     if let Some(pkcs8) = here {
-        return Ok(Some(KeptKey::Here(pkcs8)));
+        return Ok(Some(StoredKey::Pkcs8(pkcs8)));
     }
-    let mut statement = c.prepare_cached("SELECT uri FROM token_keys WHERE issuer = ?1")?;
+    let mut statement = conn.prepare_cached("SELECT uri FROM token_keys WHERE issuer = ?1")?;
     Ok(statement
         .query_row([issuer.0], |row| row.get(0))
         .optional()?
-        .map(KeptKey::InToken))
+        .map(StoredKey::Pkcs11))
 }
 
-/// The kind of the private key.
+/// The kind of an issuer's private key.
 ///
 /// # Errors
-/// SQLite's.
-pub fn key_kind(c: &Connection, issuer: IssuerNumber) -> Result<Option<String>, StoreError> {
-    let mut statement = c.prepare_cached(
+/// [`StoreError`].
+pub fn key_kind(conn: &Connection, issuer: IssuerNumber) -> Result<Option<KeyKind>, StoreError> {
+    let mut statement = conn.prepare_cached(
         "SELECT kind FROM keys WHERE issuer = ?1 UNION ALL SELECT kind FROM token_keys WHERE issuer = ?1",
     )?;
-    Ok(statement
-        .query_row([issuer.0], |row| row.get(0))
-        .optional()?)
+    let kind = statement
+        .query_row([issuer.0], |row| row.get::<_, String>(0))
+        .optional()?;
+    kind.map(|kind| kind.parse())
+        .transpose()
+        .map_err(|_| StoreError::Corrupt("key's kind"))
+}
+
+fn json(connector: &ConnectorConfig) -> Result<String, StoreError> {
+    serde_json::to_string(connector).map_err(|_| StoreError::Corrupt("connector"))
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuerRow, StoreError>> {
     let id: String = row.get(1)?;
     let profile = Profile::from_name(row.get_ref(6)?.as_str().unwrap_or_default());
-    let (Ok(id), Some(profile)) = (id.parse(), profile) else {
-        return Ok(Err(StoreError::Corrupt("issuer's id or profile")));
+    // A later release may know more kinds of connectors.
+    let connector = serde_json::from_slice(row.get_ref(3)?.as_bytes().unwrap_or_default());
+    let (Ok(id), Some(profile), Ok(connector)) = (id.parse(), profile, connector) else {
+        return Ok(Err(StoreError::Corrupt(
+            "issuer's id, profile or connector",
+        )));
     };
     Ok(Ok(IssuerRow {
         number: IssuerNumber(row.get(0)?),
         id,
         certificate: row.get(2)?,
-        connector: row.get(3)?,
+        connector,
         profile,
         watermark: Watermark(row.get::<_, i64>(4)?.cast_unsigned()),
         configured: Watermark(row.get::<_, i64>(7)?.cast_unsigned()),

@@ -1,4 +1,4 @@
-//! Rows of the CRLs that an issuer publishes, and of those made.
+//! Rows of the lists that an issuer publishes, and of the CRLs made for them.
 
 use std::time::Duration;
 
@@ -8,21 +8,16 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
 use super::issuers::IssuerNumber;
+use crate::list_config::ListConfig;
 
-/// A CRL that an issuer publishes: its settings, and the last number and time given out.
+/// A list that an issuer publishes.
 #[derive(Clone, Debug)]
 pub struct ListRow {
-    /// Which one.
-    pub name: CrlName,
-    /// The URL at which relying parties find it.
-    pub distribution_point: Option<String>,
-    /// From thisUpdate to nextUpdate.
-    pub validity: Duration,
-    /// How long before nextUpdate the next one is due.
-    pub overlap: Duration,
-    /// The last number given out.
+    /// How it is published.
+    pub config: ListConfig,
+    /// The last number used.
     pub number: Option<CrlNumber>,
-    /// The last thisUpdate given out.
+    /// The last thisUpdate used.
     pub this_update: Option<UnixTime>,
 }
 
@@ -35,22 +30,26 @@ pub struct IssuedRow {
     pub this_update: UnixTime,
     /// Its nextUpdate.
     pub next_update: UnixTime,
-    /// How far the revocations had come.
+    /// The issuer's watermark that it reflects.
     pub watermark: Watermark,
-    /// How many entries it has.
+    /// Its number of entries.
     pub entries: u64,
-    /// Its length in bytes; absent until it is signed.
+    /// Its size in bytes; absent until it is signed.
     pub size: Option<u64>,
     /// Its SHA-256; absent until it is signed.
     pub sha256: Option<[u8; 32]>,
 }
 
-/// Sets where a CRL is and how long it is valid; adds it if the issuer does not publish it yet.
+/// Configures a list; adds it if the issuer does not publish it yet.
 ///
 /// # Errors
-/// SQLite's.
-pub fn configure(c: &Connection, issuer: IssuerNumber, list: &ListRow) -> Result<(), StoreError> {
-    c.prepare_cached(
+/// [`StoreError`].
+pub fn configure(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    list: &ListConfig,
+) -> Result<(), StoreError> {
+    conn.prepare_cached(
         "INSERT INTO lists (issuer, name, distribution_point, validity, overlap) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (issuer, name) DO UPDATE SET distribution_point = ?3, validity = ?4, overlap = ?5",
     )?
@@ -64,44 +63,44 @@ pub fn configure(c: &Connection, issuer: IssuerNumber, list: &ListRow) -> Result
     Ok(())
 }
 
-/// Takes a CRL from those that an issuer publishes.
+/// Removes a list.
 ///
 /// # Errors
-/// SQLite's.
-pub fn remove(c: &Connection, issuer: IssuerNumber, name: CrlName) -> Result<(), StoreError> {
-    c.prepare_cached("DELETE FROM lists WHERE issuer = ?1 AND name = ?2")?
+/// [`StoreError`].
+pub fn remove(conn: &Connection, issuer: IssuerNumber, name: CrlName) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM lists WHERE issuer = ?1 AND name = ?2")?
         .execute(params![issuer.0, name.to_string()])?;
     Ok(())
 }
 
-/// The CRLs that an issuer publishes, in the order of their names: full, delta, shards.
+/// The lists of an issuer, in order: full, delta, shards.
 ///
 /// # Errors
-/// SQLite's.
-pub fn all(c: &Connection, issuer: IssuerNumber) -> Result<Vec<ListRow>, StoreError> {
-    let mut lists: Vec<ListRow> = c
+/// [`StoreError`].
+pub fn all(conn: &Connection, issuer: IssuerNumber) -> Result<Vec<ListRow>, StoreError> {
+    let mut lists: Vec<ListRow> = conn
         .prepare_cached(
             "SELECT name, distribution_point, validity, overlap, number, this_update FROM lists WHERE issuer = ?1",
         )?
         .query_map([issuer.0], list_from_row)?
         .map(|row| row?)
         .collect::<Result<_, _>>()?;
-    lists.sort_by_key(|list| list.name);
+    lists.sort_by_key(|list| list.config.name);
     Ok(lists)
 }
 
-/// Gives out a number and a time: the CRL that is about to be signed.
+/// Uses up the number and thisUpdate of a CRL that is about to be signed.
 ///
 /// # Errors
-/// SQLite's; a constraint fails if the number was given out before.
+/// [`StoreError::Sqlite`], a failed constraint if the number was used before.
 pub fn reserve(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     name: CrlName,
     next: &IssuedRow,
 ) -> Result<(), StoreError> {
     let name = name.to_string();
-    c.prepare_cached(
+    conn.prepare_cached(
         "UPDATE lists SET number = ?3, this_update = ?4 WHERE issuer = ?1 AND name = ?2",
     )?
     .execute(params![
@@ -110,7 +109,7 @@ pub fn reserve(
         octets(next.number),
         next.this_update.0
     ])?;
-    c.prepare_cached(
+    conn.prepare_cached(
         "INSERT INTO issued (issuer, name, number, this_update, next_update, watermark, entries)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
@@ -126,35 +125,35 @@ pub fn reserve(
     Ok(())
 }
 
-/// Makes each list's last number at least this one.
+/// Raises the last number of each of the issuer's lists to at least `used`.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn raise_numbers(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     used: CrlNumber,
 ) -> Result<(), StoreError> {
-    c.prepare_cached(
+    conn.prepare_cached(
         "UPDATE lists SET number = ?2 WHERE issuer = ?1 AND (number IS NULL OR number < ?2)",
     )?
     .execute(params![issuer.0, octets(used)])?;
     Ok(())
 }
 
-/// Notes that a CRL was signed, and what came of it.
+/// Records the size and hash of a CRL that was signed.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn signed(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     name: CrlName,
     number: CrlNumber,
     size: u64,
     sha256: [u8; 32],
 ) -> Result<(), StoreError> {
-    c.prepare_cached(
+    conn.prepare_cached(
         "UPDATE issued SET size = ?4, sha256 = ?5 WHERE issuer = ?1 AND name = ?2 AND number = ?3",
     )?
     .execute(params![
@@ -167,33 +166,33 @@ pub fn signed(
     Ok(())
 }
 
-/// The newest CRL that was signed.
+/// The newest signed CRL.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn latest(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     name: CrlName,
 ) -> Result<Option<IssuedRow>, StoreError> {
-    first_issued(c, issuer, name, UnixTime::MIN, "DESC")
+    first_issued(conn, issuer, name, UnixTime::MIN, "DESC")
 }
 
-/// The oldest CRL that was signed and is still valid at `now`: what a relying party may still hold.
+/// The oldest signed CRL that is still valid at `now`: relying parties may hold it.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn oldest_valid(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     name: CrlName,
     now: UnixTime,
 ) -> Result<Option<IssuedRow>, StoreError> {
-    first_issued(c, issuer, name, now, "ASC")
+    first_issued(conn, issuer, name, now, "ASC")
 }
 
 fn first_issued(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     name: CrlName,
     valid_at: UnixTime,
@@ -203,7 +202,7 @@ fn first_issued(
         "SELECT number, this_update, next_update, watermark, entries, size, sha256 FROM issued
          WHERE issuer = ?1 AND name = ?2 AND sha256 IS NOT NULL AND next_update >= ?3 ORDER BY number {order} LIMIT 1"
     );
-    c.prepare_cached(&sql)?
+    conn.prepare_cached(&sql)?
         .query_row(
             params![issuer.0, name.to_string(), valid_at.0],
             issued_from_row,
@@ -212,17 +211,17 @@ fn first_issued(
         .transpose()
 }
 
-/// Forgets the CRLs that expired before `now`, but for the newest.
+/// Deletes the CRLs that expired before `now`, except the newest.
 ///
 /// # Errors
-/// SQLite's.
+/// [`StoreError`].
 pub fn forget_expired(
-    c: &Connection,
+    conn: &Connection,
     issuer: IssuerNumber,
     name: CrlName,
     now: UnixTime,
 ) -> Result<(), StoreError> {
-    c.prepare_cached(
+    conn.prepare_cached(
         "DELETE FROM issued WHERE issuer = ?1 AND name = ?2 AND next_update < ?3 AND number <
          (SELECT max(number) FROM issued WHERE issuer = ?1 AND name = ?2 AND sha256 IS NOT NULL)",
     )?
@@ -240,10 +239,12 @@ fn list_from_row(row: &Row<'_>) -> rusqlite::Result<Result<ListRow, StoreError>>
         return Ok(Err(StoreError::Corrupt("CRL's name or number")));
     };
     Ok(Ok(ListRow {
-        name,
-        distribution_point: row.get(1)?,
-        validity: duration(row.get(2)?),
-        overlap: duration(row.get(3)?),
+        config: ListConfig {
+            name,
+            distribution_point: row.get(1)?,
+            validity: duration(row.get(2)?),
+            overlap: duration(row.get(3)?),
+        },
         number,
         this_update: row.get::<_, Option<i64>>(5)?.map(UnixTime),
     }))
@@ -264,7 +265,7 @@ fn issued_from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuedRow, StoreErr
     }))
 }
 
-/// All twenty octets, so that numbers sort as blobs do.
+/// All twenty octets, so that blobs sort as numbers do.
 fn octets(number: CrlNumber) -> Vec<u8> {
     let digits = number.as_be_bytes();
     let mut octets = vec![0; CrlNumber::MAX_OCTETS.saturating_sub(digits.len())];

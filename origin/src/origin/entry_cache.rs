@@ -1,4 +1,4 @@
-//! The lists' entries between two makings, as many as fit.
+//! Caches the encoded entries of lists between two makings, up to a limit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,38 +8,38 @@ use origin_api::CrlName;
 use crate::entries::Entries;
 use crate::store::issuers::IssuerNumber;
 
-/// What all lists together may take, in bytes. The list that was made last may go beyond.
+/// The limit for all lists together, in bytes. The list made last may exceed it.
 const LIMIT: u64 = 256 * 1024 * 1024;
 
 type Key = (IssuerNumber, CrlName);
 
-/// The entries of lists, those used last.
+/// The entries of the lists used last.
 #[derive(Default)]
-pub(super) struct Memory(Mutex<Slots>);
+pub(super) struct EntryCache(Mutex<Slots>);
 
 #[derive(Default)]
 struct Slots {
     lists: HashMap<Key, Slot>,
-    /// Grows with each use.
+    /// Counts the uses of all lists; orders the slots by last use.
     uses: u64,
 }
 
 #[derive(Default)]
 struct Slot {
-    list: Arc<ListInMemory>,
+    list: Arc<CachedList>,
     size: u64,
     used: u64,
 }
 
-/// The entries of one list. Who holds the lock is the only one in this process to make it.
+/// The entries of one list. Holding the lock serializes the makings of the list in this process.
 #[derive(Default)]
-pub(super) struct ListInMemory(Mutex<Entries>);
+pub(super) struct CachedList(Mutex<Entries>);
 
-impl ListInMemory {
-    /// Waits for the list.
+impl CachedList {
+    /// Waits for the list's other makings.
     pub(super) fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(|poisoned| {
-            // Whoever panicked may have followed changes that were rolled back.
+            // The panic may have rolled back the changes that these entries reflect.
             self.0.clear_poison();
             let mut entries = poisoned.into_inner();
             *entries = Entries::default();
@@ -48,15 +48,15 @@ impl ListInMemory {
     }
 }
 
-impl Memory {
-    pub(super) fn list(&self, issuer: IssuerNumber, name: CrlName) -> Arc<ListInMemory> {
+impl EntryCache {
+    pub(super) fn list(&self, issuer: IssuerNumber, name: CrlName) -> Arc<CachedList> {
         Arc::clone(&self.slots().lists.entry((issuer, name)).or_default().list)
     }
 
-    /// Notes that a list of this size was used, and forgets the ones used longest ago if they are too much together.
+    /// Records the use of a list of this size, and evicts the least recently used ones over the limit.
     ///
-    /// A list that is forgotten while someone waits for it is read twice, no more: what is made of it is decided in the
-    /// database.
+    /// Evicting a list that another thread waits for only costs a second read: the database decides
+    /// what goes into a CRL.
     pub(super) fn note(&self, issuer: IssuerNumber, name: CrlName, size: u64) {
         self.slots().note((issuer, name), size, LIMIT);
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_used_longest_ago_is_forgotten_first() {
+    fn the_least_recently_used_list_is_evicted_first() {
         let key = |n| (IssuerNumber(n), CrlName::Full);
         let mut slots = Slots::default();
         for n in [1, 2, 3] {
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(
             slots.lists.len(),
             1,
-            "one that is too large by itself stays until the next"
+            "a list over the limit stays until the next use"
         );
     }
 }

@@ -17,11 +17,11 @@ use rsa::BoxedUint;
 use sha2::{Digest, Sha256, Sha384};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
-use super::key::KeyKind;
+use super::key_kind::KeyKind;
 
 /// Where a key is: `pkcs11:token=CRL;object=web?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/crl-origin/pin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenUri {
+pub struct Pkcs11Uri {
     token: String,
     object: String,
     module: PathBuf,
@@ -31,7 +31,7 @@ pub struct TokenUri {
 /// What can go wrong with a key in a token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TokenKeyError {
+pub enum Pkcs11Error {
     /// Not a URI of the form that is needed.
     #[error(
         "a key's URI is pkcs11:token=…;object=…?module-path=…&pin-source=… (RFC 7512), and {0} is missing or wrong"
@@ -59,19 +59,19 @@ pub enum TokenKeyError {
     Token(#[from] Error),
 }
 
-impl From<der::Error> for TokenKeyError {
+impl From<der::Error> for Pkcs11Error {
     fn from(error: der::Error) -> Self {
         Self::Answer(error.to_string())
     }
 }
 
-impl FromStr for TokenUri {
-    type Err = TokenKeyError;
+impl FromStr for Pkcs11Uri {
+    type Err = Pkcs11Error;
 
-    fn from_str(uri: &str) -> Result<Self, TokenKeyError> {
+    fn from_str(uri: &str) -> Result<Self, Pkcs11Error> {
         let rest = uri
             .strip_prefix("pkcs11:")
-            .ok_or(TokenKeyError::Uri("pkcs11:"))?;
+            .ok_or(Pkcs11Error::Uri("pkcs11:"))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let find = |part: &str, separator: char, name: &'static str| {
             let mut pairs = part
@@ -80,7 +80,7 @@ impl FromStr for TokenUri {
             let value = pairs
                 .find(|(key, _)| *key == name)
                 .and_then(|(_, value)| percent_decode(value));
-            value.ok_or(TokenKeyError::Uri(name))
+            value.ok_or(Pkcs11Error::Uri(name))
         };
         let pin_source = find(query, '&', "pin-source")?;
         Ok(Self {
@@ -107,19 +107,19 @@ fn percent_decode(text: &str) -> Option<String> {
 }
 
 /// A private key in a token.
-pub struct TokenKey {
+pub struct Pkcs11Key {
     session: Mutex<Session>,
     key: ObjectHandle,
     public: SubjectPublicKeyInfoOwned,
     kind: KeyKind,
 }
 
-impl TokenKey {
+impl Pkcs11Key {
     /// Logs in to the token and finds the key, and its public half beside it.
     ///
     /// # Errors
-    /// [`TokenKeyError`].
-    pub fn open(uri: &TokenUri) -> Result<Self, TokenKeyError> {
+    /// [`Pkcs11Error`].
+    pub fn open(uri: &Pkcs11Uri) -> Result<Self, Pkcs11Error> {
         let session = log_in(uri)?;
         let find = |class, what| {
             let found = session.find_objects(&[
@@ -128,7 +128,7 @@ impl TokenKey {
             ])?;
             match found[..] {
                 [object] => Ok(object),
-                _ => Err(TokenKeyError::NotOne(what)),
+                _ => Err(Pkcs11Error::NotOne(what)),
             }
         };
         let key = find(
@@ -163,10 +163,10 @@ impl TokenKey {
     /// Signs a message that lies in parts. It is hashed here, and the hash signed in the token.
     ///
     /// # Errors
-    /// [`TokenKeyError::Token`].
-    pub fn sign(&self, parts: &[&[u8]]) -> Result<Vec<u8>, TokenKeyError> {
+    /// [`Pkcs11Error::Token`].
+    pub fn sign(&self, parts: &[&[u8]]) -> Result<Vec<u8>, Pkcs11Error> {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let not_ecdsa = |error: p256::ecdsa::Error| TokenKeyError::Answer(error.to_string());
+        let not_ecdsa = |error: p256::ecdsa::Error| Pkcs11Error::Answer(error.to_string());
         match self.kind {
             KeyKind::P256 => {
                 let signature =
@@ -192,7 +192,7 @@ impl TokenKey {
                 digest_info.extend(hash::<Sha256>(parts));
                 Ok(session.sign(&Mechanism::RsaPkcs, self.key, &digest_info)?)
             }
-            KeyKind::Ed25519 => Err(TokenKeyError::Unsupported),
+            KeyKind::Ed25519 => Err(Pkcs11Error::Unsupported),
         }
     }
 }
@@ -211,7 +211,7 @@ fn hash<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-fn log_in(uri: &TokenUri) -> Result<Session, TokenKeyError> {
+fn log_in(uri: &Pkcs11Uri) -> Result<Session, Pkcs11Error> {
     let module = Pkcs11::new(&uri.module)?;
     match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
         // Another issuer's key is in the same module.
@@ -224,9 +224,9 @@ fn log_in(uri: &TokenUri) -> Result<Session, TokenKeyError> {
         token.is_ok_and(|token| token.label().trim_end() == uri.token)
     });
     let (Some(slot), None) = (slots.next(), slots.next()) else {
-        return Err(TokenKeyError::NotOne("token of that label"));
+        return Err(Pkcs11Error::NotOne("token of that label"));
     };
-    let pin = std::fs::read_to_string(&uri.pin_source).map_err(|source| TokenKeyError::Pin {
+    let pin = std::fs::read_to_string(&uri.pin_source).map_err(|source| Pkcs11Error::Pin {
         path: uri.pin_source.clone(),
         source,
     })?;
@@ -240,12 +240,12 @@ fn log_in(uri: &TokenUri) -> Result<Session, TokenKeyError> {
 fn read_public_key(
     session: &Session,
     object: ObjectHandle,
-) -> Result<(SubjectPublicKeyInfoOwned, KeyKind), TokenKeyError> {
+) -> Result<(SubjectPublicKeyInfoOwned, KeyKind), Pkcs11Error> {
     let key_type = session.get_attributes(object, &[AttributeType::KeyType])?;
     match key_type[..] {
         [Attribute::KeyType(KeyType::EC)] => read_ec_key(session, object),
         [Attribute::KeyType(KeyType::RSA)] => read_rsa_key(session, object),
-        _ => Err(TokenKeyError::Unsupported),
+        _ => Err(Pkcs11Error::Unsupported),
     }
 }
 
@@ -254,17 +254,17 @@ fn read_public_key(
 fn read_ec_key(
     session: &Session,
     object: ObjectHandle,
-) -> Result<(SubjectPublicKeyInfoOwned, KeyKind), TokenKeyError> {
+) -> Result<(SubjectPublicKeyInfoOwned, KeyKind), Pkcs11Error> {
     let attributes =
         session.get_attributes(object, &[AttributeType::EcParams, AttributeType::EcPoint])?;
     let [Attribute::EcParams(curve), Attribute::EcPoint(point)] = &attributes[..] else {
-        return Err(TokenKeyError::Answer("no curve and point".to_owned()));
+        return Err(Pkcs11Error::Answer("no curve and point".to_owned()));
     };
     let curve = ObjectIdentifier::from_der(curve)?;
     let kind = match curve {
         der::oid::db::rfc5912::SECP_256_R_1 => KeyKind::P256,
         der::oid::db::rfc5912::SECP_384_R_1 => KeyKind::P384,
-        _ => return Err(TokenKeyError::Unsupported),
+        _ => return Err(Pkcs11Error::Unsupported),
     };
     let point = OctetString::from_der(point)?;
     let algorithm = AlgorithmIdentifierOwned {
@@ -284,7 +284,7 @@ fn read_ec_key(
 fn read_rsa_key(
     session: &Session,
     object: ObjectHandle,
-) -> Result<(SubjectPublicKeyInfoOwned, KeyKind), TokenKeyError> {
+) -> Result<(SubjectPublicKeyInfoOwned, KeyKind), Pkcs11Error> {
     let attributes = session.get_attributes(
         object,
         &[AttributeType::Modulus, AttributeType::PublicExponent],
@@ -294,25 +294,25 @@ fn read_rsa_key(
         Attribute::PublicExponent(exponent),
     ] = &attributes[..]
     else {
-        return Err(TokenKeyError::Answer("no modulus and exponent".to_owned()));
+        return Err(Pkcs11Error::Answer("no modulus and exponent".to_owned()));
     };
     let kind = match modulus.len() {
         256 => KeyKind::Rsa2048,
         384 => KeyKind::Rsa3072,
         512 => KeyKind::Rsa4096,
-        _ => return Err(TokenKeyError::Unsupported),
+        _ => return Err(Pkcs11Error::Unsupported),
     };
     let number = BoxedUint::from_be_slice_vartime;
     let key = rsa::PublicKey::new(number(modulus), number(exponent))
-        .map_err(|error| TokenKeyError::Answer(error.to_string()))?;
+        .map_err(|error| Pkcs11Error::Answer(error.to_string()))?;
     let public = SubjectPublicKeyInfoOwned::from_key(&key)
-        .map_err(|error| TokenKeyError::Answer(error.to_string()))?;
+        .map_err(|error| Pkcs11Error::Answer(error.to_string()))?;
     Ok((public, kind))
 }
 
-impl fmt::Debug for TokenKey {
+impl fmt::Debug for Pkcs11Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenKey({})", self.kind)
+        write!(f, "Pkcs11Key({})", self.kind)
     }
 }
 
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn a_uri_says_where_the_key_is() {
         let uri = "pkcs11:token=My%20CRLs;object=web?module-path=/usr/lib/p11.so&pin-source=file:/etc/pin";
-        let read: TokenUri = uri.parse().unwrap();
+        let read: Pkcs11Uri = uri.parse().unwrap();
         assert_eq!(
             (read.token.as_str(), read.object.as_str()),
             ("My CRLs", "web")
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let missing = |uri: &str| uri.parse::<TokenUri>().unwrap_err().to_string();
+        let missing = |uri: &str| uri.parse::<Pkcs11Uri>().unwrap_err().to_string();
         assert!(missing("file:///key").contains("and pkcs11: is missing"));
         assert!(missing("pkcs11:token=a;object=b").contains("and pin-source is missing"));
         assert!(

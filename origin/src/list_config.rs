@@ -1,31 +1,30 @@
-//! Which CRLs an issuer publishes, where, and how long they are valid. What cannot work is refused here.
+//! Which CRLs an issuer publishes, at which URLs, and how long they are valid. Configurations that
+//! cannot work are refused here.
 
 use std::time::Duration;
 
 use humantime::format_duration;
 use origin_api::CrlName;
 
-use crate::store::lists::ListRow;
-
-/// Why settings cannot work.
+/// Why a configuration cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum SettingsError {
-    /// The next CRL would be due before this one begins, or not before it ends.
+pub enum ListConfigError {
+    /// The next CRL would be due before this one starts, or only when it has ended.
     #[error(
         "the overlap of {name} ({}) must be more than nothing and less than its validity ({})",
         format_duration(*.overlap),
         format_duration(*.validity)
     )]
     Overlap {
-        /// Which CRL.
+        /// The CRL's name.
         name: CrlName,
-        /// As given.
+        /// The value given.
         overlap: Duration,
-        /// As given.
+        /// The value given.
         validity: Duration,
     },
-    /// Longer than anyone could wait for a revocation.
+    /// A validity longer than anyone could wait for a revocation.
     #[error("the validity of {0} is over ten years")]
     TooLong(CrlName),
     /// Two CRLs of one name.
@@ -34,35 +33,36 @@ pub enum SettingsError {
     /// A delta CRL without a complete one.
     #[error("a delta CRL needs a full one to start from")]
     DeltaWithoutFull,
-    /// A delta that is valid for longer than what it updates.
+    /// A delta that would outlive its base.
     #[error("the delta's validity must not be longer than the full CRL's")]
     DeltaOutlivesFull,
-    /// A CRL that nobody could find.
+    /// Relying parties could not find the CRL.
     #[error("{0} needs a distribution point: certificates and the CRL itself name it")]
     NoDistributionPoint(CrlName),
-    /// A shard that certificates name cannot be elsewhere.
+    /// Certificates name the shard's URL, so it cannot move.
     #[error(
         "{0} stays where it is: certificates name its distribution point (RFC 5280, section 5.2.5); add another shard"
     )]
     ShardInUse(CrlName),
-    /// A CRL must be fetched by plain http: to check https takes a CRL.
+    /// A CRL must be available over plain http: checking the https server's certificate would take
+    /// another CRL.
     #[error(
         "the distribution point of {name} is {url:?}; it must be an http:// URL in ASCII (RFC 5280, section 8)"
     )]
     NotHttp {
-        /// Which CRL.
+        /// The CRL's name.
         name: CrlName,
-        /// As given.
+        /// The value given.
         url: String,
     },
 }
 
-/// A CRL that an issuer is to publish.
+/// A CRL for an issuer to publish, not yet checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewList {
-    /// Which one.
+    /// Its name.
     pub name: CrlName,
-    /// The http URL at which relying parties find it.
+    /// The http URL from which relying parties fetch it.
     pub distribution_point: Option<String>,
     /// From thisUpdate to nextUpdate.
     pub validity: Duration,
@@ -70,46 +70,60 @@ pub struct NewList {
     pub overlap: Option<Duration>,
 }
 
-/// CRLs that work together.
+/// How one CRL of an issuer is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListConfig {
+    /// Its name.
+    pub name: CrlName,
+    /// The http URL from which relying parties fetch it.
+    pub distribution_point: Option<String>,
+    /// From thisUpdate to nextUpdate.
+    pub validity: Duration,
+    /// How long before nextUpdate the next one is due.
+    pub overlap: Duration,
+}
+
+/// The CRLs of one issuer, checked to work together.
 #[derive(Clone, Debug)]
-pub struct Lists(Vec<ListRow>);
+pub struct Lists(Vec<ListConfig>);
 
 impl Lists {
     /// Checks the CRLs of one issuer.
     ///
     /// # Errors
-    /// [`SettingsError`].
-    pub fn new(lists: Vec<NewList>) -> Result<Self, SettingsError> {
-        let mut rows: Vec<ListRow> = Vec::new();
+    /// [`ListConfigError`].
+    pub fn new(lists: Vec<NewList>) -> Result<Self, ListConfigError> {
+        let mut configs: Vec<ListConfig> = Vec::new();
         for list in lists {
-            if rows.iter().any(|row| row.name == list.name) {
-                return Err(SettingsError::Twice(list.name));
+            if configs.iter().any(|config| config.name == list.name) {
+                return Err(ListConfigError::Twice(list.name));
             }
-            rows.push(check(list)?);
+            configs.push(check(list)?);
         }
         let validity = |name| {
-            rows.iter()
-                .find(|row| row.name == name)
-                .map(|row| row.validity)
+            configs
+                .iter()
+                .find(|config| config.name == name)
+                .map(|config| config.validity)
         };
         match (validity(CrlName::Full), validity(CrlName::Delta)) {
-            (None, Some(_)) => return Err(SettingsError::DeltaWithoutFull),
+            (None, Some(_)) => return Err(ListConfigError::DeltaWithoutFull),
             (Some(full), Some(delta)) if delta > full => {
-                return Err(SettingsError::DeltaOutlivesFull);
+                return Err(ListConfigError::DeltaOutlivesFull);
             }
             _ => {}
         }
-        Ok(Self(rows))
+        Ok(Self(configs))
     }
 
-    /// The rows to be stored.
+    /// The configurations, in the order given.
     #[must_use]
-    pub fn rows(&self) -> &[ListRow] {
+    pub fn configs(&self) -> &[ListConfig] {
         &self.0
     }
 }
 
-fn check(list: NewList) -> Result<ListRow, SettingsError> {
+fn check(list: NewList) -> Result<ListConfig, ListConfigError> {
     const TEN_YEARS: Duration = Duration::from_hours(10 * 366 * 24);
     let NewList {
         name,
@@ -119,32 +133,30 @@ fn check(list: NewList) -> Result<ListRow, SettingsError> {
     } = list;
     let overlap = list.overlap.unwrap_or(validity / 2);
     if overlap.as_secs() == 0 || overlap >= validity {
-        return Err(SettingsError::Overlap {
+        return Err(ListConfigError::Overlap {
             name,
             overlap,
             validity,
         });
     }
     if validity > TEN_YEARS {
-        return Err(SettingsError::TooLong(name));
+        return Err(ListConfigError::TooLong(name));
     }
     match &distribution_point {
-        None if name != CrlName::Full => return Err(SettingsError::NoDistributionPoint(name)),
+        None if name != CrlName::Full => return Err(ListConfigError::NoDistributionPoint(name)),
         Some(url) if !is_http(url) => {
-            return Err(SettingsError::NotHttp {
+            return Err(ListConfigError::NotHttp {
                 name,
                 url: url.clone(),
             });
         }
         _ => {}
     }
-    Ok(ListRow {
+    Ok(ListConfig {
         name,
         distribution_point,
         validity,
         overlap,
-        number: None,
-        this_update: None,
     })
 }
 
@@ -177,8 +189,8 @@ mod tests {
             list(CrlName::Shard(0)),
         ])
         .unwrap();
-        assert_eq!(lists.rows().len(), 3);
-        assert_eq!(lists.rows()[0].overlap, DAY / 2);
+        assert_eq!(lists.configs().len(), 3);
+        assert_eq!(lists.configs()[0].overlap, DAY / 2);
         assert!(Lists::new(vec![]).is_ok());
     }
 
@@ -191,29 +203,29 @@ mod tests {
                 overlap: Some(DAY),
                 ..full()
             }]),
-            SettingsError::Overlap { .. }
+            ListConfigError::Overlap { .. }
         ));
         assert!(matches!(
             error(vec![NewList {
                 overlap: Some(Duration::ZERO),
                 ..full()
             }]),
-            SettingsError::Overlap { .. }
+            ListConfigError::Overlap { .. }
         ));
         assert_eq!(
             error(vec![NewList {
                 validity: DAY * 4000,
                 ..full()
             }]),
-            SettingsError::TooLong(CrlName::Full)
+            ListConfigError::TooLong(CrlName::Full)
         );
         assert_eq!(
             error(vec![full(), full()]),
-            SettingsError::Twice(CrlName::Full)
+            ListConfigError::Twice(CrlName::Full)
         );
         assert_eq!(
             error(vec![list(CrlName::Delta)]),
-            SettingsError::DeltaWithoutFull
+            ListConfigError::DeltaWithoutFull
         );
         let long_delta = NewList {
             validity: DAY * 2,
@@ -221,7 +233,7 @@ mod tests {
         };
         assert_eq!(
             error(vec![full(), long_delta]),
-            SettingsError::DeltaOutlivesFull
+            ListConfigError::DeltaOutlivesFull
         );
         let nowhere = NewList {
             distribution_point: None,
@@ -229,7 +241,7 @@ mod tests {
         };
         assert_eq!(
             error(vec![nowhere]),
-            SettingsError::NoDistributionPoint(CrlName::Shard(1))
+            ListConfigError::NoDistributionPoint(CrlName::Shard(1))
         );
         for url in [
             "https://crl.example/",
@@ -242,7 +254,7 @@ mod tests {
                 ..full()
             };
             assert!(
-                matches!(error(vec![list]), SettingsError::NotHttp { .. }),
+                matches!(error(vec![list]), ListConfigError::NotHttp { .. }),
                 "{url}"
             );
         }

@@ -1,0 +1,155 @@
+//! Values and options that several commands take.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use origin_api::CrlName;
+use pkcs8::EncryptedPrivateKeyInfoRef;
+use zeroize::Zeroizing;
+
+use super::CliError;
+use crate::bearer_token::TokenScope;
+use crate::ca::{KeyError, KeyKind, PrivateKey};
+use crate::list_config::{Lists, NewList};
+use crate::origin::OriginError;
+use crate::profile::Profile;
+
+/// Parses the name of a kind of key.
+pub(super) fn key_kind() -> impl TypedValueParser<Value = KeyKind> {
+    PossibleValuesParser::new(KeyKind::ALL.map(KeyKind::as_str))
+        .try_map(|name| name.parse::<KeyKind>())
+}
+
+/// Parses the name of a profile.
+pub(super) fn profile() -> impl TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new(Profile::ALL.map(Profile::as_str))
+        .try_map(|name| Profile::from_name(&name).ok_or("not a profile"))
+}
+
+/// Parses the name of a token's scope.
+pub(super) fn token_scope() -> impl TypedValueParser<Value = TokenScope> {
+    PossibleValuesParser::new(TokenScope::ALL.map(TokenScope::as_str))
+        .try_map(|name| TokenScope::from_name(&name).ok_or("not a scope"))
+}
+
+/// The CRLs that an issuer publishes.
+#[derive(Debug, Args)]
+pub(super) struct Crls {
+    /// The http URL of the full CRL, which certificates name
+    #[arg(long, value_name = "URL")]
+    distribution_point: Option<String>,
+    /// The validity of a full CRL or a shard
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "7d")]
+    crl_validity: Duration,
+    /// How long before its nextUpdate the next CRL is due [default: half of its validity]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    crl_overlap: Option<Duration>,
+    /// Publish a delta CRL at this http URL
+    #[arg(long, value_name = "URL")]
+    delta: Option<String>,
+    /// The validity of a delta CRL
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1d")]
+    delta_validity: Duration,
+    /// Publish a shard at this http URL; the first one is shard-0, and so on
+    #[arg(long = "shard", value_name = "URL")]
+    shards: Vec<String>,
+}
+
+impl Crls {
+    pub(super) fn lists(self) -> Result<Lists, OriginError> {
+        let whole = |name, distribution_point| NewList {
+            name,
+            distribution_point,
+            validity: self.crl_validity,
+            overlap: self.crl_overlap,
+        };
+        let mut lists = vec![whole(CrlName::Full, self.distribution_point)];
+        lists.extend(self.delta.map(|url| NewList {
+            name: CrlName::Delta,
+            distribution_point: Some(url),
+            validity: self.delta_validity,
+            overlap: None,
+        }));
+        lists.extend(
+            (0..)
+                .zip(self.shards)
+                .map(|(number, url)| whole(CrlName::Shard(number), Some(url))),
+        );
+        Ok(Lists::new(lists)?)
+    }
+}
+
+/// Reads a private key: PKCS#8, in PEM or DER, encrypted or not.
+pub(super) fn read_key(file: &[u8], passphrase: Option<&str>) -> Result<PrivateKey, CliError> {
+    let document = match std::str::from_utf8(file) {
+        Ok(pem) => {
+            let (_, document) =
+                pkcs8::SecretDocument::from_pem(pem).map_err(|_| KeyError::Unsupported)?;
+            Zeroizing::new(document.as_bytes().to_vec())
+        }
+        Err(_) => Zeroizing::new(file.to_vec()),
+    };
+    let Ok(sealed) = EncryptedPrivateKeyInfoRef::try_from(document.as_slice()) else {
+        return Ok(PrivateKey::from_pkcs8_der(&document)?);
+    };
+    let passphrase = passphrase.ok_or_else(|| {
+        CliError::Usage("the key is encrypted: give --key-passphrase-file".to_owned())
+    })?;
+    let plain = sealed
+        .decrypt(passphrase)
+        .map_err(|_| CliError::Usage("the passphrase does not decrypt the key".to_owned()))?;
+    Ok(PrivateKey::from_pkcs8_der(plain.as_bytes())?)
+}
+
+/// Reads the DER of a CRL from a file in DER or PEM.
+pub(super) fn read_der(path: &Path) -> Result<Vec<u8>, CliError> {
+    let bytes = read(path)?;
+    if bytes.first() == Some(&0x30) {
+        return Ok(bytes);
+    }
+    match der::pem::decode_vec(&bytes) {
+        Ok(("X509 CRL", der)) => Ok(der),
+        _ => Err(CliError::Usage(format!(
+            "{}: not a CRL in DER or PEM",
+            path.display()
+        ))),
+    }
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|source| CliError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+pub(super) fn read_text(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|source| CliError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Parses an http or https URL.
+pub(super) fn web_url(text: &str) -> Result<String, &'static str> {
+    let url = reqwest::Url::parse(text).ok();
+    let is_web = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    match url.filter(is_web) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("not an http:// or https:// URL"),
+    }
+}
+
+/// Parses a duration such as `7d`, `12h` or `90 days`.
+pub(super) fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+    std::path::absolute(path).map_err(|source| CliError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
