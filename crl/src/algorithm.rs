@@ -1,4 +1,4 @@
-//! Which signature algorithms exist for us, and how an AlgorithmIdentifier names them. No key lives here.
+//! The supported signature algorithms, and how an AlgorithmIdentifier names them.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -10,7 +10,7 @@ use x509_cert::spki::AlgorithmIdentifierRef;
 
 use crate::oid;
 
-/// A hash function that signatures are made over. SHA-1 is not among them.
+/// A hash function that signatures use. SHA-1 is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Digest {
     /// SHA-256.
@@ -21,25 +21,26 @@ pub enum Digest {
     Sha512,
 }
 
-/// A signature algorithm that we verify.
+/// A supported signature algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2).
+    /// RSASSA-PKCS1-v1_5 (RFC 8017, section 8.2).
     RsaPkcs1(Digest),
-    /// RSASSA-PSS (RFC 8017 §8.1), with MGF1 over the same hash.
+    /// RSASSA-PSS (RFC 8017, section 8.1), with MGF1 over the same hash.
     RsaPss {
-        /// Of the message, and of MGF1.
+        /// The hash of the message and of MGF1.
         digest: Digest,
         /// Octets of salt.
         salt_length: u8,
     },
-    /// ECDSA, on whichever curve the key is (RFC 5758 §3.2).
+    /// ECDSA, on the curve of the key (RFC 5758, section 3.2).
     Ecdsa(Digest),
-    /// Ed25519 (RFC 8410 §3). It hashes the message after parts of the signature, which stand behind it: see [`SecondPass`](crate::SecondPass).
+    /// Ed25519 (RFC 8410, section 3). It hashes a part of the signature before the message, although
+    /// the signature comes last in a CRL: see [`SecondPass`](crate::SecondPass).
     Ed25519,
 }
 
-/// An AlgorithmIdentifier (RFC 5280 §4.1.1.2) as it stands, known or not.
+/// An AlgorithmIdentifier (RFC 5280, section 4.1.1.2) of any algorithm, supported or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlgorithmIdentifier {
     der: Vec<u8>,
@@ -51,7 +52,7 @@ impl AlgorithmIdentifier {
     /// Reads an AlgorithmIdentifier, of any algorithm.
     ///
     /// # Errors
-    /// What `der` finds wrong with it.
+    /// The error of `der`.
     pub fn from_der(der: &[u8]) -> Result<Self, der::Error> {
         let identifier = AlgorithmIdentifierRef::from_der(der)?;
         Ok(Self {
@@ -67,7 +68,7 @@ impl AlgorithmIdentifier {
         &self.der
     }
 
-    /// The algorithm; `None` if it is not one that we verify.
+    /// The algorithm; `None` if it is not supported.
     #[must_use]
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm
@@ -85,7 +86,7 @@ impl fmt::Display for AlgorithmIdentifier {
 }
 
 impl Algorithm {
-    /// The hash that the signature is made over; `None` for Ed25519, which hashes by itself.
+    /// The hash that the signature uses; `None` for Ed25519, which hashes by itself.
     #[must_use]
     pub fn digest(self) -> Option<Digest> {
         match self {
@@ -96,7 +97,7 @@ impl Algorithm {
         }
     }
 
-    /// RSASSA-PSS with a salt as long as the hash, as everyone uses it.
+    /// RSASSA-PSS with a salt as long as the hash, the usual choice.
     #[must_use]
     pub fn rsa_pss(digest: Digest) -> Self {
         Self::RsaPss {
@@ -105,10 +106,10 @@ impl Algorithm {
         }
     }
 
-    /// How an AlgorithmIdentifier names it.
+    /// Its AlgorithmIdentifier.
     ///
     /// # Errors
-    /// None that is known: `der` can fail in principle.
+    /// None in practice: the encoder of `der` can fail in principle.
     pub fn identifier(self) -> Result<AlgorithmIdentifier, der::Error> {
         let (oid, parameters) = match self {
             Self::RsaPkcs1(digest) => (
@@ -165,15 +166,15 @@ impl Algorithm {
             _ => return None,
         };
         let parameters_fit = match algorithm {
-            // RFC 4055 §5: NULL, and absent must be accepted.
+            // RFC 4055, section 5: NULL; absent must be accepted, too.
             Self::RsaPkcs1(_) => identifier.parameters.is_none_or(AnyRef::is_null),
-            // RFC 5758 §3.2, RFC 8410 §3: absent.
+            // RFC 5758, section 3.2; RFC 8410, section 3: absent.
             _ => identifier.parameters.is_none(),
         };
         parameters_fit.then_some(algorithm)
     }
 
-    /// RFC 4055 §3.1. What has no parameters, or only some, means SHA-1.
+    /// RFC 4055, section 3.1: parameters that are left out mean SHA-1.
     fn from_pss_parameters(parameters: AnyRef<'_>) -> Option<Self> {
         let parameters: RsaPssParamsOwned = parameters.decode_as().ok()?;
         let digest = Digest::from_identifier((&parameters.hash).into())?;
@@ -191,7 +192,7 @@ type AlgorithmIdentifierWithIdentifier<'a> =
     x509_cert::spki::AlgorithmIdentifier<AlgorithmIdentifierRef<'a>>;
 
 impl Digest {
-    /// Octets of a hash value: 32, 48 or 64.
+    /// Octets of a hash: 32, 48 or 64.
     #[must_use]
     pub const fn size(self) -> u8 {
         match self {
@@ -212,7 +213,7 @@ impl Digest {
         }
     }
 
-    /// RFC 4055 §2.1: parameters are NULL, or absent.
+    /// RFC 4055, section 2.1: the parameters are NULL or absent.
     fn from_identifier(identifier: AlgorithmIdentifierRef<'_>) -> Option<Self> {
         let digest = match identifier.oid {
             oid::SHA256 => Self::Sha256,
@@ -279,7 +280,7 @@ mod tests {
     fn sha_1_is_unknown() {
         let sha1_with_rsa = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05\x05\x00";
         let ecdsa_with_sha1 = b"\x30\x09\x06\x07\x2a\x86\x48\xce\x3d\x04\x01";
-        // RSASSA-PSS whose parameters are all default: SHA-1.
+        // RSASSA-PSS with default parameters alone: SHA-1.
         let pss = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x00";
         for der in [&sha1_with_rsa[..], ecdsa_with_sha1, pss] {
             let identifier = AlgorithmIdentifier::from_der(der).unwrap();

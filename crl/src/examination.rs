@@ -1,4 +1,4 @@
-//! Reads a CRL and hashes what is signed, in one pass over its pieces.
+//! Reads a CRL and hashes the signed part, in one pass over its pieces.
 
 use crate::algorithm::{Algorithm, Digest};
 use crate::contents::{Crl, Header};
@@ -7,15 +7,15 @@ use crate::reader::{Limits, Reader};
 use crate::signature::Hashed;
 use crate::visitor::Visitor;
 
-/// A [`Reader`] and the hash of tbsCertList, by the CRL's own signature algorithm. What comes out can be judged by
-/// [`admit`](crate::admit).
+/// A [`Reader`] that also hashes tbsCertList as the CRL's signature algorithm requires. The result is
+/// for [`verify`](crate::verify).
 #[derive(Clone, Debug)]
 pub struct Examination<H> {
     reader: Reader,
     signed: Option<H>,
 }
 
-/// A CRL that was read to its end, but not judged.
+/// A CRL that was read to its end, but not verified.
 #[derive(Clone, Debug)]
 pub struct Examined<H> {
     crl: Crl,
@@ -40,7 +40,7 @@ impl<H: Hashed> Examination<H> {
         read(&mut self.reader, bytes, Hashing(&mut self.signed))
     }
 
-    /// Takes the next bytes, and shows what they say to a visitor of yours.
+    /// Takes the next bytes, and gives `visitor` what they say.
     ///
     /// # Errors
     /// [`ReadError`], as [`Reader::push`].
@@ -49,7 +49,7 @@ impl<H: Hashed> Examination<H> {
         self.reader.push(bytes, &mut (hashing, visitor))
     }
 
-    /// What stands before the list, once it was read.
+    /// What precedes the list, once it has been read.
     #[must_use]
     pub fn header(&self) -> Option<&Header> {
         self.reader.header()
@@ -68,24 +68,26 @@ impl<H: Hashed> Examination<H> {
 }
 
 impl<H> Examined<H> {
-    /// All that the CRL says, apart from its entries.
+    /// All that the CRL says, without its entries.
     #[must_use]
     pub fn crl(&self) -> &Crl {
         &self.crl
     }
 
-    /// tbsCertList, hashed; `None` for an algorithm that hashes by itself, or that we do not know.
+    /// The hash of tbsCertList; `None` if the algorithm is unknown here, or hashes by itself.
     pub(crate) fn signed(&self) -> Option<&H> {
         self.signed.as_ref()
     }
 }
 
-/// The same code for every kind of hash: were it generic, whoever uses this crate would compile it, and with less optimisation perhaps.
+/// Not generic over the hash, so that it is compiled with this crate's optimisation level and not
+/// with that of the crate that uses it.
 fn read(reader: &mut Reader, bytes: &[u8], mut hashing: Hashing<'_>) -> Result<(), ReadError> {
     reader.push(bytes, &mut hashing)
 }
 
-/// Hashes as the header asks for. Ed25519 hashes a part of the signature first, which is not there yet.
+/// Hashes as the header says. Ed25519 hashes a part of the signature first, which comes last, so it
+/// is left to the second pass.
 struct Hashing<'a>(&'a mut dyn Signed);
 
 impl Visitor for Hashing<'_> {
@@ -101,7 +103,7 @@ impl Visitor for Hashing<'_> {
     }
 }
 
-/// [`Hashed`], once it is known how.
+/// A [`Hashed`] that begins once the header says which hash it is.
 trait Signed {
     fn begin(&mut self, digest: Digest);
     fn update(&mut self, bytes: &[u8]);

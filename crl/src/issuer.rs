@@ -1,4 +1,4 @@
-//! The certificate that verifies an issuer's CRLs. Its own trust is not judged here: whoever gives it, trusts it.
+//! The issuer that a CRL must be from. Whether it is trusted is for the caller to decide.
 
 use alloc::vec::Vec;
 
@@ -6,12 +6,13 @@ use der::Decode;
 use der::referenced::OwnedToRef;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::{KeyUsage, SubjectKeyIdentifier};
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use crate::key::PublicKey;
 use crate::name::DistinguishedName;
 use crate::oid;
 
-/// What of an issuer's certificate counts for its CRLs.
+/// What of an issuer counts for its CRLs: name, key, key identifier and key usage.
 #[derive(Clone, Debug)]
 pub struct Issuer {
     subject: DistinguishedName,
@@ -20,19 +21,20 @@ pub struct Issuer {
     key: PublicKey,
 }
 
-/// Why a certificate cannot verify CRLs. [`IssuerError::code`] gives the stable code.
+/// Why a certificate or key cannot verify CRLs. [`IssuerError::code`] gives the stable code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum IssuerError {
     /// Not the DER of a certificate.
     #[error("the issuer's certificate is malformed: {0}")]
     Malformed(&'static str),
-    /// A key that we do not verify with.
+    /// A kind of key that is not supported.
     #[error("the issuer's key is not supported: {0}")]
     UnsupportedKey(&'static str),
 }
 
 impl IssuerError {
-    /// The stable code, which users and the event table see.
+    /// The stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -69,9 +71,26 @@ impl Issuer {
             subject: DistinguishedName::try_from(tbs.subject())
                 .map_err(|_| IssuerError::Malformed("its subject is malformed"))?,
             subject_key_id: subject_key_id.map(|id| id.0.as_bytes().to_vec()),
-            // Without the extension every use is allowed (RFC 5280 §4.2.1.3).
+            // Without the extension every use is allowed (RFC 5280, section 4.2.1.3).
             may_sign_crls: key_usage.is_none_or(|usage| usage.crl_sign()),
             key: PublicKey::from_spki(&tbs.subject_public_key_info().owned_to_ref())
+                .map_err(|unsupported| IssuerError::UnsupportedKey(unsupported.0))?,
+        })
+    }
+
+    /// An issuer of which only the name and the key are known, such as a trust anchor: `spki` is the
+    /// DER of its `SubjectPublicKeyInfo`. Any key identifier is then accepted.
+    ///
+    /// # Errors
+    /// [`IssuerError`].
+    pub fn from_name_and_key(subject: DistinguishedName, spki: &[u8]) -> Result<Self, IssuerError> {
+        let spki = SubjectPublicKeyInfoRef::from_der(spki)
+            .map_err(|_| IssuerError::Malformed("its key is not a SubjectPublicKeyInfo"))?;
+        Ok(Self {
+            subject,
+            subject_key_id: None,
+            may_sign_crls: true,
+            key: PublicKey::from_spki(&spki)
                 .map_err(|unsupported| IssuerError::UnsupportedKey(unsupported.0))?,
         })
     }
@@ -82,13 +101,14 @@ impl Issuer {
         &self.subject
     }
 
-    /// The identifier that its CRLs have as authority key identifier (RFC 5280 §4.2.1.2).
+    /// The identifier that its CRLs have as authority key identifier (RFC 5280, section 4.2.1.2),
+    /// if it is known.
     #[must_use]
     pub fn subject_key_id(&self) -> Option<&[u8]> {
         self.subject_key_id.as_deref()
     }
 
-    /// Whether its key usage allows to sign CRLs (RFC 5280 §4.2.1.3).
+    /// Whether its key usage allows it to sign CRLs (RFC 5280, section 4.2.1.3).
     #[must_use]
     pub fn may_sign_crls(&self) -> bool {
         self.may_sign_crls

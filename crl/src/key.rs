@@ -1,4 +1,4 @@
-//! The public keys that verify CRLs: of which kind they are, and for which algorithms.
+//! The public keys that verify CRLs: their kinds, and the algorithms that each kind fits.
 
 use alloc::vec::Vec;
 
@@ -11,11 +11,12 @@ use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use crate::algorithm::Algorithm;
 use crate::oid;
 
-/// A public key of a kind that we verify with.
+/// A public key of a supported kind.
 #[derive(Clone, Debug)]
 pub(crate) enum PublicKey {
     Rsa(Spki),
-    /// A key that says it is for RSASSA-PSS alone; with an algorithm, for that one, whose salt is the shortest allowed (RFC 4055 §3.1).
+    /// A key for RSASSA-PSS alone. If it names an algorithm, it is for that one alone, and its salt
+    /// length is the least allowed (RFC 4055, section 3.1).
     RsaPss(Spki, Option<Algorithm>),
     P256(Spki),
     P384(Spki),
@@ -26,12 +27,12 @@ pub(crate) enum PublicKey {
 /// The DER of a `SubjectPublicKeyInfo`, as [`Hashed::verify`](crate::Hashed::verify) takes it.
 type Spki = Vec<u8>;
 
-/// A key that we do not verify with, and why.
+/// Why a key is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsupported(pub(crate) &'static str);
 
 impl PublicKey {
-    /// Reads a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
+    /// Reads a `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7).
     pub(crate) fn from_spki(spki: &SubjectPublicKeyInfoRef<'_>) -> Result<Self, Unsupported> {
         let key = spki
             .subject_public_key
@@ -39,7 +40,7 @@ impl PublicKey {
             .ok_or(Unsupported("the public key is not whole octets"))?;
         let algorithm = &spki.algorithm;
         match algorithm.oid {
-            // RFC 3279 §2.3.1: the parameters are NULL.
+            // RFC 3279, section 2.3.1: the parameters are NULL.
             oid::RSA_ENCRYPTION => Ok(Self::Rsa(rsa_key(key)?)),
             oid::RSASSA_PSS => Ok(Self::RsaPss(rsa_key(key)?, pss_restriction(algorithm)?)),
             oid::EC_PUBLIC_KEY => Self::on_curve(spki),
@@ -48,7 +49,7 @@ impl PublicKey {
         }
     }
 
-    /// RFC 5480 §2.1.1: the parameters name the curve.
+    /// RFC 5480, section 2.1.1: the parameters name the curve.
     fn on_curve(spki: &SubjectPublicKeyInfoRef<'_>) -> Result<Self, Unsupported> {
         let der = encoded(spki)?;
         match spki.algorithm.parameters_oid() {
@@ -59,7 +60,7 @@ impl PublicKey {
         }
     }
 
-    /// What it is, in words.
+    /// The name of its kind.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Rsa(_) => "RSA",
@@ -71,7 +72,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether a signature of that algorithm can be made with this key.
+    /// Whether this key can make a signature of this algorithm.
     pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         match (self, algorithm) {
             (Self::Rsa(_), Algorithm::RsaPkcs1(_) | Algorithm::RsaPss { .. })
@@ -95,7 +96,7 @@ impl PublicKey {
         }
     }
 
-    /// The key, to check signatures by way of a hash; none for Ed25519, which hashes by itself.
+    /// The key, for signatures over a hash; none for Ed25519, which hashes by itself.
     pub(crate) fn spki(&self) -> Option<&[u8]> {
         match self {
             Self::Rsa(spki)
@@ -107,7 +108,8 @@ impl PublicKey {
         }
     }
 
-    /// Begins to verify an Ed25519 signature over a message that comes in pieces; nothing where it can be none by this key.
+    /// Begins to verify an Ed25519 signature over a message that comes in pieces; `None` if it cannot
+    /// be one by this key.
     pub(crate) fn verify_stream(&self, signature: &[u8]) -> Option<StreamVerifier> {
         let Self::Ed25519(key) = self else {
             return None;
@@ -117,9 +119,10 @@ impl PublicKey {
     }
 }
 
-/// Of an `RSAPublicKey`, as a key for any RSA signature: platforms know no others.
+/// Encodes an `RSAPublicKey` as a key for any RSA signature: platforms know no other kind.
 fn rsa_key(key: &[u8]) -> Result<Spki, Unsupported> {
-    // NIST SP 800-131A §3 asks for 2048 bits and more; no one uses more than 8192, and verifying would become a burden.
+    // NIST SP 800-131A, section 3, requires at least 2048 bits. Over 8192 bits, which nobody uses,
+    // verifying would cost too much.
     const BITS: core::ops::RangeInclusive<u32> = 2048..=8192;
     let not_one = Unsupported("the public key is not an RSAPublicKey");
     let modulus = RsaPublicKeyRef::from_der(key).map_err(|_| not_one)?.modulus;
@@ -134,7 +137,7 @@ fn rsa_key(key: &[u8]) -> Result<Spki, Unsupported> {
     })
 }
 
-/// Of a number without zeros in front.
+/// The bit length of a number without leading zeros.
 fn bits(number: &[u8]) -> Option<u32> {
     let octets = u32::try_from(number.len()).ok()?;
     octets
@@ -147,7 +150,8 @@ fn encoded(spki: &SubjectPublicKeyInfoRef<'_>) -> Result<Spki, Unsupported> {
         .map_err(|_| Unsupported("the public key cannot be written again"))
 }
 
-/// The parameters of a key for RSASSA-PSS alone: the algorithm and shortest salt, or no restriction.
+/// The parameters of a key for RSASSA-PSS alone: the algorithm with the least salt length, or no
+/// restriction.
 fn pss_restriction(
     algorithm: &AlgorithmIdentifierRef<'_>,
 ) -> Result<Option<Algorithm>, Unsupported> {
@@ -165,7 +169,7 @@ fn ed25519_key(key: &[u8]) -> Result<ed25519_dalek::VerifyingKey, Unsupported> {
     let invalid = Unsupported("the public key is not an Ed25519 key");
     let key: &[u8; 32] = key.try_into().map_err(|_| invalid)?;
     let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| invalid)?;
-    // Of small order: anyone can make signatures that it verifies.
+    // Anyone can make signatures that a key of small order verifies.
     if key.is_weak() {
         return Err(Unsupported("the Ed25519 key is of small order"));
     }

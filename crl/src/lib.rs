@@ -1,52 +1,65 @@
-//! Reads, checks and writes X.509 certificate revocation lists (RFC 5280 §5) of any size, in flat memory.
+//! Reads, checks, compares and writes X.509 certificate revocation lists (RFC 5280, section 5) of
+//! any size, in flat memory.
 //!
-//! No I/O and no clock live here: bytes are pushed in, and the time is an argument. Nothing here panics, whatever the bytes.
+//! The crate is `no_std` and has no I/O and no clock: bytes are pushed in, and the time is an
+//! argument. It does not panic, whatever the bytes, and the time that it takes grows with their
+//! number alone.
 //!
-//! | to | take |
+//! | to | use |
 //! | --- | --- |
-//! | read a CRL that comes in pieces | [`Reader`], with a [`Visitor`] for the entries; [`read`] for a slice |
-//! | read, hash, and judge it | [`Examination`], then [`admit`] |
-//! | find one certificate | [`find`] in a slice, [`Lookup`] in pieces |
+//! | read a CRL that comes in pieces | [`Reader`] with a [`Visitor`]; [`read`] for one slice |
+//! | read, hash and check it | [`Examination`], then [`verify`] |
+//! | decide whether it may replace another | [`supersedes`] |
+//! | look up one certificate | [`find`] in a slice, [`Lookup`] in pieces |
 //! | write one | [`Template`] and [`Revocation`] |
 //!
-//! A reader holds one entry at the most, and what stands before and behind the list, each within [`Limits`]: about a kilobyte
-//! for a CRL of a hundred megabytes. Names, algorithm identifiers and a CRL's own extensions are decoded by x509-cert; the list
-//! itself never is, as that takes some twenty times as long and eight times the memory.
+//! A reader keeps at most one entry, and what comes before and after the list, each within
+//! [`Limits`]: about a kilobyte for a CRL of a hundred megabytes.
 //!
-//! DER is strict, but for what CAs are known to write and what webpki and OpenSSL take: an empty list, empty entry extensions,
-//! and a `FALSE` that is written out. A date in the wrong one of UTCTime and GeneralizedTime is refused, although they take it:
-//! RFC 5280 §4.1.2.5 is plain, and no CA is known to need it.
+//! DER is strict, except for what CAs are known to write and relying parties accept: an empty list,
+//! empty entry extensions, a `FALSE` that is written out, and a GeneralizedTime before 2050. The
+//! last is a [`Finding`], with other oddities of usable CRLs; [`Requirements::strict`] refuses
+//! those.
 //!
 //! # From bytes to a decision
 //!
 //! ```
-//! use crl::{Admission, Examination, Expected, Issuer, Limits, Policy, RustCrypto, Scope};
+//! use crl::{
+//!     CrlKind, Examination, Issuer, Limits, Requirements, RustCrypto, Succession, Verification,
+//! };
 //!
 //! # let certificate = include_bytes!("../tests/data/openssl-p256.cer");
 //! # let pieces = include_bytes!("../tests/data/openssl-p256.crl").chunks(100);
+//! # let held: Option<crl::Edition> = None;
 //! # let sha256 = [0; 32];
-//! let issuer = Issuer::from_der(certificate)?;
 //! let mut examination = Examination::<RustCrypto>::new(Limits::default());
-//! for piece in pieces {
+//! for piece in pieces.clone() {
 //!     examination.push(piece)?;
 //! }
 //! let examined = examination.finish()?;
-//! let expected = Expected {
-//!     scope: Scope::Full,
-//!     distribution_point: None,
-//!     sha256, // of all pieces
-//!     watermark: None,
-//! };
 //! # let now = examined.crl().header.this_update;
-//! match crl::admit(&examined, &issuer, &expected, None, &Policy::default(), now)? {
-//!     Admission::Admitted(admitted) => println!("number {} may be served", admitted.number()),
-//!     Admission::NeedsSecondPass(_) => println!("Ed25519: push the same pieces again, then finish"),
-//!     Admission::Unchanged => println!("it is what is held"),
+//!
+//! let issuer = Issuer::from_der(certificate)?;
+//! let requirements = Requirements::new(&issuer, CrlKind::Full, now);
+//! let verified = match crl::verify(&examined, &requirements)? {
+//!     Verification::Verified(verified) => verified,
+//!     // Ed25519
+//!     Verification::NeedsSecondPass(mut second_pass) => {
+//!         pieces.for_each(|piece| second_pass.push(piece));
+//!         second_pass.finish()?
+//!     }
+//! };
+//!
+//! let edition = verified.edition(sha256); // of all pieces
+//! match held {
+//!     Some(held) if crl::supersedes(&edition, &held)? == Succession::Same => {}
+//!     _ => println!("number {} may be served", verified.number()),
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is refused has a stable [`Refusal::code`] or [`ReadError::code`], and says in words which rule it breaks.
+//! Each rule that a CRL breaks has a stable code: [`ReadError::code`], [`Refusal::code`],
+//! [`Conflict::code`].
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -66,12 +79,13 @@
 
 extern crate alloc;
 
-mod admission;
 mod algorithm;
 mod contents;
 mod entry;
 mod examination;
+mod extension;
 mod extensions;
+mod finding;
 mod issuer;
 mod key;
 mod lookup;
@@ -80,36 +94,52 @@ mod number;
 mod oid;
 mod read_error;
 mod reader;
+mod reason;
 mod refusal;
+mod revocation;
 #[cfg(feature = "rust-crypto")]
 mod rust_crypto;
+mod scope;
+mod serial;
 mod signature;
+mod source;
+mod supersede;
 mod time;
 mod tlv;
+mod verify;
 mod visitor;
+mod write_error;
 mod writer;
 
-pub use admission::{Admission, Admitted, Expected, Held, Policy, Scope, SecondPass, admit};
 pub use algorithm::{Algorithm, AlgorithmIdentifier, Digest};
 pub use contents::{Crl, Header, Version};
-pub use entry::{Entry, Reason, Revocation};
+pub use entry::Entry;
 pub use examination::{Examination, Examined};
-pub use extensions::{Extensions, UnknownExtension};
+pub use extension::{Extension, ExtensionRef};
+pub use extensions::{AuthorityKeyId, Extensions, IssuingDistributionPoint};
+pub use finding::{Finding, FindingKind};
 pub use issuer::{Issuer, IssuerError};
-pub use lookup::{Listed, Lookup, find};
-pub use name::DistinguishedName;
-pub use number::{CrlNumber, NumberError, Serial};
+pub use lookup::{Listed, Lookup, Status, find};
+pub use name::{DistinguishedName, NameError};
+pub use number::{CrlNumber, NumberError};
 pub use read_error::ReadError;
 pub use reader::{Limits, Reader, read};
+pub use reason::{Reason, Reasons};
 pub use refusal::{Refusal, Unsigned, WrongIssuer, WrongPoint, WrongScope};
+pub use revocation::Revocation;
 #[cfg(feature = "rust-crypto")]
 pub use rust_crypto::RustCrypto;
+pub use scope::{Certificates, Coverage, CrlKind, Scope};
+pub use serial::Serial;
 pub use signature::{Hashed, Unverified};
+pub use source::{Source, same_contents};
+pub use supersede::{Conflict, Edition, Succession, check_delta_base, supersedes};
 pub use time::{OutOfRange, TimeError, UnixTime};
+pub use verify::{Requirements, SecondPass, Verification, Verified, verify};
 pub use visitor::Visitor;
-pub use writer::{Seal, SignError, Tbs, Template, WriteError, issuing_distribution_point};
+pub use write_error::WriteError;
+pub use writer::{Seal, SignError, Tbs, Template};
 
-// The crates whose types stand in this one's, for those who name them.
+// The crates of the types in this one's interface.
 pub use der;
 pub use x509_cert;
-pub use x509_cert::ext::pkix::crl::IssuingDistributionPoint;

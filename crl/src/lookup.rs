@@ -1,52 +1,76 @@
 //! Finds one certificate in a CRL.
 
-use der::Decode;
-use x509_cert::ext::pkix::name::{GeneralName, GeneralNames};
+use core::ops::ControlFlow;
 
-use crate::contents::Header;
-use crate::entry::{Entry, Reason};
+use der::asn1::ObjectIdentifier;
+
+use crate::contents::{Crl, Header};
+use crate::entry::Entry;
 use crate::name::DistinguishedName;
-use crate::number::Serial;
 use crate::read_error::ReadError;
 use crate::reader::{self, Limits};
+use crate::reason::Reason;
+use crate::scope::Scope;
+use crate::serial::Serial;
 use crate::time::UnixTime;
+use crate::tlv::{self, Fault, SEQUENCE, constructed};
 use crate::visitor::Visitor;
 
-/// Looks for one serial number in a CRL that lies in one slice, whose signature it does not check.
+/// Looks for one serial number in a CRL in one slice. The certificate must be one that the CRL's
+/// issuer issued. Neither the signature nor the validity of the CRL is checked: see
+/// [`verify`](crate::verify).
 ///
 /// ```
-/// use crl::{Reason, Serial};
+/// use crl::{Reason, Serial, Status};
 ///
 /// # let der = include_bytes!("../tests/data/openssl-p256.crl");
-/// let found = crl::find(der, Serial::from_be_bytes(&[0x7c, 0xab, 0xab, 0xab, 0xab]))?;
-/// assert_eq!(found.and_then(|found| found.reason), Some(Reason::CaCompromise));
+/// let serial = Serial::from_be_bytes(&[0x7c, 0xab, 0xab, 0xab, 0xab]);
+/// match crl::find(der, serial)? {
+///     Status::Revoked(listed) => assert_eq!(listed.reason, Some(Reason::CaCompromise)),
+///     Status::NotListed => println!("good"),
+///     other => println!("this CRL alone does not say: {other:?}"),
+/// }
 /// # Ok::<(), crl::ReadError>(())
 /// ```
 ///
 /// # Errors
-/// [`ReadError`], as the whole CRL is read, also what stands behind the entry.
-pub fn find(der: &[u8], serial: Serial<'_>) -> Result<Option<Listed>, ReadError> {
+/// [`ReadError`]: all of the CRL is read, also what follows the entry.
+pub fn find(der: &[u8], serial: Serial<'_>) -> Result<Status, ReadError> {
     let mut lookup = Lookup::new(serial);
     let limits = Limits {
         max_bytes: der.len() as u64,
         ..Limits::default()
     };
-    reader::read(der, limits, &mut lookup)?;
-    Ok(lookup.listed())
+    let crl = reader::read(der, limits, &mut lookup)?;
+    Ok(lookup.status(&crl))
 }
 
-/// A visitor that looks for the serial number of one certificate, which the CRL's issuer issued. See [`find`].
-#[derive(Clone, Debug)]
-pub struct Lookup<'a> {
-    serial: Serial<'a>,
-    issuer: Option<DistinguishedName>,
-    /// In an indirect CRL, whether the entries are of another issuer's certificates now (RFC 5280 §5.3.3).
-    other_issuer: bool,
-    listed: Option<Listed>,
+/// What one CRL says of one certificate of its issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// The certificate is listed: it is revoked, or on hold.
+    Revoked(Listed),
+    /// The certificate is not listed, and the CRL covers every certificate of its issuer.
+    NotListed,
+    /// The certificate is not listed, but the CRL covers only a part of its issuer's certificates
+    /// or reasons, or only changes. Whether that includes the certificate, the caller must judge.
+    NotListedInPart(Scope),
+    /// A delta CRL says that the complete CRL's entry no longer holds: removeFromCRL.
+    Removed(Listed),
+    /// RFC 5280, sections 5.2 and 5.3: a critical extension of this type is unknown, so the CRL
+    /// must not be used to judge any certificate.
+    Unusable {
+        /// The extension's type.
+        oid: ObjectIdentifier,
+        /// The certificate's entry all the same, if it has one.
+        listed: Option<Listed>,
+    },
 }
 
-/// What a CRL says of one certificate.
+/// What an entry says of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Listed {
     /// When the CA processed the revocation.
     pub revocation_date: UnixTime,
@@ -56,22 +80,76 @@ pub struct Listed {
     pub invalidity_date: Option<UnixTime>,
 }
 
+/// A visitor that looks for one certificate, for CRLs that come in pieces. See [`find`].
+#[derive(Clone, Debug)]
+pub struct Lookup<'a> {
+    serial: Serial<'a>,
+    issuer: Option<DistinguishedName>,
+    /// In an indirect CRL, whether the entries are now for certificates of another issuer
+    /// (RFC 5280, section 5.3.3).
+    is_other_issuer: bool,
+    listed: Option<Listed>,
+}
+
 impl<'a> Lookup<'a> {
-    /// Nothing found yet.
+    /// Before the first entry.
     #[must_use]
     pub fn new(serial: Serial<'a>) -> Self {
         Self {
             serial,
             issuer: None,
-            other_issuer: false,
+            is_other_issuer: false,
             listed: None,
         }
     }
 
-    /// What was found: the first entry of that serial number.
+    /// The answer, after the whole `crl` has been visited.
     #[must_use]
-    pub fn listed(&self) -> Option<Listed> {
-        self.listed
+    pub fn status(&self, crl: &Crl) -> Status {
+        let listed = self.listed;
+        let mut unknown = crl.extensions.unknown.iter();
+        let of_crl = unknown.find(|extension| extension.critical);
+        let critical = of_crl
+            .map(|extension| extension.oid)
+            .or(crl.unknown_critical_entry_extension);
+        if let Some(oid) = critical {
+            return Status::Unusable { oid, listed };
+        }
+        match listed {
+            Some(listed) if listed.reason == Some(Reason::RemoveFromCrl) => Status::Removed(listed),
+            Some(listed) => Status::Revoked(listed),
+            None => {
+                let scope = crl.scope();
+                if scope.is_complete() {
+                    Status::NotListed
+                } else {
+                    Status::NotListedInPart(scope)
+                }
+            }
+        }
+    }
+
+    /// Keeps the first entry, except that an entry that revokes counts more than removeFromCRL.
+    #[cold]
+    fn keep(&mut self, entry: &Entry<'_>) {
+        let is_removed = |reason| reason == Some(Reason::RemoveFromCrl);
+        let counts = match self.listed {
+            None => true,
+            Some(listed) => is_removed(listed.reason) && !is_removed(entry.reason),
+        };
+        if counts {
+            self.listed = Some(Listed {
+                revocation_date: entry.revocation_date,
+                reason: entry.reason,
+                invalidity_date: entry.invalidity_date,
+            });
+        }
+    }
+
+    fn is_of_issuer(&self, names: &[u8]) -> bool {
+        self.issuer
+            .as_ref()
+            .is_some_and(|issuer| has_directory_name(names, issuer).unwrap_or(false))
     }
 }
 
@@ -81,30 +159,28 @@ impl Visitor for Lookup<'_> {
     }
 
     #[inline]
-    fn entry(&mut self, entry: &Entry<'_>) {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
         if let Some(names) = entry.certificate_issuer {
-            self.other_issuer = !self.is_of_issuer(names);
+            self.is_other_issuer = !self.is_of_issuer(names);
         }
-        if entry.serial == self.serial && !self.other_issuer && self.listed.is_none() {
-            self.listed = Some(Listed {
-                revocation_date: entry.revocation_date,
-                reason: entry.reason,
-                invalidity_date: entry.invalidity_date,
-            });
+        if entry.serial == self.serial && !self.is_other_issuer {
+            self.keep(entry);
         }
+        ControlFlow::Continue(())
     }
 }
 
-impl Lookup<'_> {
-    fn is_of_issuer(&self, names: &[u8]) -> bool {
-        let names = GeneralNames::from_der(names).unwrap_or_default();
-        names.iter().any(|name| match (name, &self.issuer) {
-            (GeneralName::DirectoryName(name), Some(issuer)) => {
-                DistinguishedName::try_from(name).is_ok_and(|name| name.matches(issuer))
-            }
-            _ => false,
-        })
+/// Whether the GeneralNames have a directoryName that matches.
+fn has_directory_name(names: &[u8], name: &DistinguishedName) -> Result<bool, Fault> {
+    let directory_name = constructed(4);
+    let mut names = tlv::only(names, SEQUENCE, "")?;
+    while !names.is_empty() {
+        let (tag, contents) = tlv::take_any(&mut names)?;
+        if tag == directory_name && name.matches_der(contents) {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -119,19 +195,24 @@ mod tests {
     fn every_entry_is_found_and_nothing_else() {
         struct All(Vec<(Vec<u8>, UnixTime)>);
         impl Visitor for All {
-            fn entry(&mut self, entry: &Entry<'_>) {
+            fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
                 let serial = entry.serial.as_be_bytes().to_vec();
                 self.0.push((serial, entry.revocation_date));
+                ControlFlow::Continue(())
             }
         }
         let mut all = All(Vec::new());
         reader::read(P256, Limits::default(), &mut all).unwrap();
         assert_eq!(all.0.len(), 8);
         for (serial, date) in all.0 {
-            let listed = find(P256, Serial::from_be_bytes(&serial)).unwrap().unwrap();
+            let Status::Revoked(listed) = find(P256, Serial::from_be_bytes(&serial)).unwrap()
+            else {
+                panic!("{serial:02x?}");
+            };
             assert_eq!(listed.revocation_date, date);
             let shorter = &serial[1..];
-            assert_eq!(find(P256, Serial::from_be_bytes(shorter)), Ok(None));
+            let status = find(P256, Serial::from_be_bytes(shorter));
+            assert_eq!(status, Ok(Status::NotListed));
         }
         assert!(find(&P256[1..], Serial::from_be_bytes(&[1])).is_err());
     }
@@ -145,22 +226,46 @@ mod tests {
         let own = [&b"\x30\x13\xa4\x11"[..], issuer.as_der()].concat();
         let mut other = own.clone();
         *other.last_mut().unwrap() = b'x';
-        let contents = b"\x02\x01\x01\x17\x0d240102030405Z";
-        let entry = |certificate_issuer| Entry {
-            certificate_issuer,
-            ..Entry::from_contents(contents).unwrap()
+        let der = b"\x30\x12\x02\x01\x01\x17\x0d240102030405Z";
+        let entry = |certificate_issuer| {
+            let mut entry = Entry::from_der(der).unwrap();
+            entry.certificate_issuer = certificate_issuer;
+            entry
         };
         let found = |entries: &[Entry<'_>]| {
             let mut lookup = Lookup::new(Serial::from_be_bytes(&[1]));
             lookup.issuer = Some(issuer.clone());
             for entry in entries {
-                lookup.entry(entry);
+                let _ = lookup.entry(entry);
             }
-            lookup.listed().is_some()
+            lookup.listed.is_some()
         };
         assert!(found(&[entry(None)]));
         assert!(!found(&[entry(Some(&other[..])), entry(None)]));
         assert!(found(&[entry(Some(&other[..])), entry(Some(&own[..]))]));
         assert!(!found(&[entry(Some(b"\x30\x00"))]));
+    }
+
+    #[test]
+    fn an_entry_that_revokes_counts_more_than_one_that_removes() {
+        let der = b"\x30\x12\x02\x01\x01\x17\x0d240102030405Z";
+        let entry = |reason| {
+            let mut entry = Entry::from_der(der).unwrap();
+            entry.reason = reason;
+            entry
+        };
+        let (remove, revoke) = (Some(Reason::RemoveFromCrl), Some(Reason::KeyCompromise));
+        for (reasons, reason) in [
+            ([remove, revoke], revoke),
+            ([revoke, remove], revoke),
+            ([remove, remove], remove),
+            ([revoke, Some(Reason::Superseded)], revoke),
+        ] {
+            let mut lookup = Lookup::new(Serial::from_be_bytes(&[1]));
+            for reason in reasons {
+                let _ = lookup.entry(&entry(reason));
+            }
+            assert_eq!(lookup.listed.unwrap().reason, reason);
+        }
     }
 }

@@ -1,33 +1,42 @@
-//! The name of an issuer: its exact bytes, and what they mean.
+//! The name of an issuer: its exact bytes, and how names compare.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-use der::asn1::Ia5String;
-use der::oid::ObjectIdentifier;
+use der::Encode;
+use der::asn1::ObjectIdentifier;
 use der::oid::db::rfc4519;
-use der::{Any, Decode, Encode};
-use x509_cert::ext::pkix::name::DirectoryString;
-use x509_cert::name::{Name, RelativeDistinguishedName};
+use x509_cert::name::Name;
 
-/// A distinguished name (RFC 5280 §4.1.2.4): its DER as it stands, and the same parsed. Written as RFC 4514 has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::tlv::{self, Fault, OBJECT_IDENTIFIER, SEQUENCE, SET};
+
+/// The most attributes that a name may have: comparing and printing one stays cheap, whoever
+/// wrote it.
+const MAX_ATTRIBUTES: usize = 128;
+
+/// A distinguished name (RFC 5280, section 4.1.2.4): the DER of a `Name`. Prints as RFC 4514 says.
+///
+/// Equality is that of the bytes; [`DistinguishedName::matches`] compares as RFC 5280 does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DistinguishedName {
     der: Vec<u8>,
-    name: Name,
 }
 
+/// The bytes are not the DER of a `Name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a distinguished name: {0}")]
+pub struct NameError(&'static str);
+
 impl DistinguishedName {
-    /// Reads a `Name`.
+    /// Reads the DER of a `Name` of at most 128 attributes.
     ///
     /// # Errors
-    /// What `der` finds wrong with it.
-    pub fn from_der(der: &[u8]) -> Result<Self, der::Error> {
-        Ok(Self {
-            name: Name::from_der(der)?,
-            der: der.into(),
-        })
+    /// [`NameError`].
+    pub fn from_der(der: &[u8]) -> Result<Self, NameError> {
+        check(der).map_err(NameError)?;
+        Ok(Self { der: der.into() })
     }
 
     /// The DER of the `Name`.
@@ -36,48 +45,178 @@ impl DistinguishedName {
         &self.der
     }
 
-    /// The parsed name.
-    #[must_use]
-    pub fn name(&self) -> &Name {
-        &self.name
-    }
-
-    /// Whether both are the same name by RFC 5280 §7.1: case and repeated white space do not count, nor does the string type.
+    /// Whether both are the same name by RFC 5280, section 7.1: case, repeated white space and the
+    /// string type do not count. That also holds for domainComponent and emailAddress (RFC 5280,
+    /// sections 7.2 and 7.5).
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
-        self.der == other.der
-            || (self.name.len() == other.name.len()
-                && self.name.iter_rdn().count() == other.name.iter_rdn().count()
-                && self
-                    .name
-                    .iter_rdn()
-                    .zip(other.name.iter_rdn())
-                    .all(|(a, b)| same_rdn(a, b)))
+        self.matches_der(&other.der)
+    }
+
+    /// As [`DistinguishedName::matches`]; false for bytes that are not a `Name`.
+    pub(crate) fn matches_der(&self, other: &[u8]) -> bool {
+        self.der == other || (check(other).is_ok() && canonical(&self.der) == canonical(other))
+    }
+
+    fn rdns(&self) -> Elements<'_> {
+        rdns(&self.der)
     }
 }
 
-/// A set: every attribute of one is in the other.
-fn same_rdn(a: &RelativeDistinguishedName, b: &RelativeDistinguishedName) -> bool {
-    let within = |a: &RelativeDistinguishedName, b: &RelativeDistinguishedName| {
-        a.iter().all(|a| {
-            b.iter()
-                .any(|b| a.oid == b.oid && same_value(&a.value, &b.value))
+impl TryFrom<&Name> for DistinguishedName {
+    type Error = der::Error;
+
+    fn try_from(name: &Name) -> Result<Self, der::Error> {
+        Ok(Self {
+            der: name.to_der()?,
         })
+    }
+}
+
+/// One attribute of a relative distinguished name.
+struct Attribute<'a> {
+    oid: &'a [u8],
+    tag: u8,
+    value: &'a [u8],
+}
+
+impl<'a> Attribute<'a> {
+    /// Reads the contents of an `AttributeTypeAndValue`.
+    fn read(mut fields: &'a [u8]) -> Result<Self, Fault> {
+        let oid = tlv::take(
+            &mut fields,
+            OBJECT_IDENTIFIER,
+            "an attribute has no object identifier",
+        )?;
+        let (tag, value) = tlv::take_any(&mut fields)?;
+        if oid.is_empty() || !fields.is_empty() {
+            return Err("an attribute is not a type and a value");
+        }
+        Ok(Self { oid, tag, value })
+    }
+
+    /// The value as text; `None` if it is not a string, or not a valid one.
+    fn text(&self) -> Option<Cow<'a, str>> {
+        const UTF8: u8 = 0x0c;
+        const NUMERIC: u8 = 0x12;
+        const PRINTABLE: u8 = 0x13;
+        const TELETEX: u8 = 0x14;
+        const IA5: u8 = 0x16;
+        const VISIBLE: u8 = 0x1a;
+        const UNIVERSAL: u8 = 0x1c;
+        const BMP: u8 = 0x1e;
+        let value = self.value;
+        match self.tag {
+            UTF8 => core::str::from_utf8(value).ok().map(Cow::Borrowed),
+            NUMERIC | PRINTABLE | IA5 | VISIBLE if value.is_ascii() => {
+                core::str::from_utf8(value).ok().map(Cow::Borrowed)
+            }
+            // Read as Latin-1: that is what is written in practice, and how OpenSSL reads it.
+            TELETEX => Some(value.iter().map(|octet| char::from(*octet)).collect()),
+            BMP => {
+                let units = whole_units(value)?.map(u16::from_be_bytes);
+                let text: Result<_, _> = char::decode_utf16(units).collect();
+                text.ok()
+            }
+            UNIVERSAL => {
+                let units = whole_units(value)?.map(u32::from_be_bytes);
+                units.map(char::from_u32).collect()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Groups of `N` octets; `None` if some are left over.
+fn whole_units<const N: usize>(octets: &[u8]) -> Option<impl Iterator<Item = [u8; N]>> {
+    let units = octets.chunks_exact(N);
+    units
+        .remainder()
+        .is_empty()
+        .then(|| units.filter_map(|unit| unit.try_into().ok()))
+}
+
+/// The contents of the elements of a SEQUENCE OF or SET OF with one tag; ends at the first fault.
+struct Elements<'a> {
+    rest: &'a [u8],
+    tag: u8,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        tlv::take(&mut self.rest, self.tag, "").ok()
+    }
+}
+
+fn rdns(der: &[u8]) -> Elements<'_> {
+    Elements {
+        rest: tlv::only(der, SEQUENCE, "").unwrap_or_default(),
+        tag: SET,
+    }
+}
+
+fn attributes(rdn: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
+    let attributes = Elements {
+        rest: rdn,
+        tag: SEQUENCE,
     };
-    a.len() == b.len() && within(a, b) && within(b, a)
+    attributes.filter_map(|fields| Attribute::read(fields).ok())
 }
 
-fn same_value(a: &Any, b: &Any) -> bool {
-    if a == b {
-        return true;
+/// Whether the bytes are a `Name` of at most [`MAX_ATTRIBUTES`].
+fn check(der: &[u8]) -> Result<(), Fault> {
+    let mut rest = tlv::only(der, SEQUENCE, "it is not a SEQUENCE")?;
+    let mut count = 0usize;
+    while !rest.is_empty() {
+        let mut rdn = tlv::take(&mut rest, SET, "a relative distinguished name is not a SET")?;
+        if rdn.is_empty() {
+            return Err("a relative distinguished name is empty");
+        }
+        while !rdn.is_empty() {
+            let fields = tlv::take(&mut rdn, SEQUENCE, "an attribute is not a SEQUENCE")?;
+            Attribute::read(fields)?;
+            count = count.wrapping_add(1);
+            if count > MAX_ATTRIBUTES {
+                return Err("it has over 128 attributes");
+            }
+        }
     }
-    match (DirectoryString::try_from(a), DirectoryString::try_from(b)) {
-        (Ok(a), Ok(b)) => prepare(&a.value()) == prepare(&b.value()),
-        _ => false,
-    }
+    Ok(())
 }
 
-/// What counts of a string: lower case, single spaces, none at the ends (the part of RFC 4518 that RFC 5280 §7.1 asks for).
+/// What of an attribute counts when names are compared.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Value<'a> {
+    Text(String),
+    Other { tag: u8, value: &'a [u8] },
+}
+
+/// What of a name counts when it is compared: its relative distinguished names in order, the
+/// attributes of each sorted, as they are a set.
+fn canonical(der: &[u8]) -> Vec<Vec<(&[u8], Value<'_>)>> {
+    let canonical_rdn = |rdn| {
+        let mut all: Vec<_> = attributes(rdn)
+            .map(|attribute| {
+                let value = match attribute.text() {
+                    Some(text) => Value::Text(prepare(&text)),
+                    None => Value::Other {
+                        tag: attribute.tag,
+                        value: attribute.value,
+                    },
+                };
+                (attribute.oid, value)
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    };
+    rdns(der).map(canonical_rdn).collect()
+}
+
+/// Lower case, single spaces, none at the ends: the part of RFC 4518 that RFC 5280, section 7.1,
+/// asks for.
 fn prepare(text: &str) -> String {
     let mut prepared = String::with_capacity(text.len());
     for word in text.split_whitespace() {
@@ -89,43 +228,32 @@ fn prepare(text: &str) -> String {
     prepared
 }
 
-impl TryFrom<&Name> for DistinguishedName {
-    type Error = der::Error;
-
-    fn try_from(name: &Name) -> Result<Self, der::Error> {
-        Ok(Self {
-            der: name.to_der()?,
-            name: name.clone(),
-        })
-    }
-}
-
-/// As RFC 4514 has it, with the attribute types of its section 3 by name and all others by number: a table of every name would be
-/// a tenth of a Worker.
+/// As RFC 4514 says, with the attribute types of its section 3 by name and all others by number: a
+/// table of all names would be a tenth of a Worker.
 impl fmt::Display for DistinguishedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.name.iter_rdn().collect();
-        for (index, name) in names.into_iter().rev().enumerate() {
-            for (part, attribute) in name.iter().enumerate() {
+        let names: Vec<_> = self.rdns().collect();
+        for (index, rdn) in names.into_iter().rev().enumerate() {
+            for (part, attribute) in attributes(rdn).enumerate() {
                 f.write_str(match (index, part) {
                     (0, 0) => "",
                     (_, 0) => ",",
                     _ => "+",
                 })?;
-                match short_name(attribute.oid) {
-                    Some(short) => f.write_str(short)?,
-                    None => write!(f, "{}", attribute.oid)?,
-                }
+                write_type(f, attribute.oid)?;
                 f.write_char('=')?;
-                write_value(f, &attribute.value)?;
+                write_value(f, &attribute)?;
             }
         }
         Ok(())
     }
 }
 
-fn short_name(oid: ObjectIdentifier) -> Option<&'static str> {
-    Some(match oid {
+fn write_type(f: &mut fmt::Formatter<'_>, oid: &[u8]) -> fmt::Result {
+    let Ok(oid) = ObjectIdentifier::from_bytes(oid) else {
+        return f.write_str("?");
+    };
+    let name = match oid {
         rfc4519::CN => "CN",
         rfc4519::L => "L",
         rfc4519::ST => "ST",
@@ -135,23 +263,19 @@ fn short_name(oid: ObjectIdentifier) -> Option<&'static str> {
         rfc4519::STREET => "STREET",
         rfc4519::DC => "DC",
         rfc4519::UID => "UID",
-        _ => return None,
-    })
+        _ => return write!(f, "{oid}"),
+    };
+    f.write_str(name)
 }
 
-/// Text with what has a meaning escaped (RFC 4514 §2.4); what is no text as its octets.
-fn write_value(f: &mut fmt::Formatter<'_>, value: &Any) -> fmt::Result {
-    let text = DirectoryString::try_from(value)
-        .map(|text| text.value().into_owned())
-        .or_else(|_| {
-            value
-                .decode_as::<Ia5String>()
-                .map(|text| text.as_str().into())
-        });
-    let Ok(text): Result<String, _> = text else {
+/// Text with special characters escaped (RFC 4514, section 2.4); other values as their DER in
+/// hexadecimal.
+fn write_value(f: &mut fmt::Formatter<'_>, attribute: &Attribute<'_>) -> fmt::Result {
+    let Some(text) = attribute.text() else {
         f.write_char('#')?;
-        let octets = value.to_der().map_err(|_| fmt::Error)?;
-        return octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"));
+        let mut der = Vec::new();
+        tlv::put(&mut der, attribute.tag, attribute.value).ok_or(fmt::Error)?;
+        return der.iter().try_for_each(|octet| write!(f, "{octet:02x}"));
     };
     let last = text.chars().count().saturating_sub(1);
     for (at, c) in text.chars().enumerate() {
@@ -201,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_written_as_rfc_4514_has_it() {
+    fn a_name_prints_as_rfc_4514_says() {
         for text in [
             "CN=Example CA,O=Example\\, Inc.,C=NL",
             "OU=a+CN=\\#1 \\+ \\<2\\>,DC=example,DC=com",
@@ -230,5 +354,89 @@ mod tests {
         assert_eq!(name.as_der(), der);
         assert_eq!(alloc::string::ToString::to_string(&name), "CN=Root");
         assert!(DistinguishedName::from_der(&der[..10]).is_err());
+    }
+
+    /// A name of one attribute.
+    fn one(oid: &[u8], tag: u8, value: &[u8]) -> DistinguishedName {
+        let mut fields = Vec::new();
+        tlv::put(&mut fields, OBJECT_IDENTIFIER, oid).unwrap();
+        tlv::put(&mut fields, tag, value).unwrap();
+        let mut der = fields;
+        for tag in [SEQUENCE, SET, SEQUENCE] {
+            let mut outer = Vec::new();
+            tlv::put(&mut outer, tag, &der).unwrap();
+            der = outer;
+        }
+        DistinguishedName::from_der(&der).unwrap()
+    }
+
+    #[test]
+    fn every_string_type_of_the_same_text_matches() {
+        const CN: &[u8] = b"\x55\x04\x03";
+        let utf8 = one(CN, 0x0c, "Wurzel é".as_bytes());
+        let teletex = one(CN, 0x14, b"wurzel \xe9");
+        let bmp = one(CN, 0x1e, b"\0W\0u\0r\0z\0e\0l\0 \0\xe9");
+        let universal = one(
+            CN,
+            0x1c,
+            b"\0\0\0W\0\0\0u\0\0\0r\0\0\0z\0\0\0e\0\0\0l\0\0\0 \0\0\0\xe9",
+        );
+        for name in [&teletex, &bmp, &universal] {
+            assert!(utf8.matches(name) && name.matches(&utf8), "{name}");
+        }
+        assert_eq!(
+            alloc::string::ToString::to_string(&universal),
+            "CN=Wurzel é"
+        );
+        // Half a character is not text: it matches its own bytes alone.
+        let broken = one(CN, 0x1e, b"\0W\0");
+        assert!(!broken.matches(&utf8) && broken.matches(&broken.clone()));
+        assert_eq!(
+            alloc::string::ToString::to_string(&broken),
+            "CN=#1e03005700"
+        );
+    }
+
+    /// RFC 5280, sections 7.2 and 7.5: both are IA5String.
+    #[test]
+    fn domain_components_and_mail_addresses_match_without_case() {
+        let dc = b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19";
+        let mail = b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01";
+        for oid in [&dc[..], mail] {
+            let upper = one(oid, 0x16, b"CA@Example.COM");
+            assert!(upper.matches(&one(oid, 0x16, b"ca@example.com")));
+            assert!(!upper.matches(&one(oid, 0x16, b"ca@example.org")));
+        }
+    }
+
+    #[test]
+    fn the_attributes_of_a_set_are_in_no_order() {
+        let name = |values: [&[u8]; 2]| {
+            let set: Vec<u8> = values
+                .iter()
+                .flat_map(|value| {
+                    let fields = [b"\x06\x03\x55\x04\x03\x0c\x01", *value].concat();
+                    [&[SEQUENCE, fields.len() as u8][..], &fields].concat()
+                })
+                .collect();
+            let rdn = [&[SET, set.len() as u8][..], &set].concat();
+            DistinguishedName::from_der(&[&[SEQUENCE, rdn.len() as u8][..], &rdn].concat())
+        };
+        let (ab, ba) = (name([b"a", b"b"]).unwrap(), name([b"b", b"a"]).unwrap());
+        assert!(ab.matches(&ba));
+        assert!(!ab.matches(&name([b"a", b"a"]).unwrap()));
+    }
+
+    #[test]
+    fn a_name_has_a_bounded_number_of_attributes() {
+        let rdn = b"\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01x";
+        let name = |count: usize| {
+            let mut der = Vec::new();
+            tlv::put(&mut der, SEQUENCE, &rdn.repeat(count)).unwrap();
+            DistinguishedName::from_der(&der)
+        };
+        assert!(name(128).is_ok());
+        assert!(name(129).is_err());
+        assert!(DistinguishedName::from_der(b"\x30\x02\x31\x00").is_err());
     }
 }

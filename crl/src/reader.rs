@@ -1,30 +1,36 @@
-//! The push reader: a CRL's bytes come in pieces of any size, and a visitor gets what was read. Nothing is judged here but the
-//! encoding, and no list is kept.
+//! The push reader: takes a CRL's bytes in pieces of any size and gives a visitor what they say. It
+//! judges the encoding alone, and keeps no list.
 
 use alloc::vec::Vec;
 use core::mem;
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 
 use der::asn1::ObjectIdentifier;
 
 use crate::algorithm::AlgorithmIdentifier;
 use crate::contents::{Crl, Header, Version};
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryError};
 use crate::extensions::{Extensions, ExtensionsError};
+use crate::finding::Observations;
 use crate::name::DistinguishedName;
 use crate::read_error::ReadError;
 use crate::time::UnixTime;
 use crate::tlv::{
-    self, BIT_STRING, CONTEXT_0, Fault, GENERALIZED_TIME, Head, INTEGER, SEQUENCE, UTC_TIME,
+    self, BIT_STRING, Fault, GENERALIZED_TIME, Head, INTEGER, SEQUENCE, UTC_TIME, constructed,
 };
 use crate::visitor::Visitor;
 
-/// How large a CRL and its parts may be, in octets. The reader's memory is bounded by the last three together.
+/// How large a CRL and its parts may be, in octets. The last three together bound the reader's
+/// memory.
+///
+/// Beside these, what is decoded is counted: an entry has at most [`Entry::MAX_EXTENSIONS`]
+/// extensions, a CRL 32, and an extension and the issuer's name 128 names each. So a hostile CRL
+/// costs little more than an honest one of the same size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The whole CRL.
     pub max_bytes: u64,
-    /// What stands before the list; and each of the two fields that stand behind tbsCertList.
+    /// What precedes the list; also each of the two fields that follow tbsCertList.
     pub max_header_bytes: usize,
     /// One entry.
     pub max_entry_bytes: usize,
@@ -32,7 +38,7 @@ pub struct Limits {
     pub max_extensions_bytes: usize,
 }
 
-/// 128 MiB in all; 64 KiB for each part, where a few hundred octets are usual.
+/// 128 MiB in all; 64 KiB for each part, of which a few hundred octets are usual.
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -44,10 +50,10 @@ impl Default for Limits {
     }
 }
 
-/// Reads a CRL that lies in one slice. See [`Reader`].
+/// Reads a CRL from one slice. See [`Reader`].
 ///
 /// # Errors
-/// [`ReadError`].
+/// [`ReadError`]: the bytes cannot be read as a CRL, or the visitor stopped.
 pub fn read(der: &[u8], limits: Limits, visitor: &mut impl Visitor) -> Result<Crl, ReadError> {
     let mut reader = Reader::new(limits);
     reader.push(der, visitor)?;
@@ -57,12 +63,15 @@ pub fn read(der: &[u8], limits: Limits, visitor: &mut impl Visitor) -> Result<Cr
 /// Reads a CRL from pieces of any size, as they come.
 ///
 /// ```
+/// use std::ops::ControlFlow;
+///
 /// use crl::{Entry, Limits, Reader, Visitor};
 ///
 /// struct Count(u64);
 /// impl Visitor for Count {
-///     fn entry(&mut self, _: &Entry<'_>) {
+///     fn entry(&mut self, _: &Entry<'_>) -> ControlFlow<()> {
 ///         self.0 += 1;
+///         ControlFlow::Continue(())
 ///     }
 /// }
 ///
@@ -82,11 +91,11 @@ pub struct Reader {
     state: State,
     /// How many octets were taken in, those in `held` included.
     offset: u64,
-    /// The element under way, where it began in an earlier piece.
+    /// The element that is being read, if it began in an earlier piece.
     held: Vec<u8>,
     /// tbsCertList up to here, until the header is complete.
     head: Vec<u8>,
-    /// Up to where the visitor got the signed bytes.
+    /// How far the visitor has received the signed bytes.
     signed: u64,
     size: u64,
     tbs: Range<u64>,
@@ -126,17 +135,36 @@ struct Parts {
     extensions: Extensions,
     unknown_critical_entry_extension: Option<ObjectIdentifier>,
     has_certificate_issuer: bool,
+    observations: Observations,
     outer_algorithm: Option<AlgorithmIdentifier>,
     signature: Vec<u8>,
 }
 
-/// Bytes are worked on in runs of this size, so that what a visitor has hashed is in the processor's cache when it is read.
+/// Bytes are processed in runs of this size, so that they are still in the processor's cache when
+/// they are parsed after a visitor has hashed them.
 const RUN: usize = 64 << 10;
 
-/// Bytes in two, one after the other.
-type Split<'a> = (&'a [u8], &'a [u8]);
+const TOO_LONG: Fault = "an element is longer than what contains it";
 
-const TOO_LONG: Fault = "an element is longer than what holds it";
+/// An entry in the list, and what follows it.
+struct Next<'a> {
+    der: &'a [u8],
+    contents: &'a [u8],
+    behind: &'a [u8],
+}
+
+impl<'a> Next<'a> {
+    /// `behind` is the end of `list`, after the entry.
+    #[inline]
+    fn new(list: &'a [u8], contents: &'a [u8], behind: &'a [u8]) -> Self {
+        let size = list.len().wrapping_sub(behind.len()); // cannot wrap: `behind` is a part
+        Self {
+            der: list.get(..size).unwrap_or_default(),
+            contents,
+            behind,
+        }
+    }
+}
 
 impl Reader {
     /// Before the first byte.
@@ -160,7 +188,7 @@ impl Reader {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// [`ReadError`], as soon as the bytes tell. After an error, every call gives it again.
+    /// [`ReadError`], as soon as it shows. Every later call gives the same error.
     pub fn push(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> Result<(), ReadError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -175,7 +203,7 @@ impl Reader {
     /// After the last byte.
     ///
     /// # Errors
-    /// The one that [`Reader::push`] gave, or [`ReadError::Truncated`].
+    /// The error that [`Reader::push`] gave, or [`ReadError::Truncated`].
     pub fn finish(self) -> Result<Crl, ReadError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -188,6 +216,7 @@ impl Reader {
                 extensions: parts.extensions,
                 unknown_critical_entry_extension: parts.unknown_critical_entry_extension,
                 has_certificate_issuer: parts.has_certificate_issuer,
+                observations: parts.observations,
                 algorithm,
                 signature: parts.signature,
                 tbs: self.tbs,
@@ -200,7 +229,7 @@ impl Reader {
         }
     }
 
-    /// What stands before the list, once it was read.
+    /// What precedes the list, once it has been read.
     #[must_use]
     pub fn header(&self) -> Option<&Header> {
         self.parts.header.as_ref()
@@ -208,7 +237,7 @@ impl Reader {
 
     fn push_run(&mut self, run: &[u8], visitor: &mut impl Visitor) -> Result<(), ReadError> {
         let start = self.offset;
-        // Hashing first: it waits less for memory, as it looks at bytes in order, and reading finds them in the cache.
+        // Hash first: hashing reads ahead in order, so it waits less for memory than parsing does.
         self.give_signed(start, run, visitor);
         let mut rest = run;
         while self.step(&mut rest, visitor)? {}
@@ -217,7 +246,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Gives the visitor what is signed of a run that began at `start`, and that it has not had.
+    /// Gives the visitor the signed bytes of a run that began at `start`, without those that it has
+    /// received.
     fn give_signed(&mut self, start: u64, run: &[u8], visitor: &mut impl Visitor) {
         if self.parts.header.is_none() {
             return;
@@ -230,7 +260,7 @@ impl Reader {
         }
     }
 
-    /// Reads what comes next; says whether to go on, which is not so once `rest` does not suffice.
+    /// Reads what comes next; false if `rest` is too short for that.
     #[inline]
     fn step(&mut self, rest: &mut &[u8], visitor: &mut impl Visitor) -> Result<bool, ReadError> {
         match self.state {
@@ -239,7 +269,7 @@ impl Reader {
         }
     }
 
-    /// Everything but entries: gathered in `held`, then read.
+    /// Everything except entries: gathered in `held`, then read.
     fn field(&mut self, rest: &mut &[u8], visitor: &mut impl Visitor) -> Result<bool, ReadError> {
         if self.state == State::Done {
             return match rest {
@@ -247,7 +277,7 @@ impl Reader {
                 _ => Err(ReadError::TrailingData { size: self.size }),
             };
         }
-        // What is optional may be missing at the end of tbsCertList.
+        // The fields at the end of tbsCertList are optional.
         if self.offset == self.tbs.end && self.held.is_empty() {
             match self.state {
                 State::NextUpdate | State::List => {
@@ -303,7 +333,7 @@ impl Reader {
                 self.held = field;
                 let next = next?;
                 match next {
-                    // All up to here is kept until the header is complete.
+                    // Kept until the header is complete.
                     State::Algorithm
                     | State::Issuer
                     | State::ThisUpdate
@@ -318,16 +348,13 @@ impl Reader {
         Ok(true)
     }
 
-    /// Reads one field that was gathered whole; gives what comes next.
+    /// Reads one whole field; gives what comes next.
     fn read_field(&mut self, head: Head, field: &[u8]) -> Result<State, ReadError> {
-        let malformed = |fault| ReadError::Malformed {
-            offset: self.offset.saturating_sub(field.len() as u64),
-            fault,
-        };
-        let mut contents = field;
+        let offset = self.offset.saturating_sub(field.len() as u64);
+        let malformed = |fault| ReadError::Malformed { offset, fault };
         Ok(match self.state {
             State::Version => {
-                // v2 is 1; the field is absent in v1 (RFC 5280 §5.1.2.1).
+                // v2 is 1; the field is absent in v1 (RFC 5280, section 5.1.2.1).
                 if field != [INTEGER, 1, 1] {
                     return Err(ReadError::UnsupportedVersion);
                 }
@@ -342,20 +369,20 @@ impl Reader {
             }
             State::Issuer => {
                 let issuer = DistinguishedName::from_der(field)
-                    .map_err(|_| malformed("the issuer is not a Name"))?;
+                    .map_err(|_| malformed("the issuer is not a Name of at most 128 attributes"))?;
                 self.parts.issuer = Some(issuer);
                 State::ThisUpdate
             }
             State::ThisUpdate => {
-                self.parts.this_update = Some(UnixTime::take(&mut contents).map_err(malformed)?);
+                self.parts.this_update = Some(self.time(field, "thisUpdate").map_err(malformed)?);
                 State::NextUpdate
             }
             State::NextUpdate => {
-                self.parts.next_update = Some(UnixTime::take(&mut contents).map_err(malformed)?);
+                self.parts.next_update = Some(self.time(field, "nextUpdate").map_err(malformed)?);
                 State::List
             }
             State::Extensions => {
-                if head.tag != CONTEXT_0 {
+                if head.tag != constructed(0) {
                     return Err(malformed("crlExtensions are not [0]"));
                 }
                 let contents = field.get(head.size..).unwrap_or_default();
@@ -365,9 +392,12 @@ impl Reader {
                         ExtensionsError::NumberTooLong(octets) => {
                             ReadError::NumberTooLong { octets }
                         }
+                        ExtensionsError::TooMany { what, limit } => {
+                            ReadError::TooMany { what, limit }
+                        }
                     })?;
                 if self.offset != self.tbs.end {
-                    return Err(malformed("tbsCertList goes on after its extensions"));
+                    return Err(malformed("tbsCertList continues after its extensions"));
                 }
                 State::OuterAlgorithm
             }
@@ -378,7 +408,7 @@ impl Reader {
                 State::Signature
             }
             State::Signature => {
-                // A signature is whole octets: no bit of the last one is unused.
+                // Whole octets: no bit of the last one is unused.
                 let (BIT_STRING, Some([0, signature @ ..])) = (head.tag, field.get(head.size..))
                 else {
                     return Err(malformed(
@@ -387,7 +417,7 @@ impl Reader {
                 };
                 self.parts.signature = signature.to_vec();
                 if self.offset != self.size {
-                    return Err(malformed("the CRL goes on after its signature"));
+                    return Err(malformed("the CRL continues after its signature"));
                 }
                 State::Done
             }
@@ -400,7 +430,16 @@ impl Reader {
         })
     }
 
-    /// Tells the visitor what stands before the list. What was kept for that goes.
+    /// Reads thisUpdate or nextUpdate.
+    fn time(&mut self, mut field: &[u8], name: &'static str) -> Result<UnixTime, Fault> {
+        let (time, is_generalized_before_2050) = UnixTime::take(&mut field)?;
+        if is_generalized_before_2050 {
+            self.parts.observations.header_times.push(name);
+        }
+        Ok(time)
+    }
+
+    /// Gives the visitor what precedes the list, and drops what was kept for that.
     fn end_header(&mut self, visitor: &mut impl Visitor) -> Result<(), ReadError> {
         let parts = &mut self.parts;
         let (Some(algorithm), Some(issuer), Some(this_update)) = (
@@ -446,7 +485,8 @@ impl Reader {
         Ok(true)
     }
 
-    /// Ends the entry that began in an earlier piece, if there is one, and if `list` suffices.
+    /// Completes the entry that began in an earlier piece, if there is one and `list` is long
+    /// enough.
     fn held_entry(
         &mut self,
         list: &mut &[u8],
@@ -464,16 +504,18 @@ impl Reader {
         }
         let offset = self.start();
         let mut element = mem::take(&mut self.held);
-        let entry = Entry::from_contents(element.get(head.size..).unwrap_or_default())
-            .map_err(|fault| ReadError::Malformed { offset, fault })?;
-        self.show(&entry, visitor);
+        let contents = element.get(head.size..).unwrap_or_default();
+        let entry =
+            Entry::read(&element, contents, offset).map_err(|error| entry_error(error, offset))?;
+        self.show(&entry, visitor)?;
         self.parts.entry_count = self.parts.entry_count.saturating_add(1);
         element.clear();
         self.held = element;
         Ok(())
     }
 
-    /// The hot loop: entries that lie whole in `list`, uncopied. Gives what is left: less than an entry.
+    /// The hot loop: entries that are whole in `list`, read without a copy. Gives what is left, less
+    /// than one entry.
     #[inline]
     fn whole_entries<'a>(
         &mut self,
@@ -481,40 +523,44 @@ impl Reader {
         visitor: &mut impl Visitor,
     ) -> Result<&'a [u8], ReadError> {
         let max_size = self.limits.max_entry_bytes;
+        let start = self.offset;
         let mut rest = list;
         let mut count = 0u64;
+        let offset = |rest: &[u8]| {
+            let read = list.len().wrapping_sub(rest.len()); // `rest` is a part of `list`
+            start.wrapping_add(read as u64)
+        };
         let ended = loop {
-            let (contents, behind) = match Self::next_entry(rest, max_size) {
+            let next = match Self::next_entry(rest, max_size) {
                 Ok(Some(next)) => next,
-                ended => break ended.map(|_| ()),
+                Ok(None) => break Ok(()),
+                Err(fault) => break Err(fault.into()),
             };
-            match Entry::from_contents(contents) {
-                Ok(entry) => self.show(&entry, visitor),
-                Err(fault) => break Err(fault),
+            match Entry::read(next.der, next.contents, offset(rest)) {
+                Ok(entry) => self.show(&entry, visitor)?,
+                Err(error) => break Err(error),
             }
             count = count.wrapping_add(1);
-            rest = behind;
+            rest = next.behind;
         };
         let parts = &mut self.parts;
         parts.entry_count = parts.entry_count.saturating_add(count);
-        let read = list.len().saturating_sub(rest.len());
-        self.offset = self.offset.saturating_add(read as u64);
-        ended.map_err(|fault| self.malformed(fault))?;
-        // What is left is refused now if it cannot be an entry.
+        self.offset = offset(rest);
+        ended.map_err(|error| entry_error(error, self.start()))?;
+        // Refuse what is left now if it cannot be an entry.
         if let Some(head) = Head::read(rest).map_err(|fault| self.malformed(fault))? {
             self.check_entry(head)?;
         }
         Ok(rest)
     }
 
-    /// The contents of the entry that `list` begins with, and what stands behind it; `None` if it is not there as a whole, or
-    /// cannot be an entry.
+    /// The entry that `list` begins with; `None` if it is incomplete, or cannot be an entry.
     #[inline]
-    fn next_entry(list: &[u8], max_size: usize) -> Result<Option<Split<'_>>, Fault> {
-        if let Some((SEQUENCE, contents, behind)) = tlv::split_short(list)
-            && contents.len().wrapping_add(2) <= max_size
-        {
-            return Ok(Some((contents, behind)));
+    fn next_entry(list: &[u8], max_size: usize) -> Result<Option<Next<'_>>, Fault> {
+        if let Some((SEQUENCE, contents, behind)) = tlv::split_short(list) {
+            if contents.len().wrapping_add(2) <= max_size {
+                return Ok(Some(Next::new(list, contents, behind)));
+            }
         }
         let Some(head) = Head::read(list)? else {
             return Ok(None);
@@ -523,20 +569,26 @@ impl Reader {
             return Ok(None);
         }
         let contents = list.get(head.size..).unwrap_or_default();
-        Ok(contents.split_at_checked(head.length as usize))
+        let split = contents.split_at_checked(head.length as usize);
+        Ok(split.map(|(contents, behind)| Next::new(list, contents, behind)))
     }
 
     #[inline]
-    fn show(&mut self, entry: &Entry<'_>, visitor: &mut impl Visitor) {
+    fn show(&mut self, entry: &Entry<'_>, visitor: &mut impl Visitor) -> Result<(), ReadError> {
         if let unknown @ Some(_) = entry.unknown_critical_extension {
             let first = &mut self.parts.unknown_critical_entry_extension;
             *first = first.or(unknown);
         }
         self.parts.has_certificate_issuer |= entry.certificate_issuer.is_some();
-        visitor.entry(entry);
+        let this_update = self.parts.this_update.unwrap_or(UnixTime::MAX);
+        self.parts.observations.observe(entry, this_update);
+        match visitor.entry(entry) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(ReadError::Stopped),
+        }
     }
 
-    /// Whether an entry with that head can be one.
+    /// Whether an element with this head can be an entry.
     #[inline]
     fn check_entry(&self, head: Head) -> Result<(), ReadError> {
         self.expect(head, SEQUENCE, "an entry is not a SEQUENCE")?;
@@ -547,7 +599,7 @@ impl Reader {
         check("an entry", size, self.limits.max_entry_bytes as u64)
     }
 
-    /// Moves bytes to `held` until it has a whole head; `None` if `rest` does not suffice.
+    /// Moves bytes to `held` until it has a whole head; `None` if `rest` is too short.
     fn gather_head(&mut self, rest: &mut &[u8]) -> Result<Option<Head>, ReadError> {
         loop {
             if let Some(head) = Head::read(&self.held).map_err(|fault| self.malformed(fault))? {
@@ -559,7 +611,7 @@ impl Reader {
         }
     }
 
-    /// Moves bytes to `held` until it has the whole element; says whether it has.
+    /// Moves bytes to `held` until it has the whole element; false if `rest` is too short.
     fn gather(&mut self, rest: &mut &[u8], head: Head) -> Result<bool, ReadError> {
         let total = head.total();
         let (what, limit, end) = match self.state {
@@ -587,7 +639,7 @@ impl Reader {
         Ok(self.take(rest, total.saturating_sub(self.held.len() as u64)))
     }
 
-    /// Moves `count` bytes to `held`, or as many as there are; says whether it was all of them.
+    /// Moves `count` bytes to `held`, or as many as there are; false if there are too few.
     fn take(&mut self, rest: &mut &[u8], count: u64) -> bool {
         let (taken, left) = rest
             .split_at_checked(within(count, rest))
@@ -598,12 +650,12 @@ impl Reader {
         taken.len() as u64 == count
     }
 
-    /// Keeps what is held for the visitor, which gets it after the header.
+    /// Keeps the field for the visitor, which receives it after the header.
     fn end_field(&mut self) {
         self.head.append(&mut self.held);
     }
 
-    /// Where the element under way begins.
+    /// Where the element that is being read begins.
     #[inline]
     fn start(&self) -> u64 {
         self.offset.saturating_sub(self.held.len() as u64)
@@ -627,6 +679,17 @@ impl Reader {
     }
 }
 
+#[cold]
+fn entry_error(error: EntryError, offset: u64) -> ReadError {
+    match error {
+        EntryError::Malformed(fault) => ReadError::Malformed { offset, fault },
+        EntryError::TooManyExtensions => ReadError::TooMany {
+            what: "the extensions of an entry",
+            limit: Entry::MAX_EXTENSIONS,
+        },
+    }
+}
+
 #[inline]
 fn check(what: &'static str, size: u64, limit: u64) -> Result<(), ReadError> {
     if size > limit {
@@ -635,7 +698,7 @@ fn check(what: &'static str, size: u64, limit: u64) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// A distance, or the end of the bytes if that comes first.
+/// `distance`, or the number of bytes if that is less.
 #[inline]
 fn within(distance: u64, bytes: &[u8]) -> usize {
     usize::try_from(distance).map_or(bytes.len(), |distance| distance.min(bytes.len()))

@@ -1,4 +1,4 @@
-//! Why a CRL was not admitted: one variant for each stable code, with what a person needs to understand it.
+//! Why a CRL is refused: one variant for each rule, with what a person needs to understand it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,20 +7,24 @@ use core::fmt;
 use der::asn1::ObjectIdentifier;
 
 use crate::algorithm::Algorithm;
+use crate::finding::Finding;
 use crate::name::DistinguishedName;
 use crate::number::CrlNumber;
+use crate::reason::Reasons;
 use crate::signature::Unverified;
 use crate::time::UnixTime;
 
-/// A rule that a CRL breaks. [`Refusal::code`] gives the stable code.
+/// A rule of RFC 5280 or X.509 that a CRL breaks. [`Refusal::code`] gives the stable code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// `unsupported_version`
-    #[error("the CRL is of version 1, not 2 (RFC 5280 §5.1.2.1)")]
+    #[error("the CRL is of version 1, not 2 (RFC 5280, section 5.1.2.1)")]
     UnsupportedVersion,
     /// `algorithm_mismatch`
     #[error(
-        "the signature algorithm inside, {inner}, is not the one outside, {outer} (RFC 5280 §5.1.1.2)"
+        "the inner signature algorithm, {inner}, differs from the outer one, {outer} \
+         (RFC 5280, section 5.1.1.2)"
     )]
     AlgorithmMismatch {
         /// The one in tbsCertList.
@@ -33,14 +37,14 @@ pub enum Refusal {
     UnsupportedAlgorithm(String),
     /// `unknown_critical_extension`
     #[error(
-        "the critical extension {oid} of {} is unknown (RFC 5280 {})",
+        "the critical extension {oid} of {} is unknown (RFC 5280, section {})",
         if *.of_entry { "an entry" } else { "the CRL" },
-        if *.of_entry { "§5.3" } else { "§5.2" }
+        if *.of_entry { "5.3" } else { "5.2" }
     )]
     UnknownCriticalExtension {
-        /// Which it is.
+        /// Its type.
         oid: ObjectIdentifier,
-        /// Whether it is an entry's, and not the CRL's own.
+        /// Whether an entry has it, and not the CRL itself.
         of_entry: bool,
     },
     /// `wrong_issuer`
@@ -49,131 +53,140 @@ pub enum Refusal {
     /// `wrong_scope`
     #[error(transparent)]
     WrongScope(WrongScope),
+    /// `delta_base`
+    #[error(
+        "the delta CRL has the base number {base}, above its own number, {number} \
+         (RFC 5280, section 5.2.4)"
+    )]
+    DeltaBase {
+        /// The number of the complete CRL that it starts from.
+        base: CrlNumber,
+        /// Its own number.
+        number: CrlNumber,
+    },
     /// `wrong_distribution_point`
-    #[error("the CRL {found}, not {expected:?} (RFC 5280 §5.2.5)")]
+    #[error("the CRL {found}, not {expected:?} (RFC 5280, section 5.2.5)")]
     WrongDistributionPoint {
-        /// The URL that is due; empty if none is known.
+        /// The URL that is required; empty if none is known.
         expected: String,
-        /// What stands there instead.
+        /// What the CRL has instead.
         found: WrongPoint,
     },
     /// `next_update_missing`
-    #[error("the CRL has no nextUpdate (RFC 5280 §5.1.2.5)")]
+    #[error("the CRL has no nextUpdate (RFC 5280, section 5.1.2.5)")]
     NextUpdateMissing,
     /// `not_yet_valid`
-    #[error("thisUpdate {this_update} is after now, {now} (RFC 5280 §5.1.2.4)")]
+    #[error("thisUpdate {this_update} is after now, {now} (RFC 5280, section 5.1.2.4)")]
     NotYetValid {
-        /// The CRL's.
+        /// The CRL's thisUpdate.
         this_update: UnixTime,
         /// The time given.
         now: UnixTime,
     },
     /// `expired`
-    #[error("nextUpdate {next_update} is not after now, {now} (RFC 5280 §5.1.2.5)")]
+    #[error("nextUpdate {next_update} is not after now, {now} (RFC 5280, section 5.1.2.5)")]
     Expired {
-        /// The CRL's.
+        /// The CRL's nextUpdate.
         next_update: UnixTime,
         /// The time given.
         now: UnixTime,
     },
     /// `number_missing`
-    #[error("the CRL has no CRLNumber (RFC 5280 §5.2.3)")]
+    #[error("the CRL has no CRLNumber (RFC 5280, section 5.2.3)")]
     NumberMissing,
-    /// `number_regressed`
-    #[error(
-        "CRLNumber {number} is not greater than {held}, the one being served (RFC 5280 §5.2.3)"
-    )]
-    NumberRegressed {
-        /// The CRL's.
-        number: CrlNumber,
-        /// That of the CRL before.
-        held: CrlNumber,
-    },
-    /// `number_reused`
-    #[error("CRLNumber {number} is that of other bytes, which are being served (RFC 5280 §5.2.3)")]
-    NumberReused {
-        /// Of both.
-        number: CrlNumber,
-    },
-    /// `this_update_regressed`
-    #[error(
-        "thisUpdate {this_update} is before {held}, that of the CRL being served (RFC 5280 §5.1.2.4)"
-    )]
-    ThisUpdateRegressed {
-        /// The CRL's.
-        this_update: UnixTime,
-        /// That of the CRL before.
-        held: UnixTime,
-    },
-    /// `watermark_regressed`
-    #[error("the origin's watermark {watermark} is less than {held}, which it gave before")]
-    WatermarkRegressed {
-        /// What came with the CRL.
-        watermark: u64,
-        /// What came with the CRL before.
-        held: u64,
-    },
     /// `bad_signature`
     #[error(transparent)]
     BadSignature(Unsigned),
+    /// The code of the finding: [`Requirements::strict`](crate::Requirements::strict) refuses what
+    /// is a finding otherwise.
+    #[error("{}", .0.kind)]
+    Strict(Finding),
 }
 
-/// How the issuer is another one.
+/// How the CRL's issuer differs from the certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WrongIssuer {
     /// By name.
-    #[error("the CRL's issuer is \"{found}\", not \"{expected}\" (RFC 5280 §5.1.2.3)")]
+    #[error("the CRL's issuer is \"{found}\", not \"{expected}\" (RFC 5280, section 5.1.2.3)")]
     Name {
-        /// The CRL's.
+        /// The CRL's issuer.
         found: DistinguishedName,
         /// The certificate's subject.
         expected: DistinguishedName,
     },
     /// By key.
     #[error(
-        "the CRL's authority key identifier is {}, not {} (RFC 5280 §5.2.1)",
+        "the CRL's authority key identifier is {}, not {} (RFC 5280, section 5.2.1)",
         Hex(found),
         Hex(expected)
     )]
     KeyId {
-        /// The CRL's.
+        /// The CRL's authority key identifier.
         found: Vec<u8>,
         /// The certificate's subject key identifier.
         expected: Vec<u8>,
     },
-    /// By what it may do.
-    #[error("the issuer's certificate has a key usage without cRLSign (RFC 5280 §4.2.1.3)")]
+    /// The certificate does not allow its key to sign CRLs.
+    #[error("the issuer's certificate has a key usage without cRLSign (RFC 5280, section 4.2.1.3)")]
     KeyUsage,
 }
 
-/// How the CRL is of another kind.
+/// How the CRL's scope differs from what is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WrongScope {
-    /// A delta CRL is due.
-    #[error("the CRL has no delta CRL indicator, where a delta CRL is due (RFC 5280 §5.2.4)")]
+    /// A delta CRL is required.
+    #[error(
+        "a delta CRL is required, and the CRL has no delta CRL indicator \
+         (RFC 5280, section 5.2.4)"
+    )]
     NotDelta,
-    /// A complete CRL is due.
-    #[error("the CRL is a delta to number {base}, where a complete one is due (RFC 5280 §5.2.4)")]
+    /// A complete CRL is required.
+    #[error(
+        "a complete CRL is required, and the CRL is a delta to number {base} \
+         (RFC 5280, section 5.2.4)"
+    )]
     Delta {
         /// The number it starts from.
         base: CrlNumber,
     },
-    /// It lists certificates of other issuers, too.
-    #[error("the CRL is an indirect one (RFC 5280 §5.2.5, §5.3.3)")]
+    /// It also lists certificates of other issuers.
+    #[error("the CRL is an indirect one (RFC 5280, sections 5.2.5 and 5.3.3)")]
     Indirect,
     /// It lists attribute certificates alone.
-    #[error("the CRL is for attribute certificates only (RFC 5280 §5.2.5)")]
+    #[error("the CRL is for attribute certificates only (RFC 5280, section 5.2.5)")]
     AttributeCertificates,
+    /// It lists only certificates that were revoked for some reasons, so that the absence of a
+    /// certificate does not say that it is good.
+    #[error(
+        "the CRL is for some reasons only, {reasons}, so it is not a complete one \
+         (RFC 5280, section 5.2.5)"
+    )]
+    SomeReasons {
+        /// The reasons.
+        reasons: Reasons,
+    },
+    /// It is for user certificates only and also for CA certificates only, say.
+    #[error("the CRL sets over one of the only… flags (RFC 5280, section 5.2.5)")]
+    Contradictory,
+    /// The issuing distribution point limits nothing.
+    #[error("the CRL's issuing distribution point is empty (RFC 5280, section 5.2.5)")]
+    EmptyPoint,
+    /// A delta CRL that points to a delta CRL.
+    #[error("the CRL is a delta and has a freshest CRL (RFC 5280, section 5.2.6)")]
+    FreshestInDelta,
 }
 
-/// What stands where a distribution point is due.
+/// What the CRL has instead of the required distribution point.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WrongPoint {
-    /// None.
+    /// No distribution point.
     None,
-    /// One that has no URL.
+    /// A distribution point without a URL.
     NoUrl,
-    /// Another one.
+    /// Another URL.
     Url(String),
 }
 
@@ -187,22 +200,26 @@ impl fmt::Display for WrongPoint {
     }
 }
 
-/// How the signature is not the issuer's.
+/// Why the signature does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unsigned {
     /// It does not verify.
-    #[error("the signature does not verify with the issuer's key (RFC 5280 §5.1.1.3)")]
+    #[error("the signature does not verify with the issuer's key (RFC 5280, section 5.1.1.3)")]
     Invalid,
-    /// Nothing verifies with a key like that.
-    #[error("the issuer's key is none: not a point on its curve, or an impossible RSA exponent")]
+    /// No signature can be verified with this key.
+    #[error(
+        "the issuer's key is not a usable public key: it is not a point on its curve, or has an \
+         impossible RSA exponent"
+    )]
     UnusableKey,
-    /// Who checks it failed.
-    #[error("the signature could not be checked: whoever does that failed")]
+    /// The implementation of the signature check failed.
+    #[error("the signature check could not run")]
     Unchecked,
-    /// It cannot be by that key.
+    /// The issuer's key cannot make such a signature.
     #[error("the signature is by {algorithm}, which the issuer's {key} key does not make")]
     OtherKey {
-        /// The CRL's.
+        /// The CRL's algorithm.
         algorithm: Algorithm,
         /// The kind of the issuer's key.
         key: &'static str,
@@ -210,9 +227,9 @@ pub enum Unsigned {
     /// The second pass was not over the bytes of the first.
     #[error("the second pass saw {seen} octets of a CRL of {size}")]
     OtherBytes {
-        /// In the second pass.
+        /// Octets of the second pass.
         seen: u64,
-        /// In the first.
+        /// Octets of the first pass.
         size: u64,
     },
 }
@@ -228,7 +245,7 @@ impl From<Unverified> for Unsigned {
 }
 
 impl Refusal {
-    /// The stable code, which users and the event table see.
+    /// The stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -238,16 +255,14 @@ impl Refusal {
             Self::UnknownCriticalExtension { .. } => "unknown_critical_extension",
             Self::WrongIssuer(_) => "wrong_issuer",
             Self::WrongScope(_) => "wrong_scope",
+            Self::DeltaBase { .. } => "delta_base",
             Self::WrongDistributionPoint { .. } => "wrong_distribution_point",
             Self::NextUpdateMissing => "next_update_missing",
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::Expired { .. } => "expired",
             Self::NumberMissing => "number_missing",
-            Self::NumberRegressed { .. } => "number_regressed",
-            Self::NumberReused { .. } => "number_reused",
-            Self::ThisUpdateRegressed { .. } => "this_update_regressed",
-            Self::WatermarkRegressed { .. } => "watermark_regressed",
             Self::BadSignature(_) => "bad_signature",
+            Self::Strict(finding) => finding.kind.code(),
         }
     }
 }

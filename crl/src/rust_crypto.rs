@@ -1,4 +1,4 @@
-//! RSA and ECDSA in Rust: one door to the crates that know the mathematics.
+//! RSA and ECDSA by the crates of the RustCrypto project.
 
 use alloc::vec::Vec;
 
@@ -14,7 +14,7 @@ use crate::algorithm::{Algorithm, Digest};
 use crate::oid;
 use crate::signature::{Hashed, Unverified};
 
-/// What is signed, being hashed, for a signature that the crates of the `RustCrypto` project check.
+/// A hash and signature check by the crates of the `RustCrypto` project.
 #[derive(Clone, Debug)]
 pub struct RustCrypto(Hasher);
 
@@ -59,7 +59,7 @@ impl RustCrypto {
     }
 }
 
-/// A key that can be computed with.
+/// A decoded key.
 enum Key {
     Rsa(rsa::PublicKey),
     P256(p256::ecdsa::VerifyingKey),
@@ -95,7 +95,7 @@ impl Key {
                 let integer =
                     |integer: UintRef<'_>| BoxedUint::from_be_slice_vartime(integer.as_bytes());
                 let (modulus, exponent) = (integer(key.modulus), integer(key.public_exponent));
-                // Its size has been judged.
+                // `PublicKey::from_spki` has checked the size.
                 rsa::PublicKey::new_with_size_limits(modulus, exponent, 0..=usize::MAX)
                     .map(Self::Rsa)
                     .ok()
@@ -103,7 +103,7 @@ impl Key {
         }
     }
 
-    /// Whether `signature` is by this key over the hash, which must be the algorithm's.
+    /// Checks that `signature` is by this key over the hash, which must be the algorithm's.
     fn verify_hash(
         &self,
         algorithm: Algorithm,
@@ -148,8 +148,8 @@ impl Key {
                 key.verify_prehash(hash, &p384::ecdsa::Signature::from_der(signature)?)?;
             }
             (Self::P521(key), Algorithm::Ecdsa(_)) => {
-                // The hash is a number (FIPS 186-5 §6.4.2), so zeros in front change nothing; p521 refuses one under half the
-                // curve's size, which SHA-256's is.
+                // The hash is a number (FIPS 186-5, section 6.4.2), so leading zeros change nothing;
+                // p521 refuses a hash under half the curve's size, which that of SHA-256 is.
                 let mut padded = [0; 64];
                 for (to, from) in padded.iter_mut().rev().zip(hash.iter().rev()) {
                     *to = *from;
@@ -166,9 +166,8 @@ impl Key {
 mod tests {
     use super::*;
 
-    /// What is wrong with such a key shows only in the mathematics.
     #[test]
-    fn a_key_that_cannot_be_is_no_wrong_signature() {
+    fn an_impossible_key_is_not_a_wrong_signature() {
         let certificate = include_bytes!("../tests/data/openssl-p256.cer");
         let issuer = crate::Issuer::from_der(certificate).unwrap();
         let mut key = issuer.key().spki().unwrap().to_vec();
@@ -188,7 +187,7 @@ mod tests {
             RustCrypto::new(Digest::Sha256).verify(key, algorithm, &[0; 256])
         };
         assert_eq!(verify(&key), Err(Unverified::Invalid));
-        // The exponent is at the end, and must be odd.
+        // The exponent is at the end. It must be odd.
         *key.last_mut().unwrap() ^= 1;
         assert_eq!(verify(&key), Err(Unverified::UnusableKey));
     }

@@ -1,7 +1,7 @@
-//! Moments, and the two ways in which a CRL writes them (RFC 5280 §4.1.2.5). No clock lives here.
+//! Moments, and the two forms in which a CRL writes them (RFC 5280, section 4.1.2.5).
 #![expect(
     clippy::inline_always,
-    reason = "dates are half of what there is to read in a list; those that a visitor does not use need not be made"
+    reason = "dates are half of the work of reading a list; the compiler drops what a visitor ignores"
 )]
 
 use alloc::vec::Vec;
@@ -11,9 +11,9 @@ use core::time::Duration;
 
 use crate::tlv::{self, Fault, GENERALIZED_TIME, UTC_TIME};
 
-/// A moment: whole seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+/// A moment: whole seconds since 1970-01-01T00:00:00Z, without leap seconds.
 ///
-/// Written in RFC 3339 (`2026-11-23T12:00:00Z`), which it also reads.
+/// Its text form is RFC 3339's: `2026-11-23T12:00:00Z`.
 ///
 /// ```
 /// use crl::UnixTime;
@@ -26,7 +26,7 @@ use crate::tlv::{self, Fault, GENERALIZED_TIME, UTC_TIME};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub i64);
 
-/// A text is not a moment of RFC 3339 in UTC with whole seconds.
+/// The text is not a moment as RFC 3339 writes it, in UTC with whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a time such as 2026-11-23T12:00:00Z")]
 pub struct TimeError;
@@ -34,43 +34,45 @@ pub struct TimeError;
 impl UnixTime {
     /// The first moment that a CRL can state: year 0.
     pub const MIN: Self = Self(-62_167_219_200);
-    /// The last moment that a CRL can state, which RFC 5280 §4.1.2.5 also uses for "never": 9999-12-31T23:59:59Z.
+    /// The last moment that a CRL can state, 9999-12-31T23:59:59Z, which RFC 5280,
+    /// section 4.1.2.5, also uses for "never".
     pub const MAX: Self = Self(253_402_300_799);
 
-    /// This moment and some; `None` where `i64` ends.
+    /// This moment plus `duration`; `None` if that is beyond `i64`.
     #[must_use]
     pub fn checked_add(self, duration: Duration) -> Option<Self> {
         let seconds = i64::try_from(duration.as_secs()).ok()?;
         self.0.checked_add(seconds).map(Self)
     }
 
-    /// This moment less some; `None` where `i64` ends.
+    /// This moment minus `duration`; `None` if that is beyond `i64`.
     #[must_use]
     pub fn checked_sub(self, duration: Duration) -> Option<Self> {
         let seconds = i64::try_from(duration.as_secs()).ok()?;
         self.0.checked_sub(seconds).map(Self)
     }
 
-    /// This moment and some, or the last one there is.
+    /// This moment plus `duration`, or the last moment of `i64`.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         self.checked_add(duration).unwrap_or(Self(i64::MAX))
     }
 
-    /// This moment less some, or the first one there is.
+    /// This moment minus `duration`, or the first moment of `i64`.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         self.checked_sub(duration).unwrap_or(Self(i64::MIN))
     }
 
-    /// How long after `earlier` this moment is; `None` if it is before.
+    /// The time from `earlier` to this moment; `None` if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Duration> {
         let seconds = self.0.checked_sub(earlier.0)?;
         u64::try_from(seconds).ok().map(Duration::from_secs)
     }
 
-    /// Appends a `Time`: UTCTime for 1950 through 2049, GeneralizedTime otherwise (RFC 5280 §4.1.2.5).
+    /// Appends a `Time`: UTCTime for 1950 through 2049, GeneralizedTime otherwise (RFC 5280,
+    /// section 4.1.2.5).
     pub(crate) fn encode(self, out: &mut Vec<u8>) -> Result<(), OutOfRange> {
         let civil = Civil::from_unix(self)?;
         if !(1950..2050).contains(&civil.year) {
@@ -82,7 +84,8 @@ impl UnixTime {
         Ok(())
     }
 
-    /// Appends a GeneralizedTime, whatever the year, as invalidityDate has it (RFC 5280 §5.3.2).
+    /// Appends a GeneralizedTime, whatever the year, as in invalidityDate (RFC 5280,
+    /// section 5.3.2).
     pub(crate) fn encode_generalized(self, out: &mut Vec<u8>) -> Result<(), OutOfRange> {
         let civil = Civil::from_unix(self)?;
         tlv::put_head(out, GENERALIZED_TIME, 15);
@@ -92,24 +95,22 @@ impl UnixTime {
         Ok(())
     }
 
-    /// Takes a `Time` from the front of `input`, in the one form that RFC 5280 §4.1.2.5 allows for its year.
+    /// Takes a `Time` from the front of `input`. Also gives whether it is a GeneralizedTime although
+    /// its year is one that RFC 5280, section 4.1.2.5, wants in a UTCTime.
     #[inline(always)]
-    pub(crate) fn take(input: &mut &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn take(input: &mut &[u8]) -> Result<(Self, bool), Fault> {
         match tlv::take_any(input)? {
-            (UTC_TIME, contents) => Self::from_utc(contents),
-            (GENERALIZED_TIME, contents) => Self::from_late(contents),
+            (UTC_TIME, contents) => Ok((Self::from_utc(contents)?, false)),
+            (GENERALIZED_TIME, contents) => Self::from_either_form(contents),
             _ => Err("a time is neither UTCTime nor GeneralizedTime"),
         }
     }
 
-    /// A GeneralizedTime where a UTCTime would not do.
     #[inline(never)]
-    fn from_late(contents: &[u8]) -> Result<Self, Fault> {
+    fn from_either_form(contents: &[u8]) -> Result<(Self, bool), Fault> {
         let civil = Civil::from_generalized(contents)?;
-        if (1950..2050).contains(&civil.year) {
-            return Err("a date through 2049 is not a UTCTime");
-        }
-        Ok(civil.to_unix())
+        let is_early = (1950..2050).contains(&civil.year);
+        Ok((civil.to_unix(), is_early))
     }
 
     /// The contents of a GeneralizedTime.
@@ -128,7 +129,7 @@ impl UnixTime {
         ) else {
             return Err(FAULT);
         };
-        // RFC 5280 §4.1.2.5.1: 50 to 99 are of the twentieth century.
+        // RFC 5280, section 4.1.2.5.1: 50 to 99 mean 1950 to 1999.
         let century = if year >= 50 { 1900 } else { 2000 };
         Civil {
             year: year.wrapping_add(century),
@@ -144,7 +145,7 @@ impl UnixTime {
     }
 }
 
-/// A moment lies outside the years 0 to 9999, which is what GeneralizedTime can state.
+/// The moment is outside the years 0 to 9999, the range of GeneralizedTime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a time is outside the years 0 to 9999")]
 pub struct OutOfRange;
@@ -203,7 +204,7 @@ impl FromStr for UnixTime {
     }
 }
 
-/// A moment of the Gregorian calendar in UTC, valid: 0 to 9999, months and days from 1.
+/// A valid moment of the Gregorian calendar in UTC: years 0 to 9999, months and days from 1.
 #[derive(Clone, Copy)]
 struct Civil {
     year: u32,
@@ -237,8 +238,8 @@ impl Civil {
         .ok_or(FAULT)
     }
 
-    /// Itself, if there is such a moment. No branch depends on the month: a list's dates are in no order, so that the processor
-    /// would guess wrong.
+    /// `self`, if there is such a moment. No branch depends on the month: the dates of a list are in
+    /// no order, so the processor would mispredict it.
     #[inline(always)]
     fn checked(self) -> Option<Self> {
         const DAYS: [u32; 13] = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
@@ -256,12 +257,12 @@ impl Civil {
             && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400))
     }
 
-    /// Days since 1970, by counting years from March, so that the leap day is the last of its year; eras are 400 years.
-    /// All numbers are small, so that nothing wraps.
+    /// Counts years from March, so that the leap day is the last of its year, in eras of 400
+    /// years. All numbers are small: nothing wraps.
     #[inline(always)]
     fn to_unix(self) -> UnixTime {
         let before_march = u32::from(self.month < 3);
-        // One era is added, and taken off below, so that January of year 0 is not negative.
+        // One era is added here and subtracted below, so that January of year 0 is not negative.
         let year = self.year.wrapping_add(400).wrapping_sub(before_march);
         let month = self
             .month
@@ -297,7 +298,7 @@ impl Civil {
         if !(UnixTime::MIN..=UnixTime::MAX).contains(&time) {
             return Err(OutOfRange);
         }
-        // From here on all numbers are small and none is negative.
+        // From here on all numbers are small, and none is negative.
         let narrow = |number: i64| u32::try_from(number).map_err(|_| OutOfRange);
         let second = narrow(time.0.rem_euclid(86_400))?;
         let days = narrow(time.0.div_euclid(86_400).wrapping_add(719_468 + 146_097))?;
@@ -346,7 +347,7 @@ impl Civil {
 fn pairs(text: &[u8], start: usize) -> Option<[u32; 4]> {
     let digits = text.get(start..)?.first_chunk()?;
     let nibbles = u64::from_le_bytes(*digits) ^ 0x3030_3030_3030_3030;
-    // A digit over 9, and six more, reaches the upper half of its octet.
+    // A digit over 9, plus six, reaches the upper half of its octet.
     let over = nibbles | nibbles.wrapping_add(0x0606_0606_0606_0606);
     if over & 0xf0f0_f0f0_f0f0_f0f0 != 0 {
         return None;
@@ -380,7 +381,7 @@ mod tests {
         let mut der = Vec::new();
         tlv::put_head(&mut der, tag, u32::try_from(text.len()).unwrap());
         der.extend_from_slice(text);
-        UnixTime::take(&mut &der[..])
+        UnixTime::take(&mut &der[..]).map(|(time, _)| time)
     }
 
     #[test]
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_that_everyone_knows() {
+    fn well_known_moments() {
         for (text, seconds) in [
             ("1970-01-01T00:00:00Z", 0),
             ("1969-12-31T23:59:59Z", -1),
@@ -426,7 +427,7 @@ mod tests {
             let mut der = Vec::new();
             time.encode(&mut der).unwrap();
             assert_eq!(der, form);
-            assert_eq!(UnixTime::take(&mut &der[..]), Ok(time));
+            assert_eq!(UnixTime::take(&mut &der[..]), Ok((time, false)));
         }
     }
 
@@ -442,8 +443,7 @@ mod tests {
             b"230229000000Z", // not a leap year
             b"240101240000Z",
             b"240101006000Z",
-            b"240101000060Z",   // a leap second
-            b"20240101000000Z", // GeneralizedTime before 2050
+            b"240101000060Z", // a leap second
             b"20500101000000z",
             b"2050010100000:Z",
         ] {
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_ends_where_i64_ends() {
+    fn arithmetic_stops_at_the_ends_of_i64() {
         let hour = Duration::from_hours(1);
         assert_eq!(UnixTime(0).checked_add(hour), Some(UnixTime(3600)));
         assert_eq!(UnixTime(i64::MAX).checked_add(hour), None);

@@ -1,4 +1,4 @@
-//! DER's tag, length and value: the few lines that the big list needs. No meaning lives here.
+//! DER's identifier, length and contents octets: what the list of entries needs, and no more.
 
 use alloc::vec::Vec;
 
@@ -11,27 +11,38 @@ pub(crate) const ENUMERATED: u8 = 0x0a;
 pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
-/// `[0]`, constructed: the CRL's extensions.
-pub(crate) const CONTEXT_0: u8 = 0xa0;
+pub(crate) const SET: u8 = 0x31;
 
-/// What is wrong with some bytes, in words. The reader adds where.
+/// `[number]`, constructed.
+pub(crate) const fn constructed(number: u8) -> u8 {
+    0xa0 | number
+}
+
+/// `[number]`, primitive.
+pub(crate) const fn primitive(number: u8) -> u8 {
+    0x80 | number
+}
+
+/// What is wrong with some bytes, in words. The reader adds the offset.
 pub(crate) type Fault = &'static str;
 
 /// The longest identifier and length octets that are read: a tag, `0x84` and four length octets.
 pub(crate) const MAX_HEAD: usize = 6;
 
+const TOO_LONG: Fault = "an element is longer than what contains it";
+
 /// The identifier and length octets of one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) tag: u8,
-    /// How many octets the identifier and length take, at most [`MAX_HEAD`].
+    /// Octets of the identifier and the length, at most [`MAX_HEAD`].
     pub(crate) size: usize,
-    /// How many octets of contents follow.
+    /// Octets of the contents.
     pub(crate) length: u32,
 }
 
 impl Head {
-    /// Reads the head of the element that `bytes` begins with; `None` if more bytes are needed to tell.
+    /// Reads the head of the element that `bytes` begins with; `None` if it is incomplete.
     #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>, Fault> {
         match *bytes {
@@ -45,7 +56,8 @@ impl Head {
         }
     }
 
-    /// The long form of the length (X.690 §8.1.3.5), which DER allows only where the short one does not do (§10.1).
+    /// The long form of the length (X.690, section 8.1.3.5), which DER allows only if the short
+    /// form cannot express it (X.690, section 10.1).
     fn read_long(tag: u8, first: u8, rest: &[u8]) -> Result<Option<Self>, Fault> {
         let octets = match first {
             0x80 => return Err("a length is indefinite"),
@@ -68,15 +80,16 @@ impl Head {
         }))
     }
 
-    /// How many octets the whole element takes.
+    /// Octets of the whole element.
     #[inline]
     pub(crate) fn total(self) -> u64 {
         u64::from(self.length).wrapping_add(self.size as u64) // two small numbers: cannot wrap
     }
 }
 
-/// The element that `input` begins with, if it is there as a whole and its length is in the short form: its tag, its contents,
-/// and what stands behind it. Nearly all elements of a list are such, so that this is worth a way of its own.
+/// The element that `input` begins with, if all of it is there and its length is in the short form:
+/// its tag, its contents, and what follows it. Nearly all elements of a list are like that, so the
+/// short form has a path of its own.
 #[inline]
 pub(crate) fn split_short(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let [tag, length @ 0..=0x7f, rest @ ..] = input else {
@@ -86,7 +99,7 @@ pub(crate) fn split_short(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((*tag, contents, rest))
 }
 
-/// Takes the element that `input` begins with, whatever its tag: the tag, and the contents.
+/// Takes the element that `input` begins with, whatever its tag: the tag and the contents.
 #[inline]
 pub(crate) fn take_any<'a>(input: &mut &'a [u8]) -> Result<(u8, &'a [u8]), Fault> {
     let (tag, contents, rest) = match split_short(input) {
@@ -97,17 +110,19 @@ pub(crate) fn take_any<'a>(input: &mut &'a [u8]) -> Result<(u8, &'a [u8]), Fault
     Ok((tag, contents))
 }
 
-/// As [`split_short`], for any length. By value: what is lent to a call that is not inlined has to lie in memory.
+/// As [`split_short`], for any length. Takes its argument by value: an argument that is borrowed by
+/// a call that is not inlined has to be in memory.
 #[inline(never)]
 fn split_long(input: &[u8]) -> Result<(u8, &[u8], &[u8]), Fault> {
-    const SHORT: Fault = "an element is longer than what holds it";
-    let head = Head::read(input)?.ok_or(SHORT)?;
-    let rest = input.get(head.size..).ok_or(SHORT)?;
-    let (contents, rest) = rest.split_at_checked(head.length as usize).ok_or(SHORT)?;
+    let head = Head::read(input)?.ok_or(TOO_LONG)?;
+    let rest = input.get(head.size..).ok_or(TOO_LONG)?;
+    let (contents, rest) = rest
+        .split_at_checked(head.length as usize)
+        .ok_or(TOO_LONG)?;
     Ok((head.tag, contents, rest))
 }
 
-/// Takes the element that `input` begins with, which must have the tag; otherwise fails with `fault`.
+/// Takes the element that `input` begins with, which must have `tag`; fails with `fault` otherwise.
 #[inline]
 pub(crate) fn take<'a>(input: &mut &'a [u8], tag: u8, fault: Fault) -> Result<&'a [u8], Fault> {
     match take_any(input)? {
@@ -116,7 +131,25 @@ pub(crate) fn take<'a>(input: &mut &'a [u8], tag: u8, fault: Fault) -> Result<&'
     }
 }
 
-/// Whether an INTEGER's contents are in their shortest form (X.690 §8.3.2).
+/// Takes the element that `input` begins with if it has `tag`.
+pub(crate) fn take_optional<'a>(input: &mut &'a [u8], tag: u8) -> Result<Option<&'a [u8]>, Fault> {
+    match input.first() {
+        Some(found) if *found == tag => Ok(Some(take_any(input)?.1)),
+        _ => Ok(None),
+    }
+}
+
+/// The contents of `der`, which must be one element with `tag`; fails with `fault` otherwise.
+pub(crate) fn only<'a>(mut der: &'a [u8], tag: u8, fault: Fault) -> Result<&'a [u8], Fault> {
+    let contents = take(&mut der, tag, fault)?;
+    if der.is_empty() {
+        Ok(contents)
+    } else {
+        Err(fault)
+    }
+}
+
+/// Whether the contents of an INTEGER are in their shortest form (X.690, section 8.3.2).
 #[inline]
 pub(crate) fn is_canonical_integer(contents: &[u8]) -> bool {
     !matches!(
@@ -136,6 +169,13 @@ pub(crate) fn put_head(out: &mut Vec<u8>, tag: u8, length: u32) {
         [0, a, b, c] => out.extend_from_slice(&[0x83, a, b, c]),
         [a, b, c, d] => out.extend_from_slice(&[0x84, a, b, c, d]),
     }
+}
+
+/// Appends a whole element; `None` if the contents are over 4 GiB.
+pub(crate) fn put(out: &mut Vec<u8>, tag: u8, contents: &[u8]) -> Option<()> {
+    put_head(out, tag, u32::try_from(contents.len()).ok()?);
+    out.extend_from_slice(contents);
+    Some(())
 }
 
 #[cfg(test)]

@@ -1,31 +1,35 @@
-//! Who gets what a reader reads.
+//! The receiver of what a reader reads.
+
+use core::ops::ControlFlow;
 
 use crate::contents::Header;
 use crate::entry::Entry;
 
-/// Gets what a [`Reader`](crate::Reader) reads, as it reads it. Every method does nothing unless it is given.
+/// Receives what a [`Reader`](crate::Reader) reads, as it reads it. The default methods do nothing.
 pub trait Visitor {
-    /// All that stands before the list of entries. Comes first, and once.
+    /// All that comes before the list of entries. Called once, and first.
     #[inline]
     fn header(&mut self, header: &Header) {
         let _ = header;
     }
 
-    /// More bytes of tbsCertList, which is what is signed, in order; together all of them, also those from before
-    /// [`Visitor::header`].
+    /// More bytes of tbsCertList, the part that is signed, in order. Together the calls give all
+    /// of it, also what came before [`Visitor::header`].
     #[inline]
     fn signed(&mut self, bytes: &[u8]) {
         let _ = bytes;
     }
 
-    /// The next entry of the list.
+    /// The next entry of the list. [`ControlFlow::Break`] stops the reader, which then fails with
+    /// [`ReadError::Stopped`](crate::ReadError::Stopped).
     #[inline]
-    fn entry(&mut self, entry: &Entry<'_>) {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
         let _ = entry;
+        ControlFlow::Continue(())
     }
 }
 
-/// Visits nothing.
+/// Ignores everything.
 impl Visitor for () {}
 
 impl<V: Visitor> Visitor for &mut V {
@@ -38,12 +42,12 @@ impl<V: Visitor> Visitor for &mut V {
         V::signed(self, bytes);
     }
     #[inline]
-    fn entry(&mut self, entry: &Entry<'_>) {
-        V::entry(self, entry);
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
+        V::entry(self, entry)
     }
 }
 
-/// Both get everything.
+/// Both receive everything, until one of them stops.
 impl<A: Visitor, B: Visitor> Visitor for (A, B) {
     #[inline]
     fn header(&mut self, header: &Header) {
@@ -56,8 +60,8 @@ impl<A: Visitor, B: Visitor> Visitor for (A, B) {
         self.1.signed(bytes);
     }
     #[inline]
-    fn entry(&mut self, entry: &Entry<'_>) {
-        self.0.entry(entry);
-        self.1.entry(entry);
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
+        self.0.entry(entry)?;
+        self.1.entry(entry)
     }
 }

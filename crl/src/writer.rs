@@ -1,42 +1,44 @@
-//! Writes a CRL: all but its entries, which come encoded. No key and no I/O live here.
+//! Writes a CRL around entries that are already encoded.
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use der::Encode;
-use der::asn1::{BitStringRef, Ia5String, OctetString, Uint};
-use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::AuthorityKeyIdentifier;
-use x509_cert::ext::pkix::crl::IssuingDistributionPoint;
-use x509_cert::ext::pkix::crl::dp::DistributionPoint;
-use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+use der::asn1::ObjectIdentifier;
 
 use crate::algorithm::AlgorithmIdentifier;
-use crate::entry::Revocation;
+use crate::extension::Extension;
+use crate::extensions::IssuingDistributionPoint;
 use crate::name::DistinguishedName;
 use crate::number::CrlNumber;
 use crate::oid;
-use crate::time::{OutOfRange, UnixTime};
-use crate::tlv::{self, CONTEXT_0, SEQUENCE};
+use crate::revocation::Revocation;
+use crate::scope::Certificates;
+use crate::time::UnixTime;
+use crate::tlv::{
+    self, BIT_STRING, BOOLEAN, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, constructed,
+    primitive,
+};
+use crate::write_error::WriteError;
 
-/// What a CRL of version 2 says apart from its entries and signature (RFC 5280 §5.1).
+/// What a CRL of version 2 says, without its entries and signature (RFC 5280, section 5.1).
 ///
-/// Small CRLs are made in one go by [`Template::sign`]. Of large ones, the entries stay where they are: [`Template::tbs`] gives
-/// what stands before and after them, to be hashed and signed in order, and [`Tbs::seal`] what goes around the whole.
+/// [`Template::sign`] makes a small CRL at once. The entries of a large one stay where they are:
+/// [`Template::tbs`] gives what comes before and after them, to be hashed and signed in order, and
+/// [`Tbs::seal`] what goes around the whole.
 ///
 /// ```
 /// use crl::{Algorithm, Digest, CrlNumber, DistinguishedName, Template, UnixTime};
 ///
+/// let root = b"\x30\x0f1\x0d0\x0b\x06\x03\x55\x04\x03\x13\x04Root";
 /// let template = Template {
-///     issuer: DistinguishedName::from_der(b"\x30\x0f1\x0d0\x0b\x06\x03\x55\x04\x03\x13\x04Root")?,
-///     algorithm: Algorithm::Ecdsa(Digest::Sha256).identifier()?,
-///     this_update: UnixTime(1_795_435_200),
-///     next_update: UnixTime(1_796_040_000),
-///     number: CrlNumber::from(7),
 ///     authority_key_id: Some(vec![1; 20]),
-///     issuing_distribution_point: None,
-///     base_number: None,
-///     freshest_crl: None,
+///     ..Template::new(
+///         DistinguishedName::from_der(root)?,
+///         Algorithm::Ecdsa(Digest::Sha256).identifier()?,
+///         CrlNumber::from(7),
+///         UnixTime(1_795_435_200)..UnixTime(1_796_040_000),
+///     )
 /// };
 /// let entries = b""; // one after the other, as `Revocation::encode` appends them
 /// let tbs = template.tbs(entries.len() as u64)?;
@@ -49,55 +51,29 @@ use crate::tlv::{self, CONTEXT_0, SEQUENCE};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// Who signs: the subject of the certificate that verifies, in the same bytes.
+    /// Who signs: the subject of the certificate that verifies, byte for byte.
     pub issuer: DistinguishedName,
-    /// How: the inner and the outer signature algorithm.
+    /// The inner and the outer signature algorithm.
     pub algorithm: AlgorithmIdentifier,
     /// When the CRL was made.
     pub this_update: UnixTime,
-    /// By when the next one will be there.
+    /// By when the next one will be available.
     pub next_update: UnixTime,
-    /// Greater than that of the CRL before, in the same scope.
+    /// Greater than the number of the CRL before, in the same scope.
     pub number: CrlNumber,
-    /// The subject key identifier of the certificate that verifies (RFC 5280 §5.2.1).
+    /// The subject key identifier of the certificate that verifies (RFC 5280, section 5.2.1).
     pub authority_key_id: Option<Vec<u8>>,
-    /// What the CRL is limited to; written as critical (§5.2.5).
+    /// What the CRL is limited to; written as critical (RFC 5280, section 5.2.5).
     pub issuing_distribution_point: Option<IssuingDistributionPoint>,
-    /// In a delta CRL: the number of the complete one that it starts from; written as critical (§5.2.4).
+    /// In a delta CRL: the number of the complete one that it starts from; written as critical
+    /// (RFC 5280, section 5.2.4).
     pub base_number: Option<CrlNumber>,
-    /// In a complete CRL: the URL of its delta (§5.2.6).
-    pub freshest_crl: Option<String>,
-}
-
-/// Why a CRL cannot be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WriteError {
-    /// A time that no CRL can state.
-    #[error(transparent)]
-    Time(#[from] OutOfRange),
-    /// nextUpdate is not after thisUpdate.
-    #[error("nextUpdate {next_update} is not after thisUpdate {this_update}")]
-    Validity {
-        /// As given.
-        this_update: UnixTime,
-        /// As given.
-        next_update: UnixTime,
-    },
-    /// A delta CRL must not point to a delta CRL (RFC 5280 §5.2.6).
-    #[error("a delta CRL must not have a freshest CRL (RFC 5280 §5.2.6)")]
-    FreshestInDelta,
-    /// DER lengths, as we write them, end at 4 GiB.
-    #[error("the CRL is over 4 GiB")]
-    TooLarge,
-    /// What `der` could not encode: a URL that is not ASCII, say.
-    #[error("cannot be encoded: {0}")]
-    Encoding(der::Error),
-}
-
-impl From<der::Error> for WriteError {
-    fn from(error: der::Error) -> Self {
-        Self::Encoding(error)
-    }
+    /// In a complete CRL: the URLs of its delta (RFC 5280, section 5.2.6).
+    pub freshest_crl: Vec<String>,
+    /// When the next CRL will be published, before nextUpdate: Microsoft's Next CRL Publish.
+    pub next_publish: Option<UnixTime>,
+    /// Further extensions, written after the others.
+    pub extra_extensions: Vec<Extension>,
 }
 
 /// Why [`Template::sign`] failed.
@@ -111,7 +87,7 @@ pub enum SignError<E> {
     Sign(E),
 }
 
-/// A tbsCertList around entries of a known length, which are not here.
+/// A tbsCertList around entries of a known length, without the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tbs {
     before: Vec<u8>,
@@ -120,33 +96,42 @@ pub struct Tbs {
     algorithm: AlgorithmIdentifier,
 }
 
-/// What goes around a signed tbsCertList to make a CRL of it.
+/// What completes a signed tbsCertList to a CRL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// What stands before the tbsCertList.
+    /// What comes before the tbsCertList.
     pub prefix: Vec<u8>,
-    /// What stands after it.
+    /// What comes after it.
     pub suffix: Vec<u8>,
     /// Octets of the whole CRL.
     pub size: u64,
 }
 
-/// An issuing distribution point with one URL and no other limit, as shards have it (RFC 5280 §5.2.5).
-///
-/// # Errors
-/// [`WriteError::Encoding`] if the URL is not ASCII.
-pub fn issuing_distribution_point(url: &str) -> Result<IssuingDistributionPoint, WriteError> {
-    Ok(IssuingDistributionPoint {
-        distribution_point: Some(full_name(url)?),
-        only_contains_user_certs: false,
-        only_contains_ca_certs: false,
-        only_some_reasons: None,
-        indirect_crl: false,
-        only_contains_attribute_certs: false,
-    })
-}
-
 impl Template {
+    /// A complete CRL of an issuer, without optional extensions. `validity` is from thisUpdate to
+    /// nextUpdate.
+    #[must_use]
+    pub fn new(
+        issuer: DistinguishedName,
+        algorithm: AlgorithmIdentifier,
+        number: CrlNumber,
+        validity: Range<UnixTime>,
+    ) -> Self {
+        Self {
+            issuer,
+            algorithm,
+            this_update: validity.start,
+            next_update: validity.end,
+            number,
+            authority_key_id: None,
+            issuing_distribution_point: None,
+            base_number: None,
+            freshest_crl: Vec::new(),
+            next_publish: None,
+            extra_extensions: Vec::new(),
+        }
+    }
+
     /// The tbsCertList around `entries_size` octets of entries.
     ///
     /// # Errors
@@ -156,7 +141,7 @@ impl Template {
         let after = self.extensions()?;
         let list_size = u32::try_from(entries_size).map_err(too_large)?;
         let mut before = self.fields()?;
-        // An empty list is left out (RFC 5280 §5.1.2.6).
+        // An empty list is left out (RFC 5280, section 5.1.2.6).
         if list_size != 0 {
             tlv::put_head(&mut before, SEQUENCE, list_size);
         }
@@ -172,8 +157,8 @@ impl Template {
         })
     }
 
-    /// A whole CRL in memory. `sign` gets the tbsCertList and gives the signature, the contents of the BIT STRING: for ECDSA
-    /// in DER (RFC 5758 §3.2).
+    /// A whole CRL in memory. `sign` receives the tbsCertList and returns the signature: the contents
+    /// of the BIT STRING, for ECDSA in DER (RFC 5758, section 3.2).
     ///
     /// # Errors
     /// [`SignError`].
@@ -216,58 +201,142 @@ impl Template {
 
     /// `[0] EXPLICIT Extensions`.
     fn extensions(&self) -> Result<Vec<u8>, WriteError> {
-        let mut extensions = Vec::new();
-        let mut put = |extn_id, critical, value: der::Result<Vec<u8>>| -> Result<(), WriteError> {
-            extensions.push(Extension {
-                extn_id,
-                critical,
-                extn_value: OctetString::new(value?)?,
-            });
-            Ok(())
-        };
+        let mut list = ExtensionList::default();
         if let Some(key_id) = &self.authority_key_id {
-            let authority = AuthorityKeyIdentifier {
-                key_identifier: Some(OctetString::new(&key_id[..])?),
-                ..AuthorityKeyIdentifier::default()
-            };
-            put(oid::AUTHORITY_KEY_IDENTIFIER, false, authority.to_der())?;
+            let value = element(SEQUENCE, &element(primitive(0), key_id)?)?;
+            list.put(oid::AUTHORITY_KEY_IDENTIFIER, false, &value)?;
         }
-        put(oid::CRL_NUMBER, false, integer(&self.number)?.to_der())?;
+        list.put(oid::CRL_NUMBER, false, &integer(&self.number)?)?;
         if let Some(base) = &self.base_number {
-            put(oid::DELTA_CRL_INDICATOR, true, integer(base)?.to_der())?;
+            if *base > self.number {
+                return Err(WriteError::BaseAboveNumber);
+            }
+            list.put(oid::DELTA_CRL_INDICATOR, true, &integer(base)?)?;
         }
         if let Some(point) = &self.issuing_distribution_point {
-            put(oid::ISSUING_DISTRIBUTION_POINT, true, point.to_der())?;
+            list.put(oid::ISSUING_DISTRIBUTION_POINT, true, &point_value(point)?)?;
         }
-        match (&self.freshest_crl, &self.base_number) {
-            (Some(_), Some(_)) => return Err(WriteError::FreshestInDelta),
-            (Some(url), None) => {
-                let point = DistributionPoint {
-                    distribution_point: Some(full_name(url)?),
-                    reasons: None,
-                    crl_issuer: None,
-                };
-                put(oid::FRESHEST_CRL, false, [point].to_vec().to_der())?;
+        if !self.freshest_crl.is_empty() {
+            if self.base_number.is_some() {
+                return Err(WriteError::FreshestInDelta);
             }
-            (None, _) => {}
+            let point = element(SEQUENCE, &point_name(&self.freshest_crl)?)?;
+            list.put(oid::FRESHEST_CRL, false, &element(SEQUENCE, &point)?)?;
         }
-        let list = extensions.to_der()?;
-        let mut tagged = Vec::with_capacity(list.len().saturating_add(tlv::MAX_HEAD));
-        let length = u32::try_from(list.len()).map_err(|_| WriteError::TooLarge)?;
-        tlv::put_head(&mut tagged, CONTEXT_0, length);
-        tagged.extend_from_slice(&list);
-        Ok(tagged)
+        if let Some(time) = self.next_publish {
+            let mut value = Vec::new();
+            time.encode(&mut value)?;
+            list.put(oid::NEXT_CRL_PUBLISH, false, &value)?;
+        }
+        for extension in &self.extra_extensions {
+            list.put(extension.oid, extension.critical, &extension.value)?;
+        }
+        element(constructed(0), &element(SEQUENCE, &list.der)?)
     }
 }
 
+/// Extensions, encoded one after the other.
+#[derive(Default)]
+struct ExtensionList {
+    der: Vec<u8>,
+    types: Vec<ObjectIdentifier>,
+}
+
+impl ExtensionList {
+    fn put(
+        &mut self,
+        oid: ObjectIdentifier,
+        critical: bool,
+        value: &[u8],
+    ) -> Result<(), WriteError> {
+        if self.types.contains(&oid) {
+            return Err(WriteError::ExtensionTwice(oid));
+        }
+        self.types.push(oid);
+        let mut fields = element(OBJECT_IDENTIFIER, oid.as_bytes())?;
+        if critical {
+            fields.append(&mut element(BOOLEAN, &[0xff])?);
+        }
+        fields.append(&mut element(OCTET_STRING, value)?);
+        self.der.append(&mut element(SEQUENCE, &fields)?);
+        Ok(())
+    }
+}
+
+/// The DER of an IssuingDistributionPoint (RFC 5280, section 5.2.5).
+fn point_value(point: &IssuingDistributionPoint) -> Result<Vec<u8>, WriteError> {
+    if point.is_empty() {
+        return Err(WriteError::DistributionPoint("limits nothing"));
+    }
+    if point.coverage().certificates == Certificates::Contradictory {
+        return Err(WriteError::DistributionPoint(
+            "sets over one of the only… flags",
+        ));
+    }
+    let mut fields = Vec::new();
+    if let Some(urls) = &point.distribution_point {
+        fields.append(&mut point_name(urls)?);
+    }
+    let mut flag = |number, is_set: bool| {
+        if is_set {
+            fields.extend_from_slice(&[primitive(number), 1, 0xff]);
+        }
+    };
+    flag(1, point.only_user_certificates);
+    flag(2, point.only_ca_certificates);
+    if let Some(reasons) = point.only_some_reasons {
+        fields.append(&mut element(primitive(3), &reasons.to_bit_string())?);
+    }
+    let mut flag = |number, is_set: bool| {
+        if is_set {
+            fields.extend_from_slice(&[primitive(number), 1, 0xff]);
+        }
+    };
+    flag(4, point.is_indirect);
+    flag(5, point.only_attribute_certificates);
+    element(SEQUENCE, &fields)
+}
+
+/// `[0]` with a DistributionPointName: the full name, made of URLs.
+fn point_name(urls: &[String]) -> Result<Vec<u8>, WriteError> {
+    if urls.is_empty() {
+        return Err(WriteError::DistributionPoint("has no URL"));
+    }
+    let mut names = Vec::new();
+    for url in urls {
+        if url.is_empty() || !url.is_ascii() {
+            return Err(WriteError::Url);
+        }
+        names.append(&mut element(primitive(6), url.as_bytes())?);
+    }
+    element(constructed(0), &element(constructed(0), &names)?)
+}
+
+/// A whole element.
+fn element(tag: u8, contents: &[u8]) -> Result<Vec<u8>, WriteError> {
+    let mut der = Vec::with_capacity(contents.len().saturating_add(tlv::MAX_HEAD));
+    tlv::put(&mut der, tag, contents).ok_or(WriteError::TooLarge)?;
+    Ok(der)
+}
+
+fn integer(number: &CrlNumber) -> Result<Vec<u8>, WriteError> {
+    let mut contents = Vec::new();
+    let octets = number.as_be_bytes();
+    if matches!(octets, [] | [0x80..=0xff, ..]) {
+        contents.push(0);
+    }
+    contents.extend_from_slice(octets);
+    element(INTEGER, &contents)
+}
+
 impl Tbs {
-    /// What stands before the entries.
+    /// What comes before the entries.
     #[must_use]
     pub fn before(&self) -> &[u8] {
         &self.before
     }
 
-    /// What stands after them.
+    /// What comes after them.
     #[must_use]
     pub fn after(&self) -> &[u8] {
         &self.after
@@ -280,7 +349,7 @@ impl Tbs {
         self.entries_size.saturating_add(around as u64)
     }
 
-    /// What goes around the tbsCertList, once it is signed. `signature` is the contents of the BIT STRING, as for
+    /// What goes around the tbsCertList, once it is signed. `signature` is as for
     /// [`Template::sign`].
     ///
     /// # Errors
@@ -297,7 +366,8 @@ impl Seal {
         signature: &[u8],
     ) -> Result<Self, WriteError> {
         let mut suffix = algorithm.as_der().to_vec();
-        BitStringRef::from_bytes(signature)?.encode_to_vec(&mut suffix)?;
+        let bits = [&[0], signature].concat();
+        tlv::put(&mut suffix, BIT_STRING, &bits).ok_or(WriteError::TooLarge)?;
         let contents = sum([tbs_size, suffix.len() as u64])?;
         let mut prefix = Vec::new();
         tlv::put_head(
@@ -313,19 +383,6 @@ impl Seal {
     }
 }
 
-fn full_name(url: &str) -> Result<DistributionPointName, WriteError> {
-    let url = GeneralName::UniformResourceIdentifier(Ia5String::new(url)?);
-    Ok(DistributionPointName::FullName([url].to_vec()))
-}
-
-fn integer(number: &CrlNumber) -> Result<Uint, WriteError> {
-    let octets = match number.as_be_bytes() {
-        [] => &[0],
-        octets => octets,
-    };
-    Ok(Uint::new(octets)?)
-}
-
 fn sum<const N: usize>(sizes: [u64; N]) -> Result<u64, WriteError> {
     sizes
         .into_iter()
@@ -337,13 +394,13 @@ fn sum<const N: usize>(sizes: [u64; N]) -> Result<u64, WriteError> {
 mod tests {
     use alloc::vec;
 
-    use der::Decode;
+    use der::{Decode, Encode};
     use x509_cert::crl::CertificateList;
 
     use super::*;
     use crate::algorithm::{Algorithm, Digest};
-    use crate::entry::Reason;
-    use crate::number::Serial;
+    use crate::reason::Reason;
+    use crate::serial::Serial;
 
     fn template() -> Template {
         Template {
@@ -358,7 +415,9 @@ mod tests {
             authority_key_id: Some(vec![7; 20]),
             issuing_distribution_point: None,
             base_number: None,
-            freshest_crl: None,
+            freshest_crl: Vec::new(),
+            next_publish: None,
+            extra_extensions: Vec::new(),
         }
     }
 
@@ -380,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn x509_cert_reads_what_was_written() {
+    fn x509_cert_reads_what_is_written() {
         let date = UnixTime(1_000_000_000);
         let revocations = Reason::ALL.map(|reason| Revocation {
             serial: Serial::from_be_bytes(&[0x80, 1, 2]),
@@ -401,8 +460,8 @@ mod tests {
     fn scope_is_written_as_critical() {
         let url = "http://example.com/shard-0.crl";
         let shard = Template {
-            issuing_distribution_point: Some(issuing_distribution_point(url).unwrap()),
-            freshest_crl: Some(url.into()),
+            issuing_distribution_point: Some(IssuingDistributionPoint::from_url(url)),
+            freshest_crl: vec![url.into()],
             ..template()
         };
         let list = CertificateList::<x509_cert::certificate::Rfc5280>::from_der(&sign(&shard, &[]))
@@ -439,22 +498,55 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn a_template_that_no_crl_may_be_made_of_is_refused() {
         let mut backwards = template();
         backwards.next_update = backwards.this_update;
         assert!(matches!(backwards.tbs(0), Err(WriteError::Validity { .. })));
         let delta = Template {
             base_number: Some(CrlNumber::from(1)),
-            freshest_crl: Some("http://example.com/delta.crl".into()),
+            freshest_crl: vec!["http://example.com/delta.crl".into()],
             ..template()
         };
         assert_eq!(delta.tbs(0), Err(WriteError::FreshestInDelta));
         assert_eq!(template().tbs(1 << 32), Err(WriteError::TooLarge));
         assert_eq!(template().tbs(u32::MAX.into()), Err(WriteError::TooLarge));
-        assert!(matches!(
-            issuing_distribution_point("http://é"),
-            Err(WriteError::Encoding(_))
-        ));
+        let limited_to = |point| {
+            let template = Template {
+                issuing_distribution_point: Some(point),
+                ..template()
+            };
+            template.tbs(0).unwrap_err()
+        };
+        let url = IssuingDistributionPoint::from_url("http://é");
+        assert_eq!(limited_to(url), WriteError::Url);
+        let nothing = IssuingDistributionPoint::default();
+        assert_eq!(
+            limited_to(nothing),
+            WriteError::DistributionPoint("limits nothing")
+        );
+        let both = IssuingDistributionPoint {
+            only_user_certificates: true,
+            only_ca_certificates: true,
+            ..IssuingDistributionPoint::default()
+        };
+        assert!(matches!(limited_to(both), WriteError::DistributionPoint(_)));
+        let above = Template {
+            base_number: Some(CrlNumber::from(201)),
+            ..template()
+        };
+        assert_eq!(above.tbs(0), Err(WriteError::BaseAboveNumber));
+        let twice = Template {
+            extra_extensions: vec![Extension {
+                oid: oid::CRL_NUMBER,
+                critical: false,
+                value: vec![2, 1, 1],
+            }],
+            ..template()
+        };
+        assert_eq!(
+            twice.tbs(0),
+            Err(WriteError::ExtensionTwice(oid::CRL_NUMBER))
+        );
     }
 
     #[test]
@@ -469,11 +561,52 @@ mod tests {
             };
             let mut entry = b"before".to_vec();
             revocation.encode(&mut entry).unwrap();
-            let mut entry = entry.strip_prefix(b"before").unwrap();
-            let contents = tlv::take(&mut entry, SEQUENCE, "").unwrap();
-            assert!(entry.is_empty());
-            let read = crate::entry::Entry::from_contents(contents).unwrap();
+            let entry = entry.strip_prefix(b"before").unwrap();
+            let read = crate::entry::Entry::from_der(entry).unwrap();
             assert_eq!(read.serial.as_be_bytes(), serial);
         }
+    }
+
+    /// What is written comes back from x509-cert and from our own reader.
+    #[test]
+    fn every_extension_is_written() {
+        let expired_certs_on_crl = Extension {
+            oid: ObjectIdentifier::new_unwrap("2.5.29.60"),
+            critical: false,
+            value: b"\x18\x0f20200101000000Z".to_vec(),
+        };
+        let urls: Vec<String> = ["http://a.example/", "http://b.example/"]
+            .map(Into::into)
+            .into();
+        let point = IssuingDistributionPoint {
+            distribution_point: Some(urls.clone()),
+            only_ca_certificates: true,
+            only_some_reasons: Some(crate::Reasons::of(&[Reason::CaCompromise])),
+            is_indirect: true,
+            ..IssuingDistributionPoint::default()
+        };
+        let template = Template {
+            issuing_distribution_point: Some(point.clone()),
+            freshest_crl: urls.clone(),
+            next_publish: Some("2049-12-31T00:00:00Z".parse().unwrap()),
+            extra_extensions: vec![expired_certs_on_crl.clone()],
+            ..template()
+        };
+        let der = sign(&template, &[]);
+        let list = CertificateList::<x509_cert::certificate::Rfc5280>::from_der(&der).unwrap();
+        assert_eq!(list.to_der().unwrap(), der);
+        let extensions = list.tbs_cert_list.crl_extensions.unwrap();
+        assert_eq!(extensions.len(), 6);
+        let idp: x509_cert::ext::pkix::crl::IssuingDistributionPoint = extensions
+            .iter()
+            .find(|extension| extension.extn_id == oid::ISSUING_DISTRIBUTION_POINT)
+            .map(|extension| Decode::from_der(extension.extn_value.as_bytes()).unwrap())
+            .unwrap();
+        assert!(idp.only_contains_ca_certs && idp.indirect_crl);
+        let crl = crate::read(&der, crate::Limits::default(), &mut ()).unwrap();
+        assert_eq!(crl.extensions.issuing_distribution_point, Some(point));
+        assert_eq!(crl.extensions.freshest_crl, Some(urls));
+        assert_eq!(crl.extensions.next_publish, template.next_publish);
+        assert_eq!(crl.extensions.unknown, [expired_certs_on_crl]);
     }
 }

@@ -1,4 +1,5 @@
-//! What we read, others read; what others accept as signed, we accept; what we write, others verify.
+//! Agreement with other implementations: we read what they read, accept what they accept as signed,
+//! and write what they verify.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
@@ -12,17 +13,17 @@ mod oracle;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use common::{Ca, HOUR, NOW, admit, admit_at, expected};
+use common::{Ca, HOUR, NOW, complete, verify};
 use crl::{
-    Algorithm, CrlNumber, Digest, Expected, Issuer, Reason, Revocation, Scope, Serial, Template,
-    UnixTime, issuing_distribution_point,
+    Algorithm, CrlKind, CrlNumber, Digest, Issuer, IssuingDistributionPoint, Reason, Requirements,
+    Revocation, Serial, Template, UnixTime,
 };
 use oracle::run_openssl;
 use rustls_pki_types::CertificateDer;
 
 const URL: &str = "http://crl.example.com/shard-0.crl";
 
-/// Every oracle reads what we read. webpki takes no delta CRL: it says so.
+/// Every oracle reads what we read. webpki refuses delta CRLs.
 fn all_agree(der: &[u8], delta: bool) {
     let ours = oracle::ours(der).unwrap();
     assert_eq!(oracle::x509_cert(der).unwrap(), ours);
@@ -87,8 +88,10 @@ fn our_crls_are_read_alike() {
         |_| {},
         |template| template.authority_key_id = None,
         |template| template.number = CrlNumber::from_be_bytes(&[0xff; 20]).unwrap(),
-        |template| template.issuing_distribution_point = issuing_distribution_point(URL).ok(),
-        |template| template.freshest_crl = Some(URL.into()),
+        |template| {
+            template.issuing_distribution_point = Some(IssuingDistributionPoint::from_url(URL))
+        },
+        |template| template.freshest_crl = vec![URL.into()],
         |template| template.base_number = Some(CrlNumber::from(5)),
     ];
     for ca in [Ca::p256(), Ca::p384(), Ca::ed25519()] {
@@ -138,12 +141,12 @@ fn rcgens_crls_are_read_alike() {
             let issuer = rcgen::Issuer::from_params(&ca.params, &ca.key);
             let crl = params.signed_by(&issuer).unwrap();
             all_agree(crl.der(), false);
-            let expected = Expected {
+            let requirements = Requirements {
                 distribution_point: Some(URL),
-                ..expected()
+                now: UnixTime(date.unix_timestamp()),
+                ..complete(&ca.issuer)
             };
-            let now = UnixTime(date.unix_timestamp());
-            admit_at(now, crl.der(), &ca.issuer, &expected).unwrap();
+            verify(crl.der(), &requirements).unwrap();
         }
     }
 }
@@ -200,13 +203,13 @@ fn webpki_accepts_as_signed_what_we_accept() {
         let judge = |crl: &[u8], serial| webpki_verifies(NOW, &ca.certificate, &leaf(serial), crl);
         assert_eq!(judge(&crl, 2), Ok(()));
         assert_eq!(judge(&crl, 1), Err(webpki::Error::CertRevoked));
-        assert!(admit(&crl, &ca.issuer, &expected()).is_ok());
+        assert!(verify(&crl, &complete(&ca.issuer)).is_ok());
         for place in [200, crl.len() - 3] {
             let mut changed = crl.clone();
             changed[place] ^= 1;
             assert!(judge(&changed, 2).is_err());
             if oracle::ours(&changed).is_ok() {
-                assert!(admit(&changed, &ca.issuer, &expected()).is_err());
+                assert!(verify(&changed, &complete(&ca.issuer)).is_err());
             }
         }
     }
@@ -302,6 +305,13 @@ impl OpensslCa {
         })
     }
 
+    fn requirements(&self) -> Requirements<'_> {
+        Requirements {
+            now: self.now,
+            ..complete(&self.issuer)
+        }
+    }
+
     fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
@@ -309,15 +319,13 @@ impl OpensslCa {
     /// A CRL by our writer, signed by OpenSSL.
     fn crl(&self, algorithm: Algorithm, serials: &[u8]) -> Vec<u8> {
         let template = Template {
-            issuer: self.issuer.subject().clone(),
-            algorithm: algorithm.identifier().unwrap(),
-            this_update: UnixTime(self.now.0 - HOUR),
-            next_update: UnixTime(self.now.0 + HOUR),
-            number: CrlNumber::from(1),
             authority_key_id: self.issuer.subject_key_id().map(<[u8]>::to_vec),
-            issuing_distribution_point: None,
-            base_number: None,
-            freshest_crl: None,
+            ..Template::new(
+                self.issuer.subject().clone(),
+                algorithm.identifier().unwrap(),
+                CrlNumber::from(1),
+                UnixTime(self.now.0 - HOUR)..UnixTime(self.now.0 + HOUR),
+            )
         };
         let revocations = serials.chunks(1).map(|serial| Revocation {
             serial: Serial::from_be_bytes(serial),
@@ -454,7 +462,7 @@ fn openssl_and_webpki_verify_what_we_write_for_every_kind_of_key() {
             for (serials, good) in [(&[1, 2][..], true), (&[76, 77, 78], false)] {
                 let crl = ca.crl(algorithm, serials);
                 assert_eq!(ca.openssl_verifies(&crl), good, "{genpkey:?} {algorithm}");
-                admit_at(ca.now, &crl, &ca.issuer, &expected()).unwrap();
+                verify(&crl, &ca.requirements()).unwrap();
                 if webpki(algorithm) {
                     assert_eq!(
                         webpki_verifies(ca.now, &ca.certificate, &leaf, &crl).is_ok(),
@@ -484,7 +492,7 @@ fn a_restricted_rsa_pss_key_takes_no_other_hash() {
     };
     assert_eq!(ca.issuer.key_kind(), "RSA-PSS");
     let good = ca.crl(Algorithm::rsa_pss(Digest::Sha384), &[1]);
-    assert!(admit_at(ca.now, &good, &ca.issuer, &expected()).is_ok());
+    assert!(verify(&good, &ca.requirements()).is_ok());
     // The signature does not count: the algorithm is refused before.
     for algorithm in [
         Algorithm::rsa_pss(Digest::Sha256),
@@ -504,7 +512,7 @@ fn a_restricted_rsa_pss_key_takes_no_other_hash() {
             ..template
         };
         let crl = template.sign([], |_| Ok::<_, ()>(vec![0; 256])).unwrap();
-        let refusal = admit_at(ca.now, &crl, &ca.issuer, &expected()).unwrap_err();
+        let refusal = verify(&crl, &ca.requirements()).unwrap_err();
         assert!(matches!(
             refusal,
             crl::Refusal::BadSignature(crl::Unsigned::OtherKey { .. })
@@ -563,13 +571,13 @@ fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Every byte of a small CRL, replaced by every other value: if we still read it, others that read it read the same; and none
-/// is admitted.
+/// Every byte of a small CRL, replaced by every other value: if we still read it, others that read it
+/// read the same, and it is not verified.
 #[test]
 fn every_change_of_one_byte_is_refused_or_read_alike() {
     let ca = Ca::p256();
-    let crl = ca
-        .crl(|template| template.issuing_distribution_point = issuing_distribution_point(URL).ok());
+    let point = || Some(IssuingDistributionPoint::from_url(URL));
+    let crl = ca.crl(|template| template.issuing_distribution_point = point());
     let mut read = 0;
     for place in 0..crl.len() {
         let mut changed = crl.clone();
@@ -595,9 +603,9 @@ fn every_change_of_one_byte_is_refused_or_read_alike() {
             if let Ok(entries) = oracle::webpki(&changed) {
                 assert_eq!(entries, reading.entries, "octet {place} as {value:02x}");
             }
-            // A signature costs more than a reading: a few values suffice.
+            // Checking a signature costs more than reading: a few values suffice.
             if value ^ crl[place] == 1 << (place % 8) {
-                let judged = admit(&changed, &ca.issuer, &expected());
+                let judged = verify(&changed, &complete(&ca.issuer));
                 assert!(judged.is_err(), "octet {place} as {value:02x}");
             }
         }
@@ -609,15 +617,15 @@ fn every_change_of_one_byte_is_refused_or_read_alike() {
 fn a_scope_of_its_own_is_written_as_others_read_it() {
     let ca = Ca::p256();
     let crl = ca.crl(|template| {
-        template.issuing_distribution_point = issuing_distribution_point(URL).ok();
+        template.issuing_distribution_point = Some(IssuingDistributionPoint::from_url(URL));
         template.number = CrlNumber::from(9);
     });
-    let expected = Expected {
-        scope: Scope::Shard,
+    let requirements = Requirements {
+        kind: CrlKind::Shard,
         distribution_point: Some(URL),
-        ..expected()
+        ..complete(&ca.issuer)
     };
-    admit(&crl, &ca.issuer, &expected).unwrap();
+    verify(&crl, &requirements).unwrap();
     if let Some(output) = run_openssl(&["crl", "-inform", "DER", "-noout", "-text"], &crl) {
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains("X509v3 Issuing Distribution Point: critical"));

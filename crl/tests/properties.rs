@@ -5,9 +5,11 @@ mod common;
 #[path = "common/oracle.rs"]
 mod oracle;
 
+use std::ops::ControlFlow;
+
 use crl::{
-    Algorithm, CrlNumber, Digest, DistinguishedName, Entry, Header, Limits, ReadError, Reader,
-    Reason, Revocation, Serial, Template, UnixTime, Visitor, issuing_distribution_point,
+    Algorithm, CrlNumber, Digest, DistinguishedName, Entry, Header, IssuingDistributionPoint,
+    Limits, ReadError, Reader, Reason, Revocation, Serial, Status, Template, UnixTime, Visitor,
 };
 use oracle::{Listed, Reading};
 use proptest::collection::vec;
@@ -53,6 +55,7 @@ fn template() -> impl Strategy<Value = Template> {
     )
         .prop_map(
             |((this_update, validity), number, authority_key_id, (point, (base, freshest_crl)))| {
+                let number = CrlNumber::from_be_bytes(&number).unwrap();
                 Template {
                     issuer: DistinguishedName::from_der(
                         b"\x30\x0f1\x0d0\x0b\x06\x03\x55\x04\x03\x13\x04Root",
@@ -61,18 +64,19 @@ fn template() -> impl Strategy<Value = Template> {
                     algorithm: Algorithm::Ecdsa(Digest::Sha256).identifier().unwrap(),
                     this_update: UnixTime(this_update.0.min(UnixTime::MAX.0 - validity)),
                     next_update: UnixTime((this_update.0 + validity).min(UnixTime::MAX.0)),
-                    number: CrlNumber::from_be_bytes(&number).unwrap(),
+                    number,
                     authority_key_id,
-                    issuing_distribution_point: point
-                        .map(|url| issuing_distribution_point(&url).unwrap()),
-                    base_number: base.map(CrlNumber::from),
-                    freshest_crl,
+                    issuing_distribution_point: point.map(IssuingDistributionPoint::from_url),
+                    base_number: base.map(CrlNumber::from).map(|base| base.min(number)),
+                    freshest_crl: Vec::from_iter(freshest_crl),
+                    next_publish: None,
+                    extra_extensions: Vec::new(),
                 }
             },
         )
 }
 
-/// A CRL with a signature that is none.
+/// A CRL with a made-up signature.
 fn write(template: &Template, entries: &[Listed]) -> Vec<u8> {
     let revocations = entries.iter().map(|entry| Revocation {
         serial: Serial::from_be_bytes(&entry.serial),
@@ -90,7 +94,7 @@ fn write(template: &Template, entries: &[Listed]) -> Vec<u8> {
         .unwrap()
 }
 
-/// Everything that a visitor gets.
+/// Everything that a visitor receives.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     reading: Reading,
@@ -104,8 +108,8 @@ impl Visitor for Seen {
     fn signed(&mut self, bytes: &[u8]) {
         self.signed.extend_from_slice(bytes);
     }
-    fn entry(&mut self, entry: &Entry<'_>) {
-        self.reading.entry(entry);
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
+        self.reading.entry(entry)
     }
 }
 
@@ -133,9 +137,10 @@ proptest! {
         prop_assert_eq!(crl.extensions.base_number, template.base_number);
         let points = &crl.extensions.issuing_distribution_point;
         prop_assert_eq!(points, &template.issuing_distribution_point);
-        prop_assert_eq!(crl.extensions.freshest_crl_urls().next(), template.freshest_crl.as_deref());
-        let key_id = crl.extensions.authority_key_id.and_then(|authority| authority.key_identifier);
-        prop_assert_eq!(key_id.map(|id| id.as_bytes().to_vec()), template.authority_key_id);
+        let freshest_crl: Vec<&str> = crl.extensions.freshest_crl_urls().collect();
+        prop_assert_eq!(freshest_crl, Vec::from_iter(&template.freshest_crl));
+        let key_id = crl.extensions.authority_key_id.and_then(|authority| authority.key_id);
+        prop_assert_eq!(&key_id, &template.authority_key_id);
         prop_assert_eq!(&seen.signed, &der[crl.tbs.start as usize..crl.tbs.end as usize]);
         let reading = Reading { number: Some(template.number.to_string()), ..seen.reading };
         prop_assert_eq!(oracle::x509_cert(&der).unwrap(), reading.clone());
@@ -185,15 +190,20 @@ proptest! {
         let template = common::Ca::p256().template();
         let der = write(&template, &entries);
         for entry in &entries {
-            let first = entries.iter().find(|first| first.serial == entry.serial).unwrap();
-            let found = crl::find(&der, Serial::from_be_bytes(&entry.serial)).unwrap().unwrap();
+            // removeFromCRL (8) counts less than an entry that revokes.
+            let same = || entries.iter().filter(|other| other.serial == entry.serial);
+            let first = same().find(|other| other.reason != Some(8)).or(same().next()).unwrap();
+            let found = match crl::find(&der, Serial::from_be_bytes(&entry.serial)).unwrap() {
+                Status::Revoked(listed) | Status::Removed(listed) => listed,
+                status => panic!("{status:?}"),
+            };
             prop_assert_eq!(found.revocation_date.0, first.date);
             prop_assert_eq!(found.reason.map(Reason::code), first.reason);
             prop_assert_eq!(found.invalidity_date.map(|time| time.0), first.invalidity_date);
         }
         let other = Serial::from_be_bytes(&other);
         let listed = entries.iter().any(|entry| entry.serial == other.as_be_bytes());
-        prop_assert_eq!(crl::find(&der, other).unwrap().is_some(), listed);
+        prop_assert_eq!(crl::find(&der, other).unwrap() != Status::NotListed, listed);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod head;
 mod pace;
 mod seams;
 mod state;
+mod stored_body;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -2,6 +2,8 @@
 //! The first octet says where to cut, the rest is the CRL.
 #![no_main]
 
+use std::ops::ControlFlow;
+
 use crl::der::Decode;
 use crl::{Entry, Limits, Reader, UnixTime, Visitor};
 use libfuzzer_sys::fuzz_target;
@@ -19,13 +21,14 @@ impl Visitor for Seen {
         self.signed.extend_from_slice(bytes);
     }
 
-    fn entry(&mut self, entry: &Entry<'_>) {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
         self.entries.push((
             entry.serial.as_be_bytes().to_vec(),
             entry.revocation_date,
             entry.reason.map(crl::Reason::code),
             entry.invalidity_date,
         ));
+        ControlFlow::Continue(())
     }
 }
 

@@ -1,11 +1,14 @@
 //! Whatever the writer writes, the reader reads, cut anywhere, and x509-cert reads the same.
 #![no_main]
 
+use std::ops::ControlFlow;
+
 use arbitrary::Arbitrary;
+use crl::der::asn1::ObjectIdentifier;
 use crl::der::{Decode, Encode};
 use crl::{
-    Algorithm, CrlNumber, Digest, DistinguishedName, Entry, Limits, Reader, Reason, Revocation,
-    Serial, Template, UnixTime, Visitor,
+    Algorithm, CrlNumber, Digest, DistinguishedName, Entry, Extension, IssuingDistributionPoint,
+    Limits, Reader, Reason, Revocation, Serial, Template, UnixTime, Visitor,
 };
 use libfuzzer_sys::fuzz_target;
 use x509_cert::certificate::Rfc5280;
@@ -18,9 +21,10 @@ struct Input {
     next_update: i64,
     number: Vec<u8>,
     authority_key_id: Option<Vec<u8>>,
-    url: Option<String>,
+    urls: Option<Vec<String>>,
     base_number: Option<u64>,
-    freshest_crl: Option<String>,
+    freshest_crl: Vec<String>,
+    extra: Option<(u8, bool, Vec<u8>)>,
     entries: Vec<(Vec<u8>, i64, u8, Option<i64>)>,
     signature: Vec<u8>,
     size: u8,
@@ -29,13 +33,14 @@ struct Input {
 struct Check<'a>(std::slice::Iter<'a, Revocation<'a>>);
 
 impl Visitor for Check<'_> {
-    fn entry(&mut self, entry: &Entry<'_>) {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
         let written = self.0.next().unwrap();
         assert_eq!(entry.serial, written.serial);
         assert_eq!(entry.revocation_date, written.date);
         assert_eq!(entry.reason.unwrap_or(Reason::Unspecified), written.reason);
         assert_eq!(entry.invalidity_date, written.invalidity_date);
         assert_eq!(entry.unknown_critical_extension, None);
+        ControlFlow::Continue(())
     }
 }
 
@@ -61,12 +66,23 @@ fuzz_target!(|input: Input| {
         next_update: UnixTime(input.next_update),
         number,
         authority_key_id: input.authority_key_id.clone(),
-        issuing_distribution_point: input
-            .url
-            .as_deref()
-            .and_then(|url| crl::issuing_distribution_point(url).ok()),
+        issuing_distribution_point: input.urls.clone().map(|urls| IssuingDistributionPoint {
+            distribution_point: Some(urls),
+            ..IssuingDistributionPoint::default()
+        }),
         base_number: input.base_number.map(CrlNumber::from),
         freshest_crl: input.freshest_crl.clone(),
+        next_publish: None,
+        extra_extensions: input
+            .extra
+            .clone()
+            .map(|(id, critical, value)| Extension {
+                oid: ObjectIdentifier::new_unwrap("2.5.30").push_arc(id.into()).unwrap(),
+                critical,
+                value,
+            })
+            .into_iter()
+            .collect(),
     };
     let revocations: Vec<Revocation<'_>> = input
         .entries
@@ -98,12 +114,11 @@ fuzz_target!(|input: Input| {
         crl.extensions.issuing_distribution_point,
         template.issuing_distribution_point
     );
-    assert_eq!(
-        crl.extensions.freshest_crl_urls().next(),
-        template.freshest_crl.as_deref()
-    );
+    let freshest_crl: Vec<&str> = crl.extensions.freshest_crl_urls().collect();
+    assert_eq!(freshest_crl, template.freshest_crl);
+    assert_eq!(crl.extensions.unknown, template.extra_extensions);
     assert_eq!(crl.signature, input.signature);
-    // It knows no date before 1970 and no serial number over 21 octets.
+    // x509-cert knows no date before 1970 and no serial number over 21 octets.
     if let Ok(list) = CertificateList::<Rfc5280>::from_der(&der) {
         assert_eq!(list.to_der().unwrap(), der);
     }

@@ -1,9 +1,6 @@
 //! A CRL of some size, and the CA that made it: 49 octets an entry, with a serial number of 16 octets and a reason.
 
-use crl::{
-    Algorithm, CrlNumber, Digest, DistinguishedName, Issuer, Reason, Revocation, Serial, Template,
-    UnixTime,
-};
+use crl::{Algorithm, CrlNumber, Digest, Issuer, Reason, Revocation, Serial, Template, UnixTime};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, SigningKey,
 };
@@ -37,18 +34,15 @@ impl Input {
             .der()
             .to_vec();
         let issuer = Issuer::from_der(&certificate).expect("an issuer");
+        let algorithm = Algorithm::Ecdsa(Digest::Sha256).identifier();
         let template = Template {
-            issuer: DistinguishedName::from_der(issuer.subject().as_der()).expect("a name"),
-            algorithm: Algorithm::Ecdsa(Digest::Sha256)
-                .identifier()
-                .expect("an algorithm"),
-            this_update: NOW,
-            next_update: UnixTime(NOW.0 + 86_400),
-            number: CrlNumber::from(1),
             authority_key_id: issuer.subject_key_id().map(<[u8]>::to_vec),
-            issuing_distribution_point: None,
-            base_number: None,
-            freshest_crl: None,
+            ..Template::new(
+                issuer.subject().clone(),
+                algorithm.expect("an algorithm"),
+                CrlNumber::from(1),
+                NOW..UnixTime(NOW.0 + 86_400),
+            )
         };
         let serials = serials(count);
         let crl = template

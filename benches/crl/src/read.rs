@@ -2,7 +2,7 @@
 
 use crl::x509_cert::crl::CertificateList;
 use crl::x509_cert::der::Decode as _;
-use crl::{Admission, Examination, Expected, Limits, Policy, Reader, RustCrypto, Scope};
+use crl::{CrlKind, Examination, Limits, Reader, Requirements, RustCrypto, Verification};
 use sha2::{Digest as _, Sha256};
 use webpki::{BorrowedCertRevocationList, OwnedCertRevocationList};
 use x509_cert::certificate::Rfc5280;
@@ -31,7 +31,7 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
             for piece in crl.chunks(PIECE) {
                 examination.push(piece).expect("a CRL");
             }
-            admit(input, examination)
+            verify(input, examination)
         }),
     );
     row(
@@ -87,14 +87,8 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
     );
 }
 
-fn admit(input: &Input, examination: Examination<RustCrypto>) -> Admission {
+fn verify(input: &Input, examination: Examination<RustCrypto>) -> Verification {
     let examined = examination.finish().expect("a CRL");
-    let expected = Expected {
-        scope: Scope::Full,
-        distribution_point: None,
-        sha256: [0; 32],
-        watermark: None,
-    };
-    let policy = Policy::default();
-    crl::admit(&examined, &input.issuer, &expected, None, &policy, NOW).expect("a good CRL")
+    let requirements = Requirements::new(&input.issuer, CrlKind::Full, NOW);
+    crl::verify(&examined, &requirements).expect("a good CRL")
 }

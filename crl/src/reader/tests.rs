@@ -5,10 +5,10 @@ use super::*;
 use crate::number::CrlNumber;
 
 const P256: &[u8] = include_bytes!("../../tests/data/openssl-p256.crl");
-/// Where its list begins, the list's head being of four octets.
+/// Where its list begins; the list's head has four octets.
 const LIST: usize = 121;
 
-/// Everything that a visitor gets, with the signed bytes in one.
+/// Everything that a visitor receives, the signed bytes joined.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     headers: Vec<Header>,
@@ -25,9 +25,10 @@ impl Visitor for Seen {
         assert_eq!(self.headers.len(), 1);
         self.signed.extend_from_slice(bytes);
     }
-    fn entry(&mut self, entry: &Entry<'_>) {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
         assert_eq!(self.headers.len(), 1);
         self.entries.push(alloc::format!("{entry:?}"));
+        ControlFlow::Continue(())
     }
 }
 
@@ -47,14 +48,14 @@ fn read_whole(der: &[u8]) -> Result<Crl, ReadError> {
     read(der, Limits::default(), &mut ())
 }
 
-/// Replaces the one place where `from` stands, of the same length.
+/// Replaces the only occurrence of `from` by as many octets.
 fn replaced(from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let places: Vec<usize> = (0..P256.len())
         .filter(|at| P256[*at..].starts_with(from))
         .collect();
     let [place] = places[..] else {
-        panic!("{from:02x?} stands at {places:?}")
+        panic!("{from:02x?} occurs at {places:?}")
     };
     let mut der = P256.to_vec();
     der[place..place + to.len()].copy_from_slice(to);
@@ -123,7 +124,7 @@ fn bytes_after_the_end_are_refused() {
 }
 
 #[test]
-fn an_error_is_told_again() {
+fn an_error_is_given_again() {
     let mut reader = Reader::new(Limits::default());
     let error = reader.push(b"<html>", &mut ()).unwrap_err();
     assert_eq!(
@@ -180,7 +181,7 @@ fn what_is_too_large_is_refused_as_soon_as_its_length_is_known() {
 }
 
 #[test]
-fn the_version_must_be_v2_where_it_stands() {
+fn the_version_must_be_v2_if_it_is_present() {
     let version = b"\x02\x01\x01\x30\x0a";
     for other in [b"\x02\x01\x00\x30\x0a", b"\x02\x01\x02\x30\x0a"] {
         let error = read_whole(&replaced(version, other)).unwrap_err();
@@ -189,7 +190,7 @@ fn the_version_must_be_v2_where_it_stands() {
 }
 
 #[test]
-fn lengths_that_reach_over_their_end_are_refused() {
+fn lengths_beyond_their_container_are_refused() {
     let error = |der: &[u8]| {
         let error = read_whole(der).unwrap_err();
         assert_eq!(error.code(), "malformed");
@@ -209,7 +210,7 @@ fn lengths_that_reach_over_their_end_are_refused() {
     error(&tbs);
     tbs[7] = 0xff;
     tbs[6] = 0xff;
-    assert!(error(&tbs).contains("longer than what holds it"));
+    assert!(error(&tbs).contains("longer than what contains it"));
 }
 
 #[test]
@@ -235,7 +236,8 @@ fn version_1_has_neither_version_nor_extensions() {
         assert_eq!(crl.signature, [0x2a]);
         assert_eq!(seen.signed, shortest[2..shortest.len() - 11]);
     }
-    // An empty list, which RFC 5280 §5.1.2.6 forbids, is taken, as webpki and OpenSSL do: CAs do write it.
+    // RFC 5280, section 5.1.2.6, forbids an empty list, but CAs do write it, and webpki and
+    // OpenSSL accept it.
     let empty_list = read_whole(&crl(&[algorithm, b"\x30\x00", time, time, b"\x30\x00"])).unwrap();
     assert_eq!(empty_list.entry_count, 0);
     for fields in [
@@ -272,7 +274,7 @@ fn a_signature_is_whole_octets() {
 }
 
 #[test]
-fn memory_stays_at_what_is_under_way() {
+fn memory_is_bounded_by_one_element() {
     let entry = b"\x30\x12\x02\x01\x01\x17\x0d240102030405Z".repeat(100_000);
     let mut reader = Reader::new(Limits::default());
     // All up to the list, with lengths that suit a longer one.

@@ -2,15 +2,15 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use crl::{
-    Admission, Admitted, Algorithm, CrlNumber, Digest, Examination, Examined, Expected, Issuer,
-    Limits, Policy, Reason, Refusal, Revocation, RustCrypto, Scope, SecondPass, Serial, Template,
-    UnixTime,
+    Algorithm, CrlKind, CrlNumber, Digest, Examination, Examined, Issuer, Limits, Reason, Refusal,
+    Requirements, Revocation, RustCrypto, SecondPass, Serial, Template, UnixTime, Verification,
+    Verified,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, SigningKey,
 };
 
-/// When these tests play.
+/// The time of these tests.
 pub(crate) const NOW: UnixTime = UnixTime(1_800_000_000);
 pub(crate) const HOUR: i64 = 3600;
 
@@ -79,15 +79,13 @@ impl Ca {
     /// A complete CRL, number 7, made an hour ago and valid for a day.
     pub(crate) fn template(&self) -> Template {
         Template {
-            issuer: self.issuer.subject().clone(),
-            algorithm: self.algorithm.identifier().unwrap(),
-            this_update: UnixTime(NOW.0 - HOUR),
-            next_update: UnixTime(NOW.0 + 23 * HOUR),
-            number: CrlNumber::from(7),
             authority_key_id: self.issuer.subject_key_id().map(<[u8]>::to_vec),
-            issuing_distribution_point: None,
-            base_number: None,
-            freshest_crl: None,
+            ..Template::new(
+                self.issuer.subject().clone(),
+                self.algorithm.identifier().unwrap(),
+                CrlNumber::from(7),
+                UnixTime(NOW.0 - HOUR)..UnixTime(NOW.0 + 23 * HOUR),
+            )
         }
     }
 
@@ -130,14 +128,9 @@ pub(crate) fn revocations() -> [Revocation<'static>; 3] {
     ]
 }
 
-/// A complete CRL, without a known URL.
-pub(crate) fn expected() -> Expected<'static> {
-    Expected {
-        scope: Scope::Full,
-        distribution_point: None,
-        sha256: [1; 32],
-        watermark: None,
-    }
+/// A complete CRL of the issuer, now, without a known URL.
+pub(crate) fn complete(issuer: &Issuer) -> Requirements<'_> {
+    Requirements::new(issuer, CrlKind::Full, NOW)
 }
 
 pub(crate) fn examine(crl: &[u8]) -> Examined<RustCrypto> {
@@ -146,33 +139,18 @@ pub(crate) fn examine(crl: &[u8]) -> Examined<RustCrypto> {
     examination.finish().unwrap()
 }
 
-/// Admits a CRL, first or second pass.
-pub(crate) fn admit(
-    crl: &[u8],
-    issuer: &Issuer,
-    expected: &Expected<'_>,
-) -> Result<Admitted, Refusal> {
-    admit_at(NOW, crl, issuer, expected)
-}
-
-pub(crate) fn admit_at(
-    now: UnixTime,
-    crl: &[u8],
-    issuer: &Issuer,
-    expected: &Expected<'_>,
-) -> Result<Admitted, Refusal> {
-    let policy = Policy::default();
-    match crl::admit(&examine(crl), issuer, expected, None, &policy, now)? {
-        Admission::Admitted(admitted) => Ok(admitted),
-        Admission::NeedsSecondPass(pass) => second_pass(pass, crl.chunks(100)),
-        Admission::Unchanged => panic!("nothing was held"),
+/// Verifies a CRL, with a second pass if it needs one.
+pub(crate) fn verify(crl: &[u8], requirements: &Requirements<'_>) -> Result<Verified, Refusal> {
+    match crl::verify(&examine(crl), requirements)? {
+        Verification::Verified(verified) => Ok(verified),
+        Verification::NeedsSecondPass(pass) => second_pass(pass, crl.chunks(100)),
     }
 }
 
 pub(crate) fn second_pass<'a>(
     mut pass: SecondPass,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Admitted, Refusal> {
+) -> Result<Verified, Refusal> {
     for piece in pieces {
         pass.push(piece);
     }

@@ -1,7 +1,8 @@
-//! What others read in a CRL, in one form.
+//! What other readers find in a CRL, in one form.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::process::{Command, Stdio};
 
 use crl::{Entry, Header, Limits, ReadError, Visitor};
@@ -9,7 +10,7 @@ use der::Decode;
 use x509_cert::certificate::Rfc5280;
 use x509_parser::prelude::FromDer;
 
-/// What a reader makes of a CRL. Times are seconds since 1970; numbers decimal.
+/// What a reader finds in a CRL. Times are seconds since 1970; numbers are decimal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) this_update: i64,
@@ -40,13 +41,14 @@ impl Visitor for Reading {
         self.next_update = header.next_update.map(|time| time.0);
     }
 
-    fn entry(&mut self, entry: &Entry<'_>) {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
         self.entries.push(Listed {
             serial: entry.serial.as_be_bytes().to_vec(),
             date: entry.revocation_date.0,
             reason: entry.reason.map(crl::Reason::code),
             invalidity_date: entry.invalidity_date.map(|time| time.0),
         });
+        ControlFlow::Continue(())
     }
 }
 
@@ -129,7 +131,7 @@ pub(crate) fn x509_parser(der: &[u8]) -> Option<Reading> {
     })
 }
 
-/// `openssl crl -text`, its text read again; `None` if there is no OpenSSL on this machine, which is said.
+/// Parses the text of `openssl crl -text`; `None` if this machine has no OpenSSL, which is printed.
 pub(crate) fn openssl(der: &[u8]) -> Option<Reading> {
     let output = run_openssl(&["crl", "-inform", "DER", "-noout", "-text"], der)?;
     assert!(
@@ -170,7 +172,7 @@ pub(crate) fn openssl(der: &[u8]) -> Option<Reading> {
     Some(reading)
 }
 
-/// Runs OpenSSL; `None` if there is none on this machine, which is said.
+/// Runs OpenSSL; `None` if this machine has none, which is printed.
 pub(crate) fn run_openssl(arguments: &[&str], input: &[u8]) -> Option<std::process::Output> {
     let child = Command::new("openssl")
         .args(arguments)
@@ -179,7 +181,7 @@ pub(crate) fn run_openssl(arguments: &[&str], input: &[u8]) -> Option<std::proce
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        println!("skipped: openssl: there is none on this machine");
+        println!("skipped: openssl: this machine has none");
         return None;
     };
     let mut stdin = child.stdin.take().unwrap();
@@ -215,7 +217,7 @@ fn openssl_time(text: &str) -> i64 {
     time.parse::<crl::UnixTime>().unwrap().0
 }
 
-/// Decimal, or hexadecimal where it is long.
+/// Decimal, or hexadecimal if it is long.
 fn openssl_number(text: &str) -> String {
     match text.strip_prefix("0x") {
         Some(digits) => crl::CrlNumber::from_be_bytes(&hex(digits))

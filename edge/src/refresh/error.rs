@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crl::{ReadError, Refusal};
+use crl::{Conflict, ReadError, Refusal};
 use origin_api::CrlName;
 
 use crate::events::Outcome;
@@ -16,9 +16,20 @@ pub enum RefreshError {
     /// What the origin sent is not a CRL as RFC 5280 has it.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
-    /// The origin's CRL was not admitted.
+    /// The origin's CRL breaks a rule of RFC 5280 or X.509.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The origin's CRL must not replace the one that is held.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The origin's CRL is made from older revocations than the one that is held.
+    #[error("the origin's watermark {watermark} is less than {held}, which it gave before")]
+    WatermarkRegressed {
+        /// The `Revocation-Watermark` of this CRL.
+        watermark: u64,
+        /// That of the CRL that is held.
+        held: u64,
+    },
     /// The origin names another certificate than the pinned one.
     #[error(
         "the origin names another certificate for this issuer than the pinned one: compare them, then accept the new one with POST /v1/issuers/{{id}}/trust"
@@ -43,6 +54,8 @@ impl RefreshError {
             Self::Origin(error) => error.code(),
             Self::Unreadable(error) => error.code(),
             Self::Refused(refusal) => refusal.code(),
+            Self::Conflict(conflict) => conflict.code(),
+            Self::WatermarkRegressed { .. } => "watermark_regressed",
             Self::IssuerChanged => "issuer_changed",
             Self::UnusableCertificate(error) => error.code(),
             Self::NotListed(_) => "crl_not_listed",
@@ -54,7 +67,11 @@ impl RefreshError {
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         match self {
-            Self::Unreadable(_) | Self::Refused(_) | Self::IssuerChanged => Outcome::Rejected,
+            Self::Unreadable(_)
+            | Self::Refused(_)
+            | Self::Conflict(_)
+            | Self::WatermarkRegressed { .. }
+            | Self::IssuerChanged => Outcome::Rejected,
             Self::Origin(_)
             | Self::UnusableCertificate(_)
             | Self::NotListed(_)
@@ -179,6 +196,7 @@ mod tests {
             include_str!("../../../crl/src/issuer.rs"),
             include_str!("../../../crl/src/read_error.rs"),
             include_str!("../../../crl/src/refusal.rs"),
+            include_str!("../../../crl/src/supersede.rs"),
         ];
         let mut count = 0;
         for function in sources
@@ -187,6 +205,10 @@ mod tests {
         {
             let arms = function.split("\n    }\n").next().unwrap();
             for code in arms.split('"').skip(1).step_by(2) {
+                // The visitors here never stop a reader.
+                if code == "stopped" {
+                    continue;
+                }
                 let entry = format!("\n### {code}\n");
                 assert!(runbook.contains(&entry), "{entry}");
                 count += 1;

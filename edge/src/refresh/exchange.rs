@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use crl::{Admission, Examination, Expected, Held, Limits, Policy, Refusal, Scope};
+use crl::{
+    Conflict, CrlKind, Edition, Examination, Limits, Refusal, Requirements, Succession,
+    Verification, Verified,
+};
 use origin_api::{CrlName, Der};
 use sha2::Digest as _;
 
 use super::error::{OriginError, RefreshError};
 use super::head::{Head, Sha256};
 use super::seams::{Answer, BodyId, Host, Origin, OriginBody, Store};
-use super::state::{IssuerState, Record};
+use super::state::{Current, IssuerState, Record};
+use super::stored_body::StoredBody;
 use super::{Demand, PIECE_BYTES, Refresh};
 use crate::events::Seen;
 use crate::time::{Timestamp, within};
@@ -109,55 +113,41 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
             }
             Fetched::Nothing => return Ok(Found::Nothing),
         };
-        let held_crl = before.head().map(|head| Held {
-            number: head.number,
-            this_update: head.this_update,
-            watermark: before.watermark,
-            sha256: head.sha256.0,
-        });
-        let expected = Expected {
-            scope: match self.name {
-                CrlName::Full => Scope::Full,
-                CrlName::Delta => Scope::Delta,
-                CrlName::Shard(_) => Scope::Shard,
+        let issuer = crl::Issuer::from_der(&certificate.0)?;
+        let requirements = Requirements {
+            issuer: &issuer,
+            kind: match self.name {
+                CrlName::Full => CrlKind::Full,
+                CrlName::Delta => CrlKind::Delta,
+                CrlName::Shard(_) => CrlKind::Shard,
             },
             distribution_point: listed.distribution_point.as_deref(),
-            sha256: staged.sha256.0,
-            watermark,
-        };
-        let policy = Policy {
+            now: self.refresh.host.now().as_unix_time(),
             clock_skew: self.refresh.settings.clock_skew,
+            strict: false,
         };
-        let issuer = crl::Issuer::from_der(&certificate.0)?;
-        let admission = crl::admit(
-            &staged.examined,
-            &issuer,
-            &expected,
-            held_crl.as_ref(),
-            &policy,
-            self.refresh.host.now().as_unix_time(),
-        )?;
-        let admitted = match admission {
-            Admission::Unchanged => return Ok(Found::Unchanged),
-            Admission::Admitted(admitted) => admitted,
-            // Ed25519 hashes the message twice, the second time with the signature that stands at its end.
-            Admission::NeedsSecondPass(mut second_pass) => {
-                for index in 0..staged.pieces {
-                    second_pass.push(&self.refresh.store.piece(staged.body, index)?);
-                }
-                second_pass.finish()?
+        let verified = self.verify(&staged, &requirements)?;
+        if let Some(current) = &before.current {
+            if self.compare(&staged, &verified, current)? == Succession::Same {
+                return Ok(Found::Unchanged);
             }
-        };
+            match (watermark, before.watermark) {
+                (Some(watermark), Some(held)) if watermark < held => {
+                    return Err(RefreshError::WatermarkRegressed { watermark, held });
+                }
+                _ => {}
+            }
+        }
         Ok(Found::New(Box::new(Admitted {
             head: Head {
-                number: admitted.number(),
+                number: verified.number(),
                 sha256: staged.sha256,
                 size: staged.size,
-                this_update: admitted.this_update(),
-                next_update: admitted.next_update(),
-                refresh_after: Timestamp::from(admitted.next_update()),
+                this_update: verified.this_update(),
+                next_update: verified.next_update(),
+                refresh_after: Timestamp::from(verified.next_update()),
                 generated_at: self.refresh.host.now(),
-                entry_count: admitted.crl().entry_count,
+                entry_count: verified.crl().entry_count,
             },
             body: staged.body,
             pieces: staged.pieces,
@@ -165,6 +155,54 @@ impl<H: Host, O: Origin, S: Store> Exchange<'_, H, O, S> {
             certificate,
             drawn_from: held,
         })))
+    }
+
+    /// Checks the staged CRL by itself.
+    fn verify(
+        &self,
+        staged: &Staged<H::Hashed>,
+        requirements: &Requirements<'_>,
+    ) -> Result<Verified, RefreshError> {
+        Ok(match crl::verify(&staged.examined, requirements)? {
+            Verification::Verified(verified) => verified,
+            // Ed25519 hashes a part of the signature, which comes last, before the message.
+            Verification::NeedsSecondPass(mut second_pass) => {
+                for index in 0..staged.pieces {
+                    second_pass.push(&self.refresh.store.piece(staged.body, index)?);
+                }
+                second_pass.finish()?
+            }
+        })
+    }
+
+    /// Compares the staged CRL with the one that is held. One that was only signed anew is the same:
+    /// the bytes that clients have stay.
+    fn compare(
+        &self,
+        staged: &Staged<H::Hashed>,
+        verified: &Verified,
+        held: &Current,
+    ) -> Result<Succession, RefreshError> {
+        let store = self.refresh.store;
+        let edition = Edition {
+            number: held.head.number,
+            this_update: held.head.this_update,
+            // Not recorded.
+            coverage: None,
+            sha256: held.head.sha256.0,
+        };
+        match crl::supersedes(&verified.edition(staged.sha256.0), &edition) {
+            Err(reused @ Conflict::NumberReused { .. }) => {
+                let mut new = StoredBody::new(store, staged.body, staged.pieces);
+                let mut old = StoredBody::new(store, held.body, held.pieces);
+                if crl::same_contents(&mut new, &mut old)? {
+                    Ok(Succession::Same)
+                } else {
+                    Err(reused.into())
+                }
+            }
+            compared => Ok(compared?),
+        }
     }
 
     /// The origin's record of the issuer, read again once it is older than `REGISTRY_TTL_SECONDS`. Where the origin cannot be

@@ -1,19 +1,19 @@
 //! `crl-origin crl`: makes and examines CRLs.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use crl::{
-    Admission, Crl, Entry, Examination, Expected, Limits, Policy, Reader, Reason, RustCrypto,
-    Scope, Visitor,
+    Crl, CrlKind, Entry, Examination, Limits, Reader, Reason, Requirements, RustCrypto,
+    Verification, Visitor,
 };
 use der::Encode;
 use origin_api::{CrlName, IssuerId, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 
 use super::common::{read, read_der};
 use super::output::{self, Output};
@@ -168,10 +168,6 @@ fn summary<'a>(
     }
     let crl = reader.finish()?;
     let extensions = &crl.extensions;
-    let point = extensions
-        .issuing_distribution_point
-        .as_ref()
-        .and_then(|point| point.distribution_point.as_ref());
     Ok(Summary {
         issuer: crl.header.issuer.to_string(),
         algorithm: crl.algorithm.to_string(),
@@ -179,22 +175,14 @@ fn summary<'a>(
         base_number: extensions.base_number.map(|number| number.to_string()),
         this_update: crl.header.this_update.to_string(),
         next_update: crl.header.next_update.map(|time| time.to_string()),
-        distribution_points: point.map(urls).unwrap_or_default(),
+        distribution_points: extensions
+            .distribution_point_urls()
+            .map(str::to_owned)
+            .collect(),
         entries: crl.entry_count,
         size_bytes: crl.size,
         sha256: hex::encode(&sha256),
     })
-}
-
-fn urls(name: &DistributionPointName) -> Vec<String> {
-    let DistributionPointName::FullName(names) = name else {
-        return Vec::new();
-    };
-    let url = |name: &GeneralName| match name {
-        GeneralName::UniformResourceIdentifier(url) => Some(url.to_string()),
-        _ => None,
-    };
-    names.iter().filter_map(url).collect()
 }
 
 /// A CRL entry.
@@ -211,13 +199,14 @@ struct EntryView {
 struct Entries(Vec<EntryView>);
 
 impl Visitor for Entries {
-    fn entry(&mut self, entry: &Entry<'_>) {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
         self.0.push(EntryView {
             serial: hex::encode(entry.serial.as_be_bytes()),
             revoked_at: entry.revocation_date.to_string(),
             reason: entry.reason.unwrap_or(Reason::Unspecified).name(),
             invalidity_date: entry.invalidity_date.map(|time| time.to_string()),
         });
+        ControlFlow::Continue(())
     }
 }
 
@@ -281,28 +270,16 @@ fn verify(
     let mut examination = Examination::<RustCrypto>::new(unlimited());
     examination.push(&der).map_err(not_crl)?;
     let examined = examination.finish().map_err(not_crl)?;
-    let scope = match name {
-        CrlName::Full => Scope::Full,
-        CrlName::Delta => Scope::Delta,
-        CrlName::Shard(_) => Scope::Shard,
-    };
-    let expected = Expected {
-        scope,
-        distribution_point: None,
-        sha256: Sha256::digest(&der).into(),
-        watermark: None,
+    let kind = match name {
+        CrlName::Full => CrlKind::Full,
+        CrlName::Delta => CrlKind::Delta,
+        CrlName::Shard(_) => CrlKind::Shard,
     };
     let refused =
         |refusal: ::crl::Refusal| CliError::Refused(format!("{} ({})", refusal, refusal.code()));
-    let admission = ::crl::admit(
-        &examined,
-        &issuer,
-        &expected,
-        None,
-        &Policy::default(),
-        now.as_unix_time(),
-    );
-    if let Admission::NeedsSecondPass(mut pass) = admission.map_err(refused)? {
+    let requirements = Requirements::new(&issuer, kind, now.as_unix_time());
+    let verification = ::crl::verify(&examined, &requirements);
+    if let Verification::NeedsSecondPass(mut pass) = verification.map_err(refused)? {
         pass.push(&der);
         pass.finish().map_err(refused)?;
     }

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use crl::{
-    Admission, Admitted, Examination, Expected, IssuerError, Limits, Policy, ReadError, Refusal,
-    RustCrypto, Scope, UnixTime,
+    CrlKind, Examination, IssuerError, Limits, ReadError, Refusal, Requirements, RustCrypto,
+    UnixTime, Verification, Verified,
 };
 use futures_util::StreamExt;
 use origin_api::CrlName;
@@ -96,7 +96,7 @@ impl From<reqwest::Error> for Fault {
 #[derive(Debug)]
 pub(super) struct Fetched {
     body: Body,
-    admitted: Admitted,
+    verified: Verified,
     /// What its server can tell it from others by.
     validators: HeaderMap,
 }
@@ -122,7 +122,7 @@ impl Fetched {
 
     /// When it was made, and when it ends.
     pub(super) fn validity(&self) -> (UnixTime, UnixTime) {
-        (self.admitted.this_update(), self.admitted.next_update())
+        (self.verified.this_update(), self.verified.next_update())
     }
 
     /// Whether it is the one that the asker holds.
@@ -162,38 +162,20 @@ pub(super) async fn crl(request: RequestBuilder, ask: &CrlRequest) -> Result<Fet
     }
     let examined = examination.finish()?;
     let sha256: [u8; 32] = hash.finalize().into();
-    let scope = match ask.name {
-        CrlName::Full => Scope::Full,
-        CrlName::Delta => Scope::Delta,
-        CrlName::Shard(_) => Scope::Shard,
+    let kind = match ask.name {
+        CrlName::Full => CrlKind::Full,
+        CrlName::Delta => CrlKind::Delta,
+        CrlName::Shard(_) => CrlKind::Shard,
     };
     // Where its clients look for it is for the edge to judge.
-    let expected = Expected {
-        scope,
-        distribution_point: None,
-        sha256,
-        watermark: None,
-    };
-    let admission = crl::admit(
-        &examined,
-        &issuer,
-        &expected,
-        None,
-        &Policy::default(),
-        ask.now.as_unix_time(),
-    )?;
-    let admitted = match admission {
-        Admission::Admitted(admitted) => admitted,
-        Admission::NeedsSecondPass(mut pass) => {
+    let requirements = Requirements::new(&issuer, kind, ask.now.as_unix_time());
+    let verified = match crl::verify(&examined, &requirements)? {
+        Verification::Verified(verified) => verified,
+        Verification::NeedsSecondPass(mut pass) => {
             for part in &parts {
                 pass.push(part);
             }
             pass.finish()?
-        }
-        Admission::Unchanged => {
-            return Err(Fault::Answer(
-                "is unchanged, but nothing is held".to_owned(),
-            ));
         }
     };
     let size = examined.crl().size;
@@ -204,7 +186,7 @@ pub(super) async fn crl(request: RequestBuilder, ask: &CrlRequest) -> Result<Fet
             sha256,
             watermark: None,
         },
-        admitted,
+        verified,
         validators,
     })
 }

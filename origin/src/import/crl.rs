@@ -1,5 +1,7 @@
 //! A CRL that was made elsewhere. Its signature is not checked: whoever imports it trusts it.
 
+use std::ops::ControlFlow;
+
 use crl::{CrlNumber, DistinguishedName, Entry, Limits, ReadError, Reason, Visitor};
 
 use super::{BadLine, Imported, LineFault};
@@ -43,7 +45,7 @@ struct Entries {
 }
 
 impl Visitor for Entries {
-    fn entry(&mut self, entry: &Entry<'_>) {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
         self.of_another |= entry.certificate_issuer.is_some();
         let line = (self.read.len() as u64).saturating_add(1);
         let read = if self.of_another {
@@ -55,6 +57,7 @@ impl Visitor for Entries {
             Ok(request) => Ok(Imported { line, request }),
             Err(fault) => Err(BadLine { line, fault }),
         });
+        ControlFlow::Continue(())
     }
 }
 
@@ -71,23 +74,19 @@ fn request(entry: &Entry<'_>) -> Result<RevocationRequest, LineFault> {
 
 #[cfg(test)]
 mod tests {
-    use crl::UnixTime;
-
     use super::*;
 
     #[test]
     fn certificates_of_other_issuers_are_left_out_by_number() {
-        let entry = |certificate_issuer| Entry {
-            serial: crl::Serial::from_be_bytes(b"\x0a"),
-            revocation_date: UnixTime(0),
-            reason: None,
-            invalidity_date: None,
-            certificate_issuer,
-            unknown_critical_extension: None,
+        let der = b"\x30\x12\x02\x01\x0a\x17\x0d240102030405Z";
+        let entry = |certificate_issuer| {
+            let mut entry = Entry::from_der(der).unwrap();
+            entry.certificate_issuer = certificate_issuer;
+            entry
         };
         let mut entries = Entries::default();
         for issuer in [None, Some(&b"\x30\x00"[..]), None] {
-            entries.entry(&entry(issuer));
+            let _ = entries.entry(&entry(issuer));
         }
         let told: Vec<String> = entries
             .read

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crl::{AlgorithmIdentifier, CrlNumber, DistinguishedName, Template, UnixTime};
+use crl::{
+    AlgorithmIdentifier, CrlNumber, DistinguishedName, IssuingDistributionPoint, Template, UnixTime,
+};
 use der::Encode;
 use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
 use rusqlite::Connection;
@@ -238,22 +240,26 @@ fn template(
         .iter()
         .find(|other| other.config.name == CrlName::Delta);
     Ok(Template {
-        issuer: DistinguishedName::try_from(subject).map_err(CertificateError::from)?,
-        algorithm: AlgorithmIdentifier::from_der(&algorithm).map_err(CertificateError::from)?,
-        this_update: next.this_update,
-        next_update: next.next_update,
-        number: next.number,
         authority_key_id: Some(ca::authority_key_id(&certificate)?),
         // A shard states its scope; a full CRL covers everything (RFC 5280, section 5.2.5).
         issuing_distribution_point: match (list.name, &list.distribution_point) {
-            (CrlName::Shard(_), Some(url)) => Some(crl::issuing_distribution_point(url)?),
+            (CrlName::Shard(_), Some(url)) => Some(IssuingDistributionPoint::from_url(url)),
             _ => None,
         },
         base_number,
         freshest_crl: match list.name {
-            CrlName::Full => delta.and_then(|delta| delta.config.distribution_point.clone()),
-            CrlName::Delta | CrlName::Shard(_) => None,
+            CrlName::Full => delta
+                .and_then(|delta| delta.config.distribution_point.clone())
+                .into_iter()
+                .collect(),
+            CrlName::Delta | CrlName::Shard(_) => Vec::new(),
         },
+        ..Template::new(
+            DistinguishedName::try_from(subject).map_err(CertificateError::from)?,
+            AlgorithmIdentifier::from_der(&algorithm).map_err(CertificateError::from)?,
+            next.number,
+            next.this_update..next.next_update,
+        )
     })
 }
 

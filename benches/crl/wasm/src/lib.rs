@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crl::{Admission, Examination, Examined, Expected, Issuer, Limits, Policy, RustCrypto, Scope};
+use crl::{CrlKind, Examination, Examined, Issuer, Limits, Requirements, RustCrypto, Verification};
 use der::Decode;
 use sha2::{Digest, Sha256};
 
@@ -88,7 +88,7 @@ pub extern "C" fn finish() -> f64 {
 /// # Safety
 /// As `slice`, for the issuer's certificate.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn admit(certificate: *const u8, size: usize) -> bool {
+pub unsafe extern "C" fn verify(certificate: *const u8, size: usize) -> bool {
     // SAFETY: as above.
     let certificate = unsafe { slice(certificate, size) };
     let Some(examined) = EXAMINED.take() else {
@@ -97,16 +97,10 @@ pub unsafe extern "C" fn admit(certificate: *const u8, size: usize) -> bool {
     let Ok(issuer) = Issuer::from_der(certificate) else {
         return false;
     };
-    let expected = Expected {
-        scope: Scope::Full,
-        distribution_point: None,
-        sha256: [0; 32],
-        watermark: None,
-    };
     let now = examined.crl().header.this_update;
-    let policy = Policy::default();
-    let admission = crl::admit(&examined, &issuer, &expected, None, &policy, now);
-    matches!(admission, Ok(Admission::Admitted(_)))
+    let requirements = Requirements::new(&issuer, CrlKind::Full, now);
+    let verification = crl::verify(&examined, &requirements);
+    matches!(verification, Ok(Verification::Verified(_)))
 }
 
 /// Reads with x509-cert; gives the number of entries, or -1.

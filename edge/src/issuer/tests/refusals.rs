@@ -1,6 +1,6 @@
 //! Whatever is refused: head, body and KV stay as they were, and one event tells why.
 
-use crl::{CrlNumber, DistinguishedName, Template};
+use crl::{CrlNumber, DistinguishedName, IssuingDistributionPoint, Template};
 
 use super::*;
 use crate::refresh::OriginError;
@@ -103,7 +103,7 @@ fn every_rule_of_admission_has_its_code_and_changes_nothing() {
         template.base_number = Some(CrlNumber::from(7));
     });
     refused(&stage, delta, "wrong_scope");
-    let point = crl::issuing_distribution_point("http://elsewhere.example.com/").unwrap();
+    let point = IssuingDistributionPoint::from_url("http://elsewhere.example.com/");
     let elsewhere = changed(&stage, |template| {
         template.issuing_distribution_point = Some(point);
     });
@@ -113,6 +113,19 @@ fn every_rule_of_admission_has_its_code_and_changes_nothing() {
         stage.refreshed(Trigger::Operator)[0].outcome.as_str(),
         "published"
     );
+}
+
+#[test]
+fn a_crl_that_was_only_signed_anew_is_unchanged() {
+    let stage = holding();
+    let held = stage.disk.committed(FULL);
+    let resigned = stage.origin.0.ca.borrow().crl(7, NOW.before(HOUR));
+    assert_ne!(held.as_ref(), Some(&resigned));
+    let reply = Reply::Crl(resigned, Some(10), 1000);
+    stage.origin.0.answer_next(reply);
+    let refreshed = stage.refreshed(Trigger::Operator);
+    assert_eq!(refreshed[0].outcome.as_str(), "unchanged");
+    assert_eq!(stage.disk.committed(FULL), held);
 }
 
 /// `der` with the occurrence number `which` of `from` replaced.
@@ -140,7 +153,7 @@ fn what_no_writer_of_ours_makes_is_refused_as_well() {
     refused(&stage, sha224_twice, "unsupported_algorithm");
     let number_missing = patched(&good, 0, b"\x55\x1d\x14", b"\x55\x1d\x7f");
     refused(&stage, number_missing, "number_missing");
-    let point = crl::issuing_distribution_point("http://crl.example.com/full.crl").unwrap();
+    let point = IssuingDistributionPoint::from_url("http://crl.example.com/full.crl");
     let limited = changed(&stage, |template| {
         template.issuing_distribution_point = Some(point);
     });

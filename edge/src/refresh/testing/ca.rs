@@ -1,8 +1,8 @@
 //! A certificate authority: keys and certificates by rcgen, CRLs by the writer.
 
 use crl::{
-    Algorithm, CrlNumber, Digest, Issuer, Reason, Revocation, Serial, Template, UnixTime,
-    issuing_distribution_point,
+    Algorithm, CrlNumber, Digest, Issuer, IssuingDistributionPoint, Reason, Revocation, Serial,
+    Template, UnixTime,
 };
 use origin_api::{Crl, CrlName, Der, IssuerId};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SigningKey};
@@ -64,16 +64,16 @@ impl Ca {
     /// What a CRL made at `made` and valid for ten hours says.
     pub(crate) fn template(&self, name: CrlName, number: u64, made: Timestamp) -> Template {
         Template {
-            issuer: self.issuer.subject().clone(),
-            algorithm: self.algorithm.identifier().unwrap(),
-            this_update: made.as_unix_time(),
-            next_update: made.after(10 * HOUR).as_unix_time(),
-            number: CrlNumber::from(number),
             authority_key_id: self.issuer.subject_key_id().map(<[u8]>::to_vec),
             issuing_distribution_point: matches!(name, CrlName::Shard(_))
-                .then(|| issuing_distribution_point(&point(name)).unwrap()),
+                .then(|| IssuingDistributionPoint::from_url(point(name))),
             base_number: (name == CrlName::Delta).then(|| CrlNumber::from(1)),
-            freshest_crl: None,
+            ..Template::new(
+                self.issuer.subject().clone(),
+                self.algorithm.identifier().unwrap(),
+                CrlNumber::from(number),
+                made.as_unix_time()..made.after(10 * HOUR).as_unix_time(),
+            )
         }
     }
 
