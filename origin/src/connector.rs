@@ -1,213 +1,135 @@
-//! Where an issuer's CRLs come from: a key that is kept here, or a CA that runs elsewhere. One trait, one file for each.
+//! Where an issuer's CRLs come from: a key that is kept here, or a CA that runs elsewhere. One trait, one file for each kind.
 
+mod connectors;
 mod external;
 mod fetch;
+mod follow;
+mod lanes;
 mod local;
+mod metrics;
 mod openbao;
 mod openssl;
 mod url;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::Bytes;
+use crl::CrlNumber;
 use futures_util::future::BoxFuture;
 use origin_api::{CrlName, Issuer, IssuerId, Timestamp, Watermark};
 
-use crate::connector_config::ConnectorConfig;
-use crate::origin::{CrlAnswer, Origin, OriginError};
+use crate::origin::{CrlAnswer, OriginError};
 
-pub use fetch::Fault as UpstreamFault;
-pub use openbao::{Bao, BaoIssuer};
+pub(crate) use connectors::Connectors;
+pub(crate) use fetch::UpstreamFault;
+pub(crate) use metrics::ConnectorMetrics;
+pub(crate) use openbao::{Engine, EngineIssuer};
 
 /// A request for the current CRL.
 #[derive(Clone, Debug)]
-pub struct CrlRequest {
-    /// Whose CRL; its certificate verifies what comes from elsewhere.
-    pub issuer: Issuer,
-    /// Which.
-    pub name: CrlName,
-    /// The SHA-256 of the one that the asker holds. Without it a new CRL is made, if the connector can make one.
-    pub held: Option<[u8; 32]>,
+pub(crate) struct CrlRequest {
+    /// The issuer; its certificate verifies what comes from elsewhere.
+    pub(crate) issuer: Issuer,
+    /// The CRL's name.
+    pub(crate) name: CrlName,
+    /// The CRL that the caller holds, if any.
+    pub(crate) held: Option<HeldCrl>,
+    /// Whether the caller wants a new CRL even if `held` is current (`Cache-Control: no-cache`). A caller that holds none
+    /// gets a new one as well.
+    pub(crate) no_cache: bool,
     /// The present moment.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
-/// What a connector answers.
+/// What a caller says of the CRL that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeldCrl {
+    /// SHA-256 of its DER.
+    pub(crate) sha256: [u8; 32],
+    /// Its CRLNumber, if the caller gave it.
+    pub(crate) number: Option<CrlNumber>,
+    /// The watermark that came with it, if the caller gave one.
+    pub(crate) watermark: Option<Watermark>,
+}
+
+impl CrlRequest {
+    /// Whether a new CRL is to be made, whatever the caller holds.
+    fn wants_new(&self) -> bool {
+        self.no_cache || self.held.is_none()
+    }
+
+    fn holds(&self, sha256: &[u8; 32]) -> bool {
+        self.held.is_some_and(|held| held.sha256 == *sha256)
+    }
+}
+
+/// A connector's answer.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// This CRL is current.
-    Crl(Body),
-    /// The one that the asker holds is current.
+    Crl(CrlBody),
+    /// The CRL that the caller holds is current.
     Unchanged,
-    /// There is none to publish.
+    /// The issuer has no CRL to publish.
     Nothing,
 }
 
 /// A CRL's bytes.
 #[derive(Clone, Debug)]
-pub struct Body {
-    /// Its DER, in parts.
-    pub parts: Vec<Bytes>,
+pub(crate) struct CrlBody {
+    /// The DER, in parts.
+    pub(crate) parts: Vec<Bytes>,
     /// Its length in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Its SHA-256.
-    pub sha256: [u8; 32],
-    /// How far the revocations had come, where that is known.
-    pub watermark: Option<Watermark>,
+    pub(crate) sha256: [u8; 32],
+    /// The issuer's watermark when it was made; absent if a CA elsewhere made it.
+    pub(crate) watermark: Option<Watermark>,
 }
 
 /// A source of CRLs.
-pub trait Connector: Send + Sync {
-    /// The current CRL. May be called again at any time, also while it runs: a call that is dropped half-way has done no harm.
-    fn crl<'a>(&'a self, ask: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>>;
+trait Connector: Send + Sync {
+    /// The current CRL. May be called again at any time, also while it runs; a call may be dropped half-way.
+    fn crl<'a>(&'a self, request: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>>;
 }
 
 /// Why a connector has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ConnectorError {
-    /// The origin itself.
+pub(crate) enum ConnectorError {
+    /// The origin itself failed.
     #[error(transparent)]
     Origin(#[from] OriginError),
-    /// The CA behind it.
+    /// The CA behind the issuer failed.
     #[error("the CA behind issuer {issuer}: {fault}")]
     Upstream {
-        /// Whose.
+        /// The issuer.
         issuer: IssuerId,
         /// What is wrong.
         fault: UpstreamFault,
     },
-    /// The call was cut off.
-    #[error("the call was cut off")]
-    Cancelled,
+    /// Earlier calls for this issuer have not come back: its HSM, directory or CA hangs.
+    #[error("earlier calls for issuer {0} are still running")]
+    Busy(IssuerId),
+    /// The call panicked.
+    #[error("the call panicked; the log says where")]
+    Panicked,
 }
 
-/// How long a CA behind us may take for one answer.
-const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(25);
-
-/// All issuers, each behind its connector.
-#[derive(Clone)]
-pub struct Connectors {
-    origin: Arc<Origin>,
-    client: reqwest::Client,
-    followed: openssl::Followed,
-    passed_on: url::PassedOn,
-}
-
-impl Connectors {
-    /// Connectors for the origin's issuers.
-    ///
-    /// # Errors
-    /// If there are no certificates on this machine that TLS could rely on.
-    pub fn new(origin: Arc<Origin>) -> Result<Self, reqwest::Error> {
-        Ok(Self {
-            origin,
-            client: client()?,
-            followed: openssl::Followed::default(),
-            passed_on: url::PassedOn::default(),
-        })
-    }
-
-    /// The current CRL of an issuer.
-    ///
-    /// # Errors
-    /// [`ConnectorError`].
-    pub async fn crl(
-        &self,
-        issuer: IssuerId,
-        name: CrlName,
-        held: Option<[u8; 32]>,
-        now: Timestamp,
-    ) -> Result<Answer, ConnectorError> {
-        let (issuer, settings) =
-            blocking(&self.origin, move |origin| origin.connection(&issuer)).await?;
-        // One without any list is asked all the same: whatever the name, it says that there is nothing.
-        if !issuer.crls.is_empty() && issuer.crls.iter().all(|crl| crl.name != name) {
-            return Err(OriginError::CrlNotFound(issuer.id, name).into());
-        }
-        let ask = CrlRequest {
-            issuer,
-            name,
-            held,
-            now,
-        };
-        self.connector(settings).crl(&ask).await
-    }
-
-    /// Takes over what was revoked behind the origin's back, where that can be seen at a glance.
-    pub async fn follow_all(&self, now: Timestamp) {
-        let (origin, followed) = (Arc::clone(&self.origin), self.followed.clone());
-        let follow = move || {
-            for (id, settings) in origin.connections()? {
-                let ConnectorConfig::OpenSsl(settings) = settings else {
-                    continue;
-                };
-                if let Err(error) = openssl::follow(&origin, &settings, &followed, &id, now) {
-                    tracing::warn!(issuer = %id, %error, "cannot follow a CA's directory");
-                }
-            }
-            Ok::<_, OriginError>(())
-        };
-        match tokio::task::spawn_blocking(follow).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "cannot list the issuers"),
-            Err(error) => tracing::error!(%error, "listing the issuers was cut off"),
+impl ConnectorError {
+    /// The stable name of the error, for programs.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Origin(error) => error.code(),
+            Self::Upstream { fault, .. } => fault.code(),
+            Self::Busy(_) => "issuer_busy",
+            Self::Panicked => "internal",
         }
     }
-
-    fn connector(&self, settings: ConnectorConfig) -> Box<dyn Connector> {
-        let local = || local::Local {
-            origin: Arc::clone(&self.origin),
-        };
-        match settings {
-            ConnectorConfig::Local => Box::new(local()),
-            ConnectorConfig::OpenSsl(settings) => Box::new(openssl::OpenSsl {
-                settings,
-                local: local(),
-                followed: self.followed.clone(),
-            }),
-            ConnectorConfig::OpenBao(settings) => {
-                Box::new(openbao::Bao::new(settings, self.client.clone()))
-            }
-            ConnectorConfig::Url(settings) => Box::new(url::Url {
-                settings,
-                client: self.client.clone(),
-                passed_on: Arc::clone(&self.passed_on),
-            }),
-            ConnectorConfig::External => Box::new(external::External),
-        }
-    }
-}
-
-/// An HTTP client with the time limits of this module.
-///
-/// # Errors
-/// If there are no certificates on this machine that TLS could rely on.
-pub fn client() -> Result<reqwest::Client, reqwest::Error> {
-    // Says no if there is one already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .timeout(UPSTREAM_TIMEOUT)
-        .connect_timeout(Duration::from_secs(5))
-        .user_agent(concat!("crl-origin/", env!("CARGO_PKG_VERSION")))
-        .build()
-}
-
-/// Runs a call of the origin where it may block.
-async fn blocking<T: Send + 'static>(
-    origin: &Arc<Origin>,
-    f: impl FnOnce(&Origin) -> Result<T, OriginError> + Send + 'static,
-) -> Result<T, ConnectorError> {
-    let origin = Arc::clone(origin);
-    let result = tokio::task::spawn_blocking(move || f(&origin)).await;
-    Ok(result.map_err(|_| ConnectorError::Cancelled)??)
 }
 
 impl From<CrlAnswer> for Answer {
     fn from(answer: CrlAnswer) -> Self {
         match answer {
-            CrlAnswer::Crl(made) => Self::Crl(Body {
+            CrlAnswer::Crl(made) => Self::Crl(CrlBody {
                 parts: made.parts,
                 size: made.size,
                 sha256: made.sha256,

@@ -76,6 +76,9 @@ pub enum Login {
 pub struct UrlConfig {
     /// The CRL's URL, http or https.
     pub url: String,
+    /// Whether the URL may lead to a loopback or link-local address.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_local: bool,
 }
 
 #[cfg(test)]
@@ -89,7 +92,10 @@ mod tests {
         let stored = |config: &ConnectorConfig| serde_json::to_string(config).unwrap();
         assert_eq!(stored(&ConnectorConfig::Local), r#"{"kind":"local"}"#);
         assert_eq!(stored(&ConnectorConfig::External), r#"{"kind":"external"}"#);
-        let config = ConnectorConfig::Url(UrlConfig { url });
+        let config = ConnectorConfig::Url(UrlConfig {
+            url,
+            allow_local: false,
+        });
         assert_eq!(
             stored(&config),
             r#"{"kind":"url","url":"http://ca.example/root.crl"}"#

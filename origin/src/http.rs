@@ -1,4 +1,4 @@
-//! The origin over HTTP: routes, and what holds for all of them. What a call does is decided in [`crate::origin`].
+//! The origin over HTTP: the routes, and what every call has in common. What a call does is decided in [`crate::origin`].
 
 mod auth;
 mod authority;
@@ -16,53 +16,53 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::response::Json;
 use axum::routing::get;
-use origin_api::Timestamp;
+use origin_api::{IssuerId, Timestamp};
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::clock::Clock;
 use crate::connector::Connectors;
 use crate::origin::{Origin, OriginError};
+use crate::push::PushMetrics;
+use crate::runtime::{Runtime, blocking};
 
-pub use auth::StaticToken;
-pub use error::ApiError;
-pub use server::{Tls, TlsError, serve};
+pub(crate) use auth::StaticToken;
+use error::ApiError;
+pub(crate) use server::{Tls, serve};
 
 /// The largest body that a call takes, in bytes.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// What the handlers share.
+/// State shared by the handlers.
 #[derive(Clone)]
-pub struct Service {
+pub(crate) struct Service {
     origin: Arc<Origin>,
+    runtime: Arc<dyn Runtime>,
     connectors: Connectors,
-    clock: Arc<dyn Clock>,
     tokens: Arc<[StaticToken]>,
     metrics: Arc<metrics::Metrics>,
 }
 
 impl Service {
-    /// A service over the origin, for those who present one of these tokens or one that the origin keeps.
-    #[must_use]
-    pub fn new(
+    /// A service over the origin, for callers with one of these tokens or one that the origin keeps.
+    pub(crate) fn new(
         origin: Arc<Origin>,
+        runtime: Arc<dyn Runtime>,
         connectors: Connectors,
-        clock: Arc<dyn Clock>,
+        pushes: &PushMetrics,
         tokens: Vec<StaticToken>,
     ) -> Self {
         Self {
+            metrics: Arc::new(metrics::Metrics::new(connectors.metrics(), pushes)),
             origin,
+            runtime,
             connectors,
-            clock,
             tokens: tokens.into(),
-            metrics: Arc::new(metrics::Metrics::new()),
         }
     }
 
     /// All routes.
-    pub fn router(self) -> Router {
+    pub(crate) fn router(self) -> Router {
         let (api, document) = documented_routes().split_for_parts();
         let api = api.route_layer(middleware::from_fn_with_state(
             self.clone(),
@@ -85,21 +85,26 @@ impl Service {
             .with_state(self)
     }
 
-    /// Runs a call of the origin where it may block, at the present moment.
+    /// Runs a call of the origin, which blocks on the database, at the present moment.
     async fn call<T: Send + 'static>(
         &self,
         f: impl FnOnce(&Origin, Timestamp) -> Result<T, OriginError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let (origin, now) = (Arc::clone(&self.origin), self.clock.now());
-        let result = tokio::task::spawn_blocking(move || f(&origin, now)).await;
+        let (origin, now) = (Arc::clone(&self.origin), self.runtime.now());
+        let result = blocking(&*self.runtime, move || f(&origin, now)).await;
         Ok(result.map_err(|_| ApiError::internal())??)
     }
-}
 
-/// The API's description, as served at `/v1/openapi.json`.
-#[must_use]
-pub fn openapi() -> OpenApi {
-    openapi::complete(documented_routes().into_openapi())
+    /// As [`call`](Self::call), for a call that signs with the issuer's key: if its HSM hangs, other issuers' calls do not wait.
+    async fn call_and_sign<T: Send + 'static>(
+        &self,
+        issuer: &IssuerId,
+        f: impl FnOnce(&Origin, Timestamp) -> Result<T, OriginError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let now = self.runtime.now();
+        let call = move |origin: &Origin| f(origin, now);
+        Ok(self.connectors.in_lane(issuer, call).await?)
+    }
 }
 
 fn documented_routes() -> OpenApiRouter<Service> {
@@ -119,11 +124,12 @@ fn documented_routes() -> OpenApiRouter<Service> {
 mod tests {
     use super::*;
 
-    /// What others build upon is changed knowingly: `UPDATE=1 cargo test` writes it anew.
+    /// Clients rely on the published description, so it changes only on purpose: `UPDATE=1 cargo test` writes it anew.
     #[test]
-    fn the_published_description_is_the_codes() {
+    fn the_published_description_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi/origin.json");
-        let document = openapi().to_pretty_json().unwrap() + "\n";
+        let document = openapi::complete(documented_routes().into_openapi());
+        let document = document.to_pretty_json().unwrap() + "\n";
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(path, &document).unwrap();
         }

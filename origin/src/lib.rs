@@ -1,12 +1,13 @@
 //! The origin CA API: makes CRLs with local keys, and passes on the CRLs of other CAs.
 //!
-//! [`http`] and [`cli`] call [`origin`], which enforces the rules and keeps its state in [`store`].
-//! [`connector`] gets an issuer's CRLs from a local key or from another CA; [`push`] has the edge
+//! `http` and [`cli`] call [`origin`], which enforces the rules and keeps its state in [`store`].
+//! `connector` gets an issuer's CRLs from a local key or from another CA; `push` has the edge
 //! refresh after a revocation; [`import`] reads revocations from other software.
 //!
 //! The rules that need no database: [`revocation`], [`sequence`], [`profile`], [`list_config`] and
 //! [`ca`]. [`entries`] caches what a CRL is made of. Time and randomness come from [`clock`] and
-//! [`random`]; `main` chooses the system's, and everything below gets them as arguments.
+//! [`random`]; `main` chooses the system's, and everything below gets them as arguments. So do
+//! `connector` and `push` with timers, threads (`runtime`) and the HTTP client (`http_client`).
 #![cfg_attr(
     not(test),
     deny(
@@ -21,19 +22,21 @@ pub mod bearer_token;
 pub mod ca;
 pub mod cli;
 pub mod clock;
-pub mod connector;
+mod connector;
 pub mod connector_config;
 pub mod defaults;
 pub mod entries;
 pub mod hex;
-pub mod http;
+mod http;
+mod http_client;
 pub mod import;
 pub mod list_config;
 pub mod origin;
 pub mod profile;
-pub mod push;
+mod push;
 pub mod random;
 pub mod revocation;
+mod runtime;
 pub mod sequence;
 pub mod store;
 pub mod vault;

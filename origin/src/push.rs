@@ -1,191 +1,140 @@
-//! Tells the edge of revocations, so that they show within seconds.
+//! Has the edge refresh an issuer's CRLs after a change to its revocations, so that the change shows within seconds.
 //!
-//! What is owed is in the database: an issuer whose watermark is beyond the one that the edge was last told of. So nothing
-//! is forgotten when the service stops, revocations made by a command or an import count as well, and however many there are
-//! at once, the edge is told once. An edge that cannot be told is told later, less and less often.
+//! The hand-over is in the database: each change raises the issuer's watermark, in the same transaction, and an issuer whose
+//! watermark is above the one last pushed is owed a push. So nothing is lost when the service stops; a change made by another
+//! process (a command, an import) counts as well; and many changes at once cost one push. [`Queue`] decides which issuer is
+//! next, [`EdgeClient`] makes the call.
 
-use std::collections::HashMap;
+mod edge;
+mod metrics;
+mod queue;
+
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, Either, select};
+use futures_util::stream::FuturesUnordered;
 use origin_api::{IssuerId, Watermark};
-use reqwest::{Client, StatusCode};
-use tokio::time::Instant;
-use zeroize::Zeroizing;
 
-use crate::clock::Clock;
-use crate::connector::Connectors;
 use crate::origin::Origin;
+use crate::runtime::{Runtime, blocking, next_completed};
+use queue::{Outcome, Queue};
 
-/// How often the database is looked at.
-const TICK: Duration = Duration::from_secs(1);
+pub(crate) use edge::EdgeClient;
+pub(crate) use metrics::PushMetrics;
 
-/// The longest time between two attempts for an issuer of which the edge would not hear.
-const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// How often the database is asked which issuers are owed a push. With [`queue::YOUNG`], a fresh revocation is on its way to
+/// the edge within two seconds, however many wait.
+const TICK: Duration = Duration::from_millis(500);
 
-/// The longest time between two attempts to reach the edge: once it is back, revocations are to show within seconds.
-const LONGEST_WAIT_FOR_EDGE: Duration = Duration::from_secs(15);
-
-/// An edge to be told.
-pub struct Push {
+/// Pushes to one edge.
+pub(crate) struct Push {
     origin: Arc<Origin>,
-    connectors: Connectors,
-    clock: Arc<dyn Clock>,
-    client: Client,
-    edge: String,
-    token: Zeroizing<String>,
-    /// While the edge as a whole cannot be reached.
-    down: Option<Failing>,
-    /// The issuers of which it could not be told.
-    failing: HashMap<IssuerId, Failing>,
+    runtime: Arc<dyn Runtime>,
+    edge: EdgeClient,
+    metrics: PushMetrics,
 }
 
-/// What failed, and when to try again.
-#[derive(Clone, Copy, Debug)]
-struct Failing {
-    attempts: u32,
-    again_at: Instant,
-}
+/// Issuers that are owed a push, with their watermarks.
+type Owed = Vec<(IssuerId, Watermark)>;
 
-impl Failing {
-    fn again(before: Option<&Self>, longest: Duration) -> Self {
-        let attempts = before.map_or(0, |before| before.attempts).saturating_add(1);
-        Self {
-            attempts,
-            again_at: Instant::now() + wait_after(attempts).min(longest),
-        }
-    }
-
-    fn is_to_wait(&self) -> bool {
-        Instant::now() < self.again_at
-    }
-}
-
-/// Why the edge could not be told.
-#[derive(Debug, thiserror::Error)]
-enum PushError {
-    /// It cannot be reached.
-    #[error("cannot be reached: {0}")]
-    Unreachable(reqwest::Error),
-    /// It would not refresh, or could not.
-    #[error("answered {0}")]
-    Status(StatusCode),
+/// A push that has ended.
+struct Pushed {
+    issuer: IssuerId,
+    outcome: Outcome,
 }
 
 impl Push {
-    /// A push to the edge at this URL, with its `HOOK_TOKEN`.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         origin: Arc<Origin>,
-        connectors: Connectors,
-        clock: Arc<dyn Clock>,
-        client: Client,
-        edge: &str,
-        token: Zeroizing<String>,
+        runtime: Arc<dyn Runtime>,
+        edge: EdgeClient,
+        metrics: PushMetrics,
     ) -> Self {
-        let edge = edge.trim_end_matches('/').to_owned();
         Self {
             origin,
-            connectors,
-            clock,
-            client,
+            runtime,
             edge,
-            token,
-            down: None,
-            failing: HashMap::new(),
+            metrics,
         }
     }
 
-    /// Runs until it is dropped.
-    pub async fn run(mut self) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    /// Runs until it is dropped. Pushes run side by side: one that hangs delays no other issuer's.
+    pub(crate) async fn run(self) {
+        let mut queue = Queue::default();
+        let mut running: FuturesUnordered<BoxFuture<'_, Pushed>> = FuturesUnordered::new();
+        let mut reading = self.read_owed(Duration::ZERO);
         loop {
-            ticks.tick().await;
-            self.connectors.follow_all(self.clock.now()).await;
+            let next = {
+                let ended = pin!(next_completed(&mut running));
+                match select(reading, ended).await {
+                    Either::Left((owed, _)) => Either::Left(owed),
+                    Either::Right((pushed, unfinished)) => Either::Right((pushed, unfinished)),
+                }
+            };
+            match next {
+                Either::Left(owed) => {
+                    if let Some(owed) = owed {
+                        queue.update(owed, self.runtime.uptime());
+                    }
+                    reading = self.read_owed(TICK);
+                }
+                Either::Right((pushed, unfinished)) => {
+                    queue.finish(&pushed.issuer, pushed.outcome, self.runtime.uptime());
+                    reading = unfinished;
+                }
+            }
+            while let Some((issuer, watermark)) = queue.start(self.runtime.uptime()) {
+                running.push(Box::pin(self.push(issuer, watermark)));
+            }
+            self.metrics.show(&queue, self.runtime.uptime());
+        }
+    }
+
+    /// Which issuers are owed a push, after `wait`; `None` if the database does not say.
+    fn read_owed(&self, wait: Duration) -> BoxFuture<'_, Option<Owed>> {
+        Box::pin(async move {
+            self.runtime.sleep(wait).await;
             let origin = Arc::clone(&self.origin);
-            match tokio::task::spawn_blocking(move || origin.owed_pushes()).await {
-                Ok(Ok(owed)) => self.pay(owed).await,
+            match blocking(&*self.runtime, move || origin.owed_pushes()).await {
+                Ok(Ok(owed)) => Some(owed),
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "cannot look up what the edge is to be told");
+                    tracing::error!(%error, "cannot read which issuers are owed a push");
+                    None
                 }
                 Err(error) => {
-                    tracing::error!(%error, "looking up what the edge is to be told was cut off");
+                    tracing::error!(%error, "cannot read which issuers are owed a push");
+                    None
                 }
             }
-        }
+        })
     }
 
-    async fn pay(&mut self, owed: Vec<(IssuerId, Watermark)>) {
-        if self.down.as_ref().is_some_and(Failing::is_to_wait) {
-            return;
-        }
-        for (issuer, watermark) in owed {
-            let before = self.failing.get(&issuer);
-            if before.is_some_and(Failing::is_to_wait) {
-                continue;
+    async fn push(&self, issuer: IssuerId, watermark: Watermark) -> Pushed {
+        let outcome = match self.edge.refresh(&issuer).await {
+            Ok(()) => {
+                tracing::info!(%issuer, %watermark, "the edge refreshed the issuer's CRLs");
+                self.record(issuer.clone(), watermark).await;
+                Outcome::Done(watermark)
             }
-            match self.tell(&issuer).await {
-                Ok(()) => {
-                    tracing::info!(%issuer, %watermark, "the edge was told of revocations");
-                    self.down = None;
-                    self.failing.remove(&issuer);
-                    self.note(issuer, watermark).await;
-                }
-                Err(PushError::Unreachable(error)) if error.is_connect() => {
-                    let down = Failing::again(self.down.as_ref(), LONGEST_WAIT_FOR_EDGE);
-                    tracing::warn!(%error, attempts = down.attempts, "the edge cannot be reached");
-                    self.down = Some(down);
-                    return;
-                }
-                Err(error) => {
-                    let failing = Failing::again(before, LONGEST_WAIT);
-                    tracing::warn!(%issuer, %error, attempts = failing.attempts, "the edge could not be told of revocations");
-                    self.down = None;
-                    self.failing.insert(issuer, failing);
-                }
+            Err(error) => {
+                tracing::warn!(%issuer, code = error.code(), %error, "the edge did not refresh the issuer's CRLs");
+                self.metrics.failed(error.code());
+                error.outcome()
             }
-        }
+        };
+        Pushed { issuer, outcome }
     }
 
-    async fn tell(&self, issuer: &IssuerId) -> Result<(), PushError> {
-        let url = format!("{}/v1/issuers/{issuer}/refresh", self.edge);
-        let request = self.client.post(url).bearer_auth(self.token.as_str());
-        let response = request.send().await.map_err(PushError::Unreachable)?;
-        match response.status() {
-            StatusCode::OK => Ok(()),
-            status => Err(PushError::Status(status)),
-        }
-    }
-
-    async fn note(&self, issuer: IssuerId, watermark: Watermark) {
+    /// Records the push. If that fails the issuer stays owed, and is pushed once more than it need be.
+    async fn record(&self, issuer: IssuerId, watermark: Watermark) {
+        self.metrics.succeeded();
         let origin = Arc::clone(&self.origin);
-        // If it cannot be noted, the edge is told once more than it need be.
-        if let Ok(Err(error)) =
-            tokio::task::spawn_blocking(move || origin.pushed(&issuer, watermark)).await
-        {
-            tracing::warn!(%error, "cannot note that the edge was told");
+        match blocking(&*self.runtime, move || origin.pushed(&issuer, watermark)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot record a push"),
+            Err(error) => tracing::warn!(%error, "cannot record a push"),
         }
-    }
-}
-
-/// One second, then twice as long each time.
-fn wait_after(attempts: u32) -> Duration {
-    let seconds = 1_u64
-        .checked_shl(attempts.saturating_sub(1))
-        .unwrap_or(u64::MAX);
-    Duration::from_secs(seconds)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attempts_become_rarer_up_to_a_limit() {
-        let waits: Vec<u64> = [1, 2, 3, 9, 10, 64, 65, u32::MAX]
-            .map(|n| wait_after(n).min(LONGEST_WAIT).as_secs())
-            .into();
-        assert_eq!(waits, [1, 2, 4, 256, 300, 300, 300, 300]);
     }
 }

@@ -104,6 +104,7 @@ fn a_published_crl_is_passed_on_as_it_is() {
         certificate,
         "--url",
         &url,
+        "--allow-local",
     ]);
     let server = front.serve();
     let mut first = server.crl("front", "full", None);
@@ -172,6 +173,7 @@ fn a_ca_that_cannot_be_reached_is_to_be_asked_again() {
         "ca.pem",
         "--url",
         &url,
+        "--allow-local",
     ]);
     let server = origin.serve();
     let response = server.crl("front", "full", None);

@@ -390,7 +390,7 @@ fn calls_under_way_finish_when_the_service_is_told_to_stop() {
     let slow = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/ca.crl", slow.local_addr().unwrap());
     let connect = ["issuer", "connect", "url", "slow", "--certificate"];
-    origin.run(&[&connect[..], &["ca.pem", "--url", &url]].concat());
+    origin.run(&[&connect[..], &["ca.pem", "--url", &url, "--allow-local"]].concat());
     let mut server = origin.serve();
     std::thread::scope(|scope| {
         let under_way = scope.spawn(|| server.crl("slow", "full", None).body_mut().read_to_vec());

@@ -1,6 +1,7 @@
 //! `crl-origin issuer connect`: connects other CAs.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -12,9 +13,10 @@ use super::CliError;
 use super::common::{Crls, absolute, read, read_key, read_text, web_url};
 use super::output::Output;
 use crate::ca;
-use crate::connector::{self, Bao, BaoIssuer, UpstreamFault};
+use crate::connector::{Engine, EngineIssuer, UpstreamFault};
 use crate::connector_config::{ConnectorConfig, Login, OpenBaoConfig, OpenSslConfig, UrlConfig};
 use crate::defaults;
+use crate::http_client::NetworkClient;
 use crate::list_config::{Lists, NewList};
 use crate::origin::{ConnectedIssuer, NewIssuer, NewKey, Origin, OriginError, SignedBy};
 use crate::profile::Profile;
@@ -45,7 +47,7 @@ pub(super) struct OpenBao {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    engine: Engine,
+    engine: EngineOptions,
     /// The issuer's id or name in the engine
     #[arg(long, value_name = "REF", default_value = "default")]
     issuer_ref: String,
@@ -56,7 +58,7 @@ pub(super) struct OpenBao {
 
 /// A PKI engine, and how to log in to it.
 #[derive(Debug, Args)]
-struct Engine {
+struct EngineOptions {
     /// The server's URL
     #[arg(long, value_name = "URL", value_parser = web_url)]
     address: String,
@@ -118,6 +120,9 @@ pub(super) struct Url {
     /// The http or https URL of the CRL, in DER
     #[arg(long = "url", value_name = "URL", value_parser = web_url)]
     source: String,
+    /// Let the URL lead to a loopback or link-local address: this machine, or a cloud's metadata service
+    #[arg(long)]
+    allow_local: bool,
     /// The http URL of the CRL at the edge
     #[arg(long, value_name = "URL")]
     distribution_point: Option<String>,
@@ -135,7 +140,7 @@ pub(super) struct External {
 #[derive(Debug, Args)]
 pub(super) struct Discover {
     #[command(flatten)]
-    engine: Engine,
+    engine: EngineOptions,
 }
 
 impl Connect {
@@ -163,7 +168,10 @@ impl Connect {
             Self::Url(url) => ConnectedIssuer {
                 id: url.common.id,
                 certificate: ca::certificate_from_pem_or_der(&read(&url.certificate)?)?,
-                connector: ConnectorConfig::Url(UrlConfig { url: url.source }),
+                connector: ConnectorConfig::Url(UrlConfig {
+                    url: url.source,
+                    allow_local: url.allow_local,
+                }),
                 lists: full_alone(url.distribution_point)?,
             },
             Self::External(external) => ConnectedIssuer {
@@ -180,7 +188,7 @@ impl Connect {
 impl OpenBao {
     fn issuer(self) -> Result<ConnectedIssuer, CliError> {
         let engine = self.engine.config(self.issuer_ref)?;
-        let der = query(engine.clone(), async |bao| bao.certificate().await)?;
+        let der = query(engine.clone(), async |engine| engine.certificate().await)?;
         Ok(ConnectedIssuer {
             id: self.common.id,
             certificate: ca::certificate_from_pem_or_der(&der)?,
@@ -190,7 +198,7 @@ impl OpenBao {
     }
 }
 
-impl Engine {
+impl EngineOptions {
     fn config(self, issuer: String) -> Result<OpenBaoConfig, CliError> {
         let login = match (self.token_file, self.role_id, self.secret_id_file) {
             (_, Some(role_id), Some(secret_id_file)) => app_role(role_id, &secret_id_file)?,
@@ -255,8 +263,8 @@ impl OpenSsl {
 impl Discover {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
         let engine = self.engine.config("default".to_owned())?;
-        let issuers = query(engine, async |bao| bao.issuers().await)?;
-        output.rows(&issuers, ["ID", "NAME"], |BaoIssuer { id, name }| {
+        let issuers = query(engine, async |engine| engine.issuers().await)?;
+        output.rows(&issuers, ["ID", "NAME"], |EngineIssuer { id, name }| {
             [id.clone(), name.clone().unwrap_or_default()]
         })
     }
@@ -265,16 +273,16 @@ impl Discover {
 /// Runs one question to a PKI engine.
 pub(super) fn query<T>(
     engine: OpenBaoConfig,
-    question: impl AsyncFnOnce(Bao) -> Result<T, UpstreamFault>,
+    question: impl AsyncFnOnce(Engine) -> Result<T, UpstreamFault>,
 ) -> Result<T, CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Serve(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| failed(&error))?;
-    let client = connector::client().map_err(|error| failed(&error))?;
+    let client = NetworkClient::new().map_err(|error| failed(&error))?;
     let address = engine.address.clone();
-    let answer = runtime.block_on(question(Bao::new(engine, client)));
+    let answer = runtime.block_on(question(Engine::new(engine, Arc::new(client))));
     answer.map_err(|fault| failed(&format!("{address}: {fault}")))
 }
 

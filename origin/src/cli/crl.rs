@@ -21,7 +21,9 @@ use super::{CliError, Session};
 use crate::ca;
 use crate::connector::{Answer, Connectors};
 use crate::hex;
+use crate::http_client::NetworkClient;
 use crate::origin::OriginError;
+use crate::runtime::TokioRuntime;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -86,15 +88,20 @@ impl FileCommand {
 
 impl Make {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
-        let (output, now) = (session.output, session.clock.now());
+        let output = session.output;
         let failed = |error: &dyn std::fmt::Display| CliError::Serve(error.to_string());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| failed(&error))?;
-        let connectors =
-            Connectors::new(Arc::clone(&session.origin)).map_err(|error| failed(&error))?;
-        let body = match runtime.block_on(connectors.crl(self.issuer, self.name, None, now))? {
+        let client = NetworkClient::new().map_err(|error| failed(&error))?;
+        let connectors = Connectors::new(
+            Arc::clone(&session.origin),
+            Arc::new(TokioRuntime::new(Arc::clone(&session.clock))),
+            Arc::new(client),
+        );
+        let made = connectors.crl(self.issuer, self.name, None, false);
+        let body = match runtime.block_on(made)? {
             Answer::Crl(body) => body,
             Answer::Unchanged | Answer::Nothing => {
                 return output.value(&None::<Summary>, |_| {

@@ -8,16 +8,23 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::common::{duration, read_text, web_url};
 use super::{CliError, Session, output};
 use crate::clock::Clock;
-use crate::connector::{self, Connectors};
+use crate::connector::Connectors;
 use crate::http::{self, Service, StaticToken, Tls};
+use crate::http_client::{HttpClient, NetworkClient};
 use crate::origin::Origin;
-use crate::push::Push;
+use crate::push::{EdgeClient, Push, PushMetrics};
+use crate::runtime::{Runtime, TokioRuntime};
+
+/// How many threads may wait for HSMs, directories and the database: enough that hundreds of issuers whose HSM hangs, each
+/// with a full lane, leave some to the others. A thread exists only while it is needed.
+const BLOCKING_THREADS: usize = 4096;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -67,8 +74,11 @@ impl Serve {
             }
             _ => None,
         };
-        let runtime =
-            tokio::runtime::Runtime::new().map_err(|error| CliError::Serve(error.to_string()))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .build()
+            .map_err(|error| CliError::Serve(error.to_string()))?;
         runtime.block_on(async {
             let failed =
                 |error: std::io::Error| CliError::Serve(format!("{}: {error}", self.listen));
@@ -82,41 +92,40 @@ impl Serve {
                     _ = interrupt.recv() => {}
                 }
             };
-            let connectors = Connectors::new(Arc::clone(&origin))
-                .map_err(|error| CliError::Serve(error.to_string()))?;
-            let pushing = self
-                .push(&origin, &connectors, &clock)?
-                .map(|push| tokio::spawn(push.run()));
-            let service = Service::new(origin, connectors, clock, tokens);
+            let parts = Parts::new(origin, clock)?;
+            let pushing = self.start_pushing(&parts);
+            let Parts {
+                origin,
+                runtime,
+                connectors,
+                pushes,
+                ..
+            } = parts;
+            let service = Service::new(origin, runtime, connectors, &pushes, tokens);
             let scheme = if tls.is_some() { "https" } else { "http" };
             output::print(&format!("ready {scheme}://{address}"))?;
             http::serve(listener, tls, service.router(), stop, self.grace).await;
-            if let Some(pushing) = pushing {
-                pushing.abort();
+            for task in pushing {
+                task.abort();
             }
             Ok(())
         })
     }
 
-    fn push(
-        &self,
-        origin: &Arc<Origin>,
-        connectors: &Connectors,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Option<Push>, CliError> {
+    /// Pushes to the edge, and follows the directories of `openssl ca` so that their revocations are pushed, too.
+    fn start_pushing(&self, parts: &Parts) -> Vec<JoinHandle<()>> {
         let (Some(edge), Some(token)) = (&self.edge, &self.hook_token) else {
-            return Ok(None);
+            return Vec::new();
         };
-        let client = connector::client().map_err(|error| CliError::Serve(error.to_string()))?;
-        let token = Zeroizing::new(token.clone());
-        Ok(Some(Push::new(
-            Arc::clone(origin),
-            connectors.clone(),
-            Arc::clone(clock),
-            client,
-            edge,
-            token,
-        )))
+        let (origin, runtime) = (Arc::clone(&parts.origin), Arc::clone(&parts.runtime));
+        let client = Arc::clone(&parts.client);
+        let edge = EdgeClient::new(client, edge, Zeroizing::new(token.clone()));
+        let push = Push::new(origin, runtime, edge, parts.pushes.clone());
+        let connectors = parts.connectors.clone();
+        vec![
+            tokio::spawn(push.run()),
+            tokio::spawn(async move { connectors.follow_directories().await }),
+        ]
     }
 
     fn static_tokens(&self) -> Result<Vec<StaticToken>, CliError> {
@@ -132,6 +141,34 @@ impl Serve {
             .filter(|token| !token.is_empty())
             .map(StaticToken::new)
             .collect())
+    }
+}
+
+/// The parts of the running service.
+struct Parts {
+    origin: Arc<Origin>,
+    runtime: Arc<dyn Runtime>,
+    client: Arc<dyn HttpClient>,
+    connectors: Connectors,
+    pushes: PushMetrics,
+}
+
+impl Parts {
+    fn new(origin: Arc<Origin>, clock: Arc<dyn Clock>) -> Result<Self, CliError> {
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(clock));
+        let client = NetworkClient::new().map_err(|error| CliError::Serve(error.to_string()))?;
+        let client: Arc<dyn HttpClient> = Arc::new(client);
+        Ok(Self {
+            connectors: Connectors::new(
+                Arc::clone(&origin),
+                Arc::clone(&runtime),
+                Arc::clone(&client),
+            ),
+            origin,
+            runtime,
+            client,
+            pushes: PushMetrics::default(),
+        })
     }
 }
 

@@ -52,6 +52,9 @@ struct Source {
     /// `url`: the URL of the CRL
     #[arg(long, value_name = "URL", value_parser = web_url)]
     url: Option<String>,
+    /// `url`: whether it may lead to a loopback or link-local address
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    allow_local: Option<bool>,
     /// `openssl`: `database` in its configuration
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
@@ -140,7 +143,7 @@ impl Source {
     /// The changed connector, if any; options of another kind of connector are refused.
     fn connector(self, before: &Setup) -> Result<Option<ConnectorConfig>, CliError> {
         let given = [
-            (self.url.is_some(), "url"),
+            (self.url.is_some() || self.allow_local.is_some(), "url"),
             (self.index.is_some() || self.crl_number.is_some(), "openssl"),
             (self.is_engine(), "openbao"),
         ];
@@ -156,7 +159,10 @@ impl Source {
         }
         let mut connector = before.connector.clone();
         match &mut connector {
-            ConnectorConfig::Url(UrlConfig { url }) => set(url, self.url),
+            ConnectorConfig::Url(UrlConfig { url, allow_local }) => {
+                set(url, self.url);
+                set(allow_local, self.allow_local);
+            }
             ConnectorConfig::OpenSsl(OpenSslConfig { index, crl_number }) => {
                 let absolute = |path: Option<PathBuf>| path.map(|path| absolute(&path)).transpose();
                 set(index, absolute(self.index)?);
@@ -198,7 +204,7 @@ fn set<T>(setting: &mut T, given: Option<T>) {
 
 /// The engine must still have the same issuer certificate.
 fn refuse_another(before: &Setup, config: &OpenBaoConfig) -> Result<(), CliError> {
-    let found = connect::query(config.clone(), async |bao| bao.certificate().await)?;
+    let found = connect::query(config.clone(), async |engine| engine.certificate().await)?;
     if found == before.certificate {
         return Ok(());
     }

@@ -1,36 +1,51 @@
 //! Fetches a CRL from the CA behind an issuer, and lets it pass only if the issuer's certificate verifies it.
 //!
-//! The edge judges again, and with what it holds; here a CRL of someone else, a broken or an expired one is told apart from
-//! a CA that cannot be reached.
+//! The edge judges again, by what it holds. The check here separates a CRL that is broken, expired or another issuer's from a
+//! CA that cannot be reached.
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use crl::{
-    CrlKind, Examination, IssuerError, Limits, ReadError, Refusal, Requirements, RustCrypto,
-    UnixTime, Verification, Verified,
+    CrlKind, Examination, IssuerError, ReadError, Refusal, Requirements, RustCrypto, UnixTime,
+    Verification, Verified,
 };
 use futures_util::StreamExt;
+use http::header::{self, HeaderMap};
+use http::{Request, StatusCode};
 use origin_api::CrlName;
-use reqwest::header::{self, HeaderMap};
-use reqwest::{RequestBuilder, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Body, CrlRequest};
+use super::{Answer, CrlBody, CrlRequest};
+use crate::http_client::{HttpClient, HttpError, Limits, Reach};
+
+/// How long a CA may take for one answer: less than the edge waits for ours (`ORIGIN_TIMEOUT_MS`, 30 s by default).
+const TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The limits of a request to a CA.
+pub(super) fn limits(reach: Reach) -> Limits {
+    Limits {
+        timeout: TIMEOUT,
+        reach,
+    }
+}
 
 /// What is wrong with the CA behind an issuer, or with what it sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
-    /// It cannot be reached, or the connection broke.
+pub(crate) enum UpstreamFault {
+    /// There is no answer, or only a part of one.
     #[error("cannot be reached: {0}")]
-    Unreachable(String),
-    /// It answered with an error.
+    Unreachable(#[from] HttpError),
+    /// It answered with another status than 200.
     #[error("answered {0} to {1}")]
     Status(StatusCode, String),
     /// It answered with something that cannot be read.
     #[error("{0}")]
     Answer(String),
     /// It did not send a CRL.
-    #[error("what it sent is no CRL: {0}")]
+    #[error("did not send a CRL: {0}")]
     Malformed(#[from] ReadError),
     /// The issuer's certificate cannot verify CRLs.
     #[error(transparent)]
@@ -42,7 +57,7 @@ pub enum Fault {
     #[error("cannot read {path}: {source}")]
     Secret {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
@@ -50,17 +65,17 @@ pub enum Fault {
     #[error("cannot read {path}: {fault}")]
     File {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         fault: String,
     },
 }
 
-impl Fault {
+impl UpstreamFault {
     /// The stable name of the error, for programs.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
+            Self::Unreachable(HttpError::Local(_)) => "upstream_local",
             Self::Unreachable(_) => "upstream_unreachable",
             Self::Status(..) | Self::Answer(_) => "upstream_failed",
             Self::Malformed(_) | Self::Refused(_) | Self::Issuer(_) => "upstream_crl_refused",
@@ -68,10 +83,10 @@ impl Fault {
         }
     }
 
-    /// Whether it may be over soon.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
+    /// Whether the same request may succeed soon.
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
+            Self::Unreachable(HttpError::Local(_) | HttpError::Url(_)) => false,
             Self::Unreachable(_) => true,
             Self::Status(status, _) => {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
@@ -81,24 +96,13 @@ impl Fault {
     }
 }
 
-impl From<reqwest::Error> for Fault {
-    fn from(error: reqwest::Error) -> Self {
-        use std::error::Error;
-        let cause = error
-            .source()
-            .map(|source| format!(": {source}"))
-            .unwrap_or_default();
-        Self::Unreachable(format!("{}{cause}", error.without_url()))
-    }
-}
-
 /// A CRL that was verified.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    body: Body,
+    body: CrlBody,
     verified: Verified,
-    /// What its server can tell it from others by.
-    validators: HeaderMap,
+    /// The response's headers, with the validators among them.
+    headers: HeaderMap,
 }
 
 impl Fetched {
@@ -106,7 +110,7 @@ impl Fetched {
         self.body.sha256
     }
 
-    /// The headers that ask for it only if it was changed (RFC 9110, section 13.1).
+    /// The headers that ask for the CRL only if it has changed (RFC 9110, section 13.1).
     pub(super) fn conditions(&self) -> HeaderMap {
         let pairs = [
             (header::ETAG, header::IF_NONE_MATCH),
@@ -115,23 +119,24 @@ impl Fetched {
         pairs
             .into_iter()
             .filter_map(|(validator, condition)| {
-                Some((condition, self.validators.get(validator)?.clone()))
+                Some((condition, self.headers.get(validator)?.clone()))
             })
             .collect()
     }
 
-    /// When it was made, and when it ends.
-    pub(super) fn validity(&self) -> (UnixTime, UnixTime) {
-        (self.verified.this_update(), self.verified.next_update())
+    pub(super) fn validity(&self) -> Validity {
+        Validity {
+            this_update: self.verified.this_update(),
+            next_update: self.verified.next_update(),
+        }
     }
 
-    /// Whether it is the one that the asker holds.
-    pub(super) fn is_held(&self, ask: &CrlRequest) -> bool {
-        ask.held == Some(self.body.sha256)
+    pub(super) fn is_held(&self, request: &CrlRequest) -> bool {
+        request.holds(&self.body.sha256)
     }
 
-    pub(super) fn answer(self, ask: &CrlRequest) -> Answer {
-        if self.is_held(ask) {
+    pub(super) fn answer(self, request: &CrlRequest) -> Answer {
+        if self.is_held(request) {
             Answer::Unchanged
         } else {
             Answer::Crl(self.body)
@@ -139,22 +144,38 @@ impl Fetched {
     }
 }
 
-/// Fetches a CRL and verifies it, as it arrives.
-pub(super) async fn crl(request: RequestBuilder, ask: &CrlRequest) -> Result<Fetched, Fault> {
-    let issuer = crl::Issuer::from_der(&ask.issuer.certificate.0)?;
-    let response = request.send().await?;
-    if response.status() != StatusCode::OK {
-        return Err(Fault::Status(
-            response.status(),
-            response.url().path().to_owned(),
-        ));
+/// From when until when a CRL is valid.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Validity {
+    pub(super) this_update: UnixTime,
+    pub(super) next_update: UnixTime,
+}
+
+impl Validity {
+    /// Whether half of it is over. By then a CA is expected to have made the next CRL.
+    pub(super) fn is_half_over(&self, now: UnixTime) -> bool {
+        let whole = self.next_update.since(self.this_update).unwrap_or_default();
+        now >= self.this_update.saturating_add(whole / 2)
     }
-    let validators = response.headers().clone();
-    let mut examination = Examination::<RustCrypto>::new(Limits::default());
+}
+
+/// Fetches a CRL and verifies it as it arrives.
+pub(super) async fn crl(
+    client: &dyn HttpClient,
+    get: Request<Bytes>,
+    reach: Reach,
+    request: &CrlRequest,
+) -> Result<Fetched, UpstreamFault> {
+    let issuer = crl::Issuer::from_der(&request.issuer.certificate.0)?;
+    let path = get.uri().path().to_owned();
+    let mut response = client.send(get, limits(reach)).await?;
+    if response.status != StatusCode::OK {
+        return Err(UpstreamFault::Status(response.status, path));
+    }
+    let mut examination = Examination::<RustCrypto>::new(crl::Limits::default());
     let mut hash = Sha256::new();
     let mut parts: Vec<Bytes> = Vec::new();
-    let mut stream = response.bytes_stream();
-    while let Some(part) = stream.next().await {
+    while let Some(part) = response.body.next().await {
         let part = part?;
         examination.push(&part)?;
         hash.update(&part);
@@ -162,13 +183,13 @@ pub(super) async fn crl(request: RequestBuilder, ask: &CrlRequest) -> Result<Fet
     }
     let examined = examination.finish()?;
     let sha256: [u8; 32] = hash.finalize().into();
-    let kind = match ask.name {
+    let kind = match request.name {
         CrlName::Full => CrlKind::Full,
         CrlName::Delta => CrlKind::Delta,
         CrlName::Shard(_) => CrlKind::Shard,
     };
-    // Where its clients look for it is for the edge to judge.
-    let requirements = Requirements::new(&issuer, kind, ask.now.as_unix_time());
+    // The distribution point is for the edge to judge.
+    let requirements = Requirements::new(&issuer, kind, request.now.as_unix_time());
     let verified = match crl::verify(&examined, &requirements)? {
         Verification::Verified(verified) => verified,
         Verification::NeedsSecondPass(mut pass) => {
@@ -180,13 +201,20 @@ pub(super) async fn crl(request: RequestBuilder, ask: &CrlRequest) -> Result<Fet
     };
     let size = examined.crl().size;
     Ok(Fetched {
-        body: Body {
+        body: CrlBody {
             parts,
             size,
             sha256,
             watermark: None,
         },
         verified,
-        validators,
+        headers: response.headers,
     })
+}
+
+/// A GET of that URL.
+pub(super) fn get(url: &str) -> Result<Request<Bytes>, UpstreamFault> {
+    Request::get(url)
+        .body(Bytes::new())
+        .map_err(|error| HttpError::Url(format!("{url}: {error}")).into())
 }

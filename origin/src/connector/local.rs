@@ -4,23 +4,30 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{Answer, Connector, ConnectorError, CrlRequest, blocking};
-use crate::origin::Origin;
+use super::lanes::Lanes;
+use super::{Answer, Connector, ConnectorError, CrlRequest};
+use crate::origin::{Origin, OriginError};
 
 /// Makes CRLs with the issuer's own key.
 pub(super) struct Local {
     pub(super) origin: Arc<Origin>,
+    pub(super) lanes: Lanes,
 }
 
 impl Connector for Local {
-    fn crl<'a>(&'a self, ask: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
+    fn crl<'a>(&'a self, request: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>> {
         Box::pin(async {
-            let (id, name, held, now) = (ask.issuer.id.clone(), ask.name, ask.held, ask.now);
-            Ok(blocking(&self.origin, move |origin| {
-                origin.make_crl(&id, name, held, now)
-            })
-            .await?
-            .into())
+            let own = request.clone();
+            let make = move |origin: &Origin| Ok(make(origin, &own)?);
+            self.lanes.run(&request.issuer.id, &self.origin, make).await
         })
     }
+}
+
+/// Makes the CRL, or finds that the caller holds the current one.
+pub(super) fn make(origin: &Origin, request: &CrlRequest) -> Result<Answer, OriginError> {
+    let held = request.held.filter(|_| !request.no_cache);
+    let sha256 = held.map(|held| held.sha256);
+    let made = origin.make_crl(&request.issuer.id, request.name, sha256, request.now)?;
+    Ok(made.into())
 }

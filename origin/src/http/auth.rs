@@ -1,4 +1,4 @@
-//! Who may call: bearer tokens (RFC 6750), from the settings and from the database.
+//! Authorization by bearer tokens (RFC 6750), from the settings and from the database.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, header};
@@ -9,20 +9,18 @@ use super::registry::CRL_ROUTE;
 use super::{ApiError, Service};
 use crate::bearer_token::{TokenHash, TokenScope};
 
-/// A token from the settings, good for everything. Only its hash is kept, and only hashes are compared: how long that takes
-/// tells nothing about the token.
+/// A token from the settings, of scope admin. Only its hash is kept, and only hashes are compared, so that the time of the
+/// comparison says nothing about the token.
 #[derive(Clone, Copy)]
-pub struct StaticToken(TokenHash);
+pub(crate) struct StaticToken(TokenHash);
 
 impl StaticToken {
-    /// The token with this text.
-    #[must_use]
-    pub fn new(token: &str) -> Self {
+    pub(crate) fn new(token: &str) -> Self {
         Self(TokenHash::of(token))
     }
 }
 
-/// Lets a request through whose token is good for it.
+/// Lets a request through if its token has the scope that the call needs.
 pub(super) async fn require_token(
     State(service): State<Service>,
     request: Request,
@@ -37,7 +35,7 @@ pub(super) async fn require_token(
     }
 }
 
-/// An edge reads, and has CRLs made; all else takes more. By the route, as a path may say anything.
+/// Scope edge suffices to read and to have CRLs made. Decided by the route: two paths may name the same call.
 fn needed_scope(request: &Request) -> TokenScope {
     let route = request
         .extensions()

@@ -204,8 +204,9 @@ pub(super) async fn issue_certificate(
     Path(id): Path<IssuerId>,
     Body(body): Body<CertificateBody>,
 ) -> Result<Response, ApiError> {
+    let signer = id.clone();
     let view = service
-        .call(move |origin, now| {
+        .call_and_sign(&signer, move |origin, now| {
             let subject = match (body.csr, body.subject) {
                 (Some(csr), _) => Subject::Request(Request::from_pem_or_der(csr.as_bytes())?),
                 (None, subject) => Subject::New {

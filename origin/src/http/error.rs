@@ -1,4 +1,4 @@
-//! Errors as callers see them: problem details with a stable code. Nothing internal is shown.
+//! Errors as callers see them: problem details (RFC 9457) with a stable code and no internal text.
 
 use std::any::Any;
 
@@ -13,7 +13,7 @@ use crate::origin::{Fault, OriginError};
 
 /// An error answer.
 #[derive(Debug)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     problem: Problem,
     challenge: bool,
     retry_after: Option<u32>,
@@ -51,6 +51,14 @@ impl ApiError {
             "forbidden",
             "This token is of scope edge; the call needs one of scope admin.",
         )
+    }
+
+    /// 503: the same request may succeed after so many seconds.
+    fn unavailable(seconds: u32, code: &'static str, detail: &str) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        }
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
@@ -100,20 +108,22 @@ impl From<OriginError> for ApiError {
 
 impl From<ConnectorError> for ApiError {
     fn from(error: ConnectorError) -> Self {
+        let code = error.code();
         let (issuer, fault) = match error {
             ConnectorError::Origin(error) => return error.into(),
-            ConnectorError::Cancelled => return Self::internal(),
+            ConnectorError::Panicked => return Self::internal(),
+            ConnectorError::Busy(issuer) => {
+                tracing::warn!(%issuer, "earlier calls for the issuer are still running");
+                let detail = "Earlier calls for this issuer are still running: its HSM, directory or CA hangs.";
+                return Self::unavailable(5, code, detail);
+            }
             ConnectorError::Upstream { issuer, fault } => (issuer, fault),
         };
-        // Its words may tell of paths and addresses: they are for the log.
-        let code = fault.code();
+        // The fault's text may contain paths and addresses, which are for the log alone.
         tracing::warn!(code, %issuer, error = %fault, "the CA behind an issuer failed");
         if fault.is_passing() {
             let detail = "The CA behind this issuer cannot be reached now; the log says why.";
-            Self {
-                retry_after: Some(30),
-                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
-            }
+            Self::unavailable(30, code, detail)
         } else {
             Self::new(
                 StatusCode::BAD_GATEWAY,
@@ -124,17 +134,17 @@ impl From<ConnectorError> for ApiError {
     }
 }
 
-/// A JSON body, whose faults are told as problem details.
+/// A JSON body; its faults are answered as problem details.
 #[derive(FromRequest)]
 #[from_request(via(axum::Json), rejection(ApiError))]
 pub(super) struct Body<T>(pub(super) T);
 
-/// A path's parameters: what cannot be parsed names nothing.
+/// A path's parameters; one that cannot be parsed names nothing, which is a 404.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 pub(super) struct Path<T>(pub(super) T);
 
-/// A query's parameters, whose faults are told as problem details.
+/// A query's parameters; their faults are answered as problem details.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(ApiError))]
 pub(super) struct Query<T>(pub(super) T);

@@ -1,7 +1,5 @@
 //! One line in the log for each request, and one count.
 
-use std::time::Instant;
-
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -13,7 +11,7 @@ pub(super) async fn log_request(
     request: Request,
     next: Next,
 ) -> Response {
-    let started = Instant::now();
+    let started = service.runtime.uptime();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request
@@ -21,7 +19,7 @@ pub(super) async fn log_request(
         .get::<MatchedPath>()
         .map(|route| route.as_str().to_owned());
     let response = next.run(request).await;
-    let duration = started.elapsed();
+    let duration = service.runtime.uptime().saturating_sub(started);
     let status = response.status().as_u16();
     service.metrics.count(
         &method,

@@ -1,4 +1,4 @@
-//! What is counted, in the Prometheus text format: requests, CRLs made, and how the newest ones stand.
+//! Metrics in the `OpenMetrics` text format: requests, the newest CRLs, calls by issuer, and pushes.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -15,12 +15,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{ApiError, Service};
+use crate::connector::ConnectorMetrics;
 use crate::origin::IssuedCrl;
+use crate::push::PushMetrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
-    /// The route's pattern, so that paths cannot make the table grow.
+    /// The route's pattern: paths would make the table grow without limit.
     route: String,
     status: u16,
 }
@@ -31,7 +33,6 @@ struct CrlLabels {
     name: String,
 }
 
-/// What is counted while the service runs.
 pub(super) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
@@ -43,7 +44,7 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(connectors: &ConnectorMetrics, pushes: &PushMetrics) -> Self {
         let metrics = Self {
             requests: Family::default(),
             request_seconds: Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0]),
@@ -53,12 +54,14 @@ impl Metrics {
             next_update: Family::default(),
             registry: Mutex::new(Registry::with_prefix("crl_origin")),
         };
-        metrics.register();
+        metrics.register(connectors, pushes);
         metrics
     }
 
-    fn register(&self) {
+    fn register(&self, connectors: &ConnectorMetrics, pushes: &PushMetrics) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        connectors.register(&mut registry);
+        pushes.register(&mut registry);
         registry.register("requests", "Requests answered", self.requests.clone());
         let seconds = self.request_seconds.clone();
         registry.register_with_unit(
@@ -110,7 +113,7 @@ impl Metrics {
             &self.this_update,
             &self.next_update,
         ] {
-            // A list that is published no longer is told of no longer.
+            // Lists that are no longer published disappear.
             gauges.clear();
         }
         for crl in crls {
@@ -132,7 +135,7 @@ impl Metrics {
     }
 }
 
-/// A method that some call takes, or that browsers and proxies send; anyone may make up others.
+/// The method's label. Clients may make up methods, so those that no call takes share one.
 fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -146,7 +149,7 @@ fn label(method: &Method) -> &'static str {
     }
 }
 
-/// Everything counted. Says nothing that the CRLs do not say: it takes no token.
+/// All metrics. They need no token: the CRLs say the same, except for what fails and waits, which names no secret.
 pub(super) async fn metrics(State(service): State<Service>) -> Result<Response, ApiError> {
     let crls = service.call(|origin, _| origin.newest_crls()).await?;
     service.metrics.show(&crls);

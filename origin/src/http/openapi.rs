@@ -1,4 +1,4 @@
-//! What holds for every call in the API's description; the calls describe themselves.
+//! The parts of the API's description that all calls share; each handler describes its own call.
 
 use axum::http::StatusCode;
 use origin_api::Problem;
@@ -34,7 +34,7 @@ pub(super) fn frame() -> OpenApi {
         .build()
 }
 
-/// Adds what every call may answer, and the words for each status that has none.
+/// Adds the answers that every call may give, and a description to each status without one.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let answers = &mut operation.responses.responses;

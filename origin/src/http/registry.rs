@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 
 use super::Service;
 use super::error::{ApiError, Path, Query};
-use crate::connector::{Answer, Body};
+use crate::connector::{Answer, CrlBody, HeldCrl};
 use crate::hex;
 
 /// Which page of a list.
@@ -110,24 +110,37 @@ pub(super) async fn current_crl(
     Path((id, name)): Path<(IssuerId, CrlName)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let held = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| entity_tag(value.to_str().ok()?));
-    Ok(
-        match service
-            .connectors
-            .crl(id, name, held, service.clock.now())
-            .await?
-        {
-            Answer::Crl(body) => crl_response(body),
-            Answer::Unchanged => StatusCode::NOT_MODIFIED.into_response(),
-            Answer::Nothing => StatusCode::NO_CONTENT.into_response(),
-        },
-    )
+    let (held, no_cache) = (held(&headers), no_cache(&headers));
+    let answer = service.connectors.crl(id, name, held, no_cache).await?;
+    Ok(match answer {
+        Answer::Crl(body) => crl_response(body),
+        Answer::Unchanged => StatusCode::NOT_MODIFIED.into_response(),
+        Answer::Nothing => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+/// What the edge says of the CRL that it holds.
+fn held(headers: &HeaderMap) -> Option<HeldCrl> {
+    let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
+    let number = |name: &'static str| text(&HeaderName::from_static(name));
+    Some(HeldCrl {
+        sha256: entity_tag(text(&header::IF_NONE_MATCH)?)?,
+        number: number("crl-number").and_then(|text| text.trim().parse().ok()),
+        watermark: number(WATERMARK_HEADER).and_then(|text| text.trim().parse().ok()),
+    })
+}
+
+/// Whether `Cache-Control` has the directive `no-cache` (RFC 9111, section 5.2.1.4).
+fn no_cache(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CACHE_CONTROL).into_iter();
+    let mut directives = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
 /// Sends the parts as they lie in memory.
-fn crl_response(crl: Body) -> Response {
+fn crl_response(crl: CrlBody) -> Response {
     let headers = [
         (header::CONTENT_TYPE, CRL_MEDIA_TYPE.to_owned()),
         (header::CONTENT_LENGTH, crl.size.to_string()),

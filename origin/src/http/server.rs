@@ -1,5 +1,5 @@
-//! Connections: accepted, encrypted where that is asked for, served side by side, and ended in order. No client can hold one up
-//! without saying anything.
+//! Connections: accepted, encrypted if so configured, served side by side, and shut down in order. A silent client is
+//! disconnected.
 
 use std::io;
 use std::path::Path;
@@ -23,16 +23,16 @@ use tokio_rustls::TlsAcceptor;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long a client may be silent before its first request or between two, and take for the head of one. Longer than clients
-/// keep connections: one that is closed just as it is used again fails a request.
+/// keep idle connections: closing one just as a client reuses it would fail a request.
 const PATIENCE: Duration = Duration::from_secs(75);
 
-/// How long to wait when no connection can be accepted: the system has run out of something.
+/// How long to wait after `accept` failed, usually for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a certificate or a key cannot be used for TLS.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file cannot be read as PEM.
     #[error("cannot read the TLS certificate or key: {0}")]
     Pem(#[from] rustls::pki_types::pem::Error),
@@ -41,16 +41,13 @@ pub enum TlsError {
     Rejected(#[from] rustls::Error),
 }
 
-/// Encrypts connections.
+/// The service's certificate and key for TLS.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub(crate) struct Tls(TlsAcceptor);
 
 impl Tls {
-    /// With this certificate chain and its key, in PEM.
-    ///
-    /// # Errors
-    /// [`TlsError`].
-    pub fn read(chain: &Path, key: &Path) -> Result<Self, TlsError> {
+    /// Reads the certificate chain and its key, in PEM.
+    pub(crate) fn read(chain: &Path, key: &Path) -> Result<Self, TlsError> {
         let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_file(key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -61,8 +58,8 @@ impl Tls {
     }
 }
 
-/// Serves until `stop` is done, and then lets the calls under way finish for as long as `grace`.
-pub async fn serve(
+/// Serves until `stop` completes, then gives the calls under way the time `grace` to finish.
+pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     router: Router,
@@ -93,7 +90,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
-            Err(error) if is_the_clients(&error) => {}
+            Err(error) if was_closed_by_client(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept a connection");
                 tokio::time::sleep(PAUSE).await;
@@ -102,8 +99,8 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// A connection that was gone before it was accepted.
-fn is_the_clients(error: &io::Error) -> bool {
+/// Whether the client had closed the connection before it was accepted.
+fn was_closed_by_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(
         error.kind(),
@@ -112,7 +109,7 @@ fn is_the_clients(error: &io::Error) -> bool {
 }
 
 async fn serve_stream(stream: TcpStream, tls: Option<Tls>, router: Router, watcher: Watcher) {
-    // Answers are written whole: waiting for more to send would only delay them.
+    // Answers are written whole, so Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     let Some(Tls(acceptor)) = tls else {
         return serve_connection(stream, router, watcher).await;

@@ -12,7 +12,7 @@ use x509_cert::name::Name;
 use super::lookup::find_issuer;
 use super::{Origin, OriginError};
 use crate::ca::{self, KeyKind, PrivateKey};
-use crate::connector_config::ConnectorConfig;
+use crate::connector_config::{ConnectorConfig, OpenSslConfig};
 use crate::list_config::Lists;
 use crate::profile::Profile;
 use crate::sequence;
@@ -236,17 +236,17 @@ impl Origin {
             .write(|tx| Ok(rows::set_pushed(tx, id, watermark)?))
     }
 
-    /// Every issuer, and where its CRLs come from.
+    /// The issuers that follow a directory of `openssl ca`, and where it is.
     ///
     /// # Errors
     /// [`OriginError::Store`].
-    pub fn connections(&self) -> Result<Vec<(IssuerId, ConnectorConfig)>, OriginError> {
-        self.store.read(|conn| {
-            let all = rows::page(conn, "", u32::MAX)?;
-            all.into_iter()
-                .map(|row| Ok((row.id, row.connector)))
-                .collect()
-        })
+    pub fn openssl_directories(&self) -> Result<Vec<(IssuerId, OpenSslConfig)>, OriginError> {
+        let rows = self.store.read(|conn| rows::of_openssl(conn))?;
+        let directories = rows.into_iter().filter_map(|row| match row.connector {
+            ConnectorConfig::OpenSsl(config) => Some((row.id, config)),
+            _ => None,
+        });
+        Ok(directories.collect())
     }
 
     fn seal(&self, key: PrivateKey) -> Result<(PrivateKey, StoredKey), OriginError> {

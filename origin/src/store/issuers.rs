@@ -164,6 +164,21 @@ pub fn owed_pushes(conn: &Connection) -> Result<Vec<(IssuerId, Watermark)>, Stor
         .collect()
 }
 
+/// The issuers that follow a directory of `openssl ca`, in order of id.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn of_openssl(conn: &Connection) -> Result<Vec<IssuerRow>, StoreError> {
+    // The condition is that of the index `issuers_of_openssl`.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM issuers WHERE connector ->> '$.kind' = 'openssl' ORDER BY id"
+    );
+    conn.prepare_cached(&sql)?
+        .query_map([], from_row)?
+        .map(|row| row?)
+        .collect()
+}
+
 /// Records that the changes up to this watermark have been pushed to the edge.
 ///
 /// # Errors
