@@ -74,17 +74,13 @@ impl FetchOrigin {
     ) -> Result<Exchange, OriginError> {
         let unreachable = |error: worker::Error| OriginError::Unreachable(error.to_string());
         let controller = AbortController::new().map_err(|error| unreachable(error.into()))?;
-        let token = self.settings.origin_token.reveal();
-        if !token.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err(OriginError::Unreachable(
-                "ORIGIN_TOKEN has characters that no header can carry".to_owned(),
-            ));
-        }
+        let origin = self.settings.origin();
+        let (base, token) = origin.map_err(|error| OriginError::Unreachable(error.to_string()))?;
         let init = to_js(&Init {
             method,
             redirect: "manual",
             headers: InitHeaders {
-                authorization: format!("Bearer {token}"),
+                authorization: format!("Bearer {}", token.reveal()),
                 if_none_match: held.map(|held| format!("\"{held}\"")),
             },
         })
@@ -92,7 +88,7 @@ impl FetchOrigin {
         let init: RequestInit = init.unchecked_into();
         init.set_signal(Some(&controller.signal()));
         let connection = Connection(controller);
-        let url = format!("{}{path}", self.settings.origin_url);
+        let url = format!("{base}{path}");
         let response = JsFuture::from(fetch(&url, &init))
             .await
             .map_err(|error| unreachable(error.into()))?;

@@ -1,43 +1,72 @@
-//! Vars and secrets, parsed once into types. Nothing else reads the environment; a wrong value is refused by name.
+//! Vars and secrets, read once into types. Nothing else reads the environment.
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::fraction::Fraction;
 
-/// What the operator has set, with the defaults of what is not set.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `ORIGIN_URL`: where the origin CA API lives; its paths begin with `/v1`.
-    pub origin_url: String,
-    /// `ORIGIN_TOKEN`: what the edge shows to the origin.
-    pub origin_token: Secret,
-    /// `OPERATOR_TOKEN`: opens the operators' calls; without it they answer 503.
-    pub operator_token: Option<Secret>,
-    /// `HOOK_TOKEN`: opens the refresh of one issuer and nothing else.
-    pub hook_token: Option<Secret>,
-    /// `ORIGIN_TIMEOUT_MS`: how long one exchange with the origin may take, its body included.
-    pub origin_timeout: Duration,
-    /// `MAX_CRL_BYTES`: a larger CRL is refused.
-    pub max_crl_bytes: u64,
-    /// `REFRESH_AT`: the part of a CRL's validity after which it is refreshed.
-    pub refresh_at: Fraction,
-    /// `CLOCK_SKEW_SECONDS`: how far clocks may be apart.
-    pub clock_skew: Duration,
-    /// `MAX_AGE_SECONDS`: the longest that a cache may keep an answer.
-    pub max_age: Duration,
-    /// `KV_CACHE_TTL_SECONDS`: how long a point of presence may answer from its copy of KV.
-    pub kv_cache_ttl: Duration,
-    /// `REGISTRY_TTL_SECONDS`: how old the list of issuers may be before it is asked for again.
-    pub registry_ttl: Duration,
-    /// `SERVE_EXPIRED`: whether an expired CRL is better than none.
-    pub serve_expired: bool,
-    /// `EVENT_RETENTION_DAYS`: how long events are kept.
-    pub event_retention: Duration,
-    /// `REGENERATE_CONCURRENCY`: how many issuers are refreshed at once in regenerate-all.
-    pub regenerate_concurrency: usize,
+/// The settings: what the operator has set, and the defaults of the rest.
+///
+/// Each line is the documentation, the name in wrangler.toml, the field, its type, the default, and
+/// the values that are allowed. `docs/reference.md` has the same table for operators; a test compares
+/// them.
+macro_rules! settings {
+    ($($(#[doc = $about:literal])+ $name:literal => $field:ident: $kind:ty = $default:expr, $values:expr;)+) => {
+        /// What the operator has set, with the defaults of what is not set.
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $(#[doc = concat!("`", $name, "`:")] $(#[doc = $about])+ pub $field: $kind,)+
+            /// The settings that are missing or have a value that is not allowed.
+            pub wrong: Vec<WrongSetting>,
+        }
+
+        impl Settings {
+            /// Reads the settings that `lookup` knows, by their names in wrangler.toml. If a value is
+            /// not allowed, the default holds, and the setting is named in `wrong`.
+            pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
+                let mut wrong = Vec::new();
+                Self {
+                    $($field: read_one(&lookup, $name, $default, &$values, &mut wrong),)+
+                    wrong,
+                }
+            }
+        }
+
+        #[cfg(test)]
+        const NAMES: &[&str] = &[$($name),+];
+    };
+}
+
+settings! {
+    /// The origin's base URL; the paths of its API begin with `/v1`.
+    "ORIGIN_URL" => origin_url: Option<String> = None, base_url();
+    /// The bearer token that the edge shows to the origin.
+    "ORIGIN_TOKEN" => origin_token: Option<Secret> = None, required_secret();
+    /// Opens every call of operators. If it is not set, they answer 503.
+    "OPERATOR_TOKEN" => operator_token: Option<Secret> = None, secret();
+    /// Opens the refresh of one issuer and nothing else.
+    "HOOK_TOKEN" => hook_token: Option<Secret> = None, secret();
+    /// The longest that one exchange with the origin may take, its body included.
+    "ORIGIN_TIMEOUT_MS" => origin_timeout: Duration = Duration::from_secs(30), milliseconds(100..=600_000);
+    /// A larger CRL is refused.
+    "MAX_CRL_BYTES" => max_crl_bytes: u64 = 128 * 1024 * 1024, number(1_024..=1_073_741_824, "bytes");
+    /// The part of a CRL's validity after which it is refreshed.
+    "REFRESH_AT" => refresh_at: Fraction = Fraction::from_thousandths(670), fraction(100..=950);
+    /// How far clocks may be apart.
+    "CLOCK_SKEW_SECONDS" => clock_skew: Duration = Duration::from_mins(5), seconds(0..=86_400);
+    /// The longest that a cache may keep an answer.
+    "MAX_AGE_SECONDS" => max_age: Duration = Duration::from_hours(1), seconds(0..=31_536_000);
+    /// How long a point of presence may answer from its copy of KV.
+    "KV_CACHE_TTL_SECONDS" => kv_cache_ttl: Duration = Duration::from_mins(1), seconds(30..=86_400);
+    /// How old the list of issuers may be before the origin is asked for it again.
+    "REGISTRY_TTL_SECONDS" => registry_ttl: Duration = Duration::from_mins(1), seconds(1..=86_400);
+    /// Whether an expired CRL is served if there is no valid one.
+    "SERVE_EXPIRED" => serve_expired: bool = false, boolean();
+    /// How long events are kept.
+    "EVENT_RETENTION_DAYS" => event_retention: Duration = Duration::from_hours(24 * 30), days(1..=3_650);
+    /// How many issuers regenerate-all refreshes at once; the platform allows six connections.
+    "REGENERATE_CONCURRENCY" => regenerate_concurrency: usize = 6, count(1..=6, "issuers at once");
 }
 
 /// Text that must not be shown: `Debug` hides it.
@@ -73,173 +102,143 @@ pub struct WrongSetting {
 }
 
 impl Settings {
-    /// Reads the settings that `lookup` knows, by their names in wrangler.toml.
+    /// The origin's base URL and its bearer token.
+    ///
+    /// # Errors
+    /// Names the setting that is missing or wrong.
+    pub fn origin(&self) -> Result<(&str, &Secret), SettingsError> {
+        if let (Some(url), Some(token)) = (&self.origin_url, &self.origin_token) {
+            return Ok((url, token));
+        }
+        let wrong = self.wrong.iter();
+        let wrong = wrong.filter(|wrong| matches!(wrong.name, "ORIGIN_URL" | "ORIGIN_TOKEN"));
+        Err(SettingsError(wrong.cloned().collect()))
+    }
+
+    /// As [`Settings::read`], for a caller that cannot go on with a wrong setting.
     ///
     /// # Errors
     /// Names every setting that is missing or has a value that is not allowed.
     pub fn parse(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let mut reader = Reader {
-            lookup,
-            wrong: Vec::new(),
-        };
-        let seconds = |from, to| Numbers {
-            range: from..=to,
-            unit: "seconds",
-        };
-        let origin_url = reader.origin_url();
-        let origin_token = reader.secret("ORIGIN_TOKEN");
-        if origin_token.is_none() {
-            reader.refuse(
-                "ORIGIN_TOKEN",
-                "is missing",
-                "the origin's bearer token, as a secret",
-            );
-        }
-        let settings = Self {
-            origin_token: origin_token.unwrap_or(Secret(String::new())),
-            operator_token: reader.secret("OPERATOR_TOKEN"),
-            hook_token: reader.secret("HOOK_TOKEN"),
-            origin_timeout: Duration::from_millis(reader.number(
-                "ORIGIN_TIMEOUT_MS",
-                30_000,
-                &Numbers {
-                    range: 100..=600_000,
-                    unit: "milliseconds",
-                },
-            )),
-            max_crl_bytes: reader.number(
-                "MAX_CRL_BYTES",
-                134_217_728,
-                &Numbers {
-                    range: 1_024..=1_073_741_824,
-                    unit: "bytes",
-                },
-            ),
-            refresh_at: reader.fraction("REFRESH_AT", Fraction::from_thousandths(670)),
-            clock_skew: reader.seconds("CLOCK_SKEW_SECONDS", 300, &seconds(0, 86_400)),
-            max_age: reader.seconds("MAX_AGE_SECONDS", 3_600, &seconds(0, 31_536_000)),
-            kv_cache_ttl: reader.seconds("KV_CACHE_TTL_SECONDS", 60, &seconds(30, 86_400)),
-            registry_ttl: reader.seconds("REGISTRY_TTL_SECONDS", 60, &seconds(1, 86_400)),
-            serve_expired: reader.boolean("SERVE_EXPIRED", false),
-            event_retention: Duration::from_secs(
-                reader
-                    .number(
-                        "EVENT_RETENTION_DAYS",
-                        30,
-                        &Numbers {
-                            range: 1..=3_650,
-                            unit: "days",
-                        },
-                    )
-                    .saturating_mul(86_400),
-            ),
-            regenerate_concurrency: usize::try_from(reader.number(
-                "REGENERATE_CONCURRENCY",
-                6,
-                &Numbers {
-                    range: 1..=6,
-                    unit: "issuers at once",
-                },
-            ))
-            .unwrap_or(1),
-            origin_url: match origin_url {
-                Some(url) => url,
-                None => return Err(SettingsError(reader.wrong)),
-            },
-        };
-        if reader.wrong.is_empty() {
+        let settings = Self::read(lookup);
+        if settings.wrong.is_empty() {
             Ok(settings)
         } else {
-            Err(SettingsError(reader.wrong))
+            Err(SettingsError(settings.wrong))
         }
     }
 }
 
-struct Numbers {
-    range: RangeInclusive<u64>,
-    unit: &'static str,
+/// The values of a setting that are allowed.
+struct Values<T> {
+    /// The end of a sentence that begins with "set it to".
+    allowed: String,
+    is_required: bool,
+    parse: Box<dyn Fn(&str) -> Option<T>>,
 }
 
-struct Reader<L> {
-    lookup: L,
-    wrong: Vec<WrongSetting>,
-}
-
-impl<L: Fn(&str) -> Option<String>> Reader<L> {
-    /// The value without white space around it; an empty one counts as not set.
-    fn text(&self, name: &str) -> Option<String> {
-        (self.lookup)(name)
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty())
-    }
-
-    fn refuse(&mut self, name: &'static str, problem: &'static str, allowed: impl Into<String>) {
-        self.wrong.push(WrongSetting {
-            name,
-            problem,
+impl<T> Values<T> {
+    fn new(allowed: impl Into<String>, parse: impl Fn(&str) -> Option<T> + 'static) -> Self {
+        Self {
             allowed: allowed.into(),
-        });
-    }
-
-    fn parsed<T: FromStr>(
-        &mut self,
-        name: &'static str,
-        default: T,
-        allowed: &str,
-        holds: impl Fn(&T) -> bool,
-    ) -> T {
-        match self.text(name).map(|text| text.parse::<T>()) {
-            None => default,
-            Some(Ok(value)) if holds(&value) => value,
-            Some(_) => {
-                self.refuse(name, "is wrong", allowed);
-                default
-            }
+            is_required: false,
+            parse: Box::new(parse),
         }
     }
 
-    fn number(&mut self, name: &'static str, default: u64, numbers: &Numbers) -> u64 {
-        let Numbers { range, unit } = numbers;
-        let allowed = format!("{} to {} {unit}", range.start(), range.end());
-        self.parsed(name, default, &allowed, |value| range.contains(value))
-    }
-
-    fn seconds(&mut self, name: &'static str, default: u64, numbers: &Numbers) -> Duration {
-        Duration::from_secs(self.number(name, default, numbers))
-    }
-
-    fn boolean(&mut self, name: &'static str, default: bool) -> bool {
-        self.parsed(name, default, "true or false", |_| true)
-    }
-
-    fn fraction(&mut self, name: &'static str, default: Fraction) -> Fraction {
-        let allowed = Fraction::from_thousandths(100)..=Fraction::from_thousandths(950);
-        self.parsed(
-            name,
-            default,
-            "a part of the validity from 0.1 to 0.95",
-            |part| allowed.contains(part),
-        )
-    }
-
-    fn secret(&self, name: &str) -> Option<Secret> {
-        self.text(name).map(Secret)
-    }
-
-    fn origin_url(&mut self) -> Option<String> {
-        const NAME: &str = "ORIGIN_URL";
-        const ALLOWED: &str =
-            "the origin's base URL, such as https://ca.example.com, without a query or user name";
-        let Some(text) = self.text(NAME) else {
-            self.refuse(NAME, "is missing", ALLOWED);
-            return None;
-        };
-        let url = is_base_url(&text).then(|| text.trim_end_matches('/').to_owned());
-        if url.is_none() {
-            self.refuse(NAME, "is wrong", ALLOWED);
+    fn required(self) -> Self {
+        Self {
+            is_required: true,
+            ..self
         }
-        url
     }
+}
+
+/// Reads one setting. An empty value counts as not set.
+fn read_one<T>(
+    lookup: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    default: T,
+    values: &Values<T>,
+    wrong: &mut Vec<WrongSetting>,
+) -> T {
+    let set = lookup(name).map(|text| text.trim().to_owned());
+    let problem = match set.filter(|text| !text.is_empty()) {
+        Some(text) => match (values.parse)(&text) {
+            Some(value) => return value,
+            None => "is wrong",
+        },
+        None if values.is_required => "is missing",
+        None => return default,
+    };
+    wrong.push(WrongSetting {
+        name,
+        problem,
+        allowed: values.allowed.clone(),
+    });
+    default
+}
+
+fn number(range: RangeInclusive<u64>, unit: &str) -> Values<u64> {
+    let allowed = format!("{} to {} {unit}", range.start(), range.end());
+    Values::new(allowed, move |text| {
+        text.parse().ok().filter(|number| range.contains(number))
+    })
+}
+
+fn count(range: RangeInclusive<u64>, unit: &str) -> Values<usize> {
+    let Values { allowed, parse, .. } = number(range, unit);
+    Values::new(allowed, move |text| parse(text)?.try_into().ok())
+}
+
+fn span(range: RangeInclusive<u64>, unit: &str, millis: u64) -> Values<Duration> {
+    let Values { allowed, parse, .. } = number(range, unit);
+    Values::new(allowed, move |text| {
+        Some(Duration::from_millis(parse(text)?.saturating_mul(millis)))
+    })
+}
+
+fn milliseconds(range: RangeInclusive<u64>) -> Values<Duration> {
+    span(range, "milliseconds", 1)
+}
+
+fn seconds(range: RangeInclusive<u64>) -> Values<Duration> {
+    span(range, "seconds", 1_000)
+}
+
+fn days(range: RangeInclusive<u64>) -> Values<Duration> {
+    span(range, "days", 86_400_000)
+}
+
+fn boolean() -> Values<bool> {
+    Values::new("true or false", |text| text.parse().ok())
+}
+
+/// A decimal number, from and to so many thousandths.
+fn fraction(thousandths: RangeInclusive<u32>) -> Values<Fraction> {
+    let [from, to] = [*thousandths.start(), *thousandths.end()].map(Fraction::from_thousandths);
+    Values::new("a part of the validity from 0.1 to 0.95", move |text| {
+        text.parse().ok().filter(|part| (from..=to).contains(part))
+    })
+}
+
+fn secret() -> Values<Option<Secret>> {
+    let allowed = "a bearer token of visible ASCII characters, as a secret";
+    Values::new(allowed, |text| {
+        let fits_a_header = text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits_a_header.then(|| Some(Secret(text.to_owned())))
+    })
+}
+
+fn required_secret() -> Values<Option<Secret>> {
+    secret().required()
+}
+
+fn base_url() -> Values<Option<String>> {
+    let allowed =
+        "the origin's base URL, such as https://ca.example.com, without a query or user name";
+    let parse = |text: &str| is_base_url(text).then(|| text.trim_end_matches('/').to_owned());
+    Values::new(allowed, move |text| parse(text).map(Some)).required()
 }
 
 /// An http or https URL that paths can be appended to.
@@ -249,7 +248,7 @@ fn is_base_url(text: &str) -> bool {
     };
     let host = rest.split('/').next().unwrap_or_default();
     let port_is_number = match host.rsplit_once(':') {
-        // What stands in brackets is an IPv6 address.
+        // An IPv6 address is in brackets.
         Some((name, port)) if !port.ends_with(']') => {
             !name.is_empty() && port.parse::<u16>().is_ok()
         }
@@ -325,6 +324,39 @@ pub(crate) mod tests {
         let error = Settings::parse(|_| None).unwrap_err().to_string();
         assert!(error.contains("ORIGIN_URL is missing"), "{error}");
         assert!(error.contains("ORIGIN_TOKEN is missing"), "{error}");
+    }
+
+    #[test]
+    fn the_reference_has_every_setting_with_its_default() {
+        let reference = include_str!("../../docs/reference.md");
+        let settings = reference.split("\n## Settings\n").nth(1).unwrap();
+        let rows: Vec<(&str, &str)> = settings
+            .split("\n## ")
+            .next()
+            .unwrap()
+            .lines()
+            .filter_map(|line| {
+                let mut cells = line.split('|').skip(1).map(str::trim);
+                let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+                Some((name, cells.next()?))
+            })
+            .collect();
+        let names: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, NAMES);
+        let defaults = Settings::read(|_| None);
+        let documented = Settings::read(|name| {
+            let row = rows.iter().find(|(known, _)| *known == name);
+            row.map(|(_, default)| (*default).to_owned())
+        });
+        assert_eq!(format!("{documented:?}"), format!("{defaults:?}"));
+    }
+
+    #[test]
+    fn a_wrong_value_leaves_the_default() {
+        let settings = Settings::read(|name| (name == "MAX_AGE_SECONDS").then(|| "-1".to_owned()));
+        assert_eq!(settings.max_age, Duration::from_hours(1));
+        let wrong: Vec<_> = settings.wrong.iter().map(|wrong| wrong.name).collect();
+        assert_eq!(wrong, ["ORIGIN_URL", "ORIGIN_TOKEN", "MAX_AGE_SECONDS"]);
     }
 
     #[test]
