@@ -96,6 +96,14 @@ pub enum EdgeError {
         /// Whose.
         issuer: IssuerId,
     },
+    /// Another changed certificate is waiting than the one that the operator named.
+    #[error("the changed certificate of issuer {issuer:?} that is waiting has the SHA-256 {waiting}, not the one that was named; compare that one", issuer = .issuer.as_str())]
+    CertificateMismatch {
+        /// The issuer.
+        issuer: IssuerId,
+        /// The SHA-256 of the certificate that is waiting, in hexadecimal.
+        waiting: String,
+    },
     /// The caller accepts none of the media types that there are.
     #[error("this call answers with one of: {offered}")]
     NotAcceptable {
@@ -140,6 +148,7 @@ impl EdgeError {
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
             Self::NotAcceptable { .. } => (406, "not_acceptable"),
             Self::NoCertificateWaiting { .. } => (409, "no_certificate_waiting"),
+            Self::CertificateMismatch { .. } => (409, "certificate_mismatch"),
             Self::PreconditionFailed => (412, "precondition_failed"),
             Self::RangeNotSatisfiable { .. } => (416, "range_not_satisfiable"),
             Self::Internal => (500, "internal"),
@@ -280,6 +289,10 @@ mod tests {
             },
             EdgeError::ForeignForm,
             EdgeError::NoCertificateWaiting { issuer: issuer() },
+            EdgeError::CertificateMismatch {
+                issuer: issuer(),
+                waiting: "00ff".to_owned(),
+            },
             EdgeError::NotAcceptable {
                 offered: "application/json",
             },

@@ -191,6 +191,16 @@ impl Edge {
             .await
     }
 
+    /// Trusts the changed certificate with this SHA-256.
+    pub async fn trust(&self, issuer: &str, sha256: &str) -> Response {
+        self.request(Method::POST, &format!("/v1/issuers/{issuer}/trust"))
+            .bearer_auth(OPERATOR_TOKEN)
+            .body(format!(r#"{{"sha256":"{sha256}"}}"#))
+            .send()
+            .await
+            .expect("an answer")
+    }
+
     /// Fires the cron trigger and waits for its handler to return.
     pub async fn tick(&self) -> Response {
         self.get("/cdn-cgi/handler/scheduled").await

@@ -325,13 +325,10 @@ async fn events_are_available_as_json_ndjson_and_csv(world: Arc<Shared>) {
 async fn a_changed_certificate_waits_until_it_is_trusted(world: Arc<Shared>) {
     let ca = CertificateAuthority::new("moved");
     refresh(&world, "moved", 200).await;
-    let trust = async || {
-        world
-            .edge
-            .operate(Method::POST, "/v1/issuers/moved/trust")
-            .await
-    };
-    assert_eq!(code_of(trust().await, 409).await, "no_certificate_waiting");
+    let trust = async |sha256: &str| world.edge.trust("moved", sha256).await;
+    let nothing = "0".repeat(64);
+    let none = trust(&nothing).await;
+    assert_eq!(code_of(none, 409).await, "no_certificate_waiting");
 
     world.origin.add(&ca.rekeyed());
     world
@@ -352,7 +349,9 @@ async fn a_changed_certificate_waits_until_it_is_trusted(world: Arc<Shared>) {
     let new = waiting["waiting_certificate_sha256"].clone();
     assert!(new.is_string() && new != pinned, "{waiting}");
 
-    let trusted = json(trust().await, 200).await;
+    let other = trust(&nothing).await;
+    assert_eq!(code_of(other, 409).await, "certificate_mismatch");
+    let trusted = json(trust(new.as_str().unwrap()).await, 200).await;
     assert_eq!(trusted["events"][0]["outcome"], "published");
     let after = json(operate(&world, "/v1/issuers/moved").await, 200).await;
     assert_eq!(after["pinned_certificate_sha256"], new);
@@ -492,7 +491,7 @@ async fn with_d1_down_calls_that_need_no_table_work_and_the_rest_answer_503(worl
         assert_eq!(code_of(answer, 503).await, "events_unavailable", "{path}");
     }
     let refreshed = json(edge.refresh("outage").await, 200).await;
-    let trust = edge.operate(Method::POST, "/v1/issuers/outage/trust").await;
+    let trust = edge.trust("outage", &"0".repeat(64)).await;
     assert_eq!(code_of(trust, 409).await, "no_certificate_waiting");
     let issuer = json(edge.operate(Method::GET, "/v1/issuers/outage").await, 200).await;
     assert_eq!(issuer["crls"][0]["state"], "fresh");

@@ -140,9 +140,10 @@ async fn a_changed_certificate_is_reported_at_once_even_if_the_record_is_fresh(_
     assert_eq!(body["events"][0]["error_code"], "issuer_changed", "{body}");
     assert_eq!(origin.lookups(), 2);
     assert_eq!(served(&edge, "/crl/rekeyed.crl").await, old);
-    let trusted = edge
-        .operate(Method::POST, "/v1/issuers/rekeyed/trust")
-        .await;
+    let issuer = edge.operate(Method::GET, "/v1/issuers/rekeyed").await;
+    let issuer: serde_json::Value = issuer.json().await.unwrap();
+    let waiting = issuer["waiting_certificate_sha256"].as_str().unwrap();
+    let trusted = edge.trust("rekeyed", waiting).await;
     assert_eq!(trusted.status(), 200);
     until(|| async { served(&edge, "/crl/rekeyed.crl").await == newer }).await;
 }

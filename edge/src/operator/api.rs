@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use origin_api::IssuerId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::authorization::caller;
 use super::call::{Call, Endpoint};
@@ -14,11 +14,13 @@ use super::event_page::{self, EventPage};
 use super::event_query::{Cursor, EventFilter};
 use super::issuers::{self, IssuerPage, RECENT_EVENTS};
 use super::media::EventFormat;
+use super::parameters::read_sha256;
 use super::ports::{Ports, Request};
 use super::reply::Reply;
 use super::{metrics, openapi};
 use crate::events::Event;
 use crate::problem::EdgeError;
+use crate::refresh::Sha256;
 use crate::tables::Query;
 use crate::url;
 
@@ -52,7 +54,10 @@ impl<P: Ports> Desk<P> {
                 let summary = self.ports.regenerate_all().await;
                 self.json(&summary.map_err(|error| self.no_registry(&error))?)
             }
-            Call::Trust(issuer) => self.outcome(&self.trust(issuer).await?),
+            Call::Trust(issuer) => {
+                let sha256 = self.named(request).await?;
+                self.outcome(&self.trust(issuer, sha256).await?)
+            }
             Call::Events {
                 filter,
                 after,
@@ -164,6 +169,22 @@ impl<P: Ports> Desk<P> {
         };
         let all = stream::once(std::future::ready(Ok(begin))).chain(pages);
         Ok(Reply::stream(format.media_type(), all.boxed_local()))
+    }
+
+    /// The SHA-256 that the body names: `{"sha256":"…"}`.
+    async fn named(&self, request: &impl Request) -> Result<Sha256, EdgeError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Named {
+            sha256: String,
+        }
+        let body = self.short_body(request).await?;
+        let named = body.and_then(|body| serde_json::from_str::<Named>(&body).ok());
+        let sha256 = named.and_then(|named| read_sha256(&named.sha256));
+        sha256.ok_or(EdgeError::BadParameter {
+            name: "sha256".into(),
+            problem: "must be in the body, as {\"sha256\":\"64 hexadecimal digits\"}".into(),
+        })
     }
 
     fn json(&self, value: &impl Serialize) -> Result<Reply, EdgeError> {

@@ -11,18 +11,20 @@ use serde::de::DeserializeOwned;
 use super::event_page;
 use super::event_query::EventFilter;
 use super::issuers::{self, IssuerStatus};
-use super::ports::Ports;
+use super::ports::{Ports, Request};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::issuer::TrustAnswer;
 use crate::problem::EdgeError;
-use crate::refresh::fingerprint;
+use crate::refresh::Sha256;
 use crate::registry::{Index, Listed};
 use crate::tables::Query;
 use crate::time::Timestamp;
 
 /// When a client may ask again for what the platform could not give.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// The largest body that is read, in bytes: a form, or the name of what an operator accepts.
+const LARGEST_BODY: usize = 4096;
 
 /// One operator's request, its handlers' access to the platform and the settings.
 pub(super) struct Desk<P> {
@@ -107,21 +109,21 @@ impl<P: Ports> Desk<P> {
         refreshed.map_err(|error| self.internal(&error))
     }
 
-    /// Pins the changed certificate that is waiting, and refreshes.
-    pub(super) async fn trust(&self, issuer: IssuerId) -> Result<Vec<Event>, EdgeError> {
+    /// Pins the changed certificate that is waiting if it has this SHA-256, and refreshes.
+    pub(super) async fn trust(
+        &self,
+        issuer: IssuerId,
+        sha256: Sha256,
+    ) -> Result<Vec<Event>, EdgeError> {
         self.listed(&issuer).await?;
-        let overview = self.ports.overview(&issuer).await;
-        let overview = overview.map_err(|error| self.internal(&error))?;
-        let Some(waiting) = overview.issuer.waiting else {
-            return Err(EdgeError::NoCertificateWaiting { issuer });
-        };
-        // The call does not name a certificate yet.
-        let answer = self.ports.trust(&issuer, fingerprint(&waiting)).await;
+        let answer = self.ports.trust(&issuer, sha256).await;
         match answer.map_err(|error| self.internal(&error))? {
             TrustAnswer::Pinned(events) => Ok(events),
-            TrustAnswer::NoneWaiting | TrustAnswer::OtherWaiting(_) => {
-                Err(EdgeError::NoCertificateWaiting { issuer })
-            }
+            TrustAnswer::NoneWaiting => Err(EdgeError::NoCertificateWaiting { issuer }),
+            TrustAnswer::OtherWaiting(waiting) => Err(EdgeError::CertificateMismatch {
+                issuer,
+                waiting: waiting.to_string(),
+            }),
         }
     }
 
@@ -131,6 +133,20 @@ impl<P: Ports> Desk<P> {
         EdgeError::RegistryUnavailable {
             retry_after: RETRY_AFTER,
         }
+    }
+
+    /// The body, if the request says that it is short.
+    pub(super) async fn short_body(
+        &self,
+        request: &impl Request,
+    ) -> Result<Option<String>, EdgeError> {
+        let length = request.header("content-length");
+        let length = length.and_then(|length| length.parse().ok());
+        if length.is_none_or(|length: usize| length > LARGEST_BODY) {
+            return Ok(None);
+        }
+        let body = request.text().await;
+        body.map(Some).map_err(|error| self.internal(&error))
     }
 
     /// D1 did not answer.

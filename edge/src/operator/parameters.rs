@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::problem::EdgeError;
+use crate::refresh::Sha256;
 
 /// The parameters of one call. An empty one counts as not given: forms send those too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,12 @@ impl Parameters {
     }
 }
 
+/// Reads a SHA-256 as people copy it: in either case, with or without colons.
+pub(crate) fn read_sha256(text: &str) -> Option<Sha256> {
+    let digits: String = text.trim().chars().filter(|c| *c != ':').collect();
+    digits.to_ascii_lowercase().parse().ok()
+}
+
 fn explain(known: &[&str]) -> String {
     if known.is_empty() {
         "is unknown: this call takes none".to_owned()
@@ -112,6 +119,19 @@ mod tests {
     fn an_empty_value_counts_as_not_given() {
         let parameters = parse(&[("issuer", "")]).unwrap();
         assert_eq!(parameters.value::<String>("issuer", "").unwrap(), None);
+    }
+
+    #[test]
+    fn a_sha256_is_read_as_openssl_prints_it() {
+        let lower = "ab".repeat(32);
+        let openssl = vec!["AB"; 32].join(":");
+        let expected: Sha256 = lower.parse().unwrap();
+        for text in [lower.as_str(), &openssl, &format!(" {lower}\n")] {
+            assert_eq!(read_sha256(text), Some(expected), "{text}");
+        }
+        for wrong in ["", "ab", &"ag".repeat(32), &"ab".repeat(33)] {
+            assert_eq!(read_sha256(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

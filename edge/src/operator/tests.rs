@@ -102,9 +102,10 @@ fn a_part_that_fails_is_a_stable_code_outside_and_a_cause_in_the_log() {
     ] {
         for ((method, path), status) in CALLS.into_iter().zip(expected) {
             let platform = Platform::new();
-            platform.certificate_waits(b"new");
+            let sha256 = platform.certificate_waits(b"new");
             platform.fail(part);
-            let answer = ask(&platform, &call(method, path));
+            let body = format!(r#"{{"sha256":"{sha256}"}}"#);
+            let answer = ask(&platform, &call(method, path).body(body));
             assert_eq!(answer.status, status, "{part:?} {path}");
             assert!(!text(&answer).contains(CAUSE), "{path}");
             let log = platform.log.borrow();
@@ -154,11 +155,54 @@ fn a_refresh_names_its_crl_its_caller_and_how_it_ended() {
         ("/v1/issuers/b/refresh?name=delta", "unknown_crl"),
         ("/v1/issuers/nobody/trust", "unknown_issuer"),
     ] {
-        let answer = ask(&platform, &call("POST", path));
+        let body = format!(r#"{{"sha256":"{}"}}"#, "0".repeat(64));
+        let answer = ask(&platform, &name(path, &body));
         assert_eq!(code(&answer), (404, expected.to_owned()), "{path}");
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
     }
     assert_eq!(platform.done.borrow().len(), 3);
+}
+
+/// The call that names a certificate, or anything else by its SHA-256.
+fn name(path: &str, body: &str) -> TestRequest {
+    call("POST", path).body(body)
+}
+
+#[test]
+fn trust_pins_the_certificate_that_it_names_and_no_other() {
+    let platform = Platform::new();
+    let trust = |platform, body: &str| ask(platform, &name("/v1/issuers/a/trust", body));
+    let compared = platform.certificate_waits(b"compared");
+    let names_it = format!(r#"{{"sha256":"{compared}"}}"#);
+    // The origin shows another one before the operator has called.
+    let other = platform.certificate_waits(b"other");
+    let answer = trust(&platform, &names_it);
+    assert_eq!(code(&answer), (409, "certificate_mismatch".to_owned()));
+    assert!(text(&answer).contains(&other.to_string()));
+    for body in [
+        String::new(),
+        "{}".to_owned(),
+        format!("\"{other}\""),
+        format!(r#"{{"sha256":"{other}","all":true}}"#),
+        r#"{"sha256":"00ff"}"#.to_owned(),
+        format!(r#"{{"sha256":"{other}"{}}}"#, " ".repeat(5000)),
+    ] {
+        let answer = trust(&platform, &body);
+        assert_eq!(code(&answer), (400, "bad_parameter".to_owned()), "{body}");
+    }
+    assert_eq!(
+        ask(&platform, &call("POST", "/v1/issuers/a/trust")).status,
+        400
+    );
+    assert!(platform.done.borrow().is_empty());
+
+    platform.certificate_waits(b"compared");
+    assert_eq!(trust(&platform, &names_it).status, 200);
+    let done = format!("trusts {compared} at a");
+    assert_eq!(*platform.done.borrow(), [done]);
+    *platform.waiting.borrow_mut() = None;
+    let answer = trust(&platform, &names_it);
+    assert_eq!(code(&answer), (409, "no_certificate_waiting".to_owned()));
 }
 
 #[test]
@@ -311,7 +355,7 @@ mod dashboard {
             let form = browse("POST", &format!("/dashboard/issuers/a/{action}"))
                 .header("cookie", &cookie)
                 .header("origin", "https://edge.example")
-                .body(format!("form_token={form_token}"));
+                .body(format!("form_token={form_token}&sha256={sha256}"));
             let answer = ask(&platform, &form);
             let id = "018bcfe5-6800-7000-8000-000000000009";
             let shown = format!("/dashboard/issuers/a?done=~{id}");
@@ -336,6 +380,11 @@ mod dashboard {
             form("", "https://edge.example"),
             form(&form_token, "https://evil.example"),
             form(&long, "https://edge.example"),
+            // Trust names what it trusts.
+            browse("POST", "/dashboard/issuers/a/trust")
+                .header("cookie", &cookie)
+                .header("origin", "https://edge.example")
+                .body(format!("form_token={form_token}")),
             // A token in a header is not a session.
             call("POST", "/dashboard/issuers/a/refresh").body(format!("form_token={form_token}")),
         ] {

@@ -437,6 +437,14 @@ mod tests {
     }
 
     #[test]
+    fn the_button_to_trust_names_the_certificate_that_was_shown() {
+        let page = &every_page()[5];
+        let form = page.split("/trust\">").nth(1).unwrap();
+        let form = form.split("</form>").next().unwrap();
+        assert!(form.contains(r#"name="sha256" value="beef""#), "{form}");
+    }
+
+    #[test]
     fn the_first_page_shows_the_most_urgent_first_and_what_waits() {
         let page = &every_page()[2];
         let (b, a) = (

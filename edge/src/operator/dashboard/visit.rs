@@ -8,6 +8,7 @@ use super::super::desk::Desk;
 use super::super::event_page::{self, EventPage};
 use super::super::event_query::{Cursor, EventFilter};
 use super::super::media;
+use super::super::parameters::read_sha256;
 use super::super::ports::{Ports, Request};
 use super::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage};
 use super::place::{self, Destination, HomeFilter, Inner, Place};
@@ -21,8 +22,6 @@ use crate::registry::Index;
 use crate::tables::Query;
 use crate::url;
 
-/// The largest form that is read, in bytes.
-const LARGEST_FORM: usize = 4096;
 /// How many events the first page shows.
 const LATEST: u32 = 15;
 /// How many failures and refusals it shows above them.
@@ -50,6 +49,9 @@ impl<P: Ports> Desk<P> {
         answered.unwrap_or_else(|error| visit.refusal(&error))
     }
 }
+
+/// A form's fields.
+type Form = Vec<(String, String)>;
 
 /// One request to the dashboard.
 struct Visit<'a, P, R> {
@@ -96,8 +98,10 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
                 Ok(done(&id, &events))
             }
             Inner::Trust(id) => {
-                self.admit_form(session).await?;
-                let events = self.desk.trust(id.clone()).await?;
+                let form = self.admit_form(session).await?;
+                let sha256 = field(&form, "sha256").and_then(read_sha256);
+                let sha256 = sha256.ok_or(EdgeError::ForeignForm)?;
+                let events = self.desk.trust(id.clone(), sha256).await?;
                 Ok(done(&id, &events))
             }
             Inner::SignOut => {
@@ -214,10 +218,13 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         }
     }
 
-    async fn admit_form(&self, session: Option<Session>) -> Result<(), EdgeError> {
+    /// The fields of a form that this session's page sent.
+    async fn admit_form(&self, session: Option<Session>) -> Result<Form, EdgeError> {
         self.admit_origin()?;
         let session = session.ok_or(EdgeError::ForeignForm)?;
-        session.admit_form(field(&self.form().await?, "form_token"))
+        let form = self.form().await?;
+        session.admit_form(field(&form, "form_token"))?;
+        Ok(form)
     }
 
     fn admit_origin(&self) -> Result<(), EdgeError> {
@@ -225,15 +232,9 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         session::admit_origin(origin.as_deref(), url::origin(self.request.url()))
     }
 
-    /// The form's fields.
-    async fn form(&self) -> Result<Vec<(String, String)>, EdgeError> {
-        let length = self.request.header("content-length");
-        let length = length.and_then(|length| length.parse().ok());
-        if length.is_none_or(|length: usize| length > LARGEST_FORM) {
-            return Err(EdgeError::ForeignForm);
-        }
-        let form = self.request.text().await;
-        let form = form.map_err(|error| self.desk.internal(&error))?;
+    async fn form(&self) -> Result<Form, EdgeError> {
+        let form = self.desk.short_body(self.request).await?;
+        let form = form.ok_or(EdgeError::ForeignForm)?;
         Ok(form_urlencoded::parse(form.as_bytes())
             .into_owned()
             .collect())
