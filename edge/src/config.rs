@@ -9,8 +9,8 @@ use crate::fraction::Fraction;
 /// The settings: what the operator has set, and the defaults of the rest.
 ///
 /// Each line is the documentation, the name in wrangler.toml, the field, its type, the default, and
-/// the values that are allowed. `docs/reference.md` has the same table for operators; a test compares
-/// them.
+/// the values that are allowed. `docs/reference.md` has the same table for operators; a test
+/// compares them.
 macro_rules! settings {
     ($($(#[doc = $about:literal])+ $name:literal => $field:ident: $kind:ty = $default:expr, $values:expr;)+) => {
         /// What the operator has set, with the defaults of what is not set.
@@ -22,8 +22,8 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// Reads the settings that `lookup` knows, by their names in wrangler.toml. If a value is
-            /// not allowed, the default holds, and the setting is named in `wrong`.
+            /// Reads the settings that `lookup` knows, by their names in wrangler.toml. If a value
+            /// is not allowed, the default holds, and the setting is named in `wrong`.
             pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
                 let mut wrong = Vec::new();
                 Self {

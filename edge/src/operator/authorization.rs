@@ -34,13 +34,15 @@ pub(crate) fn caller(
     }
 }
 
-/// The token of `Authorization: Bearer …`; the scheme's case does not matter (RFC 9110, section 11.1).
+/// The token of `Authorization: Bearer …`; the scheme's case does not matter (RFC 9110, section
+/// 11.1).
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Whether the token shown is this one. Compares in constant time: how long it takes tells nothing but the length.
+/// Whether the token shown is this one. Compares in constant time: how long it takes tells nothing
+/// but the length.
 #[must_use]
 pub(crate) fn is(shown: &str, secret: Option<&Secret>) -> bool {
     secret.is_some_and(|secret| shown.as_bytes().ct_eq(secret.reveal().as_bytes()).into())

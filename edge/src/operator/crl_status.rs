@@ -1,4 +1,4 @@
-//! How a CRL stands, as operators see it: from its row in D1, or from its issuer's object. Pure: time is an argument.
+//! The state of a CRL as operators see it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,24 +10,25 @@ use crate::events::Outcome;
 use crate::tables::StatusRow;
 use crate::time::{Rfc3339, Timestamp};
 
-/// How a CRL stands. The order is that of urgency: what relying parties feel comes first.
+/// The state of a CRL, in the order of urgency: what affects relying parties comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// Its nextUpdate has passed: relying parties get no valid CRL. Also where refreshes fail, which is why.
+    /// Its nextUpdate has passed, so relying parties get no valid CRL. This also covers CRLs with
+    /// failing refreshes, the usual cause.
     Expired,
-    /// There is none yet, or there is none to publish here: `last_outcome` tells which.
+    /// There is no CRL yet, or none to publish here; `last_outcome` says which.
     Absent,
-    /// It is valid, but the last refresh failed or was refused, and none did well since.
+    /// It is valid, but the last refresh failed or was rejected.
     Failing,
     /// It is valid, and its refresh time has come.
     Due,
-    /// It is valid, and its refresh time is to come.
+    /// It is valid, and its refresh time lies ahead.
     Fresh,
 }
 
 impl State {
-    /// Every one, the most urgent first.
+    /// The most urgent first.
     pub(crate) const ALL: [Self; 5] = [
         Self::Expired,
         Self::Absent,
@@ -36,7 +37,6 @@ impl State {
         Self::Fresh,
     ];
 
-    /// The stable name.
     #[must_use]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -55,7 +55,6 @@ impl fmt::Display for State {
     }
 }
 
-/// The text names no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a state is one of expired, absent, failing, due, fresh")]
 pub(crate) struct StateError;
@@ -69,53 +68,46 @@ impl FromStr for State {
     }
 }
 
-/// One CRL as operators see it.
+/// One CRL, as `GET /v1/issuers` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct CrlStatus {
-    /// Which of the issuer's CRLs.
     pub(crate) name: CrlName,
-    /// How it stands.
     pub(crate) state: State,
     /// The CRLNumber, decimal.
     pub(crate) number: Option<String>,
-    /// thisUpdate.
     pub(crate) this_update: Option<Rfc3339>,
-    /// nextUpdate.
     pub(crate) next_update: Option<Rfc3339>,
-    /// When the edge asks for the next one; after failures, when it tries again.
+    /// When the edge asks the origin next; after a failure, when it retries.
     pub(crate) refresh_after: Option<Rfc3339>,
-    /// When the edge took it in.
+    /// When the edge committed it.
     pub(crate) generated_at: Option<Rfc3339>,
-    /// How long the last refresh took, in milliseconds.
+    /// The duration of the last refresh.
     pub(crate) duration_ms: Option<u64>,
-    /// How many certificates it revokes.
     pub(crate) revoked_count: Option<u64>,
-    /// How many bytes its DER has.
+    /// The size of its DER.
     pub(crate) size_bytes: Option<u64>,
-    /// The SHA-256 of its DER, hexadecimal.
+    /// The SHA-256 of its DER, in hexadecimal.
     pub(crate) sha256: Option<String>,
-    /// How the last refresh ended; null before the first.
+    /// The outcome of the last refresh; null before the first.
     pub(crate) last_outcome: Option<Outcome>,
-    /// Refreshes that failed or were refused since the last that did well.
+    /// Refreshes that failed or were rejected since the last success.
     pub(crate) consecutive_failures: u64,
-    /// When the first of them was.
+    /// When the first of them started.
     pub(crate) failing_since: Option<Rfc3339>,
-    /// Why the last of them did.
+    /// Why the last of them failed.
     pub(crate) last_error: Option<LastError>,
-    /// The SHA-256 of the certificate that verifies it, hexadecimal.
+    /// The SHA-256 of the certificate that verifies it, in hexadecimal.
     pub(crate) pinned_certificate_sha256: Option<String>,
-    /// Whether KV did not take it, and is tried again.
+    /// Whether a write to KV failed and is being retried.
     pub(crate) publish_owed: bool,
 }
 
-/// Why a refresh failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct LastError {
-    /// The stable code.
     pub(crate) code: String,
-    /// The same in words.
+    /// The cause in words.
     pub(crate) message: String,
-    /// When; null where the row was written by a release that did not say.
+    /// Null if an earlier release wrote the row.
     pub(crate) at: Option<Rfc3339>,
 }
 
@@ -144,7 +136,7 @@ impl CrlStatus {
         }
     }
 
-    /// What the row says of it, at `now`.
+    /// The CRL of a row, judged at `now`.
     #[must_use]
     pub(crate) fn of_row(row: StatusRow, now: Timestamp) -> Self {
         let last_error = match (row.last_error_code, row.last_error) {
@@ -177,13 +169,14 @@ impl CrlStatus {
         .judged(now)
     }
 
-    /// Whether there is no CRL because its issuer publishes elsewhere, which is nothing to worry about.
+    /// Whether there is no CRL because its issuer publishes elsewhere, which is normal.
     #[must_use]
     pub(crate) fn is_published_elsewhere(&self) -> bool {
         self.state == State::Absent && self.last_outcome == Some(Outcome::Skipped)
     }
 
-    /// What sorts the most urgent first: the state, then who expires first. What is published elsewhere comes last.
+    /// A sort key, the most urgent first: by state, then by nextUpdate. CRLs that are published
+    /// elsewhere come last.
     #[must_use]
     pub(crate) fn urgency(&self) -> impl Ord + use<> {
         let expires = self.next_update.map(|Rfc3339(at)| at);

@@ -1,4 +1,4 @@
-//! The page for people: where its parts live, who is signed in, and what is shown. Pure: rows in, HTML out.
+//! The dashboard: pages for people, sessions, and the forms that act.
 
 pub(crate) mod bar;
 pub(crate) mod pages;
@@ -10,10 +10,9 @@ mod visit;
 
 use crate::answer::{Answer, Body, Headers};
 
-/// Nothing but this edge's own style and images, forms to itself, and no script at all.
+/// Allows this edge's own style sheet and images and forms to itself; no scripts.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// A page as it is sent.
 #[must_use]
 pub(crate) fn page(status: u16, html: String) -> Answer {
     Answer {
@@ -23,7 +22,6 @@ pub(crate) fn page(status: u16, html: String) -> Answer {
     }
 }
 
-/// Sends the browser to another page, by GET.
 #[must_use]
 pub(crate) fn see_other(location: String, set_cookie: Option<String>) -> Answer {
     let mut headers = headers("text/plain; charset=utf-8", "no-store");
@@ -36,7 +34,6 @@ pub(crate) fn see_other(location: String, set_cookie: Option<String>) -> Answer 
     }
 }
 
-/// A file that belongs to the pages.
 #[must_use]
 pub(crate) fn asset(asset: place::Asset) -> Answer {
     let (media_type, text) = match asset {
@@ -59,7 +56,7 @@ fn headers(media_type: &'static str, cache_control: &'static str) -> Headers {
         ("Cache-Control", cache_control.into()),
         ("Content-Security-Policy", CONTENT_SECURITY_POLICY.into()),
         ("X-Content-Type-Options", "nosniff".into()),
-        // With no referrer at all, browsers would send forms with `Origin: null`.
+        // With `no-referrer`, browsers would send forms with `Origin: null`.
         ("Referrer-Policy", "same-origin".into()),
         ("Cross-Origin-Opener-Policy", "same-origin".into()),
     ]

@@ -66,8 +66,8 @@ impl<P: Ports> Desk<P> {
         Ok(issuers::join(&index.issuers, rows, self.now()))
     }
 
-    /// An issuer as its own object knows it, with its `count` newest events, and whether D1 could be
-    /// read. If it could not, the events are those that the object has yet to deliver.
+    /// An issuer as its own object knows it, with its `count` newest events, and whether D1 could
+    /// be read. If it could not, the events are those that the object has yet to deliver.
     pub(super) async fn issuer(
         &self,
         id: IssuerId,

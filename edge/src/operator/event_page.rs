@@ -1,4 +1,4 @@
-//! Events on their way out: a page of JSON, lines of JSON, or comma-separated values. Pure.
+//! Events as a page of JSON, as lines of JSON, or as comma-separated values.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -6,17 +6,17 @@ use serde_json::Value;
 use super::event_query::Cursor;
 use crate::events::Event;
 
-/// A page of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct EventPage {
     /// Newest first.
     pub(crate) events: Vec<Event>,
-    /// What to give as `cursor` for the next page; null at the end.
+    /// The `cursor` of the next page; null on the last page.
     pub(crate) next_cursor: Option<String>,
 }
 
 impl EventPage {
-    /// The first `limit` of `events`, of which one more was asked for, to see whether there is a next page.
+    /// The first `limit` of `events`. The query asked for one more, to learn whether a page
+    /// follows.
     #[must_use]
     pub(crate) fn of(mut events: Vec<Event>, limit: u32) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -30,7 +30,8 @@ impl EventPage {
     }
 }
 
-/// The newest `count` of the events that are recorded and of those that are yet to be, newest first and each once.
+/// The newest `count` of the events in D1 and of those that are pending, newest first, without
+/// duplicates.
 #[must_use]
 pub(crate) fn newest(recorded: Vec<Event>, owed: Vec<Event>, count: u32) -> Vec<Event> {
     let mut newest: Vec<Event> = Vec::new();
@@ -50,7 +51,7 @@ pub(crate) fn newest(recorded: Vec<Event>, owed: Vec<Event>, count: u32) -> Vec<
 pub(crate) fn ndjson(events: &[Event]) -> String {
     let mut lines = String::new();
     for event in events {
-        // Every field is text or a number, so that this cannot fail.
+        // Every field is text or a number, so this cannot fail.
         lines.push_str(&serde_json::to_string(event).unwrap_or_default());
         lines.push('\n');
     }

@@ -1,4 +1,4 @@
-//! What is asked of the event table: filters, and the place from which to read on. Pure.
+//! Queries to the event table: filters, and the cursor from which a page continues.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,32 +10,28 @@ use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::problem::EdgeError;
 use crate::time::{Timestamp, TimestampError};
 
-/// Which events.
+/// Selects events. An absent field matches every event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventFilter {
-    /// Of this issuer.
     pub(crate) issuer: Option<IssuerId>,
-    /// Of CRLs with this name.
     pub(crate) name: Option<CrlName>,
-    /// That ended so.
     pub(crate) outcome: Option<Outcome>,
-    /// That this one asked for.
     pub(crate) trigger: Option<Trigger>,
-    /// That began then or later.
+    /// Events that started at this time or later.
     pub(crate) since: Option<Timestamp>,
-    /// That began before then.
+    /// Events that started before this time.
     pub(crate) until: Option<Timestamp>,
 }
 
 impl EventFilter {
-    /// The names of its parameters.
+    /// The names of its query parameters.
     pub(crate) const PARAMETERS: [&'static str; 6] =
         ["issuer", "name", "outcome", "trigger", "since", "until"];
 
-    /// Reads the filter among `parameters`.
+    /// Reads the filter from `parameters`.
     ///
     /// # Errors
-    /// Names the parameter with a value that is not allowed, and what is.
+    /// Names the parameter that has a value that is not allowed, and the allowed values.
     pub(crate) fn parse(parameters: &Parameters) -> Result<Self, EdgeError> {
         let moment = "must be a moment as RFC 3339 has it, such as 2026-01-31T06:00:00Z (a + in the offset is written %2B)";
         Ok(Self {
@@ -61,22 +57,23 @@ impl EventFilter {
     }
 }
 
-/// The last event of a page: the next page begins after it. It holds while events are added, because they are newer; one that
-/// D1 got late has the place of when it began. Text is `{started_at}~{id}`.
+/// The last event of a page; the next page begins after it. A cursor stays valid while events are
+/// added, because they are newer; an event that D1 received late sorts by its start time. As text,
+/// `{started_at}~{id}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// When that event began.
     pub(crate) started_at: Timestamp,
-    /// Which of those that began in that millisecond.
+    /// Orders events that started in the same millisecond.
     pub(crate) id: EventId,
 }
 
 impl Cursor {
-    /// The cursor that reads on after `event`.
+    /// The cursor of the page that follows `event`.
     #[must_use]
     pub(crate) fn of(event: &Event) -> Self {
         Self {
-            // What is not a moment was not written by this edge; such a page has no next.
+            // A time that does not parse was not written by this edge; no page follows such an
+            // event.
             started_at: event
                 .started_at
                 .parse()
@@ -92,7 +89,6 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// The text is no cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a cursor is what next_cursor said")]
 pub(crate) struct CursorError;

@@ -1,4 +1,4 @@
-//! Issuers as operators see them: the registry, the status table and the events put together. Pure.
+//! Issuers as operators see them: entries of the registry, joined with the status table and events.
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -14,39 +14,37 @@ use crate::registry::{Index, Listed};
 use crate::tables::StatusRow;
 use crate::time::{Rfc3339, Timestamp};
 
-/// One issuer.
+/// One issuer, as `GET /v1/issuers` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct IssuerStatus {
-    /// Its id.
     pub(crate) id: IssuerId,
-    /// Since when the origin does not list it any more; it is served for as long as its CRL is valid.
+    /// When the origin stopped listing it. Its CRLs are served while they are valid.
     pub(crate) gone_since: Option<Rfc3339>,
-    /// Its CRLs. An issuer that publishes elsewhere has none, or one with `last_outcome` skipped.
+    /// An issuer that publishes elsewhere has none, or one with `last_outcome` skipped.
     pub(crate) crls: Vec<CrlStatus>,
-    /// The SHA-256 of the certificate that is trusted: the first one seen, until another is accepted.
+    /// The SHA-256 of the pinned certificate: the first one seen, until an operator trusts another.
     pub(crate) pinned_certificate_sha256: Option<String>,
-    /// The SHA-256 of a changed certificate that waits for trust.
+    /// The SHA-256 of a changed certificate that is waiting for an operator's trust.
     pub(crate) waiting_certificate_sha256: Option<String>,
-    /// How many events D1 does not have yet.
+    /// How many events are not in D1 yet.
     pub(crate) events_owed: u64,
-    /// The newest 5 events, newest first.
+    /// The newest events, newest first.
     pub(crate) recent_events: Vec<Event>,
 }
 
-/// A page of issuers, in the order of their ids.
+/// A page of issuers, sorted by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct IssuerPage {
-    /// The issuers.
     pub(crate) issuers: Vec<IssuerStatus>,
-    /// What to give as `cursor` for the next page; null at the end.
+    /// The `cursor` of the next page; null on the last page.
     pub(crate) next_cursor: Option<String>,
 }
 
-/// How many recent events an issuer shows.
+/// How many recent events the API shows of an issuer.
 pub(crate) const RECENT_EVENTS: u32 = 5;
 
 impl IssuerStatus {
-    /// What the registry and the rows of the status table say, at `now`.
+    /// An issuer from its entry in the registry and its rows of the status table, judged at `now`.
     #[must_use]
     pub(crate) fn of_rows(
         id: IssuerId,
@@ -73,7 +71,8 @@ impl IssuerStatus {
         }
     }
 
-    /// What its own object says, at `now`: the truth of this moment.
+    /// An issuer from its entry in the registry and its own object, which is never out of date,
+    /// judged at `now`.
     #[must_use]
     pub(crate) fn of_overview(
         id: &IssuerId,
@@ -104,7 +103,7 @@ impl IssuerStatus {
     }
 }
 
-/// The CRLs that are known, and those that the registry lists and nobody refreshed yet.
+/// Adds the CRLs that the registry lists and that were never refreshed.
 fn with_all_listed(known: impl Iterator<Item = CrlStatus>, listed: &Listed) -> Vec<CrlStatus> {
     let listed = listed.crls.iter().map(|name| CrlStatus::absent(*name));
     let mut crls: Vec<CrlStatus> = Vec::new();
@@ -116,7 +115,7 @@ fn with_all_listed(known: impl Iterator<Item = CrlStatus>, listed: &Listed) -> V
     crls
 }
 
-/// The issuers after `cursor`, at most `limit`, and whether others follow.
+/// The issuers after `cursor`, at most `limit`, and whether more follow.
 #[must_use]
 pub(crate) fn page<'a>(
     index: &'a Index,
@@ -132,7 +131,7 @@ pub(crate) fn page<'a>(
     (page, rest.next().is_some())
 }
 
-/// These issuers with the rows about them.
+/// Joins issuers with their rows of the status table.
 #[must_use]
 pub(crate) fn join<'a>(
     issuers: impl IntoIterator<Item = (&'a IssuerId, &'a Listed)>,
@@ -152,7 +151,7 @@ pub(crate) fn join<'a>(
         .collect()
 }
 
-/// Gives each issuer its recent events, of events sorted by newest first.
+/// Adds each issuer's events, which keep their order.
 pub(crate) fn add_events(issuers: &mut [IssuerStatus], events: Vec<Event>) {
     let mut events_of: HashMap<IssuerId, Vec<Event>> = HashMap::new();
     for event in events {

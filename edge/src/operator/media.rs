@@ -1,9 +1,9 @@
-//! What an answer is written in, by `Accept` (RFC 9110, section 12.5.1). Pure.
+//! Content negotiation by `Accept` (RFC 9110, section 12.5.1).
 
 use crate::fraction::Fraction;
 use crate::problem::EdgeError;
 
-/// How events are written.
+/// The representation of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventFormat {
     /// One JSON document, with a cursor for the next page.
@@ -15,7 +15,7 @@ pub(crate) enum EventFormat {
 }
 
 impl EventFormat {
-    /// Every one. Where several are equally welcome, the first is taken.
+    /// If several are equally acceptable, the first is chosen.
     const OFFERED: [(&'static str, Self); 5] = [
         ("application/json", Self::Json),
         ("application/x-ndjson", Self::Ndjson),
@@ -24,10 +24,10 @@ impl EventFormat {
         ("text/csv", Self::Csv),
     ];
 
-    /// The one that `accept` likes best; JSON where it says nothing.
+    /// The format that `accept` prefers; JSON if it is absent.
     ///
     /// # Errors
-    /// Where it likes none.
+    /// `accept` allows none of them.
     pub(crate) fn negotiate(accept: Option<&str>) -> Result<Self, EdgeError> {
         let offered = Self::OFFERED.map(|(name, _)| name);
         let best = best(accept, &offered).and_then(|index| Self::OFFERED.get(index));
@@ -37,7 +37,6 @@ impl EventFormat {
             })
     }
 
-    /// The `Content-Type`.
     #[must_use]
     pub(crate) const fn media_type(self) -> &'static str {
         match self {
@@ -48,14 +47,14 @@ impl EventFormat {
     }
 }
 
-/// Whether the caller is a browser that wants a page, and not a program.
+/// Whether the client prefers a page, as browsers do, to JSON.
 #[must_use]
 pub(crate) fn wants_page(accept: Option<&str>) -> bool {
     let offered = ["application/problem+json", "application/json", "text/html"];
     best(accept, &offered) == Some(2)
 }
 
-/// The position of the offered media type that `accept` likes best, and the earlier one of two that it likes alike.
+/// The index of the media type that `accept` prefers; of equally acceptable ones, the first.
 fn best(accept: Option<&str>, offered: &[&str]) -> Option<usize> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
         return (!offered.is_empty()).then_some(0);
@@ -65,14 +64,14 @@ fn best(accept: Option<&str>, offered: &[&str]) -> Option<usize> {
         .enumerate()
         .map(|(index, media_type)| (index, quality(accept, media_type)))
         .filter(|(_, quality)| *quality > Fraction::NOTHING);
-    // Of equals, `max_by_key` would take the last.
+    // `max_by_key` returns the last of equal elements.
     liked
         .rev()
         .max_by_key(|(_, quality)| *quality)
         .map(|(index, _)| index)
 }
 
-/// How much `accept` likes a media type: what its most specific matching range says.
+/// The weight that `accept` gives a media type: that of the most specific range that matches.
 fn quality(accept: &str, media_type: &str) -> Fraction {
     let group = media_type.split('/').next().unwrap_or_default();
     accept
@@ -92,7 +91,7 @@ fn quality(accept: &str, media_type: &str) -> Fraction {
             let weight = parts.find_map(|part| {
                 let (name, value) = part.split_once('=')?;
                 let is_weight = name.eq_ignore_ascii_case("q");
-                // What is no weight weighs nothing.
+                // A malformed weight counts as 0.
                 is_weight.then(|| value.trim().parse().unwrap_or(Fraction::NOTHING))
             });
             Some((specificity, weight.unwrap_or(Fraction::WHOLE)))

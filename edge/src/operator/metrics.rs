@@ -1,7 +1,8 @@
-//! Figures for Prometheus, in its text format 0.0.4. Pure.
+//! Metrics in Prometheus's text format 0.0.4.
 //!
-//! Series stay bounded however many issuers there are: figures over all CRLs always, and series of their own for so many CRLs as
-//! the caller allows, the most urgent first. Names and labels are of this file; values of labels are ids, which have no quotes.
+//! The number of series is bounded however many issuers there are: sums over all CRLs are always
+//! there, and as many of the most urgent CRLs as the caller allows have series of their own. Label
+//! values are ids and names from this crate, which contain nothing to escape.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -14,41 +15,31 @@ use super::issuers::IssuerStatus;
 use crate::events::{Outcome, Trigger};
 use crate::time::{Rfc3339, Timestamp};
 
-/// Refreshes of one kind, over all CRLs: a row of `crl_refresh_totals`.
+/// The refreshes of one trigger and outcome, over all CRLs: a row of `crl_refresh_totals`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Total {
-    /// Who asked for them.
     pub(crate) trigger: Trigger,
-    /// How they ended.
     pub(crate) outcome: Outcome,
-    /// How many.
     pub(crate) refreshes: u64,
-    /// How long all of them took together.
+    /// The sum of their durations.
     pub(crate) duration_ms: u64,
 }
 
-/// Refreshes of one kind, of one CRL: a row of `crl_refresh_counts`.
+/// The refreshes of one trigger and outcome, of one CRL: a row of `crl_refresh_counts`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct CrlTotal {
-    /// Whose CRL.
     pub(crate) issuer_id: IssuerId,
-    /// Which.
     pub(crate) crl_name: CrlName,
-    /// Who asked for them.
     pub(crate) trigger: Trigger,
-    /// How they ended.
     pub(crate) outcome: Outcome,
-    /// How many.
     pub(crate) refreshes: u64,
 }
 
-/// The `Content-Type` of the figures.
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// One CRL and its issuer.
 pub(crate) type Subject<'a> = (&'a IssuerId, &'a CrlStatus);
 
-/// The CRLs that get series of their own: those of `issuer`, or of all, the `limit` most urgent.
+/// The CRLs that have series of their own: the `limit` most urgent, of `issuer` if it is given.
 #[must_use]
 pub(crate) fn with_series<'a>(
     issuers: &'a [IssuerStatus],
@@ -71,7 +62,7 @@ fn crls(issuers: &[IssuerStatus]) -> impl Iterator<Item = Subject<'_>> {
         .flat_map(|issuer| issuer.crls.iter().map(|crl| (&issuer.id, crl)))
 }
 
-/// The text: figures over all `issuers`, and those of each of `subjects`, at `now`.
+/// The metrics of all `issuers` together and of each of `subjects`, at `now`.
 #[must_use]
 pub(crate) fn render(
     issuers: &[IssuerStatus],
@@ -87,7 +78,7 @@ pub(crate) fn render(
     text.family(
         "crl_edge_crl_refreshes_total",
         "counter",
-        "Refreshes of this CRL, by who asked for them and how they ended.",
+        "Refreshes of this CRL, by trigger and outcome.",
         crl_totals.iter().map(|total| {
             let (trigger, outcome) = (total.trigger, total.outcome);
             let labels = format!(
@@ -115,13 +106,16 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
     );
     text.one(
         "crl_edge_issuers_gone",
-        "Issuers that the origin does not list any more, and that are served for as long as their CRLs are valid.",
-        issuers.iter().filter(|issuer| issuer.gone_since.is_some()).count(),
+        "Issuers that the origin no longer lists. Their CRLs are served while they are valid.",
+        issuers
+            .iter()
+            .filter(|issuer| issuer.gone_since.is_some())
+            .count(),
     );
     text.family(
         "crl_edge_crls",
         "gauge",
-        "CRLs by state: expired and absent ones are not served, failing ones still are, due ones are about to be refreshed.",
+        "CRLs by state. Expired and absent ones are not served; failing ones still are; due ones are about to be refreshed.",
         State::ALL.map(|state| {
             (format!(r#"state="{state}""#), count(&|crl| crl.state == state))
         }),
@@ -130,12 +124,12 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
     text.family(
         "crl_edge_soonest_next_update_seconds",
         "gauge",
-        "Seconds until the first nextUpdate of all; below zero, a CRL has expired.",
+        "Seconds until the earliest nextUpdate; negative if a CRL has expired.",
         soonest.map(|Rfc3339(at)| (String::new(), seconds_until(at, now))),
     );
     text.one(
         "crl_edge_most_consecutive_failures",
-        "Refreshes that failed or were refused in a row, of the CRL that has the most.",
+        "Consecutive refreshes that failed or were rejected, of the CRL that has the most.",
         here()
             .map(|crl| crl.consecutive_failures)
             .max()
@@ -143,26 +137,26 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
     );
     text.one(
         "crl_edge_held_entries",
-        "Entries in all CRLs together.",
+        "Entries in all CRLs.",
         here()
             .filter_map(|crl| crl.revoked_count)
             .fold(0, u64::saturating_add),
     );
     text.one(
         "crl_edge_held_bytes",
-        "Bytes of DER of all CRLs together.",
+        "Size of the DER of all CRLs.",
         here()
             .filter_map(|crl| crl.size_bytes)
             .fold(0, u64::saturating_add),
     );
     text.one(
         "crl_edge_publishes_owed",
-        "CRLs that KV has yet to get.",
+        "CRLs that are not in KV yet, although a write was tried.",
         count(&|crl| crl.publish_owed),
     );
     text.one(
         "crl_edge_events_owed",
-        "Events that D1 has yet to get, as told with the last ones that it got.",
+        "Events that are not in D1 yet, as of each issuer's last report.",
         issuers
             .iter()
             .map(|issuer| issuer.events_owed)
@@ -170,7 +164,7 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
     );
     text.one(
         "crl_edge_certificates_waiting",
-        "Changed issuer certificates that wait for an operator's trust.",
+        "Changed issuer certificates that are waiting for an operator's trust.",
         issuers
             .iter()
             .filter(|issuer| issuer.waiting_certificate_sha256.is_some())
@@ -178,13 +172,14 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
     );
     text.one(
         "crl_edge_crls_without_series",
-        "CRLs that have no series of their own in this answer: the least urgent, or those of other issuers than the one asked for.",
+        "CRLs without series of their own in this answer: the least urgent, or those of other issuers.",
         here().count().saturating_sub(subjects),
     );
 }
 
 fn refreshes(text: &mut Text, totals: &[Total]) {
-    // All combinations, also those that never were: a counter that begins at 1 hides its first increase.
+    // Counters start at 0 for every combination: if one appeared at 1, its first increase would be
+    // lost.
     let each = || {
         Trigger::ALL.iter().flat_map(move |trigger| {
             Outcome::ALL.iter().map(move |outcome| {
@@ -199,13 +194,13 @@ fn refreshes(text: &mut Text, totals: &[Total]) {
     text.family(
         "crl_edge_refreshes_total",
         "counter",
-        "Refreshes of all CRLs, by who asked for them and how they ended.",
+        "Refreshes of all CRLs, by trigger and outcome.",
         each().map(|(labels, total)| (labels, total.map_or(0, |total| total.refreshes))),
     );
     text.family(
         "crl_edge_refresh_duration_seconds_total",
         "counter",
-        "How long these refreshes took together.",
+        "The sum of the durations of these refreshes.",
         each().map(|(labels, total)| {
             (
                 labels,
@@ -236,7 +231,7 @@ fn of_each(text: &mut Text, subjects: &[Subject<'_>], now: Timestamp) {
     };
     gauge(
         "crl_edge_crl_until_next_update_seconds",
-        "Seconds until nextUpdate; below zero, the CRL has expired.",
+        "Seconds until nextUpdate; negative if the CRL has expired.",
         &|crl| Some(seconds_until(crl.next_update?.0, now).to_string()),
     );
     gauge(
@@ -246,35 +241,35 @@ fn of_each(text: &mut Text, subjects: &[Subject<'_>], now: Timestamp) {
     );
     gauge(
         "crl_edge_crl_number",
-        "The CRLNumber, which never goes down; large ones are rounded.",
+        "The CRLNumber, which never decreases; large ones are rounded.",
         &|crl| crl.number.clone(),
     );
     gauge(
         "crl_edge_crl_entries",
-        "Entries: how many certificates it revokes.",
+        "Entries, one for each revoked certificate.",
         &|crl| crl.revoked_count.map(|count| count.to_string()),
     );
-    gauge("crl_edge_crl_size_bytes", "Bytes of its DER.", &|crl| {
+    gauge("crl_edge_crl_size_bytes", "Size of its DER.", &|crl| {
         crl.size_bytes.map(|size| size.to_string())
     });
     gauge(
         "crl_edge_crl_consecutive_failures",
-        "Refreshes that failed or were refused since the last that did well.",
+        "Refreshes that failed or were rejected since the last success.",
         &|crl| Some(crl.consecutive_failures.to_string()),
     );
     gauge(
         "crl_edge_crl_last_refresh_duration_seconds",
-        "How long the last refresh took.",
+        "Duration of the last refresh.",
         &|crl| Some(Seconds::from_millis(crl.duration_ms?).to_string()),
     );
     gauge(
         "crl_edge_crl_publish_owed",
-        "1 where KV has yet to get this CRL.",
+        "1 if this CRL is not in KV yet, although a write was tried.",
         &|crl| Some(u8::from(crl.publish_owed).to_string()),
     );
 }
 
-/// Seconds from `now` to `moment`, below zero where that has passed.
+/// Seconds from `now` to `moment`, negative if it has passed.
 fn seconds_until(moment: Timestamp, now: Timestamp) -> Seconds {
     Seconds {
         negative: moment < now,
@@ -286,7 +281,6 @@ fn seconds_until(moment: Timestamp, now: Timestamp) -> Seconds {
     }
 }
 
-/// Seconds and milliseconds, in decimal.
 struct Seconds {
     negative: bool,
     span: Duration,
@@ -320,7 +314,7 @@ impl Text {
         self.family(name, "gauge", help, [(String::new(), value)]);
     }
 
-    /// One metric: its help, its type, and its samples, each by its labels. Writing to a string cannot fail.
+    /// Writes one metric and its samples, each with its labels. Writing to a string cannot fail.
     fn family<V: Display>(
         &mut self,
         name: &str,

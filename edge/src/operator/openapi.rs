@@ -1,6 +1,5 @@
-//! The OpenAPI document of these calls. It is written by hand; tests hold it against the code.
+//! The OpenAPI document of the API. It is written by hand; tests compare it with the code.
 
-/// The document, in JSON.
 pub(crate) const DOCUMENT: &str = include_str!("../../../docs/openapi/edge.json");
 
 #[cfg(test)]

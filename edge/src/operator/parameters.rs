@@ -1,19 +1,19 @@
-//! A query string, read strictly: what is unknown, given twice or wrong is refused by name. Pure.
+//! Strict query strings: a parameter that is unknown, repeated or wrong is refused by name.
 
 use std::str::FromStr;
 
 use crate::problem::EdgeError;
 use crate::refresh::Sha256;
 
-/// The parameters of one call. An empty one counts as not given: forms send those too.
+/// The parameters of one call. An empty value counts as absent, since forms send empty fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parameters(Vec<(&'static str, String)>);
 
 impl Parameters {
-    /// Reads decoded pairs, of which only the names in `known` are allowed.
+    /// Reads decoded pairs. Only the names in `known` are allowed.
     ///
     /// # Errors
-    /// Names the one that is unknown or given twice.
+    /// Names the parameter that is unknown or repeated.
     pub(crate) fn parse(
         pairs: &[(String, String)],
         known: &[&'static str],
@@ -35,10 +35,10 @@ impl Parameters {
         Ok(Self(read))
     }
 
-    /// The value of `name`, where it is given. `allowed` completes the sentence "the parameter NAME …".
+    /// The value of `name`, if present. `allowed` completes the sentence "the parameter NAME …".
     ///
     /// # Errors
-    /// Where the value is none of what is allowed.
+    /// The value does not parse.
     pub(crate) fn value<T: FromStr>(
         &self,
         name: &'static str,
@@ -52,10 +52,10 @@ impl Parameters {
             .map_err(|_| refused(name, allowed))
     }
 
-    /// A number from 1 to `most`, where it is given.
+    /// The number `name`, if present, from 1 to `most`.
     ///
     /// # Errors
-    /// Where it is none.
+    /// The value is not such a number.
     pub(crate) fn count(&self, name: &'static str, most: u32) -> Result<Option<u32>, EdgeError> {
         let wrong = || EdgeError::BadParameter {
             name: name.into(),

@@ -9,10 +9,12 @@ use crate::events::Outcome;
 use crate::tables::Query;
 
 impl Query {
-    /// Events that pass `filter`, newest first, those after `cursor`: rows of [`crate::events::Event`].
+    /// The events that match `filter`, newest first, after `cursor`: rows of
+    /// [`crate::events::Event`].
     ///
-    /// It reads as many rows as it gives, and a few more, where the filter names an outcome or none, by the table's indexes; of an
-    /// issuer it may read all. A rare trigger or CRL name alone makes it read past what does not pass.
+    /// By the table's indexes it reads few more rows than it returns if the filter names an outcome
+    /// or nothing; of an issuer it may read all. A rare trigger or CRL name alone makes it read
+    /// many rows that do not match.
     #[must_use]
     pub(crate) fn events(filter: &EventFilter, cursor: Option<&Cursor>, limit: u32) -> Self {
         let mut conditions = Vec::new();
@@ -25,7 +27,8 @@ impl Query {
         };
         equal("issuer_id", filter.issuer.as_ref().map(ToString::to_string));
         equal("crl_name", filter.name.map(|name| name.to_string()));
-        // Of an issuer and an outcome, SQLite would take the index on outcome, where most rows are others'. The plus forbids it.
+        // With an issuer and an outcome, SQLite would choose the index on the outcome, in which
+        // most rows belong to other issuers. The plus rules that index out.
         let outcome = filter.issuer.as_ref().map_or("outcome", |_| "+outcome");
         equal(outcome, filter.outcome.map(|outcome| outcome.to_string()));
         equal("trigger", filter.trigger.map(|trigger| trigger.to_string()));
@@ -33,7 +36,8 @@ impl Query {
             conditions.push("started_at >= ?".to_owned());
             values.push(since.to_string());
         }
-        // Of two bounds SQLite begins at either one, so only the earlier is given: deep in a span, the other is far away.
+        // Given two upper bounds, SQLite may start at either and read up to the other, so only the
+        // earlier one is given.
         match (cursor, filter.until) {
             (Some(cursor), until) if until.is_none_or(|until| cursor.started_at < until) => {
                 conditions.push("(started_at, id) < (?, ?)".to_owned());
@@ -54,7 +58,8 @@ impl Query {
         Self::new(sql, values)
     }
 
-    /// The newest `count` events of each of these issuers, newest first: about twice as many rows read as given.
+    /// The newest `count` events of each of these issuers, newest first. It reads about twice as
+    /// many rows as it returns.
     #[must_use]
     pub(crate) fn recent_events(issuers: &[IssuerId], count: u32) -> Self {
         Self::new(
@@ -69,7 +74,7 @@ impl Query {
         )
     }
 
-    /// The newest events that ended so: what went wrong lately.
+    /// The newest events with this outcome.
     #[must_use]
     pub(crate) fn latest(outcome: Outcome, limit: u32) -> Self {
         let filter = EventFilter {
@@ -79,13 +84,13 @@ impl Query {
         Self::events(&filter, None, limit)
     }
 
-    /// How every CRL stands: rows of [`crate::tables::StatusRow`], one a CRL.
+    /// The status of every CRL: rows of [`crate::tables::StatusRow`].
     #[must_use]
     pub(crate) fn all_statuses() -> Self {
         Self::new("SELECT * FROM crl_status", [])
     }
 
-    /// How the CRLs of the issuers from `first` to `last` stand.
+    /// The status of the CRLs of the issuers from `first` to `last`.
     #[must_use]
     pub(crate) fn statuses_between(first: &IssuerId, last: &IssuerId) -> Self {
         Self::new(
@@ -94,7 +99,8 @@ impl Query {
         )
     }
 
-    /// Refreshes counted by trigger and outcome, over all CRLs: rows of [`super::metrics::Total`].
+    /// The number of refreshes by trigger and outcome, over all CRLs: rows of
+    /// [`super::metrics::Total`].
     #[must_use]
     pub(crate) fn totals() -> Self {
         Self::new(
@@ -119,7 +125,7 @@ impl Query {
     }
 }
 
-/// A JSON array of strings: one value for any number of them.
+/// Binds any number of strings as one value.
 fn json_list(texts: impl Iterator<Item = String>) -> String {
     texts.collect::<serde_json::Value>().to_string()
 }
@@ -229,7 +235,8 @@ mod tests {
         assert_eq!(events.len(), 10);
     }
 
-    /// So many steps of SQLite's machine are a row at the most: about 50 find it and give all its columns.
+    /// An upper bound of the virtual machine's steps for each row: about 50 find it and return all
+    /// its columns.
     const STEPS_A_ROW: i32 = 100;
 
     #[test]
@@ -277,7 +284,7 @@ mod tests {
             Query::totals_of(with_series),
         ] {
             let (given, steps) = tables.cost(&query);
-            // Of an issuer with 200 events, a page may read all.
+            // A page may read all 200 events of an issuer.
             let allowed = STEPS_A_ROW * (given + 200);
             assert!(steps < allowed, "{steps} steps for {given} rows: {query:?}");
         }

@@ -13,7 +13,7 @@ use crate::time::{Rfc3339, Timestamp};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-/// The event with this number: a later one has a greater number.
+/// The event with this number; greater numbers are later.
 pub(crate) fn event(number: u8) -> Event {
     serde_json::from_value(serde_json::json!({
         "id": format!("018bcfe5-6800-7000-8000-0000000000{number:02x}"),
@@ -26,7 +26,7 @@ pub(crate) fn event(number: u8) -> Event {
     .unwrap()
 }
 
-/// A CRL that was issued an hour ago, is refreshed in an hour, and is valid for two more.
+/// A CRL that was issued an hour ago, is due in an hour, and expires in two.
 pub(crate) fn status_row(issuer: &str) -> StatusRow {
     let hours = |hours: i64| {
         Some(Rfc3339(Timestamp::from_millis(
@@ -73,7 +73,8 @@ impl Tables {
         Self::migrated(&MIGRATIONS)
     }
 
-    /// With 1,000 issuers, `issuer-0000` and so on, and 200,000 events over the last 30 days. Five issuers fail.
+    /// With 1,000 issuers, `issuer-0000` and so on, and 200,000 events over 30 days. Five issuers
+    /// fail.
     pub(crate) fn large() -> Self {
         let [first, later @ ..] = MIGRATIONS;
         Self::migrated(&[&[first, include_str!("testing/large.sql")], &later[..]].concat())
@@ -87,7 +88,7 @@ impl Tables {
         Self(connection)
     }
 
-    /// Appends an event by its id, issuer, outcome and beginning, as the platform does: again changes nothing.
+    /// Appends an event by its id, issuer, outcome and start, unless its id is there.
     pub(crate) fn add_event(
         &self,
         (id, issuer, outcome, started_at): &(String, String, String, String),
@@ -104,7 +105,7 @@ impl Tables {
         self.typed(query)
     }
 
-    /// The rows, read as the platform reads them: as objects by column.
+    /// The rows, as the platform returns them: objects by column.
     pub(crate) fn typed<T: DeserializeOwned>(&self, query: &Query) -> Vec<T> {
         let mut statement = self.0.prepare(&query.sql).unwrap();
         let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
@@ -123,7 +124,7 @@ impl Tables {
         typed
     }
 
-    /// Runs a statement that writes, and counts the rows that it changed.
+    /// Runs a statement that writes; returns how many rows it changed.
     pub(crate) fn run(&self, query: &Query) -> Result<usize, String> {
         let values = rusqlite::params_from_iter(&query.values);
         let run = self.0.execute(&query.sql, values);
@@ -155,7 +156,8 @@ impl Tables {
         all
     }
 
-    /// How many rows a query gives, and in how many steps of SQLite's machine: each row that it reads takes some.
+    /// How many rows a query returns, and how many steps of SQLite's virtual machine it takes,
+    /// which grow with the rows that it reads.
     pub(crate) fn cost(&self, query: &Query) -> (i32, i32) {
         let mut statement = self.0.prepare(&query.sql).unwrap();
         let values = rusqlite::params_from_iter(&query.values);

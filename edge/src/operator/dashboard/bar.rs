@@ -1,24 +1,23 @@
-//! A CRL's validity as a bar: thisUpdate, refresh time, now and nextUpdate. Pure.
+//! A CRL's validity as a bar with thisUpdate, the refresh time, now and nextUpdate.
 
 use crate::time::Timestamp;
 
-/// Where things lie on the bar, in thousandths of its width.
+/// Positions on the bar, in thousandths of its width.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bar {
-    /// From thisUpdate.
+    /// Where the validity starts: thisUpdate.
     pub(crate) from: u64,
-    /// How long the validity is.
+    /// The length of the validity.
     pub(crate) width: u64,
-    /// How much of it is over.
+    /// The part of the validity that has passed.
     pub(crate) elapsed: u64,
-    /// The refresh time, where there is one on the bar.
+    /// The refresh time, if it lies on the bar.
     pub(crate) refresh: Option<u64>,
-    /// Now.
     pub(crate) now: u64,
 }
 
 impl Bar {
-    /// The bar of a CRL with these times. It reaches from thisUpdate to nextUpdate, and further where now lies outside.
+    /// The bar spans thisUpdate to nextUpdate, extended to `now` if that lies outside.
     #[must_use]
     pub(crate) fn new(
         this_update: Timestamp,

@@ -1,4 +1,4 @@
-//! The pages, each made from a template under templates/. Pure. The templates escape whatever they are given.
+//! The pages, each rendered from a template in `templates/`. Templates escape every value.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
@@ -13,24 +13,22 @@ use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::problem::EdgeError;
 use crate::time::Timestamp;
 
-/// How many issuers the first page shows at once.
+/// How many CRLs the first page shows.
 const ISSUERS_ON_A_PAGE: usize = 50;
-/// How many it links to where it cannot tell how they stand.
+/// How many issuers it links to if the state of their CRLs cannot be read.
 const MOST_LINKS: usize = 200;
 
-/// The form to sign in.
 #[derive(Debug, Template)]
 #[template(path = "sign_in.html")]
 pub(crate) struct SignInPage {
-    /// Nobody is signed in here.
+    /// Always none; the base template expects it.
     pub(crate) form_token: Option<String>,
-    /// Whether the token that was shown before was wrong.
+    /// Whether the previous attempt had a wrong token.
     pub(crate) refused: bool,
-    /// The page to go on to, if not the first one.
+    /// The page to show after signing in; empty for the first page.
     pub(crate) to: String,
 }
 
-/// What went wrong, for people.
 #[derive(Debug, Template)]
 #[template(path = "error.html")]
 pub(crate) struct ErrorPage {
@@ -38,12 +36,11 @@ pub(crate) struct ErrorPage {
     title: String,
     detail: String,
     code: &'static str,
-    /// Whose pages work all the same, and the part of their ids that was asked for.
+    /// The issuers whose own pages still work, and the filter on their ids.
     issuers: Option<(Vec<String>, String)>,
 }
 
 impl ErrorPage {
-    /// The page of an error; the form token is that of the session, if there is one.
     #[must_use]
     pub(crate) fn new(error: &EdgeError, form_token: Option<String>) -> Self {
         Self {
@@ -55,7 +52,7 @@ impl ErrorPage {
         }
     }
 
-    /// The same, with the way to issuers' own pages: the first of those that pass `filter`.
+    /// Adds links to the pages of the issuers that match `filter`.
     #[must_use]
     pub(crate) fn with_issuers<'a>(
         mut self,
@@ -71,7 +68,7 @@ impl ErrorPage {
     }
 }
 
-/// A table of events, which several pages show.
+/// The table of events of several pages.
 #[derive(Debug, Template)]
 #[template(path = "event_table.html")]
 struct EventTable<'a> {
@@ -85,7 +82,7 @@ fn event_table<'a>(events: &'a [EventView], caption: &'a str) -> EventTable<'a> 
     EventTable { caption, events }
 }
 
-/// The health of all, the issuers by urgency, and what happened lately.
+/// The first page: overall health, CRLs by urgency, recent events.
 #[derive(Debug, Template)]
 #[template(path = "home.html")]
 pub(crate) struct HomePage {
@@ -103,7 +100,7 @@ pub(crate) struct HomePage {
 }
 
 impl HomePage {
-    /// The page at `now`: of all issuers, those that pass `filter`.
+    /// Of `issuers`, the page lists those that match `filter`.
     #[must_use]
     pub(crate) fn new(
         form_token: Option<String>,
@@ -136,7 +133,7 @@ impl HomePage {
             crls: shown
                 .map(|(issuer, crl)| CrlView::new(issuer, crl, now))
                 .collect(),
-            // Pages are counted from 1 in addresses.
+            // In URLs, pages count from 1.
             earlier: (filter.page > 0).then_some(filter.page),
             later: (found.len() > skipped.saturating_add(ISSUERS_ON_A_PAGE))
                 .then(|| filter.page.saturating_add(2)),
@@ -148,7 +145,6 @@ impl HomePage {
     }
 }
 
-/// Events by filter.
 #[derive(Debug, Template)]
 #[template(path = "events.html")]
 pub(crate) struct EventsPage {
@@ -160,7 +156,7 @@ pub(crate) struct EventsPage {
     older: Option<String>,
 }
 
-/// The filter as the form shows it.
+/// The filter as the form's fields show it.
 #[derive(Debug)]
 struct Fields {
     issuer: String,
@@ -172,7 +168,7 @@ struct Fields {
 }
 
 impl EventsPage {
-    /// The page at `now`: `events` pass `filter`, and `next` is where older ones begin.
+    /// `events` match `filter`; `next` is the cursor of the page with older ones.
     #[must_use]
     pub(crate) fn new(
         form_token: Option<String>,
@@ -200,7 +196,7 @@ impl EventsPage {
     }
 }
 
-/// One issuer: its CRLs, its certificates, and its history.
+/// The page of one issuer: its CRLs, certificates and history.
 #[derive(Debug, Template)]
 #[template(path = "issuer.html")]
 pub(crate) struct IssuerPage {
@@ -218,7 +214,7 @@ pub(crate) struct IssuerPage {
     done: Option<Vec<EventView>>,
 }
 
-/// What became of one CRL.
+/// The history of one CRL.
 #[derive(Debug)]
 struct History {
     name: String,
@@ -229,7 +225,8 @@ struct History {
 }
 
 impl IssuerPage {
-    /// The page at `now`. Its history `is_whole` where D1 could be read. `done` are the events that the operator just caused.
+    /// The history is complete, `is_whole`, if D1 could be read. `done` are the events of the
+    /// action that the operator has just taken.
     #[must_use]
     pub(crate) fn new(
         form_token: Option<String>,

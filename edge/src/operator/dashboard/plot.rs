@@ -1,40 +1,33 @@
-//! A figure over time as a line: points for an SVG of 600 by 100. Pure.
+//! A figure over time as a polyline in an SVG of 600 by 100.
 
 use std::fmt::Write as _;
 
 use crate::events::{Event, Outcome};
 use crate::time::Timestamp;
 
-/// How wide a plot is.
 const WIDTH: u64 = 600;
-/// How high.
 const HEIGHT: u64 = 100;
 
-/// A line through a figure's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plot {
-    /// What is plotted.
     pub(crate) title: &'static str,
-    /// `x,y x,y …`, as `polyline` takes them.
+    /// The `points` attribute of the `polyline`: `x,y x,y …`.
     pub(crate) points: String,
-    /// The smallest value.
     pub(crate) least: String,
-    /// The largest.
     pub(crate) most: String,
-    /// The newest.
+    /// The newest value.
     pub(crate) last: String,
 }
 
-/// An outcome on the line of time.
+/// A refresh on the time axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// Where.
     pub(crate) x: u64,
-    /// Which.
     pub(crate) outcome: Outcome,
 }
 
-/// The line through `figure` of the events that have it, whose values are `said` so. None where fewer than two have one.
+/// The line through `figure` of the events that have one; none if fewer than two have. `said`
+/// formats its values.
 #[must_use]
 pub(crate) fn plot(
     title: &'static str,
@@ -55,7 +48,7 @@ pub(crate) fn plot(
     for (moment, value) in &values {
         let x = across(*moment, *first, *end);
         let above = value.saturating_sub(least).saturating_mul(HEIGHT);
-        // All alike: a line in the middle.
+        // If all values are equal, the line runs through the middle.
         let above = above
             .checked_div(most.saturating_sub(least))
             .unwrap_or(HEIGHT / 2);
@@ -72,7 +65,6 @@ pub(crate) fn plot(
     })
 }
 
-/// How the refreshes ended, on a line of time.
 #[must_use]
 pub(crate) fn marks(events: &[Event]) -> Vec<Mark> {
     let moments: Vec<(Timestamp, Outcome)> = events

@@ -1,7 +1,8 @@
-//! Who is signed in: a cookie that ends by itself and that only this edge can make, and the tokens of its forms. Pure.
+//! Who is signed in: a cookie that ends by itself and that only this edge can make, and the tokens
+//! of its forms. Pure.
 //!
-//! Nothing is stored: the cookie is `{expiry}.{nonce}.{HMAC-SHA-256}`, with the operator's token as the key. Another token ends
-//! every session.
+//! Nothing is stored: the cookie is `{expiry}.{nonce}.{HMAC-SHA-256}`, with the operator's token as
+//! the key. Another token ends every session.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -96,7 +97,8 @@ fn set_cookie(value: &str, max_age: u64, secure: bool) -> String {
     )
 }
 
-/// Whether a form comes from this site, by the `Origin` header, which browsers send with every form.
+/// Whether a form comes from this site, by the `Origin` header, which browsers send with every
+/// form.
 ///
 /// # Errors
 /// Where it does not.
@@ -106,7 +108,8 @@ pub(crate) fn admit_origin(origin: Option<&str>, own: &str) -> Result<(), EdgeEr
 }
 
 fn authenticate(token: &Secret, purpose: &str, claim: &str) -> String {
-    // HMAC takes keys of any length, so that this cannot fail; an empty answer would be equal to nothing that `equal` accepts.
+    // HMAC takes keys of any length, so that this cannot fail; an empty answer would be equal to
+    // nothing that `equal` accepts.
     let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(token.reveal().as_bytes()) else {
         return String::new();
     };

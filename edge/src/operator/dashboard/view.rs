@@ -1,4 +1,4 @@
-//! Figures and moments as people read them. Pure: time is an argument.
+//! Figures and times, formatted for people.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::bar::Bar;
 use crate::events::{Event, EventId};
 use crate::time::{Rfc3339, Timestamp};
 
-/// A moment: for programs, for people, and how far it is from now. Shown in one place, as code is made for each.
+/// A time for programs, for people, and relative to now. It renders through a template of its own:
+/// inlined, its code would be repeated for each use.
 #[derive(Clone, Debug, PartialEq, Eq, Template)]
 #[template(path = "moment.html")]
 pub(crate) struct Moment {
-    /// RFC 3339.
     pub(crate) iso: String,
     /// `2026-01-31 06:00:00`, UTC.
     pub(crate) text: String,
@@ -26,7 +26,6 @@ pub(crate) struct Moment {
 impl HtmlSafe for Moment {}
 
 impl Moment {
-    /// A moment as seen at `now`.
     #[must_use]
     pub(crate) fn new(moment: Timestamp, now: Timestamp) -> Self {
         let iso = moment.to_string();
@@ -44,7 +43,7 @@ impl Moment {
     }
 }
 
-/// The two largest units of a span.
+/// A span in its two largest units.
 #[must_use]
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -58,7 +57,7 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// A number with its thousands apart.
+/// A number with its thousands separated.
 #[must_use]
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -73,7 +72,7 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Bytes in the unit that suits them.
+/// A size in its largest decimal unit.
 #[must_use]
 pub(crate) fn bytes(size: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
@@ -87,45 +86,29 @@ pub(crate) fn bytes(size: u64) -> String {
     format!("{size} B")
 }
 
-/// One CRL of an issuer, as a row shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CrlView {
-    /// Whose.
     pub(crate) issuer: String,
-    /// Which.
     pub(crate) name: String,
-    /// How it stands, for people.
+    /// The state, or `elsewhere`.
     pub(crate) state: &'static str,
-    /// The CRLNumber.
     pub(crate) number: Option<String>,
-    /// Entries.
     pub(crate) entries: Option<String>,
-    /// Size.
     pub(crate) size: Option<String>,
-    /// SHA-256.
     pub(crate) sha256: Option<String>,
-    /// thisUpdate.
     pub(crate) this_update: Option<Moment>,
-    /// nextUpdate.
     pub(crate) next_update: Option<Moment>,
-    /// When it is refreshed.
     pub(crate) refresh_after: Option<Moment>,
-    /// How long the last refresh took.
     pub(crate) duration: Option<String>,
-    /// Failures in a row.
     pub(crate) failures: u64,
-    /// Since when.
     pub(crate) failing_since: Option<Moment>,
-    /// The code and words of the last.
+    /// The code and the message of the last error.
     pub(crate) error: Option<(String, String)>,
-    /// Whether KV has yet to get it.
     pub(crate) publish_owed: bool,
-    /// Its validity.
     pub(crate) bar: Option<Bar>,
 }
 
 impl CrlView {
-    /// A CRL as seen at `now`.
     #[must_use]
     pub(crate) fn new(issuer: &IssuerStatus, crl: &CrlStatus, now: Timestamp) -> Self {
         let moment = |at: Option<Rfc3339>| at.map(|Rfc3339(at)| Moment::new(at, now));
@@ -160,43 +143,30 @@ impl CrlView {
     }
 }
 
-/// Milliseconds, as a refresh takes them.
 #[must_use]
 pub(crate) fn milliseconds(millis: u64) -> String {
     format!("{} ms", grouped(millis))
 }
 
-/// One event, as a row shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EventView {
-    /// When it began.
     pub(crate) started: Option<Moment>,
-    /// Whose CRL.
     pub(crate) issuer: String,
-    /// Which.
     pub(crate) name: String,
-    /// Who asked.
     pub(crate) trigger: &'static str,
-    /// How it ended.
     pub(crate) outcome: &'static str,
-    /// The CRLNumber.
     pub(crate) number: String,
-    /// Entries.
     pub(crate) entries: String,
-    /// Size.
     pub(crate) size: String,
-    /// How long it took.
     pub(crate) duration: String,
-    /// The stable code of what went wrong.
     pub(crate) code: String,
-    /// The same in words.
     pub(crate) error: String,
-    /// Whether it is the one that the operator just caused.
+    /// Whether the operator's last action caused it.
     pub(crate) is_new: bool,
 }
 
 impl EventView {
-    /// An event as seen at `now`. Those in `new` were just caused.
+    /// Those in `new` were caused by the operator's last action.
     #[must_use]
     pub(crate) fn new(event: &Event, new: &[EventId], now: Timestamp) -> Self {
         let started = event.started_at.parse().ok();
@@ -217,25 +187,23 @@ impl EventView {
     }
 }
 
-/// The health of all, in numbers.
+/// The overall health.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Health {
-    /// Issuers in the registry.
     pub(crate) issuers: String,
-    /// CRLs by state, the most urgent first.
+    /// The number of CRLs in each state, the most urgent first.
     pub(crate) states: Vec<(&'static str, usize)>,
-    /// The first nextUpdate to come, and whose it is.
+    /// The issuer of the CRL that expires next, and when.
     pub(crate) soonest: Option<(String, Moment)>,
-    /// Issuers with a changed certificate that waits for trust.
+    /// The issuers with a changed certificate that is waiting for trust.
     pub(crate) waiting: Vec<String>,
-    /// CRLs that KV did not take.
+    /// The number of CRLs that KV has not taken.
     pub(crate) publishes_owed: usize,
-    /// Whether somebody should do something.
+    /// Whether nothing needs an operator.
     pub(crate) is_well: bool,
 }
 
 impl Health {
-    /// The health of these issuers at `now`.
     #[must_use]
     pub(crate) fn of(issuers: &[IssuerStatus], now: Timestamp) -> Self {
         let crls = || {

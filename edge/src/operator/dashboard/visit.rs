@@ -203,8 +203,8 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         }
     }
 
-    /// The session; none for a program that shows the operator's token in `Authorization`, which may
-    /// read pages but send no form.
+    /// The session; none for a program that shows the operator's token in `Authorization`, which
+    /// may read pages but send no form.
     fn session(&self) -> Result<Option<Session>, EdgeError> {
         let cookies = self.request.header("cookie");
         let now = self.desk.now();
@@ -240,7 +240,8 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             .collect())
     }
 
-    /// The page to show after signing in. For an action, it is the page that has the action's button.
+    /// The page to show after signing in. For an action, it is the page that has the action's
+    /// button.
     fn destination(&self, inner: &Inner) -> Option<Destination> {
         match inner {
             Inner::Refresh(id) | Inner::Trust(id) => format!("/dashboard/issuers/{id}").parse(),
