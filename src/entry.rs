@@ -18,7 +18,8 @@ use crate::reply::{problem, respond, respond_with_crl};
 use edge::config::Settings;
 use edge::events::{Trigger, retention};
 use edge::problem::EdgeError;
-use edge::public::{self, Route, Served, Wanted};
+use edge::public::{self, Served, Wanted};
+use edge::routes::{self, Handler};
 use edge::schedule::{self, Summary};
 use edge::url;
 
@@ -86,29 +87,29 @@ async fn answer(
         }
     };
     let path = url::path(told.url);
-    match Route::parse(told.method, path) {
-        Route::Crl {
+    let objects = WorkerObjects::new(&bindings, &settings, Some(context));
+    let route = match routes::route(told.method, path) {
+        Ok((
             method,
-            issuer,
-            name,
-            encoding,
-        } => {
-            let objects = WorkerObjects::new(&bindings, &settings, Some(context));
+            Handler::Crl {
+                issuer,
+                name,
+                encoding,
+            },
+        )) => {
             let wanted = Wanted {
                 method,
                 issuer,
                 name,
                 encoding,
             };
-            crl((whole, told), &objects, &settings, &wanted).await
+            return crl((whole, told), &objects, &settings, &wanted).await;
         }
-        Route::Health { method } => respond(&public::health(method), &JsValue::NULL),
-        Route::MethodNotAllowed { allow } => problem(&EdgeError::MethodNotAllowed { allow }),
-        Route::Other => {
-            let objects = WorkerObjects::new(&bindings, &settings, Some(context));
-            operator::answer(&request, &bindings, &objects, &settings).await
-        }
-    }
+        Ok((method, Handler::Health)) => return respond(&public::health(method), &JsValue::NULL),
+        Ok((_, Handler::Operator(route))) => Ok(route),
+        Err(error) => Err(error),
+    };
+    operator::answer(&request, &bindings, &objects, &settings, route).await
 }
 
 async fn crl(

@@ -7,7 +7,8 @@ use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::events::{Event, Trigger};
 use edge::issuer::{Overview, TrustAnswer};
-use edge::operator::{self, Ports, Reply};
+use edge::operator::{self, OperatorRoute, Ports, Reply};
+use edge::problem::EdgeError;
 use edge::refresh::Sha256;
 use edge::registry::Index;
 use edge::schedule::{self, Summary};
@@ -28,12 +29,13 @@ use crate::js::from_js;
 use crate::objects::{ObjectError, WorkerObjects};
 use crate::reply::respond;
 
-/// Answers a request to one of the operators' paths, and any other with 404.
+/// Answers an operator's request, and any request that has no route.
 pub(crate) async fn answer(
     request: &Request,
     bindings: &Bindings,
     objects: &WorkerObjects,
     settings: &Rc<Settings>,
+    route: Result<OperatorRoute, EdgeError>,
 ) -> worker::Result<Response> {
     let ports = Rc::new(WorkerPorts {
         objects: objects.clone(),
@@ -46,7 +48,7 @@ pub(crate) async fn answer(
         url: request.url(),
         request,
     };
-    match operator::answer(ports, Rc::clone(settings), &request).await {
+    match operator::answer(ports, Rc::clone(settings), &request, route).await {
         Reply::Answer(answer) => respond(&answer, &JsValue::NULL),
         Reply::Stream { headers, chunks } => {
             let chunks = chunks

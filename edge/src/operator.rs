@@ -3,9 +3,9 @@
 
 mod api;
 mod authorization;
-mod call;
+pub(crate) mod call;
 mod crl_status;
-mod dashboard;
+pub(crate) mod dashboard;
 mod desk;
 mod event_page;
 mod event_query;
@@ -34,23 +34,38 @@ use crate::config::Settings;
 use crate::problem::EdgeError;
 use crate::url;
 
-/// Answers a request to a path of the API or the dashboard, and to any other with 404.
+/// The handler of an operator's request, as the table of routes names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorRoute(pub(crate) Target);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A call of the API.
+    Api(Endpoint),
+    /// A page, form or file of the dashboard.
+    Dashboard(Place),
+}
+
+/// Answers a request to the API or the dashboard, and any request that has no route.
 pub async fn answer<P: Ports>(
     ports: Rc<P>,
     settings: Rc<Settings>,
     request: &impl Request,
+    route: Result<OperatorRoute, EdgeError>,
 ) -> Reply {
     let desk = Desk { ports, settings };
     let (method, path) = (request.method(), url::path(request.url()));
-    let reply = if let Some(place) = Place::parse(method, path) {
-        desk.dashboard(request, place).await.into()
-    } else {
-        let answered = match Endpoint::parse(method, path) {
-            None => Err(EdgeError::NotFound),
-            Some(Err(error)) => Err(error),
-            Some(Ok(endpoint)) => desk.api(request, endpoint).await,
-        };
-        answered.unwrap_or_else(|error| error.answer().into())
+    let reply = match route.map(|OperatorRoute(target)| target) {
+        Ok(Target::Dashboard(place)) => desk.dashboard(request, Ok(place)).await.into(),
+        Ok(Target::Api(endpoint)) => desk
+            .api(request, endpoint)
+            .await
+            .unwrap_or_else(|error| error.answer().into()),
+        // A browser gets a page.
+        Err(error @ EdgeError::MethodNotAllowed { .. }) if path.starts_with("/dashboard") => {
+            desk.dashboard(request, Err(error)).await.into()
+        }
+        Err(error) => error.answer().into(),
     };
     let rows_read = desk.ports.rows_read();
     let reply = if rows_read > 0 {

@@ -1,7 +1,6 @@
-//! What relying parties see: routes, conditional requests, ranges, cache policy, PEM. Pure: no I/O, no clock, no platform types.
+//! What relying parties see: conditional requests, ranges, cache policy, PEM. Pure: no I/O, no clock, no platform types.
 //!
-//! [`Route::parse`] says what is asked for; [`decide()`] decides, from the head alone, what is answered; [`pem`] and
-//! [`Slice`] make its body from the stored bytes.
+//! [`decide()`] decides, from the head alone, what is answered; [`pem`] and [`Slice`] make its body from the stored bytes.
 
 mod conditions;
 mod date;
@@ -10,7 +9,6 @@ mod freshness;
 pub mod pem;
 mod range;
 mod representation;
-mod route;
 mod serve;
 mod slice;
 #[cfg(test)]
@@ -20,7 +18,6 @@ mod validity;
 pub use decision::{CrlAnswer, Decision, decide, health};
 pub use freshness::Policy;
 pub use representation::Encoding;
-pub use route::{Method, Route};
 pub use serve::{Lookup, Served, Shelves, Source, Unserved, Wanted, serve};
 pub use slice::Slice;
 pub use validity::Validity;

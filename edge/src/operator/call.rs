@@ -94,41 +94,6 @@ pub(crate) enum Call {
 }
 
 impl Endpoint {
-    /// What lives at `path`, if `method` is one that it takes. None where nothing of operators' does.
-    #[must_use]
-    pub(crate) fn parse(method: &str, path: &str) -> Option<Result<Self, EdgeError>> {
-        let endpoint = if path == "/metrics" {
-            Self::Metrics
-        } else {
-            let segments: Vec<_> = path.strip_prefix("/v1/")?.split('/').collect();
-            // What is no issuer's id names nothing.
-            match segments.as_slice() {
-                ["issuers"] => Self::Issuers,
-                ["issuers", id] => Self::Issuer(id.parse().ok()?),
-                ["issuers", id, "refresh"] => Self::Refresh(id.parse().ok()?),
-                ["issuers", id, "trust"] => Self::Trust(id.parse().ok()?),
-                ["refresh"] => Self::RefreshAll,
-                ["events"] => Self::Events,
-                ["openapi.json"] => Self::OpenApi,
-                _ => return None,
-            }
-        };
-        let allow = endpoint.allow();
-        let allowed = allow.split(", ").any(|allowed| allowed == method);
-        Some(if allowed {
-            Ok(endpoint)
-        } else {
-            Err(EdgeError::MethodNotAllowed { allow })
-        })
-    }
-
-    const fn allow(&self) -> &'static str {
-        match self {
-            Self::Refresh(_) | Self::Trust(_) | Self::RefreshAll => "POST",
-            _ => "GET, HEAD",
-        }
-    }
-
     /// Whether `caller` may.
     ///
     /// # Errors
@@ -222,9 +187,14 @@ fn events(query: &[(String, String)], accept: Option<&str>) -> Result<Call, Edge
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::{OperatorRoute, Target};
+    use crate::routes::{Handler, route};
 
-    fn endpoint(method: &str, path: &str) -> Option<Result<Endpoint, EdgeError>> {
-        Endpoint::parse(method, path)
+    fn endpoint(method: &str, path: &str) -> Endpoint {
+        match route(method, path) {
+            Ok((_, Handler::Operator(OperatorRoute(Target::Api(endpoint))))) => endpoint,
+            other => panic!("{method} {path}: {other:?}"),
+        }
     }
 
     fn call(path: &str, query: &[(&str, &str)], accept: Option<&str>) -> Result<Call, EdgeError> {
@@ -232,10 +202,7 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        endpoint("GET", path)
-            .unwrap()
-            .unwrap()
-            .call(Caller::Operator, &query, accept)
+        endpoint("GET", path).call(Caller::Operator, &query, accept)
     }
 
     const READS: [&str; 5] = [
@@ -252,49 +219,16 @@ mod tests {
     ];
 
     #[test]
-    fn every_call_has_its_methods() {
-        for path in READS {
-            assert!(endpoint("GET", path).unwrap().is_ok(), "{path}");
-            assert!(endpoint("HEAD", path).unwrap().is_ok(), "{path}");
-            assert_eq!(
-                endpoint("POST", path),
-                Some(Err(EdgeError::MethodNotAllowed { allow: "GET, HEAD" })),
-                "{path}"
-            );
-        }
-        for path in ACTIONS {
-            assert!(endpoint("POST", path).unwrap().is_ok(), "{path}");
-            assert_eq!(
-                endpoint("GET", path),
-                Some(Err(EdgeError::MethodNotAllowed { allow: "POST" })),
-                "{path}"
-            );
-        }
-        for nothing in [
-            "/",
-            "/v1",
-            "/v1/",
-            "/v1/issuers/",
-            "/v1/issuers/a/b",
-            "/v1/issuers/%00",
-            "/v1/events/",
-            "/metrics/",
-        ] {
-            assert_eq!(endpoint("GET", nothing), None, "{nothing}");
-        }
-    }
-
-    #[test]
     fn the_hook_may_refresh_one_issuer_and_nothing_else() {
         for path in READS {
-            let endpoint = endpoint("GET", path).unwrap().unwrap();
+            let endpoint = endpoint("GET", path);
             assert_eq!(
                 endpoint.admit(Caller::Hook),
                 Err(EdgeError::TokenNotAllowed)
             );
         }
         for path in ACTIONS {
-            let endpoint = endpoint("POST", path).unwrap().unwrap();
+            let endpoint = endpoint("POST", path);
             let admitted = endpoint.admit(Caller::Hook).is_ok();
             assert_eq!(admitted, path.ends_with("/a/refresh"), "{path}");
             assert_eq!(endpoint.admit(Caller::Operator), Ok(()));
@@ -304,7 +238,7 @@ mod tests {
     #[test]
     fn a_refresh_says_who_asked_for_it() {
         let trigger = |caller| {
-            let endpoint = endpoint("POST", "/v1/issuers/a/refresh").unwrap().unwrap();
+            let endpoint = endpoint("POST", "/v1/issuers/a/refresh");
             match endpoint.call(caller, &[], None) {
                 Ok(Call::Refresh {
                     trigger,

@@ -13,12 +13,13 @@ mod tests {
     use super::*;
     use crate::events::{Outcome, Trigger};
     use crate::operator::authorization::Caller;
-    use crate::operator::call::Endpoint;
     use crate::operator::crl_status::{CrlStatus, LastError, State};
     use crate::operator::event_page::EventPage;
     use crate::operator::issuers::{IssuerPage, IssuerStatus};
+    use crate::operator::{OperatorRoute, Target};
     use crate::problem::EdgeError;
     use crate::registry::Listed;
+    use crate::routes::{Handler, route};
     use crate::schedule::Summary;
     use crate::tables::testing::event;
 
@@ -35,8 +36,12 @@ mod tests {
         for (path, methods) in document()["paths"].as_object().unwrap() {
             let path = path.replace("{id}", "a");
             for method in names(methods) {
-                let endpoint = Endpoint::parse(&method.to_uppercase(), &path);
-                assert!(matches!(endpoint, Some(Ok(_))), "{method} {path}");
+                let found = route(&method.to_uppercase(), &path);
+                let is_call = matches!(
+                    found,
+                    Ok((_, Handler::Operator(OperatorRoute(Target::Api(_)))))
+                );
+                assert!(is_call, "{method} {path}");
             }
         }
     }
@@ -52,8 +57,10 @@ mod tests {
                     .filter(|parameter| parameter["in"] == "query")
                     .map(|parameter| parameter["name"].as_str().unwrap())
                     .collect();
-                let endpoint = Endpoint::parse(&method.to_uppercase(), &path.replace("{id}", "a"));
-                let endpoint = endpoint.unwrap().unwrap();
+                let found = route(&method.to_uppercase(), &path.replace("{id}", "a"));
+                let Ok((_, Handler::Operator(OperatorRoute(Target::Api(endpoint))))) = found else {
+                    panic!("{method} {path}")
+                };
                 let wrong = [("unheard-of".to_owned(), String::new())];
                 let error = endpoint.call(Caller::Operator, &wrong, None).unwrap_err();
                 let EdgeError::BadParameter { problem, .. } = error else {

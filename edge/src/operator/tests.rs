@@ -8,10 +8,12 @@ use serde_json::Value;
 
 use super::testing::platform::{CAUSE, Part, Platform, TestRequest};
 use super::testing::settings;
-use super::{Reply, answer};
+use super::{Reply, Request as _, answer};
 use crate::answer::{Answer, Body};
 use crate::config::Settings;
 use crate::events::Outcome;
+use crate::routes::{Handler, route};
+use crate::url;
 
 const TOKEN: &str = "operator-token-0001";
 const HOOK: &str = "hook-token-00000001";
@@ -21,7 +23,12 @@ fn tokens() -> Rc<Settings> {
 }
 
 fn send(platform: &Rc<Platform>, request: &TestRequest) -> Reply {
-    block_on(answer(Rc::clone(platform), tokens(), request))
+    let route = match route(request.method(), url::path(request.url())) {
+        Ok((_, Handler::Operator(route))) => Ok(route),
+        Ok(other) => panic!("{other:?} is not for operators"),
+        Err(error) => Err(error),
+    };
+    block_on(answer(Rc::clone(platform), tokens(), request, route))
 }
 
 /// As [`send`], for an answer that is in memory.

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crl::CrlNumber;
 
+use super::Validity;
 use super::conditions::{self, Verdict};
 use super::date;
 use super::freshness::{Freshness, Policy};
 use super::range::{self, Selection};
 use super::representation::{Encoding, Representation};
-use super::{Method, Validity};
 use crate::answer::{Answer, Body, Headers};
+use crate::method::Method;
 use crate::problem::EdgeError;
 use crate::refresh::head::Head;
 use crate::time::Timestamp;
@@ -87,8 +88,8 @@ pub fn decide(
         Err(error) => Decision::Refused(error.answer()),
     };
     match method {
-        Method::Get => decision,
         Method::Head => decision.without_body(),
+        _ => decision,
     }
 }
 
@@ -106,8 +107,8 @@ pub fn health(method: Method) -> Answer {
         body: Body::Text(text.to_owned()),
     };
     match method {
-        Method::Get => answer,
         Method::Head => answer.without_body(),
+        _ => answer,
     }
 }
 
@@ -132,7 +133,7 @@ fn answer(
         Verdict::NotModified => (304, Body::None),
         Verdict::Proceed => match method {
             Method::Head => (200, Body::Whole),
-            Method::Get => match range::select(&header, &current) {
+            _ => match range::select(&header, &current) {
                 Selection::Whole => (200, Body::Whole),
                 Selection::Part(part) => (206, Body::Part(part)),
                 Selection::Unsatisfiable => return Err(EdgeError::RangeNotSatisfiable { size }),

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use origin_api::{CrlName, IssuerId};
 
-use super::{Decision, Encoding, Method, Policy, Validity, conditions};
+use super::{Decision, Encoding, Policy, Validity, conditions};
 use crate::answer::Body;
+use crate::method::Method;
 use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::Listed;
@@ -216,8 +217,8 @@ fn failed<B>(method: Method, error: &EdgeError) -> Served<B> {
     let answer = error.answer();
     Served {
         decision: Decision::Refused(match method {
-            Method::Get => answer,
             Method::Head => answer.without_body(),
+            _ => answer,
         }),
         crl: None,
         source: Source::Nowhere,

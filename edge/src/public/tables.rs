@@ -21,10 +21,11 @@ use chrono::DateTime;
 use crl::UnixTime;
 use origin_api::Problem;
 
-use super::{Policy, Route, decide, health};
+use super::{Policy, decide, health};
 use crate::answer::{Answer, Body};
 use crate::problem::EdgeError;
 use crate::refresh::head::Head;
+use crate::routes::{Handler, route};
 use crate::time::Timestamp;
 
 /// A head for tests: a week's validity that begins on 2026-11-16.
@@ -201,15 +202,13 @@ impl Case {
             (!values.is_empty()).then(|| values.join(", "))
         };
         let Setting { head, policy, now } = &self.setting;
-        match Route::parse(method, &self.path) {
-            Route::Crl {
-                method, encoding, ..
-            } => Some(decide(method, header, head, encoding, policy, *now).answer()),
-            Route::MethodNotAllowed { allow } => {
-                Some(EdgeError::MethodNotAllowed { allow }.answer())
+        match route(method, &self.path) {
+            Ok((method, Handler::Crl { encoding, .. })) => {
+                Some(decide(method, header, head, encoding, policy, *now).answer())
             }
-            Route::Health { method } => Some(health(method)),
-            Route::Other => None,
+            Ok((method, Handler::Health)) => Some(health(method)),
+            Ok((_, Handler::Operator(_))) | Err(EdgeError::NotFound) => None,
+            Err(error) => Some(error.answer()),
         }
     }
 

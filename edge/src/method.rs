@@ -1,0 +1,24 @@
+//! The HTTP methods that the edge takes.
+
+/// A method (RFC 9110, section 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Reads the same headers without the body.
+    Head,
+    /// Acts, or submits a form.
+    Post,
+}
+
+impl Method {
+    /// Methods are case-sensitive (RFC 9110, section 9.1).
+    pub(crate) fn parse(method: &str) -> Option<Self> {
+        match method {
+            "GET" => Some(Self::Get),
+            "HEAD" => Some(Self::Head),
+            "POST" => Some(Self::Post),
+            _ => None,
+        }
+    }
+}
