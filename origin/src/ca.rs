@@ -4,6 +4,7 @@
 mod builder;
 mod certificate;
 mod key;
+mod key_file;
 mod key_kind;
 mod pkcs11;
 mod request;
@@ -14,6 +15,7 @@ pub use certificate::{
     parse_subject, self_sign, sign_authority,
 };
 pub use key::{KeyError, PrivateKey};
+pub use key_file::KeyFileError;
 pub use key_kind::{KeyKind, KeyKindError};
 pub use pkcs11::{Pkcs11Error, Pkcs11Key, Pkcs11Uri};
 pub use request::Request;

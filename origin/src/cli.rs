@@ -20,7 +20,7 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use zeroize::Zeroizing;
 
-use crate::ca::{CertificateError, KeyError};
+use crate::ca::{CertificateError, KeyError, KeyFileError};
 use crate::clock::Clock;
 use crate::connector::ConnectorError;
 use crate::origin::{Fault, Origin, OriginError};
@@ -209,6 +209,14 @@ enum CliError {
         /// Why.
         source: ::crl::ReadError,
     },
+    /// The file is not a private key that can be used.
+    #[error("{path}: {source}")]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: KeyFileError,
+    },
     /// A CRL or a certificate was refused.
     #[error("refused: {0}")]
     Refused(String),
@@ -231,6 +239,7 @@ impl CliError {
             Self::Serve(_) => "service_failed",
             Self::BadLines(_) => "lines_left_out",
             Self::NotCrl { source, .. } => source.code(),
+            Self::Key { .. } => "invalid_key",
             Self::Refused(_) => "refused",
             Self::Usage(_) => "wrong_arguments",
         }

@@ -6,12 +6,11 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use origin_api::CrlName;
-use pkcs8::EncryptedPrivateKeyInfoRef;
 use zeroize::Zeroizing;
 
 use super::CliError;
 use crate::bearer_token::TokenScope;
-use crate::ca::{KeyError, KeyKind, PrivateKey};
+use crate::ca::{KeyFileError, KeyKind, PrivateKey};
 use crate::list_config::{Lists, NewList};
 use crate::origin::OriginError;
 use crate::profile::Profile;
@@ -81,26 +80,27 @@ impl Crls {
     }
 }
 
-/// Reads a private key: PKCS#8, in PEM or DER, encrypted or not.
-pub(super) fn read_key(file: &[u8], passphrase: Option<&str>) -> Result<PrivateKey, CliError> {
-    let document = match std::str::from_utf8(file) {
-        Ok(pem) => {
-            let (_, document) =
-                pkcs8::SecretDocument::from_pem(pem).map_err(|_| KeyError::Unsupported)?;
-            Zeroizing::new(document.as_bytes().to_vec())
+/// Reads a private key in any form that OpenSSL writes. The first line of the other file is the
+/// passphrase.
+pub(super) fn read_key(
+    path: &Path,
+    passphrase_file: Option<&Path>,
+) -> Result<PrivateKey, CliError> {
+    let file = Zeroizing::new(read(path)?);
+    let passphrase = passphrase_file
+        .map(|path| read_text(path).map(Zeroizing::new))
+        .transpose()?;
+    let passphrase = passphrase.as_ref().and_then(|text| text.lines().next());
+    PrivateKey::from_file(&file, passphrase).map_err(|error| match error {
+        KeyFileError::PassphraseMissing => {
+            CliError::Usage(format!("{error}: give --key-passphrase-file"))
         }
-        Err(_) => Zeroizing::new(file.to_vec()),
-    };
-    let Ok(sealed) = EncryptedPrivateKeyInfoRef::try_from(document.as_slice()) else {
-        return Ok(PrivateKey::from_pkcs8_der(&document)?);
-    };
-    let passphrase = passphrase.ok_or_else(|| {
-        CliError::Usage("the key is encrypted: give --key-passphrase-file".to_owned())
-    })?;
-    let plain = sealed
-        .decrypt(passphrase)
-        .map_err(|_| CliError::Usage("the passphrase does not decrypt the key".to_owned()))?;
-    Ok(PrivateKey::from_pkcs8_der(plain.as_bytes())?)
+        KeyFileError::PassphraseWrong => CliError::Usage(error.to_string()),
+        source => CliError::Key {
+            path: path.to_owned(),
+            source,
+        },
+    })
 }
 
 /// Reads the DER of a CRL from a file in DER or PEM.

@@ -7,10 +7,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use crl::CrlNumber;
 use origin_api::{CrlName, Issuer, IssuerId, Timestamp};
-use zeroize::Zeroizing;
 
 use super::CliError;
-use super::common::{Crls, absolute, read, read_key, read_text, web_url};
+use super::common::{Crls, absolute, read, read_key, web_url};
 use super::output::Output;
 use crate::ca;
 use crate::connector::{Engine, EngineIssuer, UpstreamFault};
@@ -23,9 +22,11 @@ use crate::profile::Profile;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Connect {
-    /// OpenBao or Vault: its PKI engine issues, revokes and makes the CRL; the origin fetches and rotates it
+    /// OpenBao or Vault: its PKI engine issues, revokes and makes the CRL; the origin fetches and
+    /// rotates it
     Openbao(OpenBao),
-    /// A directory of `openssl ca`: OpenSSL issues and revokes; the origin follows index.txt and makes the CRL
+    /// A directory of `openssl ca`: OpenSSL issues and revokes; the origin follows index.txt and
+    /// makes the CRL
     Openssl(OpenSsl),
     /// A CRL published at a URL: the origin fetches it, verifies it, and passes it on unchanged
     Url(Url),
@@ -65,7 +66,8 @@ struct EngineOptions {
     /// The path at which the PKI engine is mounted
     #[arg(long, value_name = "PATH", default_value = "pki")]
     mount: String,
-    /// A file with a token that may read crl/rotate; it is read on each use, so that it can be renewed
+    /// A file with a token that may read crl/rotate; it is read on each use, so that it can be
+    /// renewed
     #[arg(
         long,
         value_name = "FILE",
@@ -85,7 +87,8 @@ struct EngineOptions {
 pub(super) struct OpenSsl {
     #[command(flatten)]
     common: Common,
-    /// The CA's directory, with index.txt, cacert.pem, private/cakey.pem and crlnumber; options name other places
+    /// The CA's directory, with index.txt, cacert.pem, private/cakey.pem and crlnumber; options
+    /// name other places
     #[arg(long, value_name = "FOLDER")]
     directory: PathBuf,
     /// `database` in its configuration [default: index.txt in the directory]
@@ -94,7 +97,7 @@ pub(super) struct OpenSsl {
     /// `certificate` in its configuration [default: cacert.pem in the directory]
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// `private_key` in its configuration: PKCS#8 [default: private/cakey.pem in the directory]
+    /// `private_key` in its configuration: PKCS#8, PKCS#1 or SEC1 [default: private/cakey.pem in the directory]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// A file; its first line is the passphrase of an encrypted key
@@ -120,7 +123,8 @@ pub(super) struct Url {
     /// The http or https URL of the CRL, in DER
     #[arg(long = "url", value_name = "URL", value_parser = web_url)]
     source: String,
-    /// Let the URL lead to a loopback or link-local address: this machine, or a cloud's metadata service
+    /// Let the URL lead to a loopback or link-local address: this machine, or a cloud's metadata
+    /// service
     #[arg(long)]
     allow_local: bool,
     /// The http URL of the CRL at the edge
@@ -234,15 +238,8 @@ impl OpenSsl {
         };
         let certificate =
             ca::certificate_from_pem_or_der(&read(&within(self.certificate, "cacert.pem")?)?)?;
-        let file = Zeroizing::new(read(&within(self.key, "private/cakey.pem")?)?);
-        let passphrase = self
-            .key_passphrase_file
-            .map(|path| read_text(&path).map(Zeroizing::new))
-            .transpose()?;
-        let key = read_key(
-            &file,
-            passphrase.as_ref().and_then(|text| text.lines().next()),
-        )?;
+        let key = within(self.key, "private/cakey.pem")?;
+        let key = read_key(&key, self.key_passphrase_file.as_deref())?;
         let crl_number = within(self.crl_number, "crlnumber")?;
         Ok(NewIssuer {
             id: self.common.id,

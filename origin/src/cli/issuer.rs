@@ -6,9 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use crl::CrlNumber;
 use origin_api::{Issuer, IssuerId};
-use zeroize::Zeroizing;
 
-use super::common::{Crls, duration, key_kind, profile, read, read_key, read_text};
+use super::common::{Crls, duration, key_kind, profile, read, read_key};
 use super::issuer_view::{show, subject};
 use super::{CliError, Session, connect, output, setup};
 use crate::ca::{self, KeyKind};
@@ -78,7 +77,7 @@ pub(super) struct Import {
     /// Its certificate, in PEM or DER
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
-    /// Its private key: PKCS#8, in PEM or DER
+    /// Its private key: PKCS#8, PKCS#1 or SEC1, in PEM or DER
     #[arg(long, value_name = "FILE", required_unless_present = "pkcs11")]
     key: Option<PathBuf>,
     /// Its private key is in a PKCS#11 token, at this URI:
@@ -185,13 +184,8 @@ impl Import {
         let certificate = ca::certificate_from_pem_or_der(&read(&self.certificate)?)?;
         let key = match (self.key, self.pkcs11) {
             (Some(path), _) => {
-                let file = Zeroizing::new(read(&path)?);
-                let passphrase = self
-                    .key_passphrase_file
-                    .map(|path| read_text(&path).map(Zeroizing::new))
-                    .transpose()?;
-                let passphrase = passphrase.as_ref().and_then(|text| text.lines().next());
-                NewKey::Import(Box::new(read_key(&file, passphrase)?))
+                let key = read_key(&path, self.key_passphrase_file.as_deref())?;
+                NewKey::Import(Box::new(key))
             }
             (None, uri) => NewKey::Token(uri.unwrap_or_default()),
         };
