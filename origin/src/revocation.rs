@@ -87,7 +87,7 @@ impl RevokedCertificate {
     ) -> Result<Vec<u8>, WriteError> {
         let mut entry = Vec::new();
         crl::Revocation {
-            serial: crl::Serial::from_be_bytes(self.serial.as_bytes()),
+            serial: self.serial.in_crl(),
             date: self.revoked_at,
             reason,
             invalidity_date,

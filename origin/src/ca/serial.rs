@@ -6,10 +6,14 @@ use std::str::FromStr;
 use crate::hex;
 use crate::random::{NoRandomness, RandomSource};
 
-/// A serial number: a positive integer of at most 20 octets (RFC 5280, section 4.1.2.2).
+/// A certificate's serial number.
+///
+/// Those issued here are positive and at most 20 octets long (RFC 5280, section 4.1.2.2). Other
+/// software has issued zero, negative and longer ones, which can be revoked as well.
 ///
 /// Stored as the shortest big-endian bytes without a sign octet, so that equal numbers are equal
-/// bytes.
+/// bytes. Zero and negative numbers are an octet 0, which begins no other number, and the contents
+/// of their INTEGER.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(Vec<u8>);
 
@@ -26,9 +30,18 @@ pub enum SerialError {
     /// It is longer than 20 octets.
     #[error("a serial number has at most 20 octets (RFC 5280, section 4.1.2.2)")]
     TooLong,
+    /// It is longer than any CRL would hold.
+    #[error(
+        "the serial number is longer than {} octets",
+        Serial::MAX_FOREIGN_OCTETS
+    )]
+    FarTooLong,
 }
 
 impl Serial {
+    /// The longest that is accepted from other software.
+    const MAX_FOREIGN_OCTETS: usize = 255;
+
     /// From the big-endian bytes of an unsigned integer; leading zeros are ignored.
     ///
     /// # Errors
@@ -63,11 +76,99 @@ impl Serial {
         Ok(Self(serial))
     }
 
-    /// The shortest big-endian bytes, without a sign octet.
+    /// A serial number that other software issued, whatever its sign or length.
+    ///
+    /// # Errors
+    /// [`SerialError::FarTooLong`].
+    pub fn foreign(serial: crl::Serial<'_>) -> Result<Self, SerialError> {
+        let octets = serial.as_be_bytes();
+        if octets.len() > Self::MAX_FOREIGN_OCTETS {
+            return Err(SerialError::FarTooLong);
+        }
+        let is_positive = !serial.is_negative() && octets != [0];
+        Ok(Self(if is_positive {
+            octets.to_vec()
+        } else {
+            [&[0], octets].concat()
+        }))
+    }
+
+    /// Parses a serial number as OpenSSL writes it: hexadecimal digits, after a `-` if it is negative.
+    ///
+    /// # Errors
+    /// [`SerialError::NotHex`], [`SerialError::FarTooLong`].
+    pub fn from_openssl(text: &str) -> Result<Self, SerialError> {
+        let (is_negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text),
+        };
+        let magnitude = hex_bytes(digits)?;
+        if digits.is_empty() {
+            return Err(SerialError::NotHex);
+        }
+        if is_negative {
+            Self::foreign(
+                crl::Serial::from_integer(&negated(0, &magnitude)).ok_or(SerialError::Zero)?,
+            )
+        } else {
+            Self::foreign(crl::Serial::from_be_bytes(&magnitude))
+        }
+    }
+
+    /// From [`as_bytes`](Self::as_bytes).
+    #[must_use]
+    pub fn from_stored(bytes: &[u8]) -> Option<Self> {
+        let is_valid = match bytes {
+            [] => false,
+            [0, contents @ ..] => crl::Serial::from_integer(contents).is_some(),
+            _ => true,
+        };
+        is_valid.then(|| Self(bytes.to_vec()))
+    }
+
+    /// The stored form; for a positive number, its shortest big-endian bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The number, as a CRL has it.
+    #[must_use]
+    pub fn in_crl(&self) -> crl::Serial<'_> {
+        let zero_or_negative = match self.0.as_slice() {
+            [0, contents @ ..] => crl::Serial::from_integer(contents),
+            _ => None,
+        };
+        zero_or_negative.unwrap_or_else(|| crl::Serial::from_be_bytes(&self.0))
+    }
+}
+
+/// The shortest two's complement of minus a number, given its octets and the one that extends it:
+/// 0 if it is positive, 0xff if it is negative.
+fn negated(extension: u8, octets: &[u8]) -> Vec<u8> {
+    let mut bytes = [&[extension], octets].concat();
+    let mut carry = true;
+    for byte in bytes.iter_mut().rev() {
+        (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+    }
+    let sign = |byte: u8| byte & 0x80;
+    let superfluous = bytes.windows(2).take_while(|pair| match pair {
+        [first @ (0 | 0xff), second] => sign(*first) == sign(*second),
+        _ => false,
+    });
+    let count = superfluous.count();
+    bytes.split_off(count)
+}
+
+fn hex_bytes(digits: &str) -> Result<Vec<u8>, SerialError> {
+    let digits: Option<Vec<u8>> = digits
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let digits = digits.ok_or(SerialError::NotHex)?;
+    let (odd, pairs) = digits.as_rchunks::<2>();
+    let pairs = pairs.iter().map(|[high, low]| high << 4 | low);
+    Ok(odd.iter().copied().chain(pairs).collect())
 }
 
 impl FromStr for Serial {
@@ -75,25 +176,25 @@ impl FromStr for Serial {
 
     fn from_str(text: &str) -> Result<Self, SerialError> {
         let text = text.strip_prefix("0x").unwrap_or(text);
-        let digits: Option<Vec<u8>> = text
-            .chars()
-            .filter(|&c| c != ':')
-            .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-            .collect();
-        let digits = digits.ok_or(SerialError::NotHex)?;
-        let (odd, pairs) = digits.as_rchunks::<2>();
-        let bytes: Vec<u8> = odd
-            .iter()
-            .copied()
-            .chain(pairs.iter().map(|[high, low]| high << 4 | low))
-            .collect();
-        Self::from_be_bytes(&bytes)
+        Self::from_be_bytes(&hex_bytes(&text.replace(':', ""))?)
     }
 }
 
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&hex::encode(&self.0))
+        match self.0.as_slice() {
+            [0, contents @ ..] if contents != [0] => {
+                let magnitude = negated(0xff, contents);
+                let digits = match magnitude.as_slice() {
+                    // The sign octet.
+                    [0, digits @ ..] if !digits.is_empty() => digits,
+                    digits => digits,
+                };
+                f.pad(&format!("-{}", hex::encode(digits)))
+            }
+            [0, ..] => f.pad("00"),
+            digits => f.pad(&hex::encode(digits)),
+        }
     }
 }
 
@@ -117,6 +218,47 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn zero_negative_and_long_serials_of_other_software_are_kept() {
+        let long = "ff".repeat(25);
+        for (text, contents) in [
+            ("00", &[0][..]),
+            ("-00", &[0]),
+            ("-01", &[0xff]),
+            ("-02", &[0xfe]),
+            ("-80", &[0x80]),
+            ("-81", &[0xff, 0x7f]),
+            ("-ff", &[0xff, 0x01]),
+            ("-0100", &[0xff, 0x00]),
+            ("80", &[0, 0x80]),
+            (&long, &[&[0][..], &[0xff; 25]].concat()),
+        ] {
+            let serial = Serial::from_openssl(text).unwrap();
+            assert_eq!(
+                Some(serial.in_crl()),
+                crl::Serial::from_integer(contents),
+                "{text}"
+            );
+            assert_eq!(serial.to_string(), text.replace("-00", "00"));
+            assert_eq!(Serial::from_stored(serial.as_bytes()), Some(serial.clone()));
+            assert_eq!(Serial::foreign(serial.in_crl()), Ok(serial));
+        }
+        let positive: Serial = "02".parse().unwrap();
+        assert_ne!(Serial::from_openssl("-02"), Ok(positive.clone()));
+        assert_eq!(Serial::from_openssl("0002"), Ok(positive));
+        for text in ["", "-", "0x02", "--02", "-0g"] {
+            assert_eq!(
+                Serial::from_openssl(text),
+                Err(SerialError::NotHex),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            Serial::from_openssl(&"ff".repeat(256)),
+            Err(SerialError::FarTooLong)
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs::{self, File, Metadata};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crl::CrlNumber;
@@ -16,9 +16,9 @@ use origin_api::{IssuerId, Timestamp};
 use super::{ConnectorError, Connectors, UpstreamFault};
 use crate::connector_config::OpenSslConfig;
 use crate::hex;
-use crate::import;
-use crate::origin::Origin;
-use crate::revocation::RevocationRequest;
+use crate::import::{self, Imported};
+use crate::origin::{BatchFault, Origin};
+use crate::revocation::RevocationError;
 use crate::runtime::{blocking, next_completed};
 
 /// How often each directory is looked at.
@@ -27,11 +27,28 @@ const TICK: Duration = Duration::from_secs(1);
 /// How many revocations are recorded in one transaction.
 const BATCH: usize = 50_000;
 
-/// How each index looked when it was last read to its end.
-pub(super) type Indexes = Arc<Mutex<HashMap<IssuerId, Stamp>>>;
+/// What was last found in each index.
+pub(super) type Indexes = Arc<Mutex<HashMap<IssuerId, Seen>>>;
 
-/// What changes when a file does. `openssl ca` writes a new file and renames it, which changes the inode even if the time's
-/// resolution is coarse.
+/// An index that was read to its end.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    stamp: Stamp,
+    /// Why there can be no CRL, if a line cannot be on it.
+    fault: Option<String>,
+}
+
+/// When an index is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reread {
+    /// If it changed.
+    IfChanged,
+    /// If it changed or had a fault: what was wrong may have been the issuer's configuration.
+    IfFaulty,
+}
+
+/// What changes when a file does. `openssl ca` writes a new file and renames it, which changes the
+/// inode even if the time's resolution is coarse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     path: PathBuf,
@@ -41,8 +58,9 @@ pub(super) struct Stamp {
 }
 
 impl Connectors {
-    /// Looks at every directory each second, until it is dropped, so that a revocation made by `openssl ca` is pushed like any
-    /// other. A directory that does not answer is looked at again only when it has; the others do not wait for it.
+    /// Looks at every directory each second, until it is dropped, so that a revocation made by
+    /// `openssl ca` is pushed like any other. A directory that does not answer is looked at again
+    /// only when it has; the others do not wait for it.
     pub(crate) async fn follow_directories(&self) {
         let mut looking: FuturesUnordered<BoxFuture<'_, IssuerId>> = FuturesUnordered::new();
         let mut busy = HashSet::new();
@@ -94,7 +112,7 @@ impl Connectors {
     async fn look(&self, issuer: IssuerId, config: OpenSslConfig) -> IssuerId {
         let (origin, indexes) = (Arc::clone(&self.origin), self.indexes.clone());
         let (id, now) = (issuer.clone(), self.runtime.now());
-        let look = move || follow(&origin, &config, &indexes, &id, now);
+        let look = move || follow(&origin, &config, &indexes, &id, Reread::IfChanged, now);
         match blocking(&*self.runtime, look).await {
             Ok(Ok(())) => self.metrics.succeeded(&issuer),
             Ok(Err(error)) => {
@@ -107,12 +125,17 @@ impl Connectors {
     }
 }
 
-/// Records what was revoked since the index was last read. Blocks on the file system and the database.
+/// Records what was revoked since the index was last read. Blocks on the file system and the
+/// database.
+///
+/// If a line cannot be listed, this fails and no CRL is made: one without a certificate that was
+/// revoked is worse than the last one. The other lines are recorded all the same.
 pub(super) fn follow(
     origin: &Origin,
     config: &OpenSslConfig,
     indexes: &Indexes,
     issuer: &IssuerId,
+    reread: Reread,
     now: Timestamp,
 ) -> Result<(), ConnectorError> {
     let upstream = |fault| ConnectorError::Upstream {
@@ -121,51 +144,81 @@ pub(super) fn follow(
     };
     // The stamp is taken before the file is read: what is written meanwhile is read again.
     let stamp = stamp(&config.index).map_err(upstream)?;
-    let known = indexes
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(issuer)
-        .cloned();
-    if known.as_ref() == Some(&stamp) {
-        return Ok(());
+    let known = lock(indexes).get(issuer).cloned();
+    let seen = match known.filter(|seen| seen.stamp == stamp) {
+        Some(seen) if seen.fault.is_none() || reread == Reread::IfChanged => seen,
+        _ => {
+            if let Some(path) = &config.crl_number {
+                origin.continue_numbers(issuer, read_number(path).map_err(upstream)?)?;
+            }
+            let fault = read(origin, &config.index, issuer, now)?;
+            let seen = Seen { stamp, fault };
+            lock(indexes).insert(issuer.clone(), seen.clone());
+            seen
+        }
+    };
+    match seen.fault {
+        Some(fault) => Err(upstream(unreadable(&config.index, &fault))),
+        None => Ok(()),
     }
-    if let Some(path) = &config.crl_number {
-        origin.continue_numbers(issuer, read_number(path).map_err(upstream)?)?;
-    }
-    let file =
-        File::open(&config.index).map_err(|error| upstream(unreadable(&config.index, &error)))?;
+}
+
+/// Records every revocation in an index, in batches; returns the first line that cannot be listed.
+fn read(
+    origin: &Origin,
+    index: &Path,
+    issuer: &IssuerId,
+    now: Timestamp,
+) -> Result<Option<String>, ConnectorError> {
+    let file = File::open(index).map_err(|error| ConnectorError::Upstream {
+        issuer: issuer.clone(),
+        fault: unreadable(index, &error),
+    })?;
+    let mut fault = None;
     let mut batch = Vec::with_capacity(BATCH);
     for line in import::read_index(BufReader::new(file)) {
-        // A CRL without a certificate that was revoked is worse than the last one.
-        let mut revocation = line
-            .map_err(|bad| upstream(unreadable(&config.index, &bad)))?
-            .request;
-        // The CA's clock may be ahead of ours: not a reason to leave a certificate out.
-        revocation.revoked_at = revocation.revoked_at.map(|at| at.min(now.as_unix_time()));
-        batch.push(revocation);
+        match line {
+            Ok(mut imported) => {
+                // The CA's clock may be ahead of ours: not a reason to leave a certificate out.
+                let revoked_at = &mut imported.request.revoked_at;
+                *revoked_at = revoked_at.map(|at| at.min(now.as_unix_time()));
+                batch.push(imported);
+            }
+            Err(bad) => fault = fault.or(Some(bad.to_string())),
+        }
         if batch.len() >= BATCH {
-            record(origin, issuer, &batch, now)?;
+            let refused = record(origin, issuer, &batch, now)?;
+            fault = fault.or(refused);
             batch.clear();
         }
     }
-    record(origin, issuer, &batch, now)?;
-    indexes
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(issuer.clone(), stamp);
-    Ok(())
+    let refused = record(origin, issuer, &batch, now)?;
+    Ok(fault.or(refused))
 }
 
+/// Records a batch; returns the first line that cannot be listed.
 fn record(
     origin: &Origin,
     issuer: &IssuerId,
-    batch: &[RevocationRequest],
+    batch: &[Imported],
     now: Timestamp,
-) -> Result<(), ConnectorError> {
-    for (_, fault) in origin.follow_all(issuer, batch, now)?.refused {
-        tracing::warn!(%issuer, %fault, "a line of the CA's index cannot be taken over");
+) -> Result<Option<String>, ConnectorError> {
+    let requests: Vec<_> = batch.iter().map(|line| line.request.clone()).collect();
+    let mut fault = None;
+    for (index, refused) in origin.follow_all(issuer, &requests, now)?.refused {
+        let line = batch.get(index).map_or(0, |imported| imported.line);
+        // The certificate is on the list already, and stays there, for another reason.
+        if let BatchFault::Revocation(error @ RevocationError::AlreadyRevoked(_)) = &refused {
+            tracing::warn!(%issuer, line, %error, "the CA's index gives another reason than before");
+        } else {
+            fault = fault.or(Some(format!("line {line}: {refused}")));
+        }
     }
-    Ok(())
+    Ok(fault)
+}
+
+fn lock(indexes: &Indexes) -> MutexGuard<'_, HashMap<IssuerId, Seen>> {
+    indexes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn stamp(path: &Path) -> Result<Stamp, UpstreamFault> {

@@ -1,11 +1,12 @@
-//! Directories of `openssl ca`. OpenSSL issues and revokes; its `index.txt` is followed, and the CRL is made here with the CA's
-//! key, which was imported: in a fraction of the time that `openssl ca -gencrl` takes.
+//! Directories of `openssl ca`. OpenSSL issues and revokes; its `index.txt` is followed, and the
+//! CRL is made here with the CA's key, which was imported: in a fraction of the time that `openssl
+//! ca -gencrl` takes.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::follow::{Indexes, follow};
+use super::follow::{Indexes, Reread, follow};
 use super::lanes::Lanes;
 use super::{Answer, Connector, ConnectorError, CrlRequest, local};
 use crate::connector_config::OpenSslConfig;
@@ -25,7 +26,14 @@ impl Connector for OpenSsl {
             let own = request.clone();
             let (config, indexes) = (self.config.clone(), self.indexes.clone());
             let make = move |origin: &Origin| {
-                follow(origin, &config, &indexes, &own.issuer.id, own.now)?;
+                follow(
+                    origin,
+                    &config,
+                    &indexes,
+                    &own.issuer.id,
+                    Reread::IfFaulty,
+                    own.now,
+                )?;
                 Ok(local::make(origin, &own)?)
             };
             self.lanes.run(&request.issuer.id, &self.origin, make).await

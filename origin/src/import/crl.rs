@@ -63,7 +63,7 @@ impl Visitor for Entries {
 
 fn request(entry: &Entry<'_>) -> Result<RevocationRequest, LineFault> {
     Ok(RevocationRequest {
-        serial: Serial::from_be_bytes(entry.serial.as_be_bytes())?,
+        serial: Serial::foreign(entry.serial)?,
         reason: entry.reason.unwrap_or(Reason::Unspecified),
         revoked_at: Some(entry.revocation_date),
         invalidity_date: entry.invalidity_date,

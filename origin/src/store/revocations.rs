@@ -260,10 +260,10 @@ pub fn changes(
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<RevokedCertificate, StoreError>> {
-    let serial = Serial::from_be_bytes(row.get_ref(0)?.as_blob().unwrap_or_default());
+    let serial = Serial::from_stored(row.get_ref(0)?.as_blob().unwrap_or_default());
     let reason = Reason::from_code(row.get(2)?);
     let state = State::from_name(row.get_ref(6)?.as_str().unwrap_or_default());
-    let (Ok(serial), Some(reason), Some(state)) = (serial, reason, state) else {
+    let (Some(serial), Some(reason), Some(state)) = (serial, reason, state) else {
         return Ok(Err(StoreError::Corrupt("revocation")));
     };
     Ok(Ok(RevokedCertificate {
