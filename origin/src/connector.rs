@@ -1,4 +1,5 @@
-//! Where an issuer's CRLs come from: a key that is kept here, or a CA that runs elsewhere. One trait, one file for each kind.
+//! Where an issuer's CRLs come from: a key that is kept here, or a CA that runs elsewhere. One
+//! trait, one file for each kind.
 
 mod connectors;
 mod external;
@@ -32,8 +33,8 @@ pub(crate) struct CrlRequest {
     pub(crate) name: CrlName,
     /// The CRL that the caller holds, if any.
     pub(crate) held: Option<HeldCrl>,
-    /// Whether the caller wants a new CRL even if `held` is current (`Cache-Control: no-cache`). A caller that holds none
-    /// gets a new one as well.
+    /// Whether the caller wants a new CRL even if `held` is current (`Cache-Control: no-cache`). A
+    /// caller that holds none gets a new one as well.
     pub(crate) no_cache: bool,
     /// The present moment.
     pub(crate) now: Timestamp,
@@ -87,7 +88,8 @@ pub(crate) struct CrlBody {
 
 /// A source of CRLs.
 trait Connector: Send + Sync {
-    /// The current CRL. May be called again at any time, also while it runs; a call may be dropped half-way.
+    /// The current CRL. May be called again at any time, also while it runs; a call may be dropped
+    /// half-way.
     fn crl<'a>(&'a self, request: &'a CrlRequest) -> BoxFuture<'a, Result<Answer, ConnectorError>>;
 }
 

@@ -1,10 +1,12 @@
-//! How an issuer's CRLs are obtained, as stored. Plain data: [`crate::origin`] keeps it, [`crate::connector`] acts on it.
+//! How an issuer's CRLs are obtained, as stored. Plain data: [`crate::origin`] keeps it,
+//! [`crate::connector`] acts on it.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// The kind of connector, and its parameters. A new kind is a variant here and a file in `connector`.
+/// The kind of connector, and its parameters. A new kind is a variant here and a file in
+/// `connector`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum ConnectorConfig {
@@ -39,7 +41,8 @@ impl ConnectorConfig {
 pub struct OpenSslConfig {
     /// The CA's database: `database` in its configuration, usually `index.txt`.
     pub index: PathBuf,
-    /// The number of its next CRL, in hexadecimal: `crlnumber` in its configuration. Numbers given out here stay above it.
+    /// The number of its next CRL, in hexadecimal: `crlnumber` in its configuration. Numbers given
+    /// out here stay above it.
     pub crl_number: Option<PathBuf>,
 }
 

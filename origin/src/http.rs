@@ -1,4 +1,5 @@
-//! The origin over HTTP: the routes, and what every call has in common. What a call does is decided in [`crate::origin`].
+//! The origin over HTTP: the routes, and what every call has in common. What a call does is decided
+//! in [`crate::origin`].
 
 mod auth;
 mod authority;
@@ -44,7 +45,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// A service over the origin, for callers with one of these tokens or one that the origin keeps.
+    /// A service over the origin, for callers with one of these tokens or one that the origin
+    /// keeps.
     pub(crate) fn new(
         origin: Arc<Origin>,
         runtime: Arc<dyn Runtime>,
@@ -95,7 +97,8 @@ impl Service {
         Ok(result.map_err(|_| ApiError::internal())??)
     }
 
-    /// As [`call`](Self::call), for a call that signs with the issuer's key: if its HSM hangs, other issuers' calls do not wait.
+    /// As [`call`](Self::call), for a call that signs with the issuer's key: if its HSM hangs,
+    /// other issuers' calls do not wait.
     async fn call_and_sign<T: Send + 'static>(
         &self,
         issuer: &IssuerId,
@@ -124,7 +127,8 @@ fn documented_routes() -> OpenApiRouter<Service> {
 mod tests {
     use super::*;
 
-    /// Clients rely on the published description, so it changes only on purpose: `UPDATE=1 cargo test` writes it anew.
+    /// Clients rely on the published description, so it changes only on purpose: `UPDATE=1 cargo
+    /// test` writes it anew.
     #[test]
     fn the_published_description_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi/origin.json");

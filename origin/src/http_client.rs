@@ -1,7 +1,8 @@
-//! The HTTP client of [`push`](crate::push) and the connectors: an argument, so that a simulator can answer in its place.
+//! The HTTP client of [`push`](crate::push) and the connectors: an argument, so that a simulator
+//! can answer in its place.
 //!
-//! It follows no redirect: a request carries a token, a secret or a promise to an operator about the host that is asked, and
-//! all of them are for the host and scheme that were configured.
+//! It follows no redirect: a request carries a token, a secret or a promise to an operator about
+//! the host that is asked, and all of them are for the host and scheme that were configured.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,7 +17,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Sends requests.
 pub(crate) trait HttpClient: Send + Sync {
-    /// Sends a request; returns when the head of the response is there. `limits.timeout` covers the body, too.
+    /// Sends a request; returns when the head of the response is there. `limits.timeout` covers the
+    /// body, too.
     fn send(
         &self,
         request: Request<Bytes>,
@@ -38,8 +40,9 @@ pub(crate) struct Limits {
 pub(crate) enum Reach {
     /// Any.
     Anywhere,
-    /// Any but this machine and its link: loopback, link-local and unspecified addresses, by number or by name. A URL that
-    /// someone else supplied must not reach a service that trusts local callers, such as a cloud's metadata service.
+    /// Any but this machine and its link: loopback, link-local and unspecified addresses, by number
+    /// or by name. A URL that someone else supplied must not reach a service that trusts local
+    /// callers, such as a cloud's metadata service.
     NotLocal,
 }
 
@@ -188,8 +191,9 @@ fn causes(error: &dyn Error) -> String {
     text
 }
 
-/// A URL with an address in place of a name is not resolved, so it is checked by itself. The URL parser has turned every
-/// way to write an IPv4 address (octal, hexadecimal, one number) into the usual one.
+/// A URL with an address in place of a name is not resolved, so it is checked by itself. The URL
+/// parser has turned every way to write an IPv4 address (octal, hexadecimal, one number) into the
+/// usual one.
 fn refuse_local_address(url: &reqwest::Url) -> Result<(), HttpError> {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse();
@@ -199,8 +203,8 @@ fn refuse_local_address(url: &reqwest::Url) -> Result<(), HttpError> {
     }
 }
 
-/// Resolves names, and leaves out local addresses. What is left is what the connection uses, so that a name cannot resolve
-/// to something else after the check.
+/// Resolves names, and leaves out local addresses. What is left is what the connection uses, so
+/// that a name cannot resolve to something else after the check.
 struct NotLocalResolver;
 
 /// A name that resolves to nothing but local addresses.
@@ -227,7 +231,8 @@ impl Resolve for NotLocalResolver {
     }
 }
 
-/// Whether the address is on this machine or on its link, also in the forms of IPv6 that carry an IPv4 address.
+/// Whether the address is on this machine or on its link, also in the forms of IPv6 that carry an
+/// IPv4 address.
 fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -248,7 +253,8 @@ fn is_local(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address in a mapped one (`::ffff:0:0/96`) or in one of NAT64 (`64:ff9b::/96`, RFC 6052).
+/// The IPv4 address in a mapped one (`::ffff:0:0/96`) or in one of NAT64 (`64:ff9b::/96`, RFC
+/// 6052).
 fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     match v6.octets() {
         [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, v4 @ ..] => Some(Ipv4Addr::from(v4)),

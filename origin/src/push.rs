@@ -1,9 +1,11 @@
-//! Has the edge refresh an issuer's CRLs after a change to its revocations, so that the change shows within seconds.
+//! Has the edge refresh an issuer's CRLs after a change to its revocations, so that the change
+//! shows within seconds.
 //!
-//! The hand-over is in the database: each change raises the issuer's watermark, in the same transaction, and an issuer whose
-//! watermark is above the one last pushed is owed a push. So nothing is lost when the service stops; a change made by another
-//! process (a command, an import) counts as well; and many changes at once cost one push. [`Queue`] decides which issuer is
-//! next, [`EdgeClient`] makes the call.
+//! The hand-over is in the database: each change raises the issuer's watermark, in the same
+//! transaction, and an issuer whose watermark is above the one last pushed is owed a push. So
+//! nothing is lost when the service stops; a change made by another process (a command, an import)
+//! counts as well; and many changes at once cost one push. [`Queue`] decides which issuer is next,
+//! [`EdgeClient`] makes the call.
 
 mod edge;
 mod metrics;
@@ -24,8 +26,8 @@ use queue::{Outcome, Queue};
 pub(crate) use edge::EdgeClient;
 pub(crate) use metrics::PushMetrics;
 
-/// How often the database is asked which issuers are owed a push. With [`queue::YOUNG`], a fresh revocation is on its way to
-/// the edge within two seconds, however many wait.
+/// How often the database is asked which issuers are owed a push. With [`queue::YOUNG`], a fresh
+/// revocation is on its way to the edge within two seconds, however many wait.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Pushes to one edge.
@@ -127,7 +129,8 @@ impl Push {
         Pushed { issuer, outcome }
     }
 
-    /// Records the push. If that fails the issuer stays owed, and is pushed once more than it need be.
+    /// Records the push. If that fails the issuer stays owed, and is pushed once more than it need
+    /// be.
     async fn record(&self, issuer: IssuerId, watermark: Watermark) {
         self.metrics.succeeded();
         let origin = Arc::clone(&self.origin);

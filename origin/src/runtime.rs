@@ -1,5 +1,5 @@
-//! Time and threads, as the service, [`push`](crate::push) and the connectors use them: an argument, so that a simulator can
-//! run them on virtual time.
+//! Time and threads, as the service, [`push`](crate::push) and the connectors use them: an
+//! argument, so that a simulator can run them on virtual time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ pub(crate) trait Runtime: Clock {
     /// Completes after that time.
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
 
-    /// Runs a job that may block, apart from the threads that poll futures. The job runs to its end even if the future is
-    /// dropped.
+    /// Runs a job that may block, apart from the threads that poll futures. The job runs to its end
+    /// even if the future is dropped.
     fn run_blocking(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
 }
 

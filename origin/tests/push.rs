@@ -19,7 +19,8 @@ struct Asked {
     authorization: String,
 }
 
-/// A stand-in for the edge: `answer` gives the response to each request, by its line, on a thread of its own.
+/// A stand-in for the edge: `answer` gives the response to each request, by its line, on a thread
+/// of its own.
 fn edge(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (String, Receiver<Asked>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -103,7 +104,8 @@ fn a_revocation_is_pushed_once_however_it_was_made() {
         201
     );
     questions.recv_timeout(PATIENCE).unwrap();
-    // What changes nothing is no news: the next question is another issuer's, whose turn would come later.
+    // What changes nothing is no news: the next question is another issuer's, whose turn would come
+    // later.
     origin.run(&["revoke", "ca", "0a"]);
     origin.issuer("later", "p256");
     assert!(
@@ -126,7 +128,8 @@ fn a_push_that_fails_is_repeated_also_by_the_next_process() {
     let _server = origin.serve_with(&["--edge", &url, "--hook-token", "hook"]);
     questions.recv_timeout(PATIENCE).unwrap();
     questions.recv_timeout(PATIENCE).unwrap();
-    // The third attempt was heard: the next question is another issuer's, whose turn would come later.
+    // The third attempt was heard: the next question is another issuer's, whose turn would come
+    // later.
     origin.issuer("later", "p256");
     assert!(
         questions
@@ -214,8 +217,8 @@ fn a_push_that_hangs_delays_no_other() {
     drop(release);
 }
 
-/// A CA's directory hangs, as one on a file server that is gone: here `index.txt` is a pipe that nobody writes to. Calls for
-/// other issuers are answered, and their revocations pushed.
+/// A CA's directory hangs, as one on a file server that is gone: here `index.txt` is a pipe that
+/// nobody writes to. Calls for other issuers are answered, and their revocations pushed.
 #[cfg(unix)]
 #[test]
 fn a_directory_that_hangs_holds_up_its_own_issuer_alone() {

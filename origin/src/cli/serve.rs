@@ -22,8 +22,9 @@ use crate::origin::Origin;
 use crate::push::{EdgeClient, Push, PushMetrics};
 use crate::runtime::{Runtime, TokioRuntime};
 
-/// How many threads may wait for HSMs, directories and the database: enough that hundreds of issuers whose HSM hangs, each
-/// with a full lane, leave some to the others. A thread exists only while it is needed.
+/// How many threads may wait for HSMs, directories and the database: enough that hundreds of
+/// issuers whose HSM hangs, each with a full lane, leave some to the others. A thread exists only
+/// while it is needed.
 const BLOCKING_THREADS: usize = 4096;
 
 #[derive(Debug, Args)]
@@ -31,7 +32,8 @@ pub(super) struct Serve {
     /// The address to listen on; port 0 picks a free port, which the first line printed shows
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
     listen: SocketAddr,
-    /// A bearer token for every call; may be repeated. Tokens of `crl-origin token` are valid as well
+    /// A bearer token for every call; may be repeated. Tokens of `crl-origin token` are valid as
+    /// well
     #[arg(
         long = "token",
         env = "ORIGIN_TOKEN",
@@ -112,7 +114,8 @@ impl Serve {
         })
     }
 
-    /// Pushes to the edge, and follows the directories of `openssl ca` so that their revocations are pushed, too.
+    /// Pushes to the edge, and follows the directories of `openssl ca` so that their revocations
+    /// are pushed, too.
     fn start_pushing(&self, parts: &Parts) -> Vec<JoinHandle<()>> {
         let (Some(edge), Some(token)) = (&self.edge, &self.hook_token) else {
             return Vec::new();

@@ -64,7 +64,8 @@ impl Connectors {
             .lanes
             .read(&self.origin, move |origin| origin.connection(&issuer))
             .await?;
-        // An issuer without any CRL is asked all the same: it has nothing to publish, under whatever name.
+        // An issuer without any CRL is asked all the same: it has nothing to publish, under
+        // whatever name.
         if !issuer.crls.is_empty() && issuer.crls.iter().all(|crl| crl.name != name) {
             return Err(OriginError::CrlNotFound(issuer.id, name).into());
         }

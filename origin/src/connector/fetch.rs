@@ -1,7 +1,8 @@
-//! Fetches a CRL from the CA behind an issuer, and lets it pass only if the issuer's certificate verifies it.
+//! Fetches a CRL from the CA behind an issuer, and lets it pass only if the issuer's certificate
+//! verifies it.
 //!
-//! The edge judges again, by what it holds. The check here separates a CRL that is broken, expired or another issuer's from a
-//! CA that cannot be reached.
+//! The edge judges again, by what it holds. The check here separates a CRL that is broken, expired
+//! or another issuer's from a CA that cannot be reached.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use sha2::{Digest, Sha256};
 use super::{Answer, CrlBody, CrlRequest};
 use crate::http_client::{HttpClient, HttpError, Limits, Reach};
 
-/// How long a CA may take for one answer: less than the edge waits for ours (`ORIGIN_TIMEOUT_MS`, 30 s by default).
+/// How long a CA may take for one answer: less than the edge waits for ours (`ORIGIN_TIMEOUT_MS`,
+/// 30 s by default).
 const TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The limits of a request to a CA.

@@ -1,5 +1,5 @@
-//! A lane for each issuer: how many calls for it may run at once. One whose HSM, directory or CA hangs fills its own lane;
-//! its callers wait there, and the others' find threads and connections.
+//! A lane for each issuer: how many calls for it may run at once. One whose HSM, directory or CA
+//! hangs fills its own lane; its callers wait there, and the others' find threads and connections.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +16,8 @@ use crate::runtime::{Runtime, blocking};
 /// How many calls for one issuer run at once: an edge asks for its CRLs side by side.
 const WIDTH: usize = 4;
 
-/// How long a call waits for its turn: less than the edge waits for an answer (`ORIGIN_TIMEOUT_MS`, 30 s by default), so that
-/// its event says which issuer is stuck.
+/// How long a call waits for its turn: less than the edge waits for an answer (`ORIGIN_TIMEOUT_MS`,
+/// 30 s by default), so that its event says which issuer is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The lanes of all issuers.
@@ -68,8 +68,8 @@ impl Lanes {
         }
     }
 
-    /// Runs a blocking job of the origin in an issuer's lane. The job keeps its place until it ends, also if its caller gives
-    /// up before.
+    /// Runs a blocking job of the origin in an issuer's lane. The job keeps its place until it
+    /// ends, also if its caller gives up before.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         issuer: &IssuerId,

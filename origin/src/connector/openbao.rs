@@ -1,5 +1,5 @@
-//! OpenBao and Vault, whose PKI engines have the same API: they issue, revoke, and make the CRL. It is fetched from there, and
-//! rotated when a new one is wanted or due.
+//! OpenBao and Vault, whose PKI engines have the same API: they issue, revoke, and make the CRL. It
+//! is fetched from there, and rotated when a new one is wanted or due.
 
 mod engine;
 

@@ -1,4 +1,5 @@
-//! Issuers that publish a CRL at a URL: it is fetched if it has changed, verified, and passed on as it is.
+//! Issuers that publish a CRL at a URL: it is fetched if it has changed, verified, and passed on as
+//! it is.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,8 @@ use super::{Answer, Connector, ConnectorError, CrlRequest, UpstreamFault};
 use crate::connector_config::UrlConfig;
 use crate::http_client::{HttpClient, Reach};
 
-/// Each issuer's CRL that was last passed on. Lost with the process: then the CRL is fetched once more.
+/// Each issuer's CRL that was last passed on. Lost with the process: then the CRL is fetched once
+/// more.
 pub(super) type PassedOn = Arc<Mutex<HashMap<IssuerId, Known>>>;
 
 /// A CRL, and how to ask for a newer one.
@@ -70,7 +72,8 @@ impl Url {
         }
     }
 
-    /// What lets the server answer 304: only if the caller holds what the server sent, and while that is valid.
+    /// What lets the server answer 304: only if the caller holds what the server sent, and while
+    /// that is valid.
     fn conditions(&self, request: &CrlRequest) -> HeaderMap {
         let passed_on = self
             .passed_on

@@ -9,8 +9,8 @@ use super::registry::CRL_ROUTE;
 use super::{ApiError, Service};
 use crate::bearer_token::{TokenHash, TokenScope};
 
-/// A token from the settings, of scope admin. Only its hash is kept, and only hashes are compared, so that the time of the
-/// comparison says nothing about the token.
+/// A token from the settings, of scope admin. Only its hash is kept, and only hashes are compared,
+/// so that the time of the comparison says nothing about the token.
 #[derive(Clone, Copy)]
 pub(crate) struct StaticToken(TokenHash);
 
@@ -35,7 +35,8 @@ pub(super) async fn require_token(
     }
 }
 
-/// Scope edge suffices to read and to have CRLs made. Decided by the route: two paths may name the same call.
+/// Scope edge suffices to read and to have CRLs made. Decided by the route: two paths may name the
+/// same call.
 fn needed_scope(request: &Request) -> TokenScope {
     let route = request
         .extensions()

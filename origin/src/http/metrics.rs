@@ -1,4 +1,5 @@
-//! Metrics in the `OpenMetrics` text format: requests, the newest CRLs, calls by issuer, and pushes.
+//! Metrics in the `OpenMetrics` text format: requests, the newest CRLs, calls by issuer, and
+//! pushes.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -149,7 +150,8 @@ fn label(method: &Method) -> &'static str {
     }
 }
 
-/// All metrics. They need no token: the CRLs say the same, except for what fails and waits, which names no secret.
+/// All metrics. They need no token: the CRLs say the same, except for what fails and waits, which
+/// names no secret.
 pub(super) async fn metrics(State(service): State<Service>) -> Result<Response, ApiError> {
     let crls = service.call(|origin, _| origin.newest_crls()).await?;
     service.metrics.show(&crls);

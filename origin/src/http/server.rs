@@ -1,5 +1,5 @@
-//! Connections: accepted, encrypted if so configured, served side by side, and shut down in order. A silent client is
-//! disconnected.
+//! Connections: accepted, encrypted if so configured, served side by side, and shut down in order.
+//! A silent client is disconnected.
 
 use std::io;
 use std::path::Path;
@@ -22,8 +22,9 @@ use tokio_rustls::TlsAcceptor;
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How long a client may be silent before its first request or between two, and take for the head of one. Longer than clients
-/// keep idle connections: closing one just as a client reuses it would fail a request.
+/// How long a client may be silent before its first request or between two, and take for the head
+/// of one. Longer than clients keep idle connections: closing one just as a client reuses it would
+/// fail a request.
 const PATIENCE: Duration = Duration::from_secs(75);
 
 /// How long to wait after `accept` failed, usually for lack of file descriptors.

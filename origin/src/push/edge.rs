@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 use super::queue::Outcome;
 use crate::http_client::{HttpClient, HttpError, Limits, Reach};
 
-/// How long a push may take. The edge itself waits up to `ORIGIN_TIMEOUT_MS` (30 s by default) for each answer of ours, and
-/// asks for the issuer, its CRLs, and why entries have departed: a push that gave up before the edge did would be repeated
-/// while the edge still works on it.
+/// How long a push may take. The edge itself waits up to `ORIGIN_TIMEOUT_MS` (30 s by default) for
+/// each answer of ours, and asks for the issuer, its CRLs, and why entries have departed: a push
+/// that gave up before the edge did would be repeated while the edge still works on it.
 const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The largest answer that is read: one event for each of an issuer's CRLs.

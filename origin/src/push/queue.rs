@@ -1,7 +1,8 @@
 //! Which push is next. Pure: time is an argument, measured from a fixed instant.
 //!
-//! Issuers whose push was not tried yet come before those that failed, and the latest change comes first, so that a fresh
-//! revocation does not wait behind a thousand issuers that the edge will not hear of.
+//! Issuers whose push was not tried yet come before those that failed, and the latest change comes
+//! first, so that a fresh revocation does not wait behind a thousand issuers that the edge will not
+//! hear of.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,11 +12,12 @@ use origin_api::{IssuerId, Watermark};
 /// The longest time between two attempts for an issuer that the edge refuses.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
-/// The longest time between two attempts to reach an edge that is down: once it is back, revocations show within seconds.
+/// The longest time between two attempts to reach an edge that is down: once it is back,
+/// revocations show within seconds.
 const LONGEST_WAIT_FOR_EDGE: Duration = Duration::from_secs(15);
 
-/// How long a push counts as young. Only young pushes count towards [`MOST_YOUNG`], so that pushes that hang do not keep
-/// others from starting.
+/// How long a push counts as young. Only young pushes count towards [`MOST_YOUNG`], so that pushes
+/// that hang do not keep others from starting.
 const YOUNG: Duration = Duration::from_secs(1);
 
 /// How many young pushes run at once: what an edge and the signing of CRLs here can take.
@@ -78,7 +80,8 @@ pub(super) enum Outcome {
 }
 
 impl Queue {
-    /// Takes over what the database says. A new change is tried at once, whatever became of earlier attempts.
+    /// Takes over what the database says. A new change is tried at once, whatever became of earlier
+    /// attempts.
     pub(super) fn update(&mut self, owed: Vec<(IssuerId, Watermark)>, now: Duration) {
         let mut before = std::mem::take(&mut self.issuers);
         for (issuer, watermark) in owed {
@@ -218,7 +221,8 @@ impl Entry {
         self.failure.is_none() && now < self.since + FRESH
     }
 
-    /// Untried before failed, then the latest change first; of those that failed, whichever was due first.
+    /// Untried before failed, then the latest change first; of those that failed, whichever was due
+    /// first.
     fn rank(&self) -> (bool, Duration) {
         match self.failure {
             None => (true, self.since),
@@ -292,8 +296,8 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 256, 300, 300, 300, 300]);
     }
 
-    /// The edge hangs for a thousand issuers. One more is revoked from, and must be pushed within two seconds, of which the
-    /// database's tick takes half a second.
+    /// The edge hangs for a thousand issuers. One more is revoked from, and must be pushed within
+    /// two seconds, of which the database's tick takes half a second.
     #[test]
     fn a_fresh_change_starts_within_a_second_while_a_thousand_hang() {
         for at in [0, 1, 5, 20, 60] {
