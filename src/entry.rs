@@ -83,7 +83,7 @@ async fn answer(
             log(
                 &serde_json::json!({ "level": "error", "what": "wrong settings", "cause": error.to_string() }),
             );
-            return problem(&EdgeError::WrongSetting(error));
+            return problem(&EdgeError::Misconfigured(error));
         }
     };
     let path = url::path(told.url);

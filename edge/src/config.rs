@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use crate::fraction::Fraction;
 
+/// The shortest token that is accepted, in characters.
+const SHORTEST_TOKEN: usize = 16;
+/// The settings of operators' tokens, in the order of their rights.
+const TOKEN_SETTINGS: [&str; 3] = ["OPERATOR_TOKEN", "VIEWER_TOKEN", "HOOK_TOKEN"];
+
 /// The settings: what the operator has set, and the defaults of the rest.
 ///
 /// Each line is the documentation, the name in wrangler.toml, the field, its type, the default, and
@@ -26,10 +31,12 @@ macro_rules! settings {
             /// is not allowed, the default holds, and the setting is named in `wrong`.
             pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
                 let mut wrong = Vec::new();
-                Self {
+                let mut settings = Self {
                     $($field: read_one(&lookup, $name, $default, &$values, &mut wrong),)+
                     wrong,
-                }
+                };
+                settings.refuse_shared_tokens();
+                settings
             }
         }
 
@@ -42,11 +49,13 @@ settings! {
     /// The origin's base URL; the paths of its API begin with `/v1`.
     "ORIGIN_URL" => origin_url: Option<String> = None, base_url();
     /// The bearer token that the edge shows to the origin.
-    "ORIGIN_TOKEN" => origin_token: Option<Secret> = None, required_secret();
-    /// Opens every call of operators. If it is not set, they answer 503.
-    "OPERATOR_TOKEN" => operator_token: Option<Secret> = None, secret();
-    /// Opens the refresh of one issuer and nothing else.
-    "HOOK_TOKEN" => hook_token: Option<Secret> = None, secret();
+    "ORIGIN_TOKEN" => origin_token: Option<Secret> = None, secret().required();
+    /// The tokens that open every call of operators. If none is set, those calls answer 503.
+    "OPERATOR_TOKEN" => operator_tokens: Tokens = Tokens::default(), tokens();
+    /// The tokens that open every call that reads, and the dashboard without its buttons.
+    "VIEWER_TOKEN" => viewer_tokens: Tokens = Tokens::default(), tokens();
+    /// The tokens that open the refresh of one issuer and nothing else.
+    "HOOK_TOKEN" => hook_tokens: Tokens = Tokens::default(), tokens();
     /// The longest that one exchange with the origin may take, its body included.
     "ORIGIN_TIMEOUT_MS" => origin_timeout: Duration = Duration::from_secs(30), milliseconds(100..=600_000);
     /// A larger CRL is refused.
@@ -87,6 +96,62 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The tokens of one setting. Several let an operator rotate them without a gap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tokens(Vec<Token>);
+
+/// One token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    /// Who holds it, as actions name the holder.
+    pub(crate) name: Option<String>,
+    pub(crate) secret: Secret,
+}
+
+impl Tokens {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Token> {
+        self.0.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut tokens = Self::default();
+        for text in text.split_ascii_whitespace() {
+            let (name, token) = match text.split_once(':') {
+                Some((name, token)) => (Some(name.to_owned()), token),
+                None => (None, text),
+            };
+            let is_name = |name: &String| {
+                let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+                (1..=32).contains(&name.len()) && name.bytes().all(known)
+            };
+            if !name.as_ref().is_none_or(is_name) {
+                return Err("has a name that is not 1 to 32 of A-Z a-z 0-9 . _ -");
+            }
+            if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err("has a token with characters that no header can carry");
+            }
+            if token.len() < SHORTEST_TOKEN {
+                return Err("has a token that is shorter than 16 characters");
+            }
+            let secret = Secret(token.to_owned());
+            if tokens.iter().any(|other| other.secret == secret) {
+                return Err("has the same token twice");
+            }
+            tokens.0.push(Token { name, secret });
+        }
+        Ok(tokens)
+    }
+
+    fn shares_one_with(&self, other: &Self) -> bool {
+        let mut secrets = self.iter().map(|token| &token.secret);
+        secrets.any(|secret| other.iter().any(|token| token.secret == *secret))
+    }
+}
+
 /// Every wrong setting, each by its name and with what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -115,6 +180,43 @@ impl Settings {
         Err(SettingsError(wrong.cloned().collect()))
     }
 
+    /// Whether a setting of operators' tokens is wrong, so that a token may be unknown for that reason.
+    pub(crate) fn wrong_tokens(&self) -> Option<SettingsError> {
+        let wrong = self.wrong.iter();
+        let wrong = wrong.filter(|wrong| TOKEN_SETTINGS.contains(&wrong.name));
+        let wrong: Vec<_> = wrong.cloned().collect();
+        (!wrong.is_empty()).then_some(SettingsError(wrong))
+    }
+
+    /// A token that stands in two settings would have the rights of both: both are refused.
+    fn refuse_shared_tokens(&mut self) {
+        let [operator, viewer, hook] = [
+            &self.operator_tokens,
+            &self.viewer_tokens,
+            &self.hook_tokens,
+        ];
+        let shared = [
+            operator.shares_one_with(viewer) || operator.shares_one_with(hook),
+            viewer.shares_one_with(operator) || viewer.shares_one_with(hook),
+            hook.shares_one_with(operator) || hook.shares_one_with(viewer),
+        ];
+        let settings = [
+            &mut self.operator_tokens,
+            &mut self.viewer_tokens,
+            &mut self.hook_tokens,
+        ];
+        for ((name, tokens), shared) in TOKEN_SETTINGS.into_iter().zip(settings).zip(shared) {
+            if shared {
+                *tokens = Tokens::default();
+                self.wrong.push(WrongSetting {
+                    name,
+                    problem: "has a token that stands in another setting too",
+                    allowed: "tokens of its own".to_owned(),
+                });
+            }
+        }
+    }
+
     /// As [`Settings::read`], for a caller that cannot go on with a wrong setting.
     ///
     /// # Errors
@@ -134,11 +236,20 @@ struct Values<T> {
     /// The end of a sentence that begins with "set it to".
     allowed: String,
     is_required: bool,
-    parse: Box<dyn Fn(&str) -> Option<T>>,
+    /// The error completes a sentence that begins with the setting's name.
+    parse: Box<dyn Fn(&str) -> Result<T, &'static str>>,
 }
 
 impl<T> Values<T> {
     fn new(allowed: impl Into<String>, parse: impl Fn(&str) -> Option<T> + 'static) -> Self {
+        Self::explained(allowed, move |text| parse(text).ok_or("is wrong"))
+    }
+
+    /// As [`Values::new`], with an explanation of its own for each wrong value.
+    fn explained(
+        allowed: impl Into<String>,
+        parse: impl Fn(&str) -> Result<T, &'static str> + 'static,
+    ) -> Self {
         Self {
             allowed: allowed.into(),
             is_required: false,
@@ -165,8 +276,8 @@ fn read_one<T>(
     let set = lookup(name).map(|text| text.trim().to_owned());
     let problem = match set.filter(|text| !text.is_empty()) {
         Some(text) => match (values.parse)(&text) {
-            Some(value) => return value,
-            None => "is wrong",
+            Ok(value) => return value,
+            Err(problem) => problem,
         },
         None if values.is_required => "is missing",
         None => return default,
@@ -188,13 +299,14 @@ fn number(range: RangeInclusive<u64>, unit: &str) -> Values<u64> {
 
 fn count(range: RangeInclusive<u64>, unit: &str) -> Values<usize> {
     let Values { allowed, parse, .. } = number(range, unit);
-    Values::new(allowed, move |text| parse(text)?.try_into().ok())
+    Values::new(allowed, move |text| parse(text).ok()?.try_into().ok())
 }
 
 fn span(range: RangeInclusive<u64>, unit: &str, millis: u64) -> Values<Duration> {
     let Values { allowed, parse, .. } = number(range, unit);
     Values::new(allowed, move |text| {
-        Some(Duration::from_millis(parse(text)?.saturating_mul(millis)))
+        let number = parse(text).ok()?;
+        Some(Duration::from_millis(number.saturating_mul(millis)))
     })
 }
 
@@ -230,8 +342,11 @@ fn secret() -> Values<Option<Secret>> {
     })
 }
 
-fn required_secret() -> Values<Option<Secret>> {
-    secret().required()
+fn tokens() -> Values<Tokens> {
+    let allowed = format!(
+        "tokens of {SHORTEST_TOKEN} visible ASCII characters or more, separated by spaces, each TOKEN or NAME:TOKEN"
+    );
+    Values::explained(allowed, Tokens::parse)
 }
 
 fn base_url() -> Values<Option<String>> {
@@ -294,7 +409,12 @@ pub(crate) mod tests {
         assert!(!settings.serve_expired);
         assert_eq!(settings.event_retention, Duration::from_hours(30 * 24));
         assert_eq!(settings.regenerate_concurrency, 6);
-        assert!(settings.operator_token.is_none() && settings.hook_token.is_none());
+        let tokens = [
+            &settings.operator_tokens,
+            &settings.viewer_tokens,
+            &settings.hook_tokens,
+        ];
+        assert!(tokens.into_iter().all(Tokens::is_empty));
     }
 
     #[test]
@@ -361,8 +481,76 @@ pub(crate) mod tests {
 
     #[test]
     fn a_secret_does_not_show_itself() {
-        let settings = parse(&[("OPERATOR_TOKEN", "hush")]).unwrap();
+        let settings = parse(&[("OPERATOR_TOKEN", "hush-hush-hush-hush")]).unwrap();
         assert!(!format!("{settings:?}").contains("hush"));
-        assert_eq!(settings.operator_token.unwrap().reveal(), "hush");
+        let token = settings.operator_tokens.iter().next().unwrap();
+        assert_eq!(token.secret.reveal(), "hush-hush-hush-hush");
+    }
+
+    fn named(settings: &Settings) -> Vec<(Option<&str>, &str)> {
+        let tokens = settings.operator_tokens.iter();
+        tokens
+            .map(|token| (token.name.as_deref(), token.secret.reveal()))
+            .collect()
+    }
+
+    #[test]
+    fn a_setting_holds_several_tokens_with_or_without_a_name() {
+        let text = " ann:0123456789abcdef\n0123456789abcdeg  b.o-b_2:0123456789abcdeh";
+        let settings = parse(&[("OPERATOR_TOKEN", text)]).unwrap();
+        assert_eq!(
+            named(&settings),
+            [
+                (Some("ann"), "0123456789abcdef"),
+                (None, "0123456789abcdeg"),
+                (Some("b.o-b_2"), "0123456789abcdeh"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_token_that_must_not_be_used_closes_its_setting_and_is_not_shown() {
+        const GOOD: &str = "0123456789abcdef";
+        for (text, problem) in [
+            ("0123456789abcde", "shorter than 16 characters"),
+            ("ann:0123456789abcde", "shorter than 16 characters"),
+            ("0123456789abcdef ann:short", "shorter than 16 characters"),
+            ("ann:", "shorter than 16 characters"),
+            (":0123456789abcdef", "a name that is not"),
+            ("a/b:0123456789abcdef", "a name that is not"),
+            ("0123456789abcd\u{e9}f", "no header can carry"),
+            ("a:0123456789abcdef b:0123456789abcdef", "twice"),
+        ] {
+            let settings = Settings::read(|name| match name {
+                "OPERATOR_TOKEN" => Some(text.to_owned()),
+                "HOOK_TOKEN" => Some(format!("{GOOD}-hook")),
+                _ => None,
+            });
+            assert!(settings.operator_tokens.is_empty(), "{text}");
+            assert!(!settings.hook_tokens.is_empty(), "{text}");
+            let error = settings.wrong_tokens().unwrap().to_string();
+            assert!(
+                error.starts_with("OPERATOR_TOKEN has a token")
+                    || error.starts_with("OPERATOR_TOKEN has "),
+                "{error}"
+            );
+            assert!(error.contains(problem), "{error}");
+            assert!(!error.contains("0123456789abcd"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_two_settings_closes_both_and_no_third() {
+        let settings = Settings::read(|name| match name {
+            "OPERATOR_TOKEN" => Some("0123456789abcdef ann:0123456789abcdeg".to_owned()),
+            "VIEWER_TOKEN" => Some("0123456789abcdeh".to_owned()),
+            "HOOK_TOKEN" => Some("ca:0123456789abcdeg".to_owned()),
+            _ => None,
+        });
+        assert!(settings.operator_tokens.is_empty() && settings.hook_tokens.is_empty());
+        assert!(!settings.viewer_tokens.is_empty());
+        let SettingsError(wrong) = settings.wrong_tokens().unwrap();
+        let names: Vec<_> = wrong.iter().map(|wrong| wrong.name).collect();
+        assert_eq!(names, ["OPERATOR_TOKEN", "HOOK_TOKEN"]);
     }
 }

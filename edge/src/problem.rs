@@ -70,21 +70,28 @@ pub enum EdgeError {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// The operator has set something wrong.
-    #[error("the edge is not set up: {0}")]
-    WrongSetting(SettingsError),
+    /// A setting that this request needs is missing or wrong.
+    #[error("the edge is not set up for this: {0}")]
+    Misconfigured(SettingsError),
     /// What should not happen.
     #[error("the edge failed on this request; its log says why")]
     Internal,
     /// The token is missing or wrong.
-    #[error("this call needs `Authorization: Bearer` with the operator's token")]
+    #[error(
+        "this call needs `Authorization: Bearer` with a token of OPERATOR_TOKEN or, to read, VIEWER_TOKEN"
+    )]
     Unauthorized,
     /// The token is right, and does not reach this far.
-    #[error("this token is only good for refreshing one issuer")]
+    #[error(
+        "this token does not open this call: HOOK_TOKEN refreshes one issuer, VIEWER_TOKEN reads"
+    )]
     TokenNotAllowed,
     /// There is no token that a caller could show.
-    #[error("operators' calls are closed until the secret OPERATOR_TOKEN is set")]
+    #[error("operators' calls are closed until the secret OPERATOR_TOKEN or VIEWER_TOKEN is set")]
     OperatorTokenNotSet,
+    /// A token must not be sent over plain http.
+    #[error("this call takes tokens, which must not cross a network in the clear: use https")]
+    HttpsRequired,
     /// The operator's form was not sent by a page of this dashboard, or the session has ended.
     #[error(
         "this form was not sent from a page of this dashboard; go back, reload the page and send it again"
@@ -141,6 +148,7 @@ impl EdgeError {
             Self::Unauthorized => (401, "unauthorized"),
             Self::TokenNotAllowed => (401, "token_not_allowed"),
             Self::ForeignForm => (403, "foreign_form"),
+            Self::HttpsRequired => (403, "https_required"),
             Self::UnknownIssuer { .. } => (404, "unknown_issuer"),
             Self::UnknownCrl { .. } => (404, "unknown_crl"),
             Self::PublishedElsewhere { .. } => (404, "published_elsewhere"),
@@ -152,7 +160,7 @@ impl EdgeError {
             Self::PreconditionFailed => (412, "precondition_failed"),
             Self::RangeNotSatisfiable { .. } => (416, "range_not_satisfiable"),
             Self::Internal => (500, "internal"),
-            Self::WrongSetting(_) => (500, "wrong_setting"),
+            Self::Misconfigured(_) => (503, "misconfigured"),
             Self::CrlUnavailable { .. } => (503, "crl_unavailable"),
             Self::RegistryUnavailable { .. } => (503, "registry_unavailable"),
             Self::EventsUnavailable { .. } => (503, "events_unavailable"),
@@ -278,7 +286,8 @@ mod tests {
             EdgeError::CrlUnavailable {
                 retry_after: Duration::from_millis(1500),
             },
-            EdgeError::WrongSetting(SettingsError(Vec::new())),
+            EdgeError::Misconfigured(SettingsError(Vec::new())),
+            EdgeError::HttpsRequired,
             EdgeError::Internal,
             EdgeError::Unauthorized,
             EdgeError::TokenNotAllowed,

@@ -39,13 +39,13 @@ async function visit(browser) {
   await page.goto(`${EDGE}/dashboard`);
   assert.match(page.url(), /\/dashboard\/sign-in$/);
   await accessible(page, "sign-in");
-  await page.getByLabel("Operator's token").fill("guess");
+  await page.getByLabel("Token").fill("guess");
   await follow(page, page.getByRole("button", { name: "Sign in" }));
-  assert.match(await page.getByRole("alert").innerText(), /not the operator's token/);
+  assert.match(await page.getByRole("alert").innerText(), /does not open the dashboard/);
   assert.equal((await context.cookies()).length, 0);
 
   // Sign in by keyboard alone.
-  await page.getByLabel("Operator's token").fill(TOKEN);
+  await page.getByLabel("Token").fill(TOKEN);
   await page.keyboard.press("Enter");
   await page.waitForURL(`${EDGE}/dashboard`);
   const [cookie] = await context.cookies();
@@ -132,7 +132,7 @@ async function visit(browser) {
   // After sign-in, a link to a page leads to that page.
   await page.goto(`${EDGE}/dashboard/events?outcome=failed`);
   assert.match(page.url(), /sign-in\?to=/);
-  await page.getByLabel("Operator's token").fill(TOKEN);
+  await page.getByLabel("Token").fill(TOKEN);
   await follow(page, page.getByRole("button", { name: "Sign in" }));
   assert.equal(page.url(), `${EDGE}/dashboard/events?outcome=failed`);
   assert.deepEqual(complaints, []);

@@ -19,7 +19,7 @@ pub const ORIGIN_TOKEN: &str = "the-origins-token";
 /// `OPERATOR_TOKEN`: operators present it to the edge.
 pub const OPERATOR_TOKEN: &str = "the-operators-token";
 /// `HOOK_TOKEN`: the origin presents it to the edge after a revocation.
-pub const HOOK_TOKEN: &str = "the-hooks-token";
+pub const HOOK_TOKEN: &str = "the-hooks-own-token";
 
 /// Builder of an [`Edge`].
 pub struct Start {

@@ -23,7 +23,7 @@ use crate::{
 /// Good on 127.0.0.1 alone, where the demo listens.
 const ORIGIN_TOKEN: &str = "demo-origin-token";
 const OPERATOR_TOKEN: &str = "demo-operator-token";
-const HOOK_TOKEN: &str = "demo-hook-token";
+const HOOK_TOKEN: &str = "demo-edge-hook-token";
 
 /// The demo's issuers, and the kinds of their keys as crl-origin names them.
 const ISSUERS: [(&str, &str); 3] = [

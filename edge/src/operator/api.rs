@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use origin_api::IssuerId;
 use serde::{Deserialize, Serialize};
 
-use super::authorization::caller;
+use super::authorization::{caller, require_https};
 use super::call::{Call, Endpoint};
 use super::crl_status::State;
 use super::desk::Desk;
@@ -34,11 +34,12 @@ impl<P: Ports> Desk<P> {
         request: &impl Request,
         endpoint: Endpoint,
     ) -> Result<Reply, EdgeError> {
+        require_https(request.url())?;
         let authorization = request.header("authorization");
         let caller = caller(authorization.as_deref(), &self.settings)?;
-        endpoint.admit(caller)?;
+        endpoint.admit(caller.role)?;
         let query = url::query(request.url());
-        match endpoint.call(caller, &query, request.header("accept").as_deref())? {
+        match endpoint.call(caller.role, &query, request.header("accept").as_deref())? {
             Call::Issuers {
                 state,
                 after,

@@ -1,8 +1,8 @@
-//! What operators may ask over HTTP: where each call lives, who may make it, and what it takes. Pure.
+//! The calls of the operators' API: which tokens open each, and its parameters.
 
 use origin_api::{CrlName, IssuerId};
 
-use super::authorization::Caller;
+use super::authorization::Role;
 use super::crl_status::State;
 use super::event_query::{Cursor, EventFilter};
 use super::media::EventFormat;
@@ -14,16 +14,17 @@ use crate::problem::EdgeError;
 pub(crate) const MOST_ISSUERS: u32 = 1000;
 /// The most events on one page of JSON.
 pub(crate) const MOST_EVENTS: u32 = 1000;
-/// How many events such a page has where nobody says.
+/// How many events such a page has by default.
 pub(crate) const USUAL_EVENTS: u32 = 100;
-/// The most events in one stream: each thousand is one query, and the platform allows a thousand of those in one request.
+/// The most events in one stream: a query reads a thousand, and the platform allows a thousand
+/// queries in one request.
 pub(crate) const MOST_STREAMED_EVENTS: u32 = 900_000;
 /// The most CRLs with series of their own.
 pub(crate) const MOST_SERIES: u32 = 2000;
-/// How many CRLs have them where nobody says.
+/// How many have them by default.
 pub(crate) const USUAL_SERIES: u32 = 250;
 
-/// The place of a call.
+/// A call's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     /// `/v1/issuers`
@@ -44,64 +45,59 @@ pub(crate) enum Endpoint {
     OpenApi,
 }
 
-/// A call, with all that it takes.
+/// A call with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// Every issuer and how its CRLs stand.
+    /// Every issuer, with the state of its CRLs.
     Issuers {
         /// Only those with a CRL in this state.
         state: Option<State>,
-        /// Those whose ids come after this one.
+        /// Only those with ids after this one.
         after: Option<IssuerId>,
-        /// How many.
         limit: u32,
     },
     /// One issuer.
     Issuer(IssuerId),
-    /// Refreshes an issuer's CRLs, or one of them.
+    /// Refreshes one CRL of an issuer, or all.
     Refresh {
-        /// Whose.
         issuer: IssuerId,
-        /// Which, or all.
         name: Option<CrlName>,
-        /// Who asks.
         trigger: Trigger,
     },
     /// Refreshes everything.
     RefreshAll,
-    /// Accepts a changed certificate.
+    /// Pins a changed certificate.
     Trust(IssuerId),
-    /// What refreshes did.
+    /// Events of refreshes.
     Events {
-        /// Which.
         filter: EventFilter,
-        /// Those after this one.
+        /// Only those after this one.
         after: Option<Cursor>,
-        /// How many.
         limit: u32,
-        /// How they are written.
         format: EventFormat,
     },
-    /// Figures for Prometheus.
+    /// Metrics for Prometheus.
     Metrics {
-        /// Only this issuer's CRLs have series of their own.
+        /// If present, only this issuer's CRLs have series of their own.
         issuer: Option<IssuerId>,
-        /// How many CRLs have, the most urgent first.
+        /// How many CRLs have series of their own, the most urgent first.
         limit: u32,
     },
-    /// The description of these calls.
+    /// The OpenAPI document.
     OpenApi,
 }
 
 impl Endpoint {
-    /// Whether `caller` may.
+    /// Whether a token with this role opens the call.
     ///
     /// # Errors
-    /// Where the hook's token is shown for anything but the refresh of one issuer.
-    pub(crate) const fn admit(&self, caller: Caller) -> Result<(), EdgeError> {
-        match (caller, self) {
-            (Caller::Operator, _) | (Caller::Hook, Self::Refresh(_)) => Ok(()),
-            (Caller::Hook, _) => Err(EdgeError::TokenNotAllowed),
+    /// [`EdgeError::TokenNotAllowed`] if it does not.
+    pub(crate) const fn admit(&self, role: Role) -> Result<(), EdgeError> {
+        let acts = matches!(self, Self::Refresh(_) | Self::Trust(_) | Self::RefreshAll);
+        match (role, self) {
+            (Role::Operator, _) | (Role::Hook, Self::Refresh(_)) => Ok(()),
+            (Role::Viewer, _) if !acts => Ok(()),
+            (Role::Hook | Role::Viewer, _) => Err(EdgeError::TokenNotAllowed),
         }
     }
 
@@ -111,7 +107,7 @@ impl Endpoint {
     /// Names the parameter that is unknown or wrong.
     pub(crate) fn call(
         self,
-        caller: Caller,
+        role: Role,
         query: &[(String, String)],
         accept: Option<&str>,
     ) -> Result<Call, EdgeError> {
@@ -139,9 +135,9 @@ impl Endpoint {
                         "name",
                         "must be a CRL's name: full, delta, shard-0, shard-1, …",
                     )?,
-                    trigger: match caller {
-                        Caller::Operator => Trigger::Operator,
-                        Caller::Hook => Trigger::Hook,
+                    trigger: match role {
+                        Role::Operator | Role::Viewer => Trigger::Operator,
+                        Role::Hook => Trigger::Hook,
                     },
                 })
             }
@@ -202,7 +198,7 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        endpoint("GET", path).call(Caller::Operator, &query, accept)
+        endpoint("GET", path).call(Role::Operator, &query, accept)
     }
 
     const READS: [&str; 5] = [
@@ -219,27 +215,26 @@ mod tests {
     ];
 
     #[test]
-    fn the_hook_may_refresh_one_issuer_and_nothing_else() {
+    fn each_role_opens_its_own_calls() {
         for path in READS {
             let endpoint = endpoint("GET", path);
-            assert_eq!(
-                endpoint.admit(Caller::Hook),
-                Err(EdgeError::TokenNotAllowed)
-            );
+            assert_eq!(endpoint.admit(Role::Hook), Err(EdgeError::TokenNotAllowed));
+            assert_eq!(endpoint.admit(Role::Viewer), Ok(()), "{path}");
         }
         for path in ACTIONS {
             let endpoint = endpoint("POST", path);
-            let admitted = endpoint.admit(Caller::Hook).is_ok();
+            let admitted = endpoint.admit(Role::Hook).is_ok();
             assert_eq!(admitted, path.ends_with("/a/refresh"), "{path}");
-            assert_eq!(endpoint.admit(Caller::Operator), Ok(()));
+            assert!(endpoint.admit(Role::Viewer).is_err(), "{path}");
+            assert_eq!(endpoint.admit(Role::Operator), Ok(()));
         }
     }
 
     #[test]
     fn a_refresh_says_who_asked_for_it() {
-        let trigger = |caller| {
+        let trigger = |role| {
             let endpoint = endpoint("POST", "/v1/issuers/a/refresh");
-            match endpoint.call(caller, &[], None) {
+            match endpoint.call(role, &[], None) {
                 Ok(Call::Refresh {
                     trigger,
                     name: None,
@@ -248,8 +243,8 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(trigger(Caller::Operator), Trigger::Operator);
-        assert_eq!(trigger(Caller::Hook), Trigger::Hook);
+        assert_eq!(trigger(Role::Operator), Trigger::Operator);
+        assert_eq!(trigger(Role::Hook), Trigger::Hook);
     }
 
     #[test]

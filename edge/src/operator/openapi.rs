@@ -12,7 +12,7 @@ mod tests {
 
     use super::*;
     use crate::events::{Outcome, Trigger};
-    use crate::operator::authorization::Caller;
+    use crate::operator::authorization::Role;
     use crate::operator::crl_status::{CrlStatus, LastError, State};
     use crate::operator::event_page::EventPage;
     use crate::operator::issuers::{IssuerPage, IssuerStatus};
@@ -62,7 +62,7 @@ mod tests {
                     panic!("{method} {path}")
                 };
                 let wrong = [("unheard-of".to_owned(), String::new())];
-                let error = endpoint.call(Caller::Operator, &wrong, None).unwrap_err();
+                let error = endpoint.call(Role::Operator, &wrong, None).unwrap_err();
                 let EdgeError::BadParameter { problem, .. } = error else {
                     panic!("{path}")
                 };

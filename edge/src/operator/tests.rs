@@ -18,17 +18,28 @@ use crate::url;
 const TOKEN: &str = "operator-token-0001";
 const HOOK: &str = "hook-token-00000001";
 
+const VIEWER: &str = "viewer-token-000001";
+
 fn tokens() -> Rc<Settings> {
-    Rc::new(settings(&[("OPERATOR_TOKEN", TOKEN), ("HOOK_TOKEN", HOOK)]))
+    Rc::new(settings(&[
+        ("OPERATOR_TOKEN", TOKEN),
+        ("VIEWER_TOKEN", VIEWER),
+        ("HOOK_TOKEN", HOOK),
+    ]))
 }
 
 fn send(platform: &Rc<Platform>, request: &TestRequest) -> Reply {
-    let route = match route(request.method(), url::path(request.url())) {
-        Ok((_, Handler::Operator(route))) => Ok(route),
-        Ok(other) => panic!("{other:?} is not for operators"),
+    send_with(&tokens(), platform, request)
+}
+
+fn send_with(settings: &Rc<Settings>, platform: &Rc<Platform>, request: &TestRequest) -> Reply {
+    let (platform, settings) = (Rc::clone(platform), Rc::clone(settings));
+    let found = match route(request.method(), url::path(request.url())) {
+        Ok((_, Handler::Operator(found))) => Ok(found),
+        Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error),
     };
-    block_on(answer(Rc::clone(platform), tokens(), request, route))
+    block_on(answer(platform, settings, request, found))
 }
 
 /// As [`send`], for an answer that is in memory.
@@ -98,6 +109,162 @@ fn without_a_token_no_call_reaches_the_platform() {
     let hook = hook.header("authorization", format!("Bearer {HOOK}"));
     assert_eq!(code(&ask(&platform, &hook)).1, "token_not_allowed");
     assert!(platform.done.borrow().is_empty());
+}
+
+/// Which calls a token opens: those that read, the refresh of one issuer, the other actions.
+#[derive(Clone, Copy)]
+enum Opens {
+    Everything,
+    Reading,
+    OneRefresh,
+    Nothing(u16, &'static str),
+}
+
+#[test]
+fn every_call_with_every_kind_of_token() {
+    use Opens::{Everything, Nothing, OneRefresh, Reading};
+    const UNAUTHORIZED: Opens = Nothing(401, "unauthorized");
+    const MISCONFIGURED: Opens = Nothing(503, "misconfigured");
+    const OPERATOR: &str = "ann:operator-token-0001 operator-token-0002";
+    const VIEWER: &str = "viewer-token-0001";
+    const HOOKS: &str = "ca:hook-token-00000001";
+    for (title, [operator, viewer, hook], token, opens) in [
+        (
+            "right",
+            [OPERATOR, VIEWER, HOOKS],
+            "operator-token-0001",
+            Everything,
+        ),
+        (
+            "right, the other",
+            [OPERATOR, VIEWER, HOOKS],
+            "operator-token-0002",
+            Everything,
+        ),
+        (
+            "right",
+            [OPERATOR, VIEWER, HOOKS],
+            "viewer-token-0001",
+            Reading,
+        ),
+        (
+            "right",
+            [OPERATOR, VIEWER, HOOKS],
+            "hook-token-00000001",
+            OneRefresh,
+        ),
+        (
+            "wrong",
+            [OPERATOR, VIEWER, HOOKS],
+            "operator-token-0003",
+            UNAUTHORIZED,
+        ),
+        ("none", [OPERATOR, VIEWER, HOOKS], "", UNAUTHORIZED),
+        (
+            "with its name",
+            [OPERATOR, VIEWER, HOOKS],
+            "ann:operator-token-0001",
+            UNAUTHORIZED,
+        ),
+        (
+            "rotated",
+            ["operator-token-0002", VIEWER, HOOKS],
+            "operator-token-0001",
+            UNAUTHORIZED,
+        ),
+        (
+            "no operator's",
+            ["", VIEWER, HOOKS],
+            "viewer-token-0001",
+            Reading,
+        ),
+        (
+            "no operator's",
+            ["", VIEWER, HOOKS],
+            "operator-token-0001",
+            UNAUTHORIZED,
+        ),
+        (
+            "no token",
+            ["", "", ""],
+            "x",
+            Nothing(503, "operator_token_not_set"),
+        ),
+        ("short", ["short", VIEWER, HOOKS], "short", MISCONFIGURED),
+        (
+            "another is short",
+            [OPERATOR, "short", HOOKS],
+            "operator-token-0001",
+            Everything,
+        ),
+        (
+            "doubled",
+            [OPERATOR, "operator-token-0001", HOOKS],
+            "operator-token-0001",
+            MISCONFIGURED,
+        ),
+        (
+            "another is doubled",
+            [OPERATOR, "operator-token-0001", HOOKS],
+            "hook-token-00000001",
+            OneRefresh,
+        ),
+    ] {
+        let settings = Rc::new(Settings::read(|name| match name {
+            "OPERATOR_TOKEN" => Some(operator.to_owned()),
+            "VIEWER_TOKEN" => Some(viewer.to_owned()),
+            "HOOK_TOKEN" => Some(hook.to_owned()),
+            _ => None,
+        }));
+        for (method, path) in CALLS {
+            let platform = Platform::new();
+            let sha256 = platform.certificate_waits(b"new");
+            let request = TestRequest::new(method, path)
+                .header("authorization", format!("Bearer {token}"))
+                .body(format!(r#"{{"sha256":"{sha256}"}}"#));
+            let reply = send_with(&settings, &platform, &request);
+            let Reply::Answer(reply) = reply else {
+                panic!("a stream")
+            };
+            let is_open = match opens {
+                Everything => true,
+                Reading => method == "GET",
+                OneRefresh => path == "/v1/issuers/a/refresh",
+                Nothing(..) => false,
+            };
+            let line = format!("{title}: {token} {method} {path}");
+            match opens {
+                _ if is_open => assert_eq!(reply.status, 200, "{line}"),
+                Nothing(status, expected) => {
+                    assert_eq!(code(&reply), (status, expected.to_owned()), "{line}");
+                }
+                _ => assert_eq!(
+                    code(&reply),
+                    (401, "token_not_allowed".to_owned()),
+                    "{line}"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_are_taken_over_https_alone() {
+    let platform = Platform::new();
+    for (method, path) in CALLS.into_iter().chain([
+        ("GET", "/dashboard"),
+        ("GET", "/dashboard/sign-in"),
+        ("POST", "/dashboard/sign-in"),
+        ("POST", "/dashboard/issuers/a/refresh"),
+    ]) {
+        let answer = ask(&platform, &call(method, path).at("http://edge.example"));
+        assert_eq!(code(&answer), (403, "https_required".to_owned()), "{path}");
+    }
+    assert!(platform.done.borrow().is_empty());
+    let local = call("GET", "/v1/issuers").at("http://127.0.0.1:8787");
+    assert_eq!(ask(&platform, &local).status, 200);
+    let style = TestRequest::new("GET", "/dashboard/style.css").at("http://edge.example");
+    assert_eq!(ask(&platform, &style).status, 200);
 }
 
 #[test]
@@ -311,7 +478,11 @@ mod dashboard {
 
     /// The session's cookie and the token of its forms.
     fn session(platform: &Rc<Platform>) -> (String, String) {
-        let answer = sign_in(platform, TOKEN);
+        session_of(platform, TOKEN)
+    }
+
+    fn session_of(platform: &Rc<Platform>, token: &str) -> (String, String) {
+        let answer = sign_in(platform, token);
         assert_eq!(location(&answer), "/dashboard");
         let cookie = answer.header("set-cookie").unwrap();
         let cookie = cookie.split(';').next().unwrap().to_owned();
@@ -369,6 +540,30 @@ mod dashboard {
             assert_eq!(location(&answer), shown);
             assert_eq!(platform.done.borrow_mut().pop(), Some(done));
         }
+    }
+
+    #[test]
+    fn a_viewer_reads_every_page_and_sends_no_form() {
+        let platform = Platform::new();
+        let (cookie, form_token) = session_of(&platform, VIEWER);
+        let own = ask(
+            &platform,
+            &browse("GET", "/dashboard/issuers/a").header("cookie", &cookie),
+        );
+        assert_eq!(own.status, 200);
+        assert!(!text(&own).contains("Refresh now"));
+        for action in ["refresh", "trust"] {
+            let form = browse("POST", &format!("/dashboard/issuers/a/{action}"))
+                .header("cookie", &cookie)
+                .body(format!("form_token={form_token}&sha256={}", "0".repeat(64)));
+            assert_eq!(ask(&platform, &form).status, 401, "{action}");
+        }
+        assert!(platform.done.borrow().is_empty());
+        let sign_out = browse("POST", "/dashboard/sign-out").header("cookie", &cookie);
+        let sign_out = sign_out.body(format!("form_token={form_token}"));
+        assert_eq!(location(&ask(&platform, &sign_out)), "/dashboard/sign-in");
+        let hook = sign_in(&platform, HOOK);
+        assert_eq!(location(&hook), "/dashboard/sign-in?refused=1");
     }
 
     #[test]

@@ -22,7 +22,7 @@ const MOST_LINKS: usize = 200;
 #[template(path = "sign_in.html")]
 pub(crate) struct SignInPage {
     /// Always none; the base template expects it.
-    pub(crate) form_token: Option<String>,
+    pub(crate) signed_in: Option<SignedIn>,
     /// Whether the previous attempt had a wrong token.
     pub(crate) refused: bool,
     /// The page to show after signing in; empty for the first page.
@@ -32,7 +32,7 @@ pub(crate) struct SignInPage {
 #[derive(Debug, Template)]
 #[template(path = "error.html")]
 pub(crate) struct ErrorPage {
-    form_token: Option<String>,
+    signed_in: Option<SignedIn>,
     title: String,
     detail: String,
     code: &'static str,
@@ -42,9 +42,9 @@ pub(crate) struct ErrorPage {
 
 impl ErrorPage {
     #[must_use]
-    pub(crate) fn new(error: &EdgeError, form_token: Option<String>) -> Self {
+    pub(crate) fn new(error: &EdgeError, signed_in: Option<SignedIn>) -> Self {
         Self {
-            form_token,
+            signed_in,
             title: error.problem().title.into_owned(),
             detail: error.to_string(),
             code: error.status_and_code().1,
@@ -68,6 +68,15 @@ impl ErrorPage {
     }
 }
 
+/// Who a page is rendered for, if a person is signed in.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedIn {
+    /// The field of each form that proves that a page of this session sent it.
+    pub(crate) form_token: String,
+    /// Whether the page has buttons that act.
+    pub(crate) may_act: bool,
+}
+
 /// The table of events of several pages.
 #[derive(Debug, Template)]
 #[template(path = "event_table.html")]
@@ -86,7 +95,7 @@ fn event_table<'a>(events: &'a [EventView], caption: &'a str) -> EventTable<'a> 
 #[derive(Debug, Template)]
 #[template(path = "home.html")]
 pub(crate) struct HomePage {
-    form_token: Option<String>,
+    signed_in: Option<SignedIn>,
     as_of: Moment,
     health: Health,
     filter: HomeFilter,
@@ -103,7 +112,7 @@ impl HomePage {
     /// Of `issuers`, the page lists those that match `filter`.
     #[must_use]
     pub(crate) fn new(
-        form_token: Option<String>,
+        signed_in: Option<SignedIn>,
         issuers: &[IssuerStatus],
         filter: HomeFilter,
         troubles: &[Event],
@@ -126,7 +135,7 @@ impl HomePage {
             .saturating_mul(ISSUERS_ON_A_PAGE);
         let shown = found.iter().skip(skipped).take(ISSUERS_ON_A_PAGE);
         Self {
-            form_token,
+            signed_in,
             as_of: Moment::new(now, now),
             health: Health::of(issuers, now),
             states: &State::ALL,
@@ -148,7 +157,7 @@ impl HomePage {
 #[derive(Debug, Template)]
 #[template(path = "events.html")]
 pub(crate) struct EventsPage {
-    form_token: Option<String>,
+    signed_in: Option<SignedIn>,
     filter: Fields,
     outcomes: &'static [Outcome],
     triggers: &'static [Trigger],
@@ -171,7 +180,7 @@ impl EventsPage {
     /// `events` match `filter`; `next` is the cursor of the page with older ones.
     #[must_use]
     pub(crate) fn new(
-        form_token: Option<String>,
+        signed_in: Option<SignedIn>,
         filter: &EventFilter,
         events: &[Event],
         next: Option<&Cursor>,
@@ -179,7 +188,7 @@ impl EventsPage {
     ) -> Self {
         let text = |value: Option<String>| value.unwrap_or_default();
         Self {
-            form_token,
+            signed_in,
             filter: Fields {
                 issuer: text(filter.issuer.as_ref().map(ToString::to_string)),
                 name: text(filter.name.map(|name| name.to_string())),
@@ -200,7 +209,7 @@ impl EventsPage {
 #[derive(Debug, Template)]
 #[template(path = "issuer.html")]
 pub(crate) struct IssuerPage {
-    form_token: Option<String>,
+    signed_in: Option<SignedIn>,
     as_of: Moment,
     id: String,
     is_whole: bool,
@@ -229,7 +238,7 @@ impl IssuerPage {
     /// action that the operator has just taken.
     #[must_use]
     pub(crate) fn new(
-        form_token: Option<String>,
+        signed_in: Option<SignedIn>,
         issuer: &IssuerStatus,
         is_whole: bool,
         done: Option<&[EventId]>,
@@ -274,7 +283,7 @@ impl IssuerPage {
         });
         let events = views(events, new, now);
         Self {
-            form_token,
+            signed_in,
             as_of: Moment::new(now, now),
             id: issuer.id.to_string(),
             is_whole,
@@ -342,9 +351,16 @@ mod tests {
         vec![hostile, event(2), event(1)]
     }
 
+    fn signed_in(may_act: bool) -> Option<SignedIn> {
+        Some(SignedIn {
+            form_token: "form-token".to_owned(),
+            may_act,
+        })
+    }
+
     fn every_page() -> Vec<String> {
         let issuers = issuers();
-        let token = || Some("form-token".to_owned());
+        let token = || signed_in(true);
         let filter = EventFilter::default();
         let hostile = HomeFilter {
             id: HOSTILE.to_owned(),
@@ -352,7 +368,7 @@ mod tests {
         };
         vec![
             SignInPage {
-                form_token: None,
+                signed_in: None,
                 refused: true,
                 to: "/dashboard/events?issuer=%22%3E".to_owned(),
             }
@@ -431,6 +447,16 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_viewer_sees_no_button_but_the_one_to_sign_out() {
+        let page = IssuerPage::new(signed_in(false), &issuers()[1], true, None, NOW);
+        let page = page.render().unwrap();
+        let forms: Vec<_> = page.split("<form").skip(1).collect();
+        assert_eq!(forms.len(), 1, "{page}");
+        assert!(forms[0].contains("/dashboard/sign-out"));
+        assert!(page.contains("A changed certificate waits for trust"));
     }
 
     #[test]

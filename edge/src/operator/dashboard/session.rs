@@ -1,8 +1,8 @@
-//! Who is signed in: a cookie that ends by itself and that only this edge can make, and the tokens
-//! of its forms. Pure.
+//! Sessions of the dashboard: a cookie that only this edge can make, and the tokens of its forms.
 //!
-//! Nothing is stored: the cookie is `{expiry}.{nonce}.{HMAC-SHA-256}`, with the operator's token as
-//! the key. Another token ends every session.
+//! Nothing is stored. The cookie is `{expiry}.{nonce}.{HMAC-SHA-256}`, keyed by the token that began
+//! the session, so the session has that token's rights and ends when the token is removed. Tokens
+//! are long enough to be keys: shorter ones are refused with the settings.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use subtle::ConstantTimeEq as _;
 
+use super::super::authorization::Caller;
 use crate::config::Secret;
 use crate::problem::EdgeError;
 use crate::time::Timestamp;
@@ -18,7 +19,7 @@ const COOKIE: &str = "crl-edge-session";
 /// A working day.
 const LIFETIME: Duration = Duration::from_hours(8);
 
-/// A session that is good.
+/// A session that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
     cookie: String,
@@ -26,7 +27,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Begins a session, for who has shown the token.
+    /// Starts a session with the rights of `token`.
     #[must_use]
     pub(crate) fn begin(token: &Secret, now: Timestamp, nonce: [u8; 16]) -> Self {
         let expiry = now.after(LIFETIME).as_unix_time().0;
@@ -35,15 +36,26 @@ impl Session {
         Self::of(token, format!("{claim}.{mac}"))
     }
 
-    /// The session that the `Cookie` header shows, if it is one and has not ended.
+    /// The session of the `Cookie` header, and the holder of the token that began it.
     #[must_use]
-    pub(crate) fn resume(cookies: Option<&str>, token: &Secret, now: Timestamp) -> Option<Self> {
-        // A page of a sibling domain may have set one of this name too.
-        cookies?
+    pub(crate) fn resume<'s>(
+        cookies: &str,
+        mut callers: impl Iterator<Item = Caller<'s>>,
+        now: Timestamp,
+    ) -> Option<(Self, Caller<'s>)> {
+        // A page of a sibling domain may have set a cookie of the same name.
+        let cookies: Vec<_> = cookies
             .split(';')
             .filter_map(|pair| pair.trim().split_once('='))
             .filter(|(name, _)| *name == COOKIE)
-            .find_map(|(_, cookie)| Self::verify(cookie, token, now))
+            .map(|(_, cookie)| cookie)
+            .collect();
+        callers.find_map(|caller| {
+            let mut cookies = cookies.iter();
+            let secret = &caller.token.secret;
+            let session = cookies.find_map(|cookie| Self::verify(cookie, secret, now))?;
+            Some((session, caller))
+        })
     }
 
     fn verify(cookie: &str, token: &Secret, now: Timestamp) -> Option<Self> {
@@ -62,22 +74,22 @@ impl Session {
         }
     }
 
-    /// What each form carries, so that no other site can send one.
+    /// The field of each form without which the form is refused: no other site can know it.
     #[must_use]
     pub(crate) fn form_token(&self) -> &str {
         &self.form_token
     }
 
-    /// Whether a form was sent from a page of this session.
+    /// Accepts a form that a page of this session sent.
     ///
     /// # Errors
-    /// Where it was not.
+    /// The form came from elsewhere.
     pub(crate) fn admit_form(&self, shown: Option<&str>) -> Result<(), EdgeError> {
         let known = shown.is_some_and(|shown| equal(shown, &self.form_token));
         known.then_some(()).ok_or(EdgeError::ForeignForm)
     }
 
-    /// The `Set-Cookie` that begins the session in the browser.
+    /// The `Set-Cookie` that starts the session in the browser.
     #[must_use]
     pub(crate) fn set_cookie(&self, secure: bool) -> String {
         set_cookie(&self.cookie, LIFETIME.as_secs(), secure)
@@ -97,19 +109,17 @@ fn set_cookie(value: &str, max_age: u64, secure: bool) -> String {
     )
 }
 
-/// Whether a form comes from this site, by the `Origin` header, which browsers send with every
-/// form.
+/// Accepts a form from this site, by the `Origin` header, which browsers send with every form.
 ///
 /// # Errors
-/// Where it does not.
+/// The form came from another site.
 pub(crate) fn admit_origin(origin: Option<&str>, own: &str) -> Result<(), EdgeError> {
     let ours = origin.is_none_or(|origin| origin == own);
     ours.then_some(()).ok_or(EdgeError::ForeignForm)
 }
 
 fn authenticate(token: &Secret, purpose: &str, claim: &str) -> String {
-    // HMAC takes keys of any length, so that this cannot fail; an empty answer would be equal to
-    // nothing that `equal` accepts.
+    // HMAC takes keys of any length, so this cannot fail. `equal` never accepts the empty text.
     let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(token.reveal().as_bytes()) else {
         return String::new();
     };
@@ -132,13 +142,29 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
+    use crate::operator::authorization::{Role, callers};
     use crate::operator::testing::settings;
     use crate::tables::testing::NOW;
 
-    fn token(text: &str) -> Secret {
-        settings(&[("OPERATOR_TOKEN", text)])
-            .operator_token
-            .unwrap()
+    const TOKEN: &str = "operator-token-1";
+
+    fn tokens(operator: &str) -> Settings {
+        settings(&[
+            ("OPERATOR_TOKEN", operator),
+            ("VIEWER_TOKEN", "viewer-token-0001"),
+        ])
+    }
+
+    /// A session of the first operator's token.
+    fn begin(settings: &Settings, nonce: u8) -> Session {
+        let token = settings.operator_tokens.iter().next().unwrap();
+        Session::begin(&token.secret, NOW, [nonce; 16])
+    }
+
+    fn resume(cookies: &str, settings: &Settings, now: Timestamp) -> Option<(Session, Role)> {
+        let (session, caller) = Session::resume(cookies, callers(settings), now)?;
+        Some((session, caller.role))
     }
 
     fn cookie_of(session: &Session) -> String {
@@ -152,25 +178,37 @@ mod tests {
 
     #[test]
     fn a_session_is_resumed_by_its_cookie_until_it_ends() {
-        let token = token("secret");
-        let session = Session::begin(&token, NOW, [7; 16]);
+        let settings = tokens(TOKEN);
+        let session = begin(&settings, 7);
         let cookies = format!("other=1; {COOKIE}=planted; {}", cookie_of(&session));
-        let resume = |now| Session::resume(Some(&cookies), &token, now);
-        assert_eq!(resume(NOW), Some(session.clone()));
-        assert_eq!(
-            resume(NOW.after(LIFETIME).before(Duration::from_secs(1))),
-            Some(session)
-        );
+        let resume = |now| resume(&cookies, &settings, now);
+        let resumed = Some((session, Role::Operator));
+        assert_eq!(resume(NOW), resumed);
+        let last = NOW.after(LIFETIME).before(Duration::from_secs(1));
+        assert_eq!(resume(last), resumed);
         assert_eq!(resume(NOW.after(LIFETIME)), None);
     }
 
     #[test]
-    fn a_cookie_that_was_changed_or_made_with_another_token_is_none() {
-        let session = Session::begin(&token("secret"), NOW, [7; 16]);
-        let cookie = cookie_of(&session);
-        let resume = |cookie: &str| Session::resume(Some(cookie), &token("secret"), NOW);
+    fn a_session_has_the_rights_of_its_token_and_ends_with_it() {
+        let both = tokens("operator-token-1 operator-token-2");
+        let operator = cookie_of(&begin(&both, 7));
+        let viewer = both.viewer_tokens.iter().next().unwrap();
+        let viewer = cookie_of(&Session::begin(&viewer.secret, NOW, [7; 16]));
+        let role = |cookie, settings| resume(cookie, settings, NOW).map(|(_, role)| role);
+        assert_eq!(role(&operator, &both), Some(Role::Operator));
+        assert_eq!(role(&viewer, &both), Some(Role::Viewer));
+        let rotated = tokens("operator-token-2");
+        assert_eq!(role(&operator, &rotated), None);
+        assert_eq!(role(&viewer, &rotated), Some(Role::Viewer));
+    }
+
+    #[test]
+    fn a_cookie_that_was_changed_is_none() {
+        let settings = tokens(TOKEN);
+        let cookie = cookie_of(&begin(&settings, 7));
+        let resume = |cookie: &str| resume(cookie, &settings, NOW);
         assert!(resume(&cookie).is_some());
-        assert_eq!(Session::resume(Some(&cookie), &token("rotated"), NOW), None);
         for at in COOKIE.len() + 1..cookie.len() {
             let mut changed = cookie.clone().into_bytes();
             changed[at] = if changed[at] == b'1' { b'2' } else { b'1' };
@@ -188,8 +226,8 @@ mod tests {
 
     #[test]
     fn the_cookie_holds_no_token_and_stays_with_the_dashboard() {
-        let header = Session::begin(&token("secret"), NOW, [7; 16]).set_cookie(true);
-        assert!(!header.contains("secret"));
+        let header = begin(&tokens(TOKEN), 7).set_cookie(true);
+        assert!(!header.contains(TOKEN));
         for attribute in [
             "Path=/dashboard",
             "HttpOnly",
@@ -204,8 +242,7 @@ mod tests {
 
     #[test]
     fn a_form_needs_the_token_of_its_own_session_and_its_own_site() {
-        let first = Session::begin(&token("secret"), NOW, [1; 16]);
-        let second = Session::begin(&token("secret"), NOW, [2; 16]);
+        let (first, second) = (begin(&tokens(TOKEN), 1), begin(&tokens(TOKEN), 2));
         assert_eq!(first.admit_form(Some(first.form_token())), Ok(()));
         for foreign in [None, Some(""), Some(second.form_token())] {
             assert_eq!(first.admit_form(foreign), Err(EdgeError::ForeignForm));

@@ -3,19 +3,18 @@
 use askama::Template as _;
 use origin_api::IssuerId;
 
-use super::super::authorization::{self, Caller, caller};
+use super::super::authorization::{self, Caller, Role};
 use super::super::desk::Desk;
 use super::super::event_page::{self, EventPage};
 use super::super::event_query::{Cursor, EventFilter};
 use super::super::media;
 use super::super::parameters::read_sha256;
 use super::super::ports::{Ports, Request};
-use super::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage};
+use super::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage, SignedIn};
 use super::place::{self, Destination, HomeFilter, Inner, Place};
 use super::session::{self, Session};
 use super::{asset, page, see_other};
 use crate::answer::Answer;
-use crate::config::Secret;
 use crate::events::{Event, Outcome, Trigger};
 use crate::problem::EdgeError;
 use crate::registry::Index;
@@ -59,70 +58,88 @@ struct Visit<'a, P, R> {
     request: &'a R,
 }
 
+/// Who reads a page, and the session if a person has signed in. A program that shows its token in
+/// `Authorization` may read pages, but send no form.
+struct Reader<'s> {
+    caller: Caller<'s>,
+    session: Option<Session>,
+}
+
+impl Reader<'_> {
+    fn signed_in(&self) -> Option<SignedIn> {
+        let session = self.session.as_ref()?;
+        Some(SignedIn {
+            form_token: session.form_token().to_owned(),
+            may_act: self.caller.role == Role::Operator,
+        })
+    }
+}
+
 impl<P: Ports, R: Request> Visit<'_, P, R> {
     async fn answer(&self, place: Place) -> Result<Answer, EdgeError> {
+        if !matches!(place, Place::Asset(_)) {
+            authorization::require_https(self.request.url())?;
+        }
         match place {
             Place::Asset(file) => Ok(asset(file)),
             Place::SignIn if self.request.method() == "POST" => self.sign_in().await,
             Place::SignIn => {
-                self.token()?;
+                self.require_tokens()?;
                 let (refused, to) = place::sign_in(&self.query())?;
                 self.render(&SignInPage {
-                    form_token: None,
+                    signed_in: None,
                     refused,
                     to: to.map(|to| to.to_string()).unwrap_or_default(),
                 })
             }
-            Place::Inner(inner) => match self.session() {
+            Place::Inner(inner) => match self.reader() {
                 Err(EdgeError::Unauthorized) if self.wants_page() => {
                     let to = self.destination(&inner);
                     Ok(see_other(place::sign_in_address(false, to.as_ref()), None))
                 }
                 Err(error) => Err(error),
-                Ok(session) => self.inner(inner, session).await,
+                Ok(reader) => self.inner(inner, reader).await,
             },
         }
     }
 
-    async fn inner(&self, inner: Inner, session: Option<Session>) -> Result<Answer, EdgeError> {
-        let form_token = session
-            .as_ref()
-            .map(|session| session.form_token().to_owned());
+    async fn inner(&self, inner: Inner, reader: Reader<'_>) -> Result<Answer, EdgeError> {
+        let signed_in = reader.signed_in();
         match inner {
-            Inner::Home => self.home(form_token).await,
-            Inner::Events => self.events(form_token).await,
-            Inner::Issuer(id) => self.issuer(id, form_token).await,
+            Inner::Home => self.home(signed_in).await,
+            Inner::Events => self.events(signed_in).await,
+            Inner::Issuer(id) => self.issuer(id, signed_in).await,
             Inner::Refresh(id) => {
-                self.admit_form(session).await?;
+                self.admit_action(&reader).await?;
                 let events = self.desk.refresh(&id, None, Trigger::Operator).await?;
                 Ok(done(&id, &events))
             }
             Inner::Trust(id) => {
-                let form = self.admit_form(session).await?;
+                let form = self.admit_action(&reader).await?;
                 let sha256 = field(&form, "sha256").and_then(read_sha256);
                 let sha256 = sha256.ok_or(EdgeError::ForeignForm)?;
                 let events = self.desk.trust(id.clone(), sha256).await?;
                 Ok(done(&id, &events))
             }
             Inner::SignOut => {
-                self.admit_form(session).await?;
+                self.admit_form(&reader).await?;
                 let end = session::end_cookie(self.is_secure());
                 Ok(see_other(place::sign_in_address(false, None), Some(end)))
             }
         }
     }
 
-    async fn home(&self, form_token: Option<String>) -> Result<Answer, EdgeError> {
+    async fn home(&self, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
         let filter = HomeFilter::parse(&self.query())?;
         let index = self.desk.index().await?;
         match self
-            .overview(&index, filter.clone(), form_token.clone())
+            .overview(&index, filter.clone(), signed_in.clone())
             .await
         {
             // The state of all CRLs is known to D1 alone; each issuer's object knows its own.
             Err(error @ EdgeError::EventsUnavailable { .. }) if self.wants_page() => {
                 let ids = index.issuers.keys().map(IssuerId::as_str);
-                let page = ErrorPage::new(&error, form_token).with_issuers(ids, &filter);
+                let page = ErrorPage::new(&error, signed_in).with_issuers(ids, &filter);
                 Ok(failed(&error, &page))
             }
             answered => answered,
@@ -133,7 +150,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         &self,
         index: &Index,
         filter: HomeFilter,
-        form_token: Option<String>,
+        signed_in: Option<SignedIn>,
     ) -> Result<Answer, EdgeError> {
         let issuers = self.desk.all(index).await?;
         let latest = async |outcome| self.desk.rows(&Query::latest(outcome, LATEST)).await;
@@ -145,7 +162,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         let latest = Query::events(&EventFilter::default(), None, LATEST);
         let events: Vec<Event> = self.desk.rows(&latest).await?;
         self.render(&HomePage::new(
-            form_token,
+            signed_in,
             &issuers,
             filter,
             &troubles,
@@ -154,7 +171,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         ))
     }
 
-    async fn events(&self, form_token: Option<String>) -> Result<Answer, EdgeError> {
+    async fn events(&self, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
         let (filter, after) = place::event_filter(&self.query())?;
         let query = Query::events(&filter, after.as_ref(), EVENTS.saturating_add(1));
         let page = EventPage::of(self.desk.rows(&query).await?, EVENTS);
@@ -164,7 +181,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             .filter(|_| page.next_cursor.is_some())
             .map(Cursor::of);
         self.render(&EventsPage::new(
-            form_token,
+            signed_in,
             &filter,
             &page.events,
             next.as_ref(),
@@ -172,11 +189,11 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         ))
     }
 
-    async fn issuer(&self, id: IssuerId, form_token: Option<String>) -> Result<Answer, EdgeError> {
+    async fn issuer(&self, id: IssuerId, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
         let done = place::done(&self.query())?;
         let (issuer, is_whole) = self.desk.issuer(id, HISTORY).await?;
         self.render(&IssuerPage::new(
-            form_token,
+            signed_in,
             &issuer,
             is_whole,
             done.as_deref(),
@@ -185,43 +202,62 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
     }
 
     async fn sign_in(&self) -> Result<Answer, EdgeError> {
-        let token = self.token()?;
+        self.require_tokens()?;
         self.admit_origin()?;
         let form = self.form().await?;
         let to: Option<Destination> = field(&form, "to").and_then(|to| to.parse().ok());
-        let shown = field(&form, "token").unwrap_or_default();
-        if authorization::is(shown.trim(), Some(token)) {
+        let shown = field(&form, "token").unwrap_or_default().trim();
+        let caller = authorization::holder(shown, &self.desk.settings);
+        // The hook's token reads nothing.
+        if let Some(caller) = caller.filter(|caller| caller.role != Role::Hook) {
             let nonce = self.desk.ports.random();
             let nonce = nonce.map_err(|error| self.desk.internal(&error))?;
-            let session = Session::begin(token, self.desk.now(), nonce);
+            let session = Session::begin(&caller.token.secret, self.desk.now(), nonce);
             let cookie = session.set_cookie(self.is_secure());
             Ok(see_other(to.unwrap_or_default().to_string(), Some(cookie)))
         } else if self.wants_page() {
             Ok(see_other(place::sign_in_address(true, to.as_ref()), None))
         } else {
-            Err(EdgeError::Unauthorized)
+            Err(authorization::refusal(&self.desk.settings))
         }
     }
 
-    /// The session; none for a program that shows the operator's token in `Authorization`, which
-    /// may read pages but send no form.
-    fn session(&self) -> Result<Option<Session>, EdgeError> {
-        let cookies = self.request.header("cookie");
-        let now = self.desk.now();
-        if let Some(session) = Session::resume(cookies.as_deref(), self.token()?, now) {
-            return Ok(Some(session));
+    /// Who reads the page: the holder of the token that began the session, or of the one in
+    /// `Authorization`.
+    fn reader(&self) -> Result<Reader<'_>, EdgeError> {
+        let settings = &self.desk.settings;
+        let cookies = self.request.header("cookie").unwrap_or_default();
+        let callers = authorization::callers(settings);
+        if let Some((session, caller)) = Session::resume(&cookies, callers, self.desk.now()) {
+            return Ok(Reader {
+                caller,
+                session: Some(session),
+            });
         }
         let authorization = self.request.header("authorization");
-        match caller(authorization.as_deref(), &self.desk.settings)? {
-            Caller::Operator => Ok(None),
-            Caller::Hook => Err(EdgeError::TokenNotAllowed),
+        let caller = authorization::caller(authorization.as_deref(), settings)?;
+        if caller.role == Role::Hook {
+            return Err(EdgeError::TokenNotAllowed);
         }
+        Ok(Reader {
+            caller,
+            session: None,
+        })
     }
 
-    /// The fields of a form that this session's page sent.
-    async fn admit_form(&self, session: Option<Session>) -> Result<Form, EdgeError> {
+    /// The fields of a form that acts, from an operator.
+    async fn admit_action(&self, reader: &Reader<'_>) -> Result<Form, EdgeError> {
+        let form = self.admit_form(reader).await?;
+        if reader.caller.role != Role::Operator {
+            return Err(EdgeError::TokenNotAllowed);
+        }
+        Ok(form)
+    }
+
+    /// The fields of a form that a page of this session sent.
+    async fn admit_form(&self, reader: &Reader<'_>) -> Result<Form, EdgeError> {
         self.admit_origin()?;
-        let session = session.ok_or(EdgeError::ForeignForm)?;
+        let session = reader.session.as_ref().ok_or(EdgeError::ForeignForm)?;
         let form = self.form().await?;
         session.admit_form(field(&form, "form_token"))?;
         Ok(form)
@@ -250,9 +286,17 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         .ok()
     }
 
-    fn token(&self) -> Result<&Secret, EdgeError> {
-        let token = self.desk.settings.operator_token.as_ref();
-        token.ok_or(EdgeError::OperatorTokenNotSet)
+    fn require_tokens(&self) -> Result<(), EdgeError> {
+        match authorization::refusal(&self.desk.settings) {
+            EdgeError::Unauthorized => Ok(()),
+            // The tokens of the settings that are right still open the dashboard.
+            EdgeError::Misconfigured(_) if self.has_readers() => Ok(()),
+            closed => Err(closed),
+        }
+    }
+
+    fn has_readers(&self) -> bool {
+        authorization::callers(&self.desk.settings).any(|caller| caller.role != Role::Hook)
     }
 
     /// An error as a page for a browser, as problem details for a program.
@@ -260,9 +304,8 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         if !self.wants_page() {
             return error.answer();
         }
-        let session = self.session().ok().flatten();
-        let form_token = session.map(|session| session.form_token().to_owned());
-        failed(error, &ErrorPage::new(error, form_token))
+        let signed_in = self.reader().ok().and_then(|reader| reader.signed_in());
+        failed(error, &ErrorPage::new(error, signed_in))
     }
 
     fn wants_page(&self) -> bool {

@@ -225,6 +225,12 @@ impl TestRequest {
         }
     }
 
+    /// Sends it to another host, or with another scheme.
+    pub(crate) fn at(mut self, origin: &str) -> Self {
+        self.url = self.url.replacen("https://edge.example", origin, 1);
+        self
+    }
+
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.insert(name, value.into());
         self
