@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crl::Reason;
 use crl_origin::ca::Serial;
 use crl_origin::clock::{Clock, SystemClock};
-use crl_origin::origin::{CrlAnswer, Origin};
+use crl_origin::origin::{Caller, CrlAnswer, Origin};
 use crl_origin::random::SystemRandom;
 use crl_origin::revocation::RevocationRequest;
 use crl_origin::vault::Vault;
@@ -48,7 +48,7 @@ fn measure(folder: &Path, entries: u32) {
     )
     .unwrap();
     let make = || match origin
-        .make_crl(&id, CrlName::Full, None, SystemClock.now())
+        .make_crl(&id, CrlName::Full, &Caller::default(), SystemClock.now())
         .unwrap()
     {
         CrlAnswer::Crl(crl) => crl,
@@ -76,6 +76,7 @@ fn measure(folder: &Path, entries: u32) {
             invalidity_date: None,
             not_after: None,
             shard: None,
+            certificate: None,
         };
         origin.revoke(&id, &request, SystemClock.now()).unwrap();
     };

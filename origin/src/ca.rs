@@ -9,10 +9,11 @@ mod key_kind;
 mod pkcs11;
 mod request;
 mod serial;
+mod signature;
 
 pub use certificate::{
-    CertificateError, Leaf, authority_key_id, certificate_from_pem_or_der, check_verifier, issue,
-    parse_subject, self_sign, sign_authority,
+    CertificateError, Certified, authority_key_id, certificate_from_pem_or_der, check_verifier,
+    distribution_points, is_issued_by, issue, not_after, parse_subject, self_sign, sign_authority,
 };
 pub use key::{KeyError, PrivateKey};
 pub use key_file::KeyFileError;

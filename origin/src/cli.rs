@@ -1,5 +1,6 @@
 //! The command line: arguments in, tables or JSON out. The rules are in [`crate::origin`].
 
+mod backup;
 mod certificate;
 mod common;
 mod connect;
@@ -8,10 +9,12 @@ mod import;
 mod issuer;
 mod issuer_view;
 mod output;
+mod recover;
 mod revocation;
 mod serve;
 mod setup;
 mod token;
+mod undo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +85,16 @@ enum Command {
     Release(revocation::Release),
     /// Import revocations from OpenSSL's index.txt, a CSV file or a CRL
     Import(import::Import),
+    /// List the imports of an issuer
+    Imports(undo::Imports),
+    /// Undo an import
+    Undo(undo::Undo),
+    /// Copy the database to a file, also while `serve` runs
+    Backup(backup::Backup),
+    /// Put a copy of the database in its place, while `serve` does not run
+    Restore(backup::Restore),
+    /// After a restore: take over what the edge serves
+    Recover(recover::Recover),
     /// Make, show, verify and compare CRLs
     #[command(subcommand)]
     Crl(crl::Command),
@@ -99,7 +112,7 @@ enum Command {
 
 /// Runs the command in the process's arguments.
 #[must_use]
-pub fn run(clock: Arc<dyn Clock>, random: Arc<dyn RandomSource>) -> ExitCode {
+pub fn run(clock: &Arc<dyn Clock>, random: Arc<dyn RandomSource>) -> ExitCode {
     let arguments = Arguments::parse();
     let json = arguments.global.json;
     match arguments.run(clock, random) {
@@ -118,14 +131,14 @@ pub fn run(clock: Arc<dyn Clock>, random: Arc<dyn RandomSource>) -> ExitCode {
 }
 
 impl Arguments {
-    fn run(self, clock: Arc<dyn Clock>, random: Arc<dyn RandomSource>) -> Result<(), CliError> {
+    fn run(self, clock: &Arc<dyn Clock>, random: Arc<dyn RandomSource>) -> Result<(), CliError> {
         let Self { global, command } = self;
         let output = Output { json: global.json };
         // Commands on files alone open no database.
         let session = || {
             Ok::<_, CliError>(Session {
                 origin: Arc::new(global.open(random)?),
-                clock: Arc::clone(&clock),
+                clock: Arc::clone(clock),
                 output,
             })
         };
@@ -135,6 +148,11 @@ impl Arguments {
             Command::Revoke(command) => command.run(&session()?),
             Command::Release(command) => command.run(&session()?),
             Command::Import(command) => command.run(&session()?),
+            Command::Imports(command) => command.run(&session()?),
+            Command::Undo(command) => command.run(&session()?),
+            Command::Backup(command) => command.run(&global.database, output),
+            Command::Restore(command) => command.run(&global.database, output),
+            Command::Recover(command) => command.run(&session()?),
             Command::Crl(crl::Command::Make(make)) => make.run(&session()?),
             Command::Crl(crl::Command::File(command)) => command.run(clock.now(), output),
             Command::Token(command) => command.run(&session()?),
@@ -251,7 +269,7 @@ impl CliError {
             Self::Origin(error) => match error.fault() {
                 Fault::NotFound => ExitCode::from(3),
                 Fault::Conflict => ExitCode::from(4),
-                Fault::Request | Fault::Origin => ExitCode::FAILURE,
+                Fault::Request | Fault::Unavailable | Fault::Origin => ExitCode::FAILURE,
             },
             _ => ExitCode::FAILURE,
         }

@@ -13,11 +13,10 @@ mod openssl;
 mod url;
 
 use bytes::Bytes;
-use crl::CrlNumber;
 use futures_util::future::BoxFuture;
 use origin_api::{CrlName, Issuer, IssuerId, Timestamp, Watermark};
 
-use crate::origin::{CrlAnswer, OriginError};
+use crate::origin::{Caller, CrlAnswer, OriginError};
 
 pub(crate) use connectors::Connectors;
 pub(crate) use fetch::UpstreamFault;
@@ -31,34 +30,20 @@ pub(crate) struct CrlRequest {
     pub(crate) issuer: Issuer,
     /// The CRL's name.
     pub(crate) name: CrlName,
-    /// The CRL that the caller holds, if any.
-    pub(crate) held: Option<HeldCrl>,
-    /// Whether the caller wants a new CRL even if `held` is current (`Cache-Control: no-cache`). A
-    /// caller that holds none gets a new one as well.
-    pub(crate) no_cache: bool,
+    /// The edge that asks, and what it holds. A caller that holds no CRL gets a new one.
+    pub(crate) caller: Caller,
     /// The present moment.
     pub(crate) now: Timestamp,
-}
-
-/// What a caller says of the CRL that it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HeldCrl {
-    /// SHA-256 of its DER.
-    pub(crate) sha256: [u8; 32],
-    /// Its CRLNumber, if the caller gave it.
-    pub(crate) number: Option<CrlNumber>,
-    /// The watermark that came with it, if the caller gave one.
-    pub(crate) watermark: Option<Watermark>,
 }
 
 impl CrlRequest {
     /// Whether a new CRL is to be made, whatever the caller holds.
     fn wants_new(&self) -> bool {
-        self.no_cache || self.held.is_none()
+        self.caller.renew || self.caller.held.is_none()
     }
 
     fn holds(&self, sha256: &[u8; 32]) -> bool {
-        self.held.is_some_and(|held| held.sha256 == *sha256)
+        self.caller.held.is_some_and(|held| held.sha256 == *sha256)
     }
 }
 

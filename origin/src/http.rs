@@ -116,6 +116,7 @@ fn documented_routes() -> OpenApiRouter<Service> {
         .routes(routes!(registry::show_issuer, authority::change_issuer))
         .routes(routes!(authority::show_setup))
         .routes(routes!(registry::current_crl))
+        .routes(routes!(registry::departed))
         .routes(routes!(authority::issue_certificate))
         .routes(routes!(authority::list_revocations, authority::revoke))
         .routes(routes!(authority::revoke_batch))

@@ -4,8 +4,8 @@
 //! `connector` gets an issuer's CRLs from a local key or from another CA; `push` has the edge
 //! refresh after a revocation; [`import`] reads revocations from other software.
 //!
-//! The rules that need no database: [`revocation`], [`sequence`], [`profile`], [`list_config`] and
-//! [`ca`]. [`entries`] caches what a CRL is made of. Time and randomness come from [`clock`] and
+//! The rules that need no database: [`revocation`], [`sequence`], [`trusted_time`], [`profile`],
+//! [`list_config`] and [`ca`]. [`entries`] caches what a CRL is made of. Time and randomness come from [`clock`] and
 //! [`random`]; `main` chooses the system's, and everything below gets them as arguments. So do
 //! `connector` and `push` with timers, threads (`runtime`) and the HTTP client (`http_client`).
 #![cfg_attr(
@@ -24,6 +24,7 @@ pub mod cli;
 pub mod clock;
 mod connector;
 pub mod connector_config;
+mod crash;
 pub mod defaults;
 pub mod entries;
 pub mod hex;
@@ -39,5 +40,6 @@ pub mod revocation;
 mod runtime;
 pub mod sequence;
 pub mod store;
+pub mod trusted_time;
 pub mod vault;
 pub mod wire;

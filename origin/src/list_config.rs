@@ -30,6 +30,12 @@ pub enum ListConfigError {
     /// Two CRLs of one name.
     #[error("{0} is named twice")]
     Twice(CrlName),
+    /// Two CRLs at one URL: relying parties would get one of them for both.
+    #[error("{0} and {1} have the same distribution point; each CRL needs its own")]
+    SharedUrl(CrlName, CrlName),
+    /// Another CA's CRL is at the URL.
+    #[error("the distribution point of {0} is that of a CRL of issuer {1}; each CRL needs its own")]
+    UrlInUse(CrlName, String),
     /// A delta CRL without a complete one.
     #[error("a delta CRL needs a full one to start from")]
     DeltaWithoutFull,
@@ -97,6 +103,13 @@ impl Lists {
         for list in lists {
             if configs.iter().any(|config| config.name == list.name) {
                 return Err(ListConfigError::Twice(list.name));
+            }
+            let at_url = |config: &&ListConfig| {
+                list.distribution_point.is_some()
+                    && config.distribution_point == list.distribution_point
+            };
+            if let Some(other) = configs.iter().find(at_url) {
+                return Err(ListConfigError::SharedUrl(list.name, other.name));
             }
             configs.push(check(list)?);
         }
@@ -242,6 +255,15 @@ mod tests {
         assert_eq!(
             error(vec![nowhere]),
             ListConfigError::NoDistributionPoint(CrlName::Shard(1))
+        );
+        let elsewhere = list(CrlName::Shard(0));
+        let same = NewList {
+            name: CrlName::Shard(1),
+            ..list(CrlName::Shard(0))
+        };
+        assert_eq!(
+            error(vec![elsewhere, same]),
+            ListConfigError::SharedUrl(CrlName::Shard(1), CrlName::Shard(0))
         );
         for url in [
             "https://crl.example/",

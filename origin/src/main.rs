@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crl_origin::clock::SystemClock;
+use crl_origin::clock::{Clock, SystemClock};
 use crl_origin::random::SystemRandom;
 
 fn main() -> ExitCode {
-    crl_origin::cli::run(Arc::new(SystemClock), Arc::new(SystemRandom))
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    crl_origin::cli::run(&clock, Arc::new(SystemRandom))
 }

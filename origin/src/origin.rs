@@ -3,13 +3,18 @@
 //!
 //! Calls block on the database. The current time and the source of randomness are arguments.
 
+mod caller;
 mod certificates;
 mod crls;
+mod departures;
 mod draft;
 mod entry_cache;
 mod error;
+mod expiry;
+mod imports;
 mod issuers;
 mod lookup;
+mod recovery;
 mod revocations;
 mod setup;
 mod tokens;
@@ -26,12 +31,16 @@ use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow, Stored
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
+pub use caller::{Caller, HeldCrl};
 pub use certificates::{IssuedCertificate, NewCertificate, Subject};
 pub use crls::{CrlAnswer, IssuedCrl};
+pub use departures::{Cause, Departure};
 pub use draft::MadeCrl;
 pub use error::{Fault, OriginError};
+pub use imports::Undone;
 pub use issuers::{ConnectedIssuer, NewIssuer, NewKey, SignedBy};
-pub use revocations::{BatchFault, BatchResult, Revoked};
+pub use recovery::{Recovery, ServedCrl};
+pub use revocations::{BatchFault, BatchResult, Revoked, UnknownShard};
 pub use setup::{Changes, ListChange, Setup};
 pub use tokens::{NewToken, TokenError};
 

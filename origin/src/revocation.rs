@@ -116,6 +116,18 @@ pub struct RevocationRequest {
     pub not_after: Option<UnixTime>,
     /// The shard that the certificate's distribution point names, if the caller knows.
     pub shard: Option<u32>,
+    /// What the certificate states, if the caller has it.
+    pub certificate: Option<CertificateFacts>,
+}
+
+/// What a certificate states of itself. It outranks a caller's statements: relying parties look for
+/// the certificate where it says, and until it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// When it expires.
+    pub not_after: UnixTime,
+    /// The shard that its distribution point names; `None` if it names the full CRL.
+    pub shard: Option<u32>,
 }
 
 /// Why a revocation or a release is refused.
@@ -137,6 +149,16 @@ pub enum RevocationError {
     /// The certificate has expired.
     #[error("the certificate has expired")]
     Expired,
+    /// The certificate is on the CRL of another shard.
+    #[error(
+        "the certificate is on the CRL of shard {listed}, not of shard {requested}; if that is wrong, revoke it by --certificate"
+    )]
+    OtherShard {
+        /// The shard on whose CRL it is.
+        listed: u32,
+        /// The shard in the request.
+        requested: u32,
+    },
 }
 
 /// What a request changes.
@@ -164,15 +186,14 @@ pub fn revoke(
     if revoked_at > now {
         return Err(RevocationError::InFuture(revoked_at));
     }
+    let (not_after, shard) = facts(known, request)?;
     let requested = RevokedCertificate {
         serial: request.serial.clone(),
         revoked_at,
         reason: request.reason,
         invalidity_date: request.invalidity_date,
-        not_after: request
-            .not_after
-            .or(known.and_then(|known| known.not_after)),
-        shard: request.shard.or(known.and_then(|known| known.shard)),
+        not_after,
+        shard,
         state: State::Listed,
     };
     let Some(known) = known else {
@@ -207,6 +228,25 @@ pub fn revoke(
     })
 }
 
+/// The expiry and the shard: what the certificate states; else what was stated first of the shard, and
+/// the later one of two expiries, as an entry must not leave too early.
+fn facts(
+    known: Option<&RevokedCertificate>,
+    request: &RevocationRequest,
+) -> Result<(Option<UnixTime>, Option<u32>), RevocationError> {
+    if let Some(certificate) = request.certificate {
+        return Ok((Some(certificate.not_after), certificate.shard));
+    }
+    let listed = known.and_then(|known| known.shard);
+    if let (Some(listed), Some(requested)) = (listed, request.shard)
+        && listed != requested
+    {
+        return Err(RevocationError::OtherShard { listed, requested });
+    }
+    let not_after = known.and_then(|known| known.not_after);
+    Ok((not_after.max(request.not_after), listed.or(request.shard)))
+}
+
 /// Decides a request to end a hold.
 ///
 /// # Errors
@@ -237,6 +277,7 @@ mod tests {
             invalidity_date: None,
             not_after: None,
             shard: None,
+            certificate: None,
         }
     }
 
@@ -326,6 +367,55 @@ mod tests {
         let later = UnixTime(NOW.0 + 2);
         assert_eq!(
             revoke(Some(&known), &request(Reason::Superseded), later),
+            Ok(Decision::Unchanged)
+        );
+    }
+
+    #[test]
+    fn a_certificate_outranks_what_callers_state() {
+        let stated = |shard| RevocationRequest {
+            shard: Some(shard),
+            not_after: Some(NOW),
+            ..request(Reason::Superseded)
+        };
+        let Ok(Decision::Write(known)) = revoke(None, &stated(1), NOW) else {
+            panic!("new")
+        };
+        assert_eq!(
+            revoke(Some(&known), &stated(0), NOW),
+            Err(RevocationError::OtherShard {
+                listed: 1,
+                requested: 0
+            })
+        );
+        let certificate = CertificateFacts {
+            not_after: UnixTime(NOW.0 + 5),
+            shard: Some(0),
+        };
+        let by_certificate = RevocationRequest {
+            certificate: Some(certificate),
+            ..stated(1)
+        };
+        let Ok(Decision::Write(moved)) = revoke(Some(&known), &by_certificate, NOW) else {
+            panic!("moved")
+        };
+        assert_eq!(
+            (moved.shard, moved.not_after),
+            (Some(0), Some(certificate.not_after))
+        );
+    }
+
+    #[test]
+    fn of_two_stated_expiries_the_later_one_counts() {
+        let until = |end| RevocationRequest {
+            not_after: Some(UnixTime(end)),
+            ..request(Reason::Superseded)
+        };
+        let Ok(Decision::Write(known)) = revoke(None, &until(NOW.0 + 9), NOW) else {
+            panic!("new")
+        };
+        assert_eq!(
+            revoke(Some(&known), &until(NOW.0 + 3), NOW),
             Ok(Decision::Unchanged)
         );
     }

@@ -3,9 +3,13 @@
 //! It survives `kill -9`: the journal is a write-ahead log, and a transaction is on disk when it
 //! returns. Several processes may use the file at once; writers wait for each other.
 
+pub mod backup;
 pub mod certificates;
+pub mod expiry_clock;
+pub mod imports;
 pub mod issuers;
 pub mod lists;
+pub mod records;
 pub mod revocations;
 pub mod tokens;
 
@@ -38,6 +42,23 @@ pub enum StoreError {
         /// The newest version known.
         known: u32,
     },
+    /// A copy of the database cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not an intact database of this program.
+    #[error("{0} is not an intact database of crl-origin")]
+    NotOrigins(PathBuf),
+    /// Another process uses the database.
+    #[error("another process uses {0}: stop `crl-origin serve`, then restore")]
+    InUse(PathBuf),
+    /// The copy and the database are one file.
+    #[error("{0} is the database itself")]
+    SameFile(PathBuf),
     /// SQLite failed.
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -63,6 +84,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/4.sql"),
     include_str!("../migrations/5.sql"),
     include_str!("../migrations/6.sql"),
+    include_str!("../migrations/7.sql"),
 ];
 
 /// The database.
@@ -143,6 +165,23 @@ impl Store {
         let result = self.write(f);
         self.set_cache(CACHE_KIB)?;
         result
+    }
+
+    /// Runs `f` in a write transaction and rolls it back: shows what it would do.
+    ///
+    /// # Errors
+    /// Those of `f`, and [`StoreError::Sqlite`].
+    pub fn try_out<T, E: From<StoreError>>(
+        &self,
+        f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = lock(&self.writer);
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::from)?;
+        let result = f(&transaction)?;
+        transaction.rollback().map_err(StoreError::from)?;
+        Ok(result)
     }
 
     fn set_cache(&self, kib: i32) -> Result<(), StoreError> {

@@ -1,97 +1,77 @@
-//! The clock is wrong for a while.
+//! A clock that is wrong removes no entry of a certificate that is still valid.
 
 mod harness;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crl_origin::clock::{Clock, SystemClock};
-use crl_origin::origin::{CrlAnswer, MadeCrl, Origin};
-use crl_origin::random::SystemRandom;
-use crl_origin::revocation::RevocationRequest;
-use crl_origin::vault::Vault;
-use harness::serials;
-use origin_api::{CrlName, Timestamp};
+use harness::ca::{Ca, DAY, Edge, HOUR};
+use origin_api::CrlName::Full;
 
-const DAY: Duration = Duration::from_hours(24);
-
-struct Clocks {
-    /// Holds the database.
-    _harness: harness::Origin,
-    origin: Origin,
-}
-
-impl Clocks {
-    fn new() -> Self {
-        let harness = harness::Origin::new();
-        harness.issuer("ca", "p256");
-        let origin = Origin::open(
-            &harness.path("origin.db"),
-            Vault::default(),
-            Arc::new(SystemRandom),
-        )
-        .unwrap();
-        Self {
-            _harness: harness,
-            origin,
-        }
+/// The case of a review: the second CRL made 60 days ahead took the entry off, for good.
+#[test]
+fn a_clock_that_is_ahead_for_a_while_removes_nothing() {
+    let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
+    ca.revoke("0a", ca.in_days(30));
+    edge.refresh(&ca, Full).unwrap();
+    let right = ca.now();
+    ca.set(right.after(60 * DAY));
+    for _ in 0..3 {
+        edge.renew(&ca, Full).unwrap();
+        assert_eq!(edge.serials(Full), ["0a"]);
     }
-
-    /// Revokes a certificate that ends in thirty days.
-    fn revoke(&self, now: Timestamp, present: Timestamp) {
-        let request = RevocationRequest {
-            serial: "0a".parse().unwrap(),
-            reason: crl::Reason::Superseded,
-            revoked_at: None,
-            invalidity_date: None,
-            not_after: Some(present.as_unix_time().saturating_add(30 * DAY)),
-            shard: None,
-        };
-        self.origin
-            .revoke(&"ca".parse().unwrap(), &request, now)
-            .unwrap();
-    }
-
-    fn crl(&self, now: Timestamp) -> MadeCrl {
-        let id = "ca".parse().unwrap();
-        match self.origin.make_crl(&id, CrlName::Full, None, now).unwrap() {
-            CrlAnswer::Crl(crl) => crl,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn later(now: Timestamp, by: Duration) -> Timestamp {
-    now.after(by)
+    let ahead = edge.number(Full);
+    ca.set(right.after(HOUR));
+    edge.renew(&ca, Full).unwrap();
+    assert_eq!(edge.serials(Full), ["0a"]);
+    assert!(edge.number(Full) > ahead);
+    let held = &edge.held[&Full];
+    assert_eq!(held.this_update, ca.now().as_unix_time());
 }
 
 #[test]
-fn a_list_made_by_a_clock_that_was_ahead_takes_nothing_off_the_next() {
-    let (clocks, now) = (Clocks::new(), SystemClock.now());
-    clocks.revoke(now, now);
-    let ahead = clocks.crl(later(now, 365 * DAY));
-    let right = clocks.crl(later(now, DAY));
-    assert_eq!(serials(&right.to_der()), ["0a"]);
-    assert!(right.number > ahead.number);
-    assert_eq!(right.this_update, later(now, DAY).as_unix_time());
+fn a_jump_that_lasts_is_trusted_and_expiry_goes_on() {
+    let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
+    ca.revoke("0a", ca.in_days(30));
+    edge.refresh(&ca, Full).unwrap();
+    // The service was down for 60 days.
+    ca.set(ca.now().after(60 * DAY));
+    edge.renew(&ca, Full).unwrap();
+    edge.renew(&ca, Full).unwrap();
+    assert_eq!(edge.serials(Full), ["0a"]);
+    ca.pass(DAY);
+    edge.renew(&ca, Full).unwrap();
+    assert!(edge.serials(Full).is_empty());
 }
 
 #[test]
-fn what_a_clock_that_was_ahead_took_off_the_list_can_be_put_on_it_again() {
-    let (clocks, now) = (Clocks::new(), SystemClock.now());
-    clocks.revoke(now, now);
-    let next_year = later(now, 365 * DAY);
-    assert_eq!(serials(&clocks.crl(next_year).to_der()), ["0a"]);
-    assert!(serials(&clocks.crl(next_year).to_der()).is_empty());
-    clocks.revoke(later(now, DAY), now);
-    assert_eq!(serials(&clocks.crl(later(now, DAY)).to_der()), ["0a"]);
+fn an_entry_that_left_too_early_returns_by_itself() {
+    let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
+    ca.revoke("0a", ca.in_days(30));
+    edge.refresh(&ca, Full).unwrap();
+    let right = ca.now();
+    // A clock that stays wrong for long is believed in the end.
+    ca.set(right.after(60 * DAY));
+    ca.pass(DAY);
+    edge.renew(&ca, Full).unwrap();
+    ca.pass(HOUR);
+    edge.renew(&ca, Full).unwrap();
+    assert!(edge.serials(Full).is_empty());
+    ca.set(right.after(2 * DAY));
+    edge.renew(&ca, Full).unwrap();
+    assert_eq!(edge.serials(Full), ["0a"]);
 }
 
 #[test]
-fn a_clock_that_steps_back_a_little_goes_unnoticed() {
-    let (clocks, now) = (Clocks::new(), later(SystemClock.now(), DAY));
-    let first = clocks.crl(now);
-    let second = clocks.crl(now.before(Duration::from_mins(1)));
+fn this_update_repeats_for_a_clock_that_steps_back_a_little() {
+    let ca = Ca::new(&[Full]);
+    let first = ca.make(Full).unwrap().unwrap();
+    ca.set(ca.now().before(Duration::from_mins(4)));
+    let second = ca.make(Full).unwrap().unwrap();
     assert!(second.number > first.number);
     assert_eq!(second.this_update, first.this_update);
+    // An edge would take a thisUpdate at most 5 minutes ahead of its own clock.
+    ca.set(ca.now().before(Duration::from_mins(4)));
+    let third = ca.make(Full).unwrap().unwrap();
+    assert!(third.number > second.number);
+    assert_eq!(third.this_update, ca.now().as_unix_time());
 }

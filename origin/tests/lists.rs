@@ -159,19 +159,6 @@ fn a_shard_tells_of_its_own_certificates_and_says_so() {
 }
 
 #[test]
-fn an_expired_certificate_leaves_once_a_list_made_after_its_end_has_told_of_it() {
-    let origin = Origin::new();
-    origin.issuer("ca", "p256");
-    origin.run(&["revoke", "ca", "0a", "--not-after", "2020-01-01T00:00:00Z"]);
-    origin.run(&["revoke", "ca", "0b", "--not-after", "2090-01-01T00:00:00Z"]);
-    origin.run(&["revoke", "ca", "0c"]);
-    assert_eq!(serials(&origin.crl("ca", "full").1), ["0a", "0b", "0c"]);
-    assert_eq!(serials(&origin.crl("ca", "full").1), ["0b", "0c"]);
-    let told = origin.run(&["revoke", "ca", "0a"]);
-    assert!(told.contains("has expired"), "{told}");
-}
-
-#[test]
 fn an_authority_that_was_signed_here_is_known_to_end() {
     let origin = Origin::new();
     origin.issuer("root", "p256");

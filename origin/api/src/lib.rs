@@ -19,7 +19,10 @@ pub use watermark::{Watermark, WatermarkError};
 /// The media type of a DER-encoded CRL (RFC 2585, section 4.2).
 pub const CRL_MEDIA_TYPE: &str = "application/pkix-crl";
 
-/// The response header that carries a [`Watermark`].
+/// The request header with the number of the CRL that the edge holds, in decimal digits.
+pub const CRL_NUMBER_HEADER: &str = "crl-number";
+
+/// The request and response header that carries a [`Watermark`].
 pub const WATERMARK_HEADER: &str = "revocation-watermark";
 
 /// The number of issuers on one page.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crl::UnixTime;
 use der::asn1::{Ia5String, OctetString};
 use der::referenced::OwnedToRef;
-use der::{DateTime, Decode, DecodePem};
+use der::{DateTime, Decode, DecodePem, Encode};
 use x509_cert::Certificate;
 use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{self, Builder, CertificateBuilder};
@@ -27,6 +27,7 @@ use x509_cert::time::{Time, Validity};
 use super::builder::{BuilderKey, Signature};
 use super::key::{KeyError, PrivateKey};
 use super::serial::{Serial, SerialError};
+use super::signature::verifies;
 use crate::random::{NoRandomness, RandomSource};
 
 /// Why a certificate cannot be read or made.
@@ -108,33 +109,31 @@ pub fn self_sign(
     Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
 }
 
-/// Makes the certificate of a subordinate CA with the key `public`, signed with the issuer's `key`.
+/// Makes the certificate of a subordinate CA, signed with the issuer's `key`. It has no DNS names.
 ///
 /// # Errors
 /// [`CertificateError`]: an impossible validity, or a failing key.
 pub fn sign_authority(
     issuer: &Certificate,
     key: &PrivateKey,
-    subject: &Name,
-    public: &SubjectPublicKeyInfoOwned,
-    distribution_points: &[String],
-    not_before: UnixTime,
-    validity: Duration,
+    authority: &Certified,
     random: &dyn RandomSource,
 ) -> Result<Certificate, CertificateError> {
     let names = Names {
         issuer: issuer.tbs_certificate().subject().clone(),
-        subject: subject.clone(),
+        subject: authority.subject.clone(),
     };
+    let public = &authority.public_key;
+    let (not_before, validity) = (authority.not_before, authority.validity);
     let mut builder = new_builder(names, not_before, validity, public, random)?;
     add_authority_extensions(&mut builder, &key_identifier(public)?)?;
-    add_issuer_extensions(&mut builder, issuer, distribution_points)?;
+    add_issuer_extensions(&mut builder, issuer, &authority.distribution_points)?;
     Ok(builder.build::<_, Signature>(&BuilderKey::new(key)?)?)
 }
 
-/// The contents of an end-entity certificate.
+/// What an issuer certifies.
 #[derive(Clone, Debug)]
-pub struct Leaf {
+pub struct Certified {
     /// Its subject.
     pub subject: Name,
     /// Its public key.
@@ -156,7 +155,7 @@ pub struct Leaf {
 pub fn issue(
     issuer: &Certificate,
     key: &PrivateKey,
-    leaf: &Leaf,
+    leaf: &Certified,
     random: &dyn RandomSource,
 ) -> Result<Certificate, CertificateError> {
     let names = Names {
@@ -223,6 +222,53 @@ pub fn check_verifier(certificate: &[u8]) -> Result<(), CertificateError> {
     } else {
         Err(CertificateError::NoCrlSign)
     }
+}
+
+/// Whether the certificate names the issuer and its signature verifies with the issuer's key.
+#[must_use]
+pub fn is_issued_by(certificate: &Certificate, issuer: &Certificate) -> bool {
+    let (tbs, parent) = (certificate.tbs_certificate(), issuer.tbs_certificate());
+    let Ok(message) = tbs.to_der() else {
+        return false;
+    };
+    tbs.issuer() == parent.subject()
+        && verifies(
+            parent.subject_public_key_info(),
+            certificate.signature_algorithm(),
+            &message,
+            certificate.signature().raw_bytes(),
+        )
+}
+
+/// When a certificate expires.
+#[must_use]
+pub fn not_after(certificate: &Certificate) -> UnixTime {
+    let not_after = certificate.tbs_certificate().validity().not_after;
+    UnixTime(not_after.to_unix_duration().as_secs().cast_signed())
+}
+
+/// The URLs of a certificate's CRL distribution points (RFC 5280, section 4.2.1.13).
+#[must_use]
+pub fn distribution_points(certificate: &Certificate) -> Vec<String> {
+    let extension = certificate
+        .tbs_certificate()
+        .get_extension::<CrlDistributionPoints>();
+    let Ok(Some((_, CrlDistributionPoints(points)))) = extension else {
+        return Vec::new();
+    };
+    let names = points
+        .into_iter()
+        .filter_map(|point| match point.distribution_point? {
+            DistributionPointName::FullName(names) => Some(names),
+            DistributionPointName::NameRelativeToCRLIssuer(_) => None,
+        });
+    names
+        .flatten()
+        .filter_map(|name| match name {
+            GeneralName::UniformResourceIdentifier(url) => Some(url.to_string()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The authority key identifier of what an issuer signs: the issuer's subject key identifier

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::CliError;
 use crate::bearer_token::TokenScope;
 use crate::ca::{KeyFileError, KeyKind, PrivateKey};
+use crate::http_client::{HttpClient, Limits, NetworkClient, Reach};
 use crate::list_config::{Lists, NewList};
 use crate::origin::OriginError;
 use crate::profile::Profile;
@@ -105,16 +106,60 @@ pub(super) fn read_key(
 
 /// Reads the DER of a CRL from a file in DER or PEM.
 pub(super) fn read_der(path: &Path) -> Result<Vec<u8>, CliError> {
-    let bytes = read(path)?;
+    crl_der(&path.display().to_string(), read(path)?)
+}
+
+/// The DER of a CRL in DER or PEM.
+pub(super) fn crl_der(source: &str, bytes: Vec<u8>) -> Result<Vec<u8>, CliError> {
     if bytes.first() == Some(&0x30) {
         return Ok(bytes);
     }
     match der::pem::decode_vec(&bytes) {
         Ok(("X509 CRL", der)) => Ok(der),
         _ => Err(CliError::Usage(format!(
-            "{}: not a CRL in DER or PEM",
-            path.display()
+            "{source}: not a CRL in DER or PEM"
         ))),
+    }
+}
+
+/// Fetches a URL that an operator named, on any host.
+pub(super) fn fetch(url: &str) -> Result<Vec<u8>, CliError> {
+    let failed = |error: &dyn std::fmt::Display| CliError::Serve(format!("{url}: {error}"));
+    let limits = Limits {
+        timeout: Duration::from_mins(2),
+        reach: Reach::Anywhere,
+    };
+    let request = http::Request::get(url)
+        .body(bytes::Bytes::new())
+        .map_err(|error| failed(&error))?;
+    let client = NetworkClient::new().map_err(|error| failed(&error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed(&error))?;
+    runtime.block_on(async {
+        let response = client
+            .send(request, limits)
+            .await
+            .map_err(|error| failed(&error))?;
+        if response.status != http::StatusCode::OK {
+            return Err(failed(&format!("the answer is {}", response.status)));
+        }
+        response
+            .read(FETCH_LIMIT)
+            .await
+            .map_err(|error| failed(&error))
+    })
+}
+
+/// The largest CRL to fetch, in bytes.
+const FETCH_LIMIT: usize = 1 << 30;
+
+/// A CRL that an operator names may be of any size.
+pub(super) fn unlimited() -> crl::Limits {
+    crl::Limits {
+        max_bytes: u64::MAX,
+        ..crl::Limits::default()
     }
 }
 

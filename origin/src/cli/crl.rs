@@ -7,22 +7,22 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use crl::{
-    Crl, CrlKind, Entry, Examination, Limits, Reader, Reason, Requirements, RustCrypto,
-    Verification, Visitor,
+    Crl, CrlKind, Entry, Examination, Reader, Reason, Requirements, RustCrypto, Verification,
+    Visitor,
 };
 use der::Encode;
 use origin_api::{CrlName, IssuerId, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::common::{read, read_der};
+use super::common::{read, read_der, unlimited};
 use super::output::{self, Output};
 use super::{CliError, Session};
 use crate::ca;
 use crate::connector::{Answer, Connectors};
 use crate::hex;
 use crate::http_client::NetworkClient;
-use crate::origin::OriginError;
+use crate::origin::{Caller, OriginError};
 use crate::runtime::TokioRuntime;
 
 #[derive(Debug, Subcommand)]
@@ -100,7 +100,7 @@ impl Make {
             Arc::new(TokioRuntime::new(Arc::clone(&session.clock))),
             Arc::new(client),
         );
-        let made = connectors.crl(self.issuer, self.name, None, false);
+        let made = connectors.crl(self.issuer, self.name, Caller::default());
         let body = match runtime.block_on(made)? {
             Answer::Crl(body) => body,
             Answer::Unchanged | Answer::Nothing => {
@@ -384,12 +384,4 @@ fn diff(before: &Path, after: &Path, output: Output) -> Result<(), CliError> {
             ]
         },
     )
-}
-
-/// A file on this machine may be of any size.
-fn unlimited() -> Limits {
-    Limits {
-        max_bytes: u64::MAX,
-        ..Limits::default()
-    }
 }

@@ -7,14 +7,18 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use crl::DistinguishedName;
 use indicatif::{ProgressBar, ProgressStyle};
-use origin_api::IssuerId;
+use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::common::read_der;
+use super::recover::list_of;
 use super::{CliError, Session};
 use crate::ca::{self, CertificateError};
 use crate::import::{self, BadLine, Imported, ImportedCrl};
+use crate::origin::{Setup, UnknownShard};
 use crate::revocation::RevocationRequest;
+use crate::store::records::AdoptedCrl;
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -31,9 +35,15 @@ pub(super) struct Import {
     /// Import a CRL although its issuer has another name
     #[arg(long)]
     other_issuer: bool,
-    /// The shard that the certificates' distribution point names
+    /// The shard that the certificates' distribution point names [default: from the CRL's distribution point]
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
+    /// The certificates name the full CRL, although the issuer has shards
+    #[arg(long, conflicts_with = "shard")]
+    no_shard: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,6 +58,8 @@ enum Format {
 
 #[derive(Debug, Default, Serialize)]
 struct Summary {
+    /// The id by which the import can be undone; absent for a dry run.
+    import: Option<i64>,
     revoked: u64,
     already_revoked: u64,
     not_taken_over: u64,
@@ -55,43 +67,31 @@ struct Summary {
 
 impl Import {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
-        session.origin.issuer(&self.issuer)?;
+        let issuer = session.origin.setup(&self.issuer)?;
         let bad_head = |bad: BadLine| CliError::Usage(format!("{}: {bad}", self.file.display()));
         let summary = match self.format()? {
             Format::Openssl => {
                 let progress = self.progress()?;
                 let file = progress.wrap_read(self.open()?);
-                self.import(session, import::read_index(BufReader::new(file)))?
+                let lines = import::read_index(BufReader::new(file));
+                self.import(session, self.shard, lines)?
             }
             Format::Csv => {
                 let progress = self.progress()?;
                 let file = progress.wrap_read(self.open()?);
-                self.import(session, import::read_csv(file).map_err(bad_head)?)?
+                let lines = import::read_csv(file).map_err(bad_head)?;
+                self.import(session, self.shard, lines)?
             }
-            Format::Crl => {
-                let crl = import::read_crl(&read_der(&self.file)?).map_err(|source| {
-                    CliError::NotCrl {
-                        path: self.file.clone(),
-                        source,
-                    }
-                })?;
-                if !self.other_issuer {
-                    self.refuse_others(session, &crl)?;
-                }
-                if let Some(number) = crl.number {
-                    session.origin.continue_numbers(&self.issuer, number)?;
-                }
-                let progress = bar(
-                    "{wide_bar} {pos}/{len}, {eta} left",
-                    crl.entries.len() as u64,
-                );
-                self.import(session, progress.wrap_iter(crl.entries.into_iter()))?
-            }
+            Format::Crl => self.import_crl(session, &issuer)?,
         };
         let bad = summary.not_taken_over;
         session.output.value(&summary, |summary| {
+            let undo = match summary.import {
+                Some(id) => format!("; `crl-origin undo {} {id}` undoes it", self.issuer),
+                None => "; nothing was changed".to_owned(),
+            };
             format!(
-                "{} revoked, {} already were",
+                "{} revoked, {} already were{undo}",
                 summary.revoked, summary.already_revoked
             )
         })?;
@@ -102,15 +102,53 @@ impl Import {
         }
     }
 
+    fn import_crl(&self, session: &Session, issuer: &Setup) -> Result<Summary, CliError> {
+        let der = read_der(&self.file)?;
+        let source = self.file.display().to_string();
+        let crl = import::read_crl(&der).map_err(|source| CliError::NotCrl {
+            path: self.file.clone(),
+            source,
+        })?;
+        let own = self.is_own(issuer, &crl)?;
+        let shard = match self.shard {
+            None if own && !self.no_shard => match list_of(&source, &crl, &issuer.lists)? {
+                CrlName::Shard(number) => Some(number),
+                CrlName::Full | CrlName::Delta => None,
+            },
+            shard => shard,
+        };
+        if let Some(number) = crl.number.filter(|_| !self.dry_run) {
+            session.origin.continue_numbers(&self.issuer, number)?;
+            if own {
+                let name = list_of(&source, &crl, &issuer.lists).unwrap_or(CrlName::Full);
+                let adopted = AdoptedCrl {
+                    name,
+                    sha256: Sha256::digest(&der).into(),
+                    number,
+                    this_update: crl.this_update,
+                    next_update: crl.next_update.unwrap_or(crl.this_update),
+                };
+                session.origin.adopt_crl(&self.issuer, &adopted)?;
+            }
+        }
+        let progress = bar(
+            "{wide_bar} {pos}/{len}, {eta} left",
+            crl.entries.len() as u64,
+        );
+        self.import(session, shard, progress.wrap_iter(crl.entries.into_iter()))
+    }
+
     /// A CRL covers the certificates of the CA that it names. Imported for another CA, it would revoke
     /// unrelated certificates with the same serial numbers.
-    fn refuse_others(&self, session: &Session, crl: &ImportedCrl) -> Result<(), CliError> {
-        let certificate =
-            ca::certificate_from_pem_or_der(&session.origin.issuer(&self.issuer)?.certificate.0)?;
+    fn is_own(&self, issuer: &Setup, crl: &ImportedCrl) -> Result<bool, CliError> {
+        let certificate = ca::certificate_from_pem_or_der(&issuer.certificate)?;
         let subject = certificate.tbs_certificate().subject();
         let own = DistinguishedName::try_from(subject).map_err(CertificateError::from)?;
         if own.matches(&crl.issuer) {
-            return Ok(());
+            return Ok(true);
+        }
+        if self.other_issuer {
+            return Ok(false);
         }
         let complaint = format!(
             "the CRL is of {}, and {} is {own}; --other-issuer imports it all the same",
@@ -122,14 +160,19 @@ impl Import {
     fn import(
         &self,
         session: &Session,
+        shard: Option<u32>,
         lines: impl Iterator<Item = Result<Imported, BadLine>>,
     ) -> Result<Summary, CliError> {
         let mut summary = Summary::default();
+        if !self.dry_run {
+            let (source, now) = (self.file.display().to_string(), session.clock.now());
+            summary.import = Some(session.origin.begin_import(&self.issuer, &source, now)?);
+        }
         let mut batch = Vec::new();
         for line in lines {
             match line {
                 Ok(mut imported) => {
-                    imported.request.shard = imported.request.shard.or(self.shard);
+                    imported.request.shard = imported.request.shard.or(shard);
                     batch.push(imported);
                 }
                 Err(bad) => self.report(&mut summary, &bad),
@@ -150,9 +193,16 @@ impl Import {
     ) -> Result<(), CliError> {
         let (lines, requests): (Vec<u64>, Vec<RevocationRequest>) =
             batch.drain(..).map(|one| (one.line, one.request)).unzip();
-        let result = session
-            .origin
-            .revoke_all(&self.issuer, &requests, session.clock.now())?;
+        let unknown_shard = if self.no_shard {
+            UnknownShard::FullOnly
+        } else {
+            UnknownShard::Refuse
+        };
+        let now = session.clock.now();
+        let result =
+            session
+                .origin
+                .import(&self.issuer, &requests, unknown_shard, summary.import, now)?;
         summary.revoked = summary.revoked.saturating_add(result.changed);
         summary.already_revoked = summary.already_revoked.saturating_add(result.unchanged);
         for (index, fault) in result.refused {

@@ -10,9 +10,9 @@ use origin_api::IssuerId;
 use super::common::read;
 use super::output::Output;
 use super::{CliError, Session};
-use crate::ca::{self, CertificateError, Serial};
+use crate::ca::{self, Serial};
 use crate::origin::Revoked;
-use crate::revocation::RevocationRequest;
+use crate::revocation::{CertificateFacts, RevocationRequest};
 use crate::wire::{ReasonName, RevocationView};
 
 /// The certificate to revoke or release.
@@ -60,14 +60,15 @@ pub(super) struct Release {
 
 impl Revoke {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
-        let (serial, not_after) = self.certificate.read()?;
+        let (serial, certificate) = self.certificate.read(session, &self.issuer)?;
         let request = RevocationRequest {
             serial,
             reason: self.reason.0,
             revoked_at: self.date,
             invalidity_date: self.invalidity_date,
-            not_after: self.not_after.or(not_after),
+            not_after: self.not_after,
             shard: self.shard,
+            certificate,
         };
         let revoked = session
             .origin
@@ -78,17 +79,19 @@ impl Revoke {
 
 impl Release {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
-        let (serial, _) = self.certificate.read()?;
-        report(
-            session.output,
-            session.origin.release(&self.issuer, &serial)?,
-        )
+        let (serial, _) = self.certificate.read(session, &self.issuer)?;
+        let released = session.origin.release(&self.issuer, &serial)?;
+        report(session.output, released)
     }
 }
 
 impl Certificate {
-    /// The serial number and, if the certificate is given, its expiry.
-    fn read(&self) -> Result<(Serial, Option<UnixTime>), CliError> {
+    /// The serial number and, if the certificate is given, what it states.
+    fn read(
+        &self,
+        session: &Session,
+        issuer: &IssuerId,
+    ) -> Result<(Serial, Option<CertificateFacts>), CliError> {
         if let Some(serial) = &self.serial {
             return Ok((serial.clone(), None));
         }
@@ -97,11 +100,14 @@ impl Certificate {
             .as_ref()
             .ok_or_else(|| CliError::Usage("give a serial number".to_owned()))?;
         let certificate = ca::certificate_from_pem_or_der(&read(path)?)?;
-        let tbs = certificate.tbs_certificate();
-        let serial = Serial::from_be_bytes(tbs.serial_number().as_bytes())
-            .map_err(CertificateError::from)?;
-        let not_after = tbs.validity().not_after.to_unix_duration().as_secs();
-        Ok((serial, Some(UnixTime(not_after.cast_signed()))))
+        let (serial, facts, is_ours) = session.origin.certificate_facts(issuer, &certificate)?;
+        if !is_ours {
+            let points = ca::distribution_points(&certificate).join(" ");
+            eprintln!(
+                "note: the certificate names the CRL at {points}, which is not one of {issuer}'s; the full CRL lists it"
+            );
+        }
+        Ok((serial, Some(facts)))
     }
 }
 

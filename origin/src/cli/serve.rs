@@ -20,7 +20,7 @@ use crate::http::{self, Service, StaticToken, Tls};
 use crate::http_client::{HttpClient, NetworkClient};
 use crate::origin::Origin;
 use crate::push::{EdgeClient, Push, PushMetrics};
-use crate::runtime::{Runtime, TokioRuntime};
+use crate::runtime::{Runtime, TokioRuntime, blocking};
 
 /// How many threads may wait for HSMs, directories and the database: enough that hundreds of
 /// issuers whose HSM hangs, each with a full lane, leave some to the others. A thread exists only
@@ -103,6 +103,7 @@ impl Serve {
                 pushes,
                 ..
             } = parts;
+            let observing = tokio::spawn(observe_clock(Arc::clone(&origin), Arc::clone(&runtime)));
             let service = Service::new(origin, runtime, connectors, &pushes, tokens);
             let scheme = if tls.is_some() { "https" } else { "http" };
             output::print(&format!("ready {scheme}://{address}"))?;
@@ -110,6 +111,7 @@ impl Serve {
             for task in pushing {
                 task.abort();
             }
+            observing.abort();
             Ok(())
         })
     }
@@ -172,6 +174,22 @@ impl Parts {
             client,
             pushes: PushMetrics::default(),
         })
+    }
+}
+
+/// How often the clock is observed while no CRL is made.
+const OBSERVATION: Duration = Duration::from_mins(10);
+
+/// Lets the expiry of certificates follow the clock.
+async fn observe_clock(origin: Arc<Origin>, runtime: Arc<dyn Runtime>) {
+    loop {
+        let (origin, now) = (Arc::clone(&origin), runtime.now());
+        match blocking(&*runtime, move || origin.observe_clock(now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "cannot store the observed time"),
+            Err(error) => tracing::error!(%error, "cannot store the observed time"),
+        }
+        runtime.sleep(OBSERVATION).await;
     }
 }
 

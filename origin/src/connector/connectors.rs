@@ -8,12 +8,12 @@ use origin_api::{CrlName, IssuerId};
 use super::follow::Indexes;
 use super::lanes::Lanes;
 use super::{
-    Answer, Connector, ConnectorError, ConnectorMetrics, CrlRequest, HeldCrl, external, local,
-    openbao, openssl, url,
+    Answer, Connector, ConnectorError, ConnectorMetrics, CrlRequest, external, local, openbao,
+    openssl, url,
 };
 use crate::connector_config::ConnectorConfig;
 use crate::http_client::HttpClient;
-use crate::origin::{Origin, OriginError};
+use crate::origin::{Caller, Origin, OriginError};
 use crate::runtime::Runtime;
 
 /// All issuers, each behind its connector.
@@ -52,13 +52,12 @@ impl Connectors {
         &self.metrics
     }
 
-    /// The current CRL of an issuer; see [`CrlRequest`] for `held` and `no_cache`.
+    /// The current CRL of an issuer.
     pub(crate) async fn crl(
         &self,
         issuer: IssuerId,
         name: CrlName,
-        held: Option<HeldCrl>,
-        no_cache: bool,
+        caller: Caller,
     ) -> Result<Answer, ConnectorError> {
         let (issuer, config) = self
             .lanes
@@ -72,8 +71,7 @@ impl Connectors {
         let request = CrlRequest {
             issuer,
             name,
-            held,
-            no_cache,
+            caller,
             now: self.runtime.now(),
         };
         let answer = self.connector(config).crl(&request).await;

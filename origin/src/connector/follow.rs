@@ -45,6 +45,8 @@ pub(super) enum Reread {
     IfChanged,
     /// If it changed or had a fault: what was wrong may have been the issuer's configuration.
     IfFaulty,
+    /// Now: the database may lack what was read before.
+    Always,
 }
 
 /// What changes when a file does. `openssl ca` writes a new file and renames it, which changes the
@@ -146,7 +148,12 @@ pub(super) fn follow(
     let stamp = stamp(&config.index).map_err(upstream)?;
     let known = lock(indexes).get(issuer).cloned();
     let seen = match known.filter(|seen| seen.stamp == stamp) {
-        Some(seen) if seen.fault.is_none() || reread == Reread::IfChanged => seen,
+        Some(seen)
+            if reread == Reread::IfChanged
+                || reread == Reread::IfFaulty && seen.fault.is_none() =>
+        {
+            seen
+        }
         _ => {
             if let Some(path) = &config.crl_number {
                 origin.continue_numbers(issuer, read_number(path).map_err(upstream)?)?;

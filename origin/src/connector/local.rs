@@ -26,8 +26,7 @@ impl Connector for Local {
 
 /// Makes the CRL, or finds that the caller holds the current one.
 pub(super) fn make(origin: &Origin, request: &CrlRequest) -> Result<Answer, OriginError> {
-    let held = request.held.filter(|_| !request.no_cache);
-    let sha256 = held.map(|held| held.sha256);
-    let made = origin.make_crl(&request.issuer.id, request.name, sha256, request.now)?;
+    let (issuer, caller) = (&request.issuer.id, &request.caller);
+    let made = origin.make_crl(issuer, request.name, caller, request.now)?;
     Ok(made.into())
 }

@@ -26,14 +26,15 @@ impl Connector for OpenSsl {
             let own = request.clone();
             let (config, indexes) = (self.config.clone(), self.indexes.clone());
             let make = move |origin: &Origin| {
-                follow(
-                    origin,
-                    &config,
-                    &indexes,
-                    &own.issuer.id,
-                    Reread::IfFaulty,
-                    own.now,
-                )?;
+                let id = &own.issuer.id;
+                // A database that does not know what an edge holds was restored: it may lack lines
+                // that were followed before.
+                let reread = if origin.knows(id, own.name, &own.caller)? {
+                    Reread::IfFaulty
+                } else {
+                    Reread::Always
+                };
+                follow(origin, &config, &indexes, id, reread, own.now)?;
                 Ok(local::make(origin, &own)?)
             };
             self.lanes.run(&request.issuer.id, &self.origin, make).await

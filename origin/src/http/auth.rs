@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::registry::CRL_ROUTE;
+use super::registry::{CRL_ROUTE, DEPARTED_ROUTE};
 use super::{ApiError, Service};
 use crate::bearer_token::{TokenHash, TokenScope};
 
@@ -20,15 +20,22 @@ impl StaticToken {
     }
 }
 
-/// Lets a request through if its token has the scope that the call needs.
+/// Lets a request through if its token has the scope that the call needs. Handlers get the token's
+/// hash, by which the origin tells edges apart.
 pub(super) async fn require_token(
     State(service): State<Service>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let needed = needed_scope(&request);
-    match scope_of(&service, request.headers()).await {
-        Ok(Some(scope)) if scope >= needed => next.run(request).await,
+    let Some(token) = token_of(request.headers()) else {
+        return ApiError::unauthorized().into_response();
+    };
+    match scope_of(&service, token).await {
+        Ok(Some(scope)) if scope >= needed => {
+            request.extensions_mut().insert(token);
+            next.run(request).await
+        }
         Ok(Some(_)) => ApiError::forbidden().into_response(),
         Ok(None) => ApiError::unauthorized().into_response(),
         Err(error) => error.into_response(),
@@ -42,26 +49,25 @@ fn needed_scope(request: &Request) -> TokenScope {
         .extensions()
         .get::<MatchedPath>()
         .map(MatchedPath::as_str);
-    if request.method().is_safe() || route == Some(CRL_ROUTE) {
+    let is_edge = route.is_some_and(|route| [CRL_ROUTE, DEPARTED_ROUTE].contains(&route));
+    if request.method().is_safe() || is_edge {
         TokenScope::Edge
     } else {
         TokenScope::Admin
     }
 }
 
-async fn scope_of(service: &Service, headers: &HeaderMap) -> Result<Option<TokenScope>, ApiError> {
-    let Some(token) = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| bearer(value.to_str().ok()?))
-    else {
-        return Ok(None);
-    };
-    let hash = TokenHash::of(token);
-    if service.tokens.iter().any(|known| known.0 == hash) {
+fn token_of(headers: &HeaderMap) -> Option<TokenHash> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    bearer(value).map(TokenHash::of)
+}
+
+async fn scope_of(service: &Service, token: TokenHash) -> Result<Option<TokenScope>, ApiError> {
+    if service.tokens.iter().any(|known| known.0 == token) {
         return Ok(Some(TokenScope::Admin));
     }
     service
-        .call(move |origin, now| origin.token_scope(hash, now))
+        .call(move |origin, now| origin.token_scope(token, now))
         .await
 }
 

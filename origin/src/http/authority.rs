@@ -18,7 +18,8 @@ use crate::ca::{self, KeyKind, Request};
 use crate::connector_config::ConnectorConfig;
 use crate::list_config::{Lists, NewList};
 use crate::origin::{
-    Changes, ListChange, NewCertificate, NewIssuer, NewKey, OriginError, Revoked, SignedBy, Subject,
+    Changes, ListChange, NewCertificate, NewIssuer, NewKey, OriginError, Revoked, SignedBy,
+    Subject, UnknownShard,
 };
 use crate::profile::Profile;
 use crate::revocation::RevocationRequest;
@@ -298,6 +299,7 @@ impl From<RevocationBody> for RevocationRequest {
             invalidity_date: body.invalidity_date.map(|time| time.0),
             not_after: body.not_after.map(|time| time.0),
             shard: body.shard,
+            certificate: None,
         }
     }
 }
@@ -355,7 +357,7 @@ pub(super) async fn revoke_batch(
         .map(RevocationRequest::from)
         .collect();
     let result = service
-        .call(move |origin, now| origin.revoke_all(&id, &requests, now))
+        .call(move |origin, now| origin.revoke_all(&id, &requests, UnknownShard::FullOnly, now))
         .await?;
     let refused = result.refused.into_iter();
     Ok(Json(BatchView {

@@ -61,6 +61,14 @@ impl ApiError {
         }
     }
 
+    pub(super) fn no_evidence() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "no_evidence",
+            "Another CA decides on this issuer's revocations; the origin cannot explain them.",
+        )
+    }
+
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
     }
@@ -93,6 +101,17 @@ impl From<OriginError> for ApiError {
             Fault::NotFound => StatusCode::NOT_FOUND,
             Fault::Conflict => StatusCode::CONFLICT,
             Fault::Request => StatusCode::BAD_REQUEST,
+            Fault::Unavailable => {
+                tracing::error!(code = error.code(), %error, "an operator must act");
+                return Self {
+                    retry_after: Some(60),
+                    ..Self::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        error.code(),
+                        error.to_string(),
+                    )
+                };
+            }
             Fault::Origin => {
                 tracing::error!(code = error.code(), error = %error, "a call failed");
                 return Self::new(

@@ -4,20 +4,25 @@ use std::convert::Infallible;
 use std::str::FromStr;
 
 use axum::body::Body as HttpBody;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
+use crl::CrlNumber;
 use futures_util::stream;
 use origin_api::{
-    CRL_MEDIA_TYPE, CrlName, Issuer, IssuerId, IssuersPage, PAGE_LIMIT, Problem, WATERMARK_HEADER,
+    CRL_MEDIA_TYPE, CRL_NUMBER_HEADER, CrlName, Issuer, IssuerId, IssuersPage, PAGE_LIMIT, Problem,
+    WATERMARK_HEADER,
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Service;
-use super::error::{ApiError, Path, Query};
-use crate::connector::{Answer, CrlBody, HeldCrl};
+use super::error::{ApiError, Body, Path, Query};
+use crate::bearer_token::TokenHash;
+use crate::connector::{Answer, CrlBody};
 use crate::hex;
+use crate::origin::{Caller, Cause, HeldCrl, OriginError};
+use crate::wire::{HexSerial, Time};
 
 /// Which page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -90,6 +95,9 @@ pub(super) const CRL_ROUTE: &str = "/v1/issuers/{id}/crls/{name}";
         ("id" = IssuerId, Path),
         ("name" = CrlName, Path),
         ("If-None-Match" = Option<String>, Header, description = "the SHA-256 of the DER held: \"<64 hexadecimal digits>\""),
+        ("CRL-Number" = Option<String>, Header, description = "the number of the CRL held, in decimal digits"),
+        ("Revocation-Watermark" = Option<u64>, Header, description = "the watermark that came with the CRL held"),
+        ("Cache-Control" = Option<String>, Header, description = "no-cache asks for a new CRL whatever is held"),
     ),
     responses(
         (status = 200, description = "the CRL, in DER", body = Vec<u8>, content_type = CRL_MEDIA_TYPE, headers(
@@ -101,17 +109,18 @@ pub(super) const CRL_ROUTE: &str = "/v1/issuers/{id}/crls/{name}";
         (status = 401, body = Problem, content_type = Problem::MEDIA_TYPE),
         (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
         (status = 502, description = "the CA behind the issuer failed", body = Problem, content_type = Problem::MEDIA_TYPE),
-        (status = 503, description = "the CA behind the issuer cannot be reached", body = Problem,
+        (status = 503, description = "the CA behind the issuer cannot be reached; or, with code `state_lost`, the origin knows less than the caller holds and must be recovered", body = Problem,
             content_type = Problem::MEDIA_TYPE, headers(("Retry-After" = u32))),
     )
 )]
 pub(super) async fn current_crl(
     State(service): State<Service>,
     Path((id, name)): Path<(IssuerId, CrlName)>,
+    Extension(token): Extension<TokenHash>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (held, no_cache) = (held(&headers), no_cache(&headers));
-    let answer = service.connectors.crl(id, name, held, no_cache).await?;
+    let caller = caller(&headers, token)?;
+    let answer = service.connectors.crl(id, name, caller).await?;
     Ok(match answer {
         Answer::Crl(body) => crl_response(body),
         Answer::Unchanged => StatusCode::NOT_MODIFIED.into_response(),
@@ -119,14 +128,31 @@ pub(super) async fn current_crl(
     })
 }
 
-/// What the edge says of the CRL that it holds.
-fn held(headers: &HeaderMap) -> Option<HeldCrl> {
-    let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
-    let number = |name: &'static str| text(&HeaderName::from_static(name));
-    Some(HeldCrl {
-        sha256: entity_tag(text(&header::IF_NONE_MATCH)?)?,
-        number: number("crl-number").and_then(|text| text.trim().parse().ok()),
-        watermark: number(WATERMARK_HEADER).and_then(|text| text.trim().parse().ok()),
+/// What the headers say of the caller. A malformed value is refused: ignoring it could hide that the
+/// database was restored.
+fn caller(headers: &HeaderMap, token: TokenHash) -> Result<Caller, ApiError> {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default().trim())
+    };
+    let number = text(CRL_NUMBER_HEADER)
+        .map(str::parse::<CrlNumber>)
+        .transpose()
+        .map_err(|error| ApiError::invalid(format!("CRL-Number: {error}")))?;
+    let watermark = text(WATERMARK_HEADER)
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| ApiError::invalid(format!("Revocation-Watermark: {error}")))?;
+    let held = text(header::IF_NONE_MATCH.as_str()).and_then(entity_tag);
+    Ok(Caller {
+        token: Some(token),
+        held: held.map(|sha256| HeldCrl {
+            sha256,
+            number,
+            watermark,
+        }),
+        renew: no_cache(headers),
     })
 }
 
@@ -159,6 +185,82 @@ fn crl_response(crl: CrlBody) -> Response {
         Some(watermark) => (headers, watermark, body).into_response(),
         None => (headers, body).into_response(),
     }
+}
+
+/// The route of [`departed`].
+pub(super) const DEPARTED_ROUTE: &str = "/v1/issuers/{id}/crls/{name}/departed";
+
+/// The number of serial numbers that one call may name.
+const DEPARTED_LIMIT: std::ops::RangeInclusive<usize> = 1..=10_000;
+
+/// Certificates that an edge misses on the latest CRL.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DepartedBody {
+    /// Their serial numbers, 1 to 10,000.
+    serials: Vec<HexSerial>,
+}
+
+/// Why certificates are no longer on a CRL.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DepartedView {
+    /// One for each serial number, in the order of the request.
+    departed: Vec<DepartureView>,
+}
+
+/// Why a certificate is no longer on a CRL.
+#[derive(Debug, Serialize, ToSchema)]
+struct DepartureView {
+    serial: HexSerial,
+    /// `expired`, `released` (from a hold) or `unknown`.
+    because: &'static str,
+    /// When the certificate expired, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_after: Option<Time>,
+}
+
+/// Why certificates that were on the last CRL are not on this one.
+#[utoipa::path(post, path = DEPARTED_ROUTE, params(("id" = IssuerId, Path), ("name" = CrlName, Path)),
+    request_body = DepartedBody, responses(
+    (status = 200, body = DepartedView),
+    (status = 400, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+    (status = 501, description = "another CA decides; the origin has no evidence", body = Problem,
+        content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn departed(
+    State(service): State<Service>,
+    Path((id, name)): Path<(IssuerId, CrlName)>,
+    Body(body): Body<DepartedBody>,
+) -> Result<Json<DepartedView>, ApiError> {
+    if !DEPARTED_LIMIT.contains(&body.serials.len()) {
+        return Err(ApiError::invalid("serials has 1 to 10000 elements"));
+    }
+    let serials = body.serials.into_iter().map(|serial| serial.0).collect();
+    let departures = service
+        .call(
+            move |origin, _| match origin.departures(&id, name, serials) {
+                Err(OriginError::NoKey(_)) => Ok(None),
+                departures => departures.map(Some),
+            },
+        )
+        .await?
+        .ok_or_else(ApiError::no_evidence)?;
+    let departed = departures.into_iter().map(|departure| {
+        let (because, not_after) = match departure.cause {
+            Cause::Expired(not_after) => ("expired", Some(Time(not_after))),
+            Cause::Released => ("released", None),
+            Cause::Unknown => ("unknown", None),
+        };
+        DepartureView {
+            serial: HexSerial(departure.serial),
+            because,
+            not_after,
+        }
+    });
+    Ok(Json(DepartedView {
+        departed: departed.collect(),
+    }))
 }
 
 /// The SHA-256 in an entity tag. What is anything else is the tag of nothing that we made.

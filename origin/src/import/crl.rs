@@ -1,21 +1,30 @@
-//! A CRL that was made elsewhere. Its signature is not checked: whoever imports it trusts it.
+//! A CRL of other software. Its signature is not verified here: the operator who imports it vouches
+//! for it.
 
 use std::ops::ControlFlow;
 
-use crl::{CrlNumber, DistinguishedName, Entry, Limits, ReadError, Reason, Visitor};
+use crl::{CrlNumber, DistinguishedName, Entry, Limits, ReadError, Reason, UnixTime, Visitor};
 
 use super::{BadLine, Imported, LineFault};
 use crate::ca::Serial;
 use crate::revocation::RevocationRequest;
 
-/// What a CRL says.
+/// The contents of a CRL.
 #[derive(Debug)]
 pub struct ImportedCrl {
-    /// Who made it.
+    /// Its issuer.
     pub issuer: DistinguishedName,
     /// Its number, if it has one: the next CRL must have a greater one.
     pub number: Option<CrlNumber>,
-    /// Its entries; those that cannot be taken over are named by their place, from 1.
+    /// Its thisUpdate.
+    pub this_update: UnixTime,
+    /// Its nextUpdate, if it has one.
+    pub next_update: Option<UnixTime>,
+    /// Whether it is a delta (RFC 5280, section 5.2.4).
+    pub is_delta: bool,
+    /// The URLs of its issuing distribution point; none for a full CRL.
+    pub distribution_points: Vec<String>,
+    /// Its entries, and the faults of those that cannot be imported, numbered from 1.
     pub entries: Vec<Result<Imported, BadLine>>,
 }
 
@@ -33,6 +42,14 @@ pub fn read_crl(der: &[u8]) -> Result<ImportedCrl, ReadError> {
     Ok(ImportedCrl {
         issuer: crl.header.issuer,
         number: crl.extensions.number,
+        this_update: crl.header.this_update,
+        next_update: crl.header.next_update,
+        is_delta: crl.extensions.base_number.is_some(),
+        distribution_points: crl
+            .extensions
+            .distribution_point_urls()
+            .map(str::to_owned)
+            .collect(),
         entries: entries.read,
     })
 }
@@ -40,7 +57,8 @@ pub fn read_crl(der: &[u8]) -> Result<ImportedCrl, ReadError> {
 #[derive(Default)]
 struct Entries {
     read: Vec<Result<Imported, BadLine>>,
-    /// Once an entry names an issuer, it holds for those that follow, too (RFC 5280, section 5.3.3).
+    /// The certificate issuer of an entry also applies to the following ones (RFC 5280,
+    /// section 5.3.3).
     of_another: bool,
 }
 
@@ -69,6 +87,7 @@ fn request(entry: &Entry<'_>) -> Result<RevocationRequest, LineFault> {
         invalidity_date: entry.invalidity_date,
         not_after: None,
         shard: None,
+        certificate: None,
     })
 }
 

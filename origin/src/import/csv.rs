@@ -95,6 +95,7 @@ fn read_record(
         invalidity_date: time(Column::InvalidityDate)?,
         not_after: time(Column::NotAfter)?,
         shard: field(Column::Shard).map(shard).transpose()?,
+        certificate: None,
     })
 }
 

@@ -72,6 +72,7 @@ fn read_line(line: &[u8]) -> Result<Option<RevocationRequest>, LineFault> {
         invalidity_date,
         not_after,
         shard: None,
+        certificate: None,
     }))
 }
 

@@ -9,9 +9,10 @@ use rusqlite::Connection;
 use x509_cert::Certificate;
 use x509_cert::name::Name;
 
-use super::lookup::find_local;
+use super::lookup::{find_issuer, find_local};
 use super::{Origin, OriginError};
-use crate::ca::{self, CertificateError, KeyKind, Leaf, PrivateKey, Request, Serial};
+use crate::ca::{self, CertificateError, Certified, KeyKind, PrivateKey, Request, Serial};
+use crate::revocation::CertificateFacts;
 use crate::store::certificates::{self as rows, CertificateRow};
 use crate::store::issuers::IssuerRow;
 use crate::store::lists;
@@ -90,7 +91,7 @@ impl Origin {
                 )
             }
         };
-        let leaf = Leaf {
+        let leaf = Certified {
             subject: request.subject,
             public_key: request.public_key,
             dns_names: request.dns_names,
@@ -108,6 +109,54 @@ impl Origin {
             certificate,
             key,
         })
+    }
+}
+
+impl Origin {
+    /// The serial number of a certificate and what it states, after checking that the issuer has
+    /// issued it. Also returns whether its distribution point is one of the issuer's: if not, the full
+    /// CRL lists it, but its relying parties look elsewhere.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::NotIssuedBy`], [`OriginError::NoList`],
+    /// [`OriginError::Certificate`], [`OriginError::Store`].
+    pub fn certificate_facts(
+        &self,
+        issuer: &IssuerId,
+        certificate: &Certificate,
+    ) -> Result<(Serial, CertificateFacts, bool), OriginError> {
+        let (row, lists) = self.store.read(|conn| {
+            let row = find_issuer(conn, issuer)?;
+            let lists = lists::all(conn, row.number)?;
+            Ok::<_, OriginError>((row, lists))
+        })?;
+        if !ca::is_issued_by(certificate, &row.parse_certificate()?) {
+            return Err(OriginError::NotIssuedBy(row.id));
+        }
+        let points = ca::distribution_points(certificate);
+        let named: Vec<CrlName> = lists
+            .iter()
+            .filter(|list| {
+                let url = list.config.distribution_point.as_ref();
+                url.is_some_and(|url| points.contains(url))
+            })
+            .map(|list| list.config.name)
+            .collect();
+        let shard = named.iter().find_map(|name| match name {
+            CrlName::Shard(number) => Some(*number),
+            CrlName::Full | CrlName::Delta => None,
+        });
+        let has_full = lists.iter().any(|list| list.config.name == CrlName::Full);
+        if shard.is_none() && !has_full {
+            return Err(OriginError::NoList(row.id));
+        }
+        let serial = certificate.tbs_certificate().serial_number();
+        let serial = Serial::from_be_bytes(serial.as_bytes()).map_err(CertificateError::from)?;
+        let facts = CertificateFacts {
+            not_after: ca::not_after(certificate),
+            shard,
+        };
+        Ok((serial, facts, points.is_empty() || !named.is_empty()))
     }
 }
 
@@ -139,13 +188,13 @@ pub(super) fn distribution_points(
     shard: Option<u32>,
 ) -> Result<Vec<String>, OriginError> {
     let name = shard.map_or(CrlName::Full, CrlName::Shard);
-    let list = lists::all(conn, issuer.number)?
-        .into_iter()
-        .find(|list| list.config.name == name);
+    let lists = lists::all(conn, issuer.number)?;
+    let list = lists.iter().find(|list| list.config.name == name);
     match (list, shard) {
         (None, Some(shard)) => Err(OriginError::ShardNotFound(issuer.id.clone(), shard)),
+        (None, None) if !lists.is_empty() => Err(OriginError::NoList(issuer.id.clone())),
         (list, _) => Ok(list
-            .and_then(|list| list.config.distribution_point)
+            .and_then(|list| list.config.distribution_point.clone())
             .into_iter()
             .collect()),
     }

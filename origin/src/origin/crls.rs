@@ -1,15 +1,21 @@
 //! CRLs that the origin makes with a local key: whether a new one is needed, and the newest ones.
 
+use std::sync::Arc;
+
 use crl::{CrlNumber, UnixTime};
 use origin_api::{CrlName, IssuerId, Timestamp};
 use rusqlite::Connection;
 
+use super::caller::{self, Caller, Note};
 use super::draft::{Draft, MadeCrl};
-use super::lookup::{find_list, find_signing, scope};
+use super::lookup::{find_issuer, find_list, find_signing, refuse_lost, scope};
 use super::{Origin, OriginError};
+use crate::ca::PrivateKey;
 use crate::entries::Entries;
-use crate::store::issuers::{self as issuer_rows, IssuerRow};
+use crate::store::expiry_clock;
+use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
 use crate::store::lists::{self as list_rows, ListRow};
+use crate::store::records::{self, RecordedCrl};
 use crate::store::revocations as rows;
 
 /// The answer to a request for a CRL.
@@ -43,30 +49,21 @@ pub struct IssuedCrl {
 }
 
 impl Origin {
-    /// A new CRL of a list; or [`CrlAnswer::Unchanged`] if the CRL with SHA-256 `held` is the newest
-    /// one, nothing has changed since, and the next one is not due.
+    /// A new CRL of a list; or [`CrlAnswer::Unchanged`] if the CRL that the caller holds reflects every
+    /// change and is not due.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::CrlNotFound`], [`OriginError::NoKey`], [`OriginError::Write`],
-    /// [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::CrlNotFound`], [`OriginError::NoKey`],
+    /// [`OriginError::StateLost`], [`OriginError::Write`], [`OriginError::Store`].
     pub fn make_crl(
         &self,
         issuer: &IssuerId,
         name: CrlName,
-        held: Option<[u8; 32]>,
+        caller: &Caller,
         now: Timestamp,
     ) -> Result<CrlAnswer, OriginError> {
-        let (number, key, is_held) = self.store.read(|conn| {
-            let issuer = find_signing(conn, issuer)?;
-            let lists = list_rows::all(conn, issuer.number)?;
-            let list = find_list(&lists, &issuer, name)?;
-            let is_held = match held {
-                Some(held) => is_current(conn, &issuer, list, held, now)?,
-                None => false,
-            };
-            Ok::<_, OriginError>((issuer.number, self.key(conn, &issuer)?, is_held))
-        })?;
-        if is_held {
+        let (number, key, is_current) = self.receive(issuer, name, caller, now)?;
+        if is_current {
             return Ok(CrlAnswer::Unchanged);
         }
         let list = self.entries.list(number, name);
@@ -87,6 +84,65 @@ impl Origin {
             .write(|tx| list_rows::signed(tx, number, name, made.number, made.size, made.sha256))?;
         self.entries.note(number, name, entries.size());
         Ok(CrlAnswer::Crl(made))
+    }
+
+    /// Whether the database knows the CRL that the caller holds, if any.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
+    pub fn knows(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        caller: &Caller,
+    ) -> Result<bool, OriginError> {
+        let Some(held) = &caller.held else {
+            return Ok(true);
+        };
+        self.store.read(|conn| {
+            let issuer = find_issuer(conn, issuer)?;
+            Ok(records::find(conn, issuer.number, name, held.sha256)?.is_some())
+        })
+    }
+
+    /// Records what the caller holds. Returns the issuer, its key, and whether the held CRL is current.
+    fn receive(
+        &self,
+        id: &IssuerId,
+        name: CrlName,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<(IssuerNumber, Arc<PrivateKey>, bool), OriginError> {
+        let (issuer, recorded, note) = self.store.read(|conn| {
+            let issuer = find_signing(conn, id)?;
+            let lists = list_rows::all(conn, issuer.number)?;
+            find_list(&lists, &issuer, name)?;
+            let (recorded, note) = caller::judge(conn, &issuer, name, caller, now)?;
+            Ok::<_, OriginError>((issuer, recorded, note))
+        })?;
+        if note != Note::Nothing {
+            self.store
+                .write(|tx| caller::store(tx, &issuer, name, caller, recorded, &note, now))?;
+        }
+        self.store.read(|conn| {
+            refuse_lost(conn, &issuer)?;
+            let lists = list_rows::all(conn, issuer.number)?;
+            let list = find_list(&lists, &issuer, name)?;
+            let is_current = match recorded.filter(|_| !caller.renew) {
+                Some(held) => is_current(conn, &issuer, list, held, now)?,
+                None => false,
+            };
+            Ok((issuer.number, self.key(conn, &issuer)?, is_current))
+        })
+    }
+
+    /// Lets expiry follow the clock while no CRL is made. Call it several times an hour.
+    ///
+    /// # Errors
+    /// [`OriginError::Store`].
+    pub fn observe_clock(&self, now: Timestamp) -> Result<(), OriginError> {
+        self.store
+            .write(|tx| Ok(expiry_clock::observe(tx, now).map(drop)?))
     }
 
     /// The newest CRL of each list of each issuer.
@@ -118,28 +174,20 @@ impl Origin {
     }
 }
 
-/// Whether the CRL with SHA-256 `held` is the newest, reflects every change to the revocations and to
-/// the configuration, and is not due.
+/// Whether a CRL on record reflects every change to the revocations and to the configuration, and is
+/// not due.
 fn is_current(
     conn: &Connection,
     issuer: &IssuerRow,
     list: &ListRow,
-    held: [u8; 32],
+    held: RecordedCrl,
     now: Timestamp,
 ) -> Result<bool, OriginError> {
-    let latest = list_rows::latest(conn, issuer.number, list.config.name)?;
-    let Some(latest) = latest.filter(|latest| latest.sha256 == Some(held)) else {
-        return Ok(false);
-    };
-    if latest.watermark < issuer.configured {
+    if held.watermark < issuer.configured {
         return Ok(false);
     }
-    let due = latest.next_update.saturating_sub(list.config.overlap);
+    let due = held.next_update.saturating_sub(list.config.overlap);
+    let scope = scope(list.config.name);
     Ok(now.as_unix_time() < due
-        && !rows::changed_since(
-            conn,
-            issuer.number,
-            scope(list.config.name),
-            latest.watermark,
-        )?)
+        && !rows::changed_since(conn, issuer.number, scope, held.watermark)?)
 }

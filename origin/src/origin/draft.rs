@@ -14,14 +14,14 @@ use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use super::OriginError;
-use super::lookup::{find_list, find_signing, scope};
+use super::lookup::{find_list, find_signing, refuse_lost, scope};
+use super::{OriginError, expiry};
 use crate::ca::{self, CertificateError, PrivateKey};
 use crate::entries::Entries;
 use crate::list_config::ListConfig;
 use crate::sequence;
-use crate::store::issuers::{self as issuer_rows, IssuerRow};
-use crate::store::lists::{self as list_rows, IssuedRow, ListRow};
+use crate::store::issuers::IssuerRow;
+use crate::store::lists::{self as list_rows, ListRow, MadeRow};
 use crate::store::revocations as rows;
 
 /// A signed CRL.
@@ -56,7 +56,7 @@ impl MadeCrl {
 /// The contents of a CRL, before it is signed.
 pub(super) struct Draft {
     key: Arc<PrivateKey>,
-    next: IssuedRow,
+    next: MadeRow,
     template: Template,
     entries: Vec<Bytes>,
 }
@@ -72,25 +72,22 @@ impl Draft {
         now: Timestamp,
     ) -> Result<Option<Draft>, OriginError> {
         let issuer = find_signing(conn, issuer)?;
+        refuse_lost(conn, &issuer)?;
         let lists = list_rows::all(conn, issuer.number)?;
         let list = find_list(&lists, &issuer, name)?;
         let base = match name {
             CrlName::Delta => {
-                match list_rows::oldest_valid(
-                    conn,
-                    issuer.number,
-                    CrlName::Full,
-                    now.as_unix_time(),
-                )? {
-                    Some(full) => Some(full),
+                let now = now.as_unix_time();
+                match list_rows::oldest_valid(conn, issuer.number, CrlName::Full, now)? {
+                    Some(base) => Some(base),
                     None => return Ok(None),
                 }
             }
             CrlName::Full | CrlName::Shard(_) => None,
         };
-        let watermark = drop_expired(conn, &issuer, &lists, now)?;
-        let (chunks, count) = if let Some(base) = &base {
-            delta_entries(conn, &issuer, base.watermark)?
+        let watermark = expiry::follow_clock(conn, &issuer, &lists, now)?;
+        let (chunks, count) = if let Some((_, watermark)) = base {
+            delta_entries(conn, &issuer, watermark)?
         } else {
             entries.follow(conn, issuer.number, scope(name), watermark)?;
             (entries.chunks(), entries.count())
@@ -101,7 +98,7 @@ impl Draft {
             .filter(|other| same_sequence(other.config.name, name))
             .filter_map(|list| list.number);
         let number = sequence::next_number(numbers.max(), now);
-        let next = IssuedRow {
+        let next = MadeRow {
             number: number.ok_or_else(|| OriginError::NumbersUsedUp(issuer.id.clone()))?,
             this_update,
             next_update: this_update.saturating_add(list.config.validity),
@@ -111,14 +108,13 @@ impl Draft {
             sha256: None,
         };
         list_rows::reserve(conn, issuer.number, name, &next)?;
-        list_rows::forget_expired(conn, issuer.number, name, now.as_unix_time())?;
         let template = template(
             &issuer,
             &lists,
             &list.config,
             &key,
             &next,
-            base.map(|base| base.number),
+            base.map(|(number, _)| number),
         )?;
         Ok(Some(Draft {
             key,
@@ -145,7 +141,7 @@ impl Draft {
         for part in &parts {
             hash.update(part);
         }
-        let IssuedRow {
+        let MadeRow {
             number,
             this_update,
             next_update,
@@ -165,41 +161,6 @@ impl Draft {
             watermark,
         })
     }
-}
-
-/// Removes expired certificates that were on a CRL made after they expired, on each list that covers
-/// them (RFC 5280, section 3.3). Returns the issuer's watermark after that.
-fn drop_expired(
-    conn: &Connection,
-    issuer: &IssuerRow,
-    lists: &[ListRow],
-    now: Timestamp,
-) -> Result<Watermark, OriginError> {
-    let mut listed_at: Option<(UnixTime, Watermark)> = None;
-    for list in lists
-        .iter()
-        .filter(|list| list.config.name != CrlName::Delta)
-    {
-        let Some(latest) = list_rows::latest(conn, issuer.number, list.config.name)? else {
-            return Ok(issuer.watermark);
-        };
-        let so_far = listed_at.unwrap_or((latest.this_update, latest.watermark));
-        listed_at = Some((
-            so_far.0.min(latest.this_update),
-            so_far.1.min(latest.watermark),
-        ));
-    }
-    let Some((listed_at, seen)) = listed_at else {
-        return Ok(issuer.watermark);
-    };
-    // The time of a CRL that was made while the clock was ahead proves no expiry.
-    let before = listed_at.min(now.as_unix_time());
-    let watermark = sequence::next_watermark(issuer.watermark);
-    if rows::expire(conn, issuer.number, before, seen, watermark)? == 0 {
-        return Ok(issuer.watermark);
-    }
-    issuer_rows::set_watermark(conn, issuer.number, watermark)?;
-    Ok(watermark)
 }
 
 /// What changed since the base (RFC 5280, section 5.2.4): entries, and removals of what left.
@@ -230,7 +191,7 @@ fn template(
     lists: &[ListRow],
     list: &ListConfig,
     key: &PrivateKey,
-    next: &IssuedRow,
+    next: &MadeRow,
     base_number: Option<CrlNumber>,
 ) -> Result<Template, OriginError> {
     let certificate = issuer.parse_certificate()?;

@@ -1,6 +1,6 @@
 //! Why the origin refused or failed a request, with a stable code for each kind.
 
-use crl::WriteError;
+use crl::{CrlNumber, WriteError};
 use origin_api::{CrlName, IssuerId};
 
 use super::tokens::TokenError;
@@ -36,6 +36,32 @@ pub enum OriginError {
     /// The certificate's shard does not exist.
     #[error("issuer {0} has no shard {1}")]
     ShardNotFound(IssuerId, u32),
+    /// The database knows less than what an edge holds: it was restored from a backup, or the issuer
+    /// was moved here. Until a recovery, a CRL would drop revocations.
+    #[error(
+        "issuer {0}: an edge holds CRL {2} of list {1}, which this database does not know, so it was restored from a \
+         backup or moved here; `crl-origin recover {0} URL…` takes over what the edge serves"
+    )]
+    StateLost(IssuerId, CrlName, CrlNumber),
+    /// A certificate may belong to a shard that was not given.
+    #[error(
+        "issuer {0}: which shard certificate {1} belongs to is unknown; give the CRL of shard-{2} as well"
+    )]
+    ShardUnknown(IssuerId, Serial, u32),
+    /// The revocation would be on no CRL.
+    #[error(
+        "issuer {0}: the certificate would be on none of the issuer's CRLs; name its shard, or publish a full CRL"
+    )]
+    NoList(IssuerId),
+    /// The certificate was not issued by this issuer.
+    #[error("the certificate was not issued by issuer {0}")]
+    NotIssuedBy(IssuerId),
+    /// No certificate with that serial number was issued here.
+    #[error("issuer {0} has issued no certificate {1} here")]
+    CertificateNotFound(IssuerId, Serial),
+    /// No such import.
+    #[error("issuer {0} has no import {1}")]
+    ImportNotFound(IssuerId, i64),
     /// The CRL numbers of 20 octets are used up (RFC 5280, section 5.2.3).
     #[error("issuer {0} has used up its CRL numbers")]
     NumbersUsedUp(IssuerId),
@@ -77,6 +103,8 @@ pub enum Fault {
     Conflict,
     /// The request itself is wrong.
     Request,
+    /// The request must wait until an operator has acted.
+    Unavailable,
     /// The origin failed.
     Origin,
 }
@@ -93,6 +121,12 @@ impl OriginError {
             Self::NoKey(_) => "no_key",
             Self::KeyDoesNotFit => "key_does_not_fit",
             Self::ShardNotFound(..) => "shard_not_found",
+            Self::StateLost(..) => "state_lost",
+            Self::ShardUnknown(..) => "shard_unknown",
+            Self::NoList(_) => "no_list",
+            Self::NotIssuedBy(_) => "wrong_issuer",
+            Self::CertificateNotFound(..) => "certificate_not_found",
+            Self::ImportNotFound(..) => "import_not_found",
             Self::NumbersUsedUp(_) => "numbers_used_up",
             Self::ListConfig(_) => "invalid_settings",
             Self::Profile(_) => "not_in_profile",
@@ -102,6 +136,7 @@ impl OriginError {
                 RevocationError::AlreadyRevoked(_) => "already_revoked",
                 RevocationError::NotOnHold(_) => "not_on_hold",
                 RevocationError::Expired => "certificate_expired",
+                RevocationError::OtherShard { .. } => "other_shard",
             },
             Self::Certificate(_) => "invalid_certificate",
             Self::Key(_) => "invalid_key",
@@ -121,6 +156,8 @@ impl OriginError {
             Self::IssuerNotFound(_)
             | Self::CrlNotFound(..)
             | Self::RevocationNotFound(..)
+            | Self::CertificateNotFound(..)
+            | Self::ImportNotFound(..)
             | Self::Token(TokenError::NotFound(_)) => Fault::NotFound,
             Self::IssuerExists(_)
             | Self::NoKey(_)
@@ -128,10 +165,15 @@ impl OriginError {
             | Self::Revocation(
                 RevocationError::AlreadyRevoked(_)
                 | RevocationError::NotOnHold(_)
-                | RevocationError::Expired,
+                | RevocationError::Expired
+                | RevocationError::OtherShard { .. },
             ) => Fault::Conflict,
+            Self::StateLost(..) => Fault::Unavailable,
             Self::KeyDoesNotFit
             | Self::ShardNotFound(..)
+            | Self::ShardUnknown(..)
+            | Self::NoList(_)
+            | Self::NotIssuedBy(_)
             | Self::ListConfig(_)
             | Self::Profile(_)
             | Self::Revocation(_)

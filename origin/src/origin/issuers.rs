@@ -9,9 +9,9 @@ use rusqlite::Connection;
 use x509_cert::Certificate;
 use x509_cert::name::Name;
 
-use super::lookup::find_issuer;
+use super::lookup::{find_issuer, refuse_shared_urls};
 use super::{Origin, OriginError};
-use crate::ca::{self, KeyKind, PrivateKey};
+use crate::ca::{self, Certified, KeyKind, PrivateKey};
 use crate::connector_config::{ConnectorConfig, OpenSslConfig};
 use crate::list_config::Lists;
 use crate::profile::Profile;
@@ -241,7 +241,7 @@ impl Origin {
     /// # Errors
     /// [`OriginError::Store`].
     pub fn openssl_directories(&self) -> Result<Vec<(IssuerId, OpenSslConfig)>, OriginError> {
-        let rows = self.store.read(|conn| rows::of_openssl(conn))?;
+        let rows = self.store.read(rows::of_openssl)?;
         let directories = rows.into_iter().filter_map(|row| match row.connector {
             ConnectorConfig::OpenSsl(config) => Some((row.id, config)),
             _ => None,
@@ -269,23 +269,21 @@ impl Origin {
         validity: Duration,
         now: Timestamp,
     ) -> Result<(IssuerNumber, Certificate), OriginError> {
-        let (number, certificate, parent_key, points) = self.store.read(|conn| {
+        let (number, certificate, parent_key, distribution_points) = self.store.read(|conn| {
             let parent = find_issuer(conn, parent)?;
             let points = super::certificates::distribution_points(conn, &parent, None)?;
             let certificate = parent.parse_certificate()?;
             Ok::<_, OriginError>((parent.number, certificate, self.key(conn, &parent)?, points))
         })?;
-        let public = key.public_key()?;
-        let signed = ca::sign_authority(
-            &certificate,
-            &parent_key,
-            subject,
-            &public,
-            &points,
-            now.as_unix_time(),
+        let authority = Certified {
+            subject: subject.clone(),
+            public_key: key.public_key()?,
+            dns_names: Vec::new(),
+            distribution_points,
+            not_before: now.as_unix_time(),
             validity,
-            &*self.random,
-        )?;
+        };
+        let signed = ca::sign_authority(&certificate, &parent_key, &authority, &*self.random)?;
         Ok((number, signed))
     }
 }
@@ -314,6 +312,7 @@ fn insert(
         watermark,
         now.as_unix_time(),
     )?;
+    refuse_shared_urls(conn, number, certificate, lists.configs())?;
     for list in lists.configs() {
         list_rows::configure(conn, number, list)?;
     }

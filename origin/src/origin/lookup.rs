@@ -1,12 +1,15 @@
-//! Finds issuers and lists; a missing one is an [`OriginError`].
+//! Finds issuers and lists; a missing one, or one that cannot be used, is an [`OriginError`].
 
 use origin_api::{CrlName, IssuerId};
 use rusqlite::Connection;
 
 use super::OriginError;
+use crate::ca;
 use crate::connector_config::ConnectorConfig;
-use crate::store::issuers::{self as rows, IssuerRow};
-use crate::store::lists::ListRow;
+use crate::list_config::{ListConfig, ListConfigError};
+use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow};
+use crate::store::lists::{self as list_rows, ListRow};
+use crate::store::records;
 use crate::store::revocations::Scope;
 
 /// Any issuer.
@@ -48,4 +51,41 @@ pub(super) fn scope(name: CrlName) -> Scope {
         CrlName::Full | CrlName::Delta => Scope::All,
         CrlName::Shard(number) => Scope::Shard(number),
     }
+}
+
+/// No CRL is made of an issuer whose database was restored, until it is recovered.
+pub(super) fn refuse_lost(conn: &Connection, issuer: &IssuerRow) -> Result<(), OriginError> {
+    match records::unknown(conn, issuer.number)?.first() {
+        None => Ok(()),
+        Some(unknown) => Err(OriginError::StateLost(
+            issuer.id.clone(),
+            unknown.name,
+            unknown.number,
+        )),
+    }
+}
+
+/// Refuses a URL of another CA's list: relying parties would get that CA's CRL. Issuers with the same
+/// name may share a URL, as they sign for the same certificates.
+pub(super) fn refuse_shared_urls(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    certificate: &[u8],
+    lists: &[ListConfig],
+) -> Result<(), OriginError> {
+    let subject = |der: &[u8]| {
+        ca::certificate_from_pem_or_der(der)
+            .map(|certificate| certificate.tbs_certificate().subject().clone())
+    };
+    for list in lists {
+        let Some(url) = &list.distribution_point else {
+            continue;
+        };
+        for (id, other) in list_rows::others_at_url(conn, issuer, url)? {
+            if subject(&other)? != subject(certificate)? {
+                return Err(ListConfigError::UrlInUse(list.name, id).into());
+            }
+        }
+    }
+    Ok(())
 }

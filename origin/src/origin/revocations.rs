@@ -14,8 +14,12 @@ use super::lookup::{find_issuer, find_local, find_signing};
 use super::{Origin, OriginError};
 use crate::ca::Serial;
 use crate::profile::ProfileError;
-use crate::revocation::{self, Decision, RevocationError, RevocationRequest, RevokedCertificate};
+use crate::revocation::{
+    self, CertificateFacts, Decision, RevocationError, RevocationRequest, RevokedCertificate,
+};
 use crate::sequence;
+use crate::store::StoreError;
+use crate::store::imports::{self, ImportChange};
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::{certificates, lists, revocations as rows};
 
@@ -41,6 +45,16 @@ pub struct BatchResult {
     pub refused: Vec<(usize, BatchFault)>,
 }
 
+/// What to do with a revocation of unknown shard, if the issuer has shards: relying parties that
+/// fetch a shard would not see it on the full CRL alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownShard {
+    /// Refuse it.
+    Refuse,
+    /// List it on the full CRL alone.
+    FullOnly,
+}
+
 /// Why one request of a batch was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,6 +68,14 @@ pub enum BatchFault {
     /// The issuer has no such shard.
     #[error("the issuer has no shard {0}")]
     Shard(u32),
+    /// The certificate was not issued here, and its shard was not named.
+    #[error(
+        "the issuer has shards, and which one the certificate names is unknown: name the shard, or say that it names the full CRL"
+    )]
+    ShardUnknown,
+    /// The revocation would be on no CRL.
+    #[error("the certificate would be on none of the issuer's CRLs: name its shard")]
+    NoList,
 }
 
 impl Origin {
@@ -72,18 +94,19 @@ impl Origin {
     ) -> Result<Revoked, OriginError> {
         self.store.write(|tx| {
             let issuer = find_local(tx, issuer)?;
-            let mut changes = Changes::begin(tx, issuer)?;
-            let (certificate, changed) = changes.revoke(request, now)?.map_err(|fault| {
+            let mut changes = Changes::begin(tx, issuer, UnknownShard::FullOnly)?;
+            let (certificate, is_new) = changes.revoke(request, now)?.map_err(|fault| {
                 let id = changes.issuer.id.clone();
                 match fault {
                     BatchFault::Revocation(error) => error.into(),
                     BatchFault::Profile(error) => error.into(),
                     BatchFault::Shard(shard) => OriginError::ShardNotFound(id, shard),
+                    BatchFault::ShardUnknown | BatchFault::NoList => OriginError::NoList(id),
                 }
             })?;
             Ok(Revoked {
                 certificate,
-                changed,
+                changed: is_new,
                 watermark: changes.commit()?,
             })
         })
@@ -99,10 +122,13 @@ impl Origin {
         &self,
         issuer: &IssuerId,
         requests: &[RevocationRequest],
+        unknown_shard: UnknownShard,
         now: Timestamp,
     ) -> Result<BatchResult, OriginError> {
-        self.store
-            .write_in_bulk(|tx| revoke_all(tx, find_local(tx, issuer)?, requests, now))
+        self.store.write_in_bulk(|tx| {
+            let changes = Changes::begin(tx, find_local(tx, issuer)?, unknown_shard)?;
+            changes.revoke_all(requests, now)
+        })
     }
 
     /// Like [`revoke_all`](Self::revoke_all), for an issuer with another CA that decides what is
@@ -116,8 +142,10 @@ impl Origin {
         requests: &[RevocationRequest],
         now: Timestamp,
     ) -> Result<BatchResult, OriginError> {
-        self.store
-            .write_in_bulk(|tx| revoke_all(tx, find_signing(tx, issuer)?, requests, now))
+        self.store.write_in_bulk(|tx| {
+            let changes = Changes::begin(tx, find_signing(tx, issuer)?, UnknownShard::Refuse)?;
+            changes.revoke_all(requests, now)
+        })
     }
 
     /// Ensures that the numbers of the issuer's next CRLs are greater than `used`, which was used by
@@ -143,8 +171,8 @@ impl Origin {
             let (position, known) = rows::find(tx, issuer.number, serial)?.ok_or_else(|| {
                 OriginError::RevocationNotFound(issuer.id.clone(), serial.clone())
             })?;
-            let mut changes = Changes::begin(tx, issuer)?;
-            let (certificate, changed) = match revocation::release(&known)? {
+            let mut changes = Changes::begin(tx, issuer, UnknownShard::FullOnly)?;
+            let (certificate, is_new) = match revocation::release(&known)? {
                 Decision::Write(next) => {
                     changes.put(position, &next)?;
                     (next, true)
@@ -153,7 +181,7 @@ impl Origin {
             };
             Ok(Revoked {
                 certificate,
-                changed,
+                changed: is_new,
                 watermark: changes.commit()?,
             })
         })
@@ -205,50 +233,60 @@ impl Origin {
     }
 }
 
-fn revoke_all(
-    conn: &Connection,
-    issuer: IssuerRow,
-    requests: &[RevocationRequest],
-    now: Timestamp,
-) -> Result<BatchResult, OriginError> {
-    let mut changes = Changes::begin(conn, issuer)?;
-    let mut result = BatchResult::default();
-    for (index, request) in requests.iter().enumerate() {
-        match changes.revoke(request, now)? {
-            Ok((_, true)) => result.changed = result.changed.saturating_add(1),
-            Ok((_, false)) => result.unchanged = result.unchanged.saturating_add(1),
-            Err(fault) => result.refused.push((index, fault)),
-        }
-    }
-    changes.commit()?;
-    Ok(result)
-}
-
 /// The changes of one transaction to an issuer's revocations. They share one watermark.
-struct Changes<'a> {
+pub(super) struct Changes<'a> {
     conn: &'a Connection,
     issuer: IssuerRow,
     shards: BTreeSet<u32>,
+    has_full: bool,
+    unknown_shard: UnknownShard,
     watermark: Watermark,
     next_position: i64,
     any: bool,
+    /// The import that the changes are recorded for.
+    pub(super) import: Option<i64>,
 }
 
 impl<'a> Changes<'a> {
-    fn begin(conn: &'a Connection, issuer: IssuerRow) -> Result<Self, OriginError> {
-        let names = lists::all(conn, issuer.number)?;
-        let shards = names.into_iter().filter_map(|list| match list.config.name {
+    pub(super) fn begin(
+        conn: &'a Connection,
+        issuer: IssuerRow,
+        unknown_shard: UnknownShard,
+    ) -> Result<Self, OriginError> {
+        let lists = lists::all(conn, issuer.number)?;
+        let has_full = lists.iter().any(|list| list.config.name == CrlName::Full);
+        let shards = lists.into_iter().filter_map(|list| match list.config.name {
             CrlName::Shard(number) => Some(number),
             CrlName::Full | CrlName::Delta => None,
         });
         Ok(Self {
             conn,
             shards: shards.collect(),
+            has_full,
+            unknown_shard,
             watermark: sequence::next_watermark(issuer.watermark),
             next_position: rows::next_position(conn, issuer.number)?,
             issuer,
             any: false,
+            import: None,
         })
+    }
+
+    pub(super) fn revoke_all(
+        mut self,
+        requests: &[RevocationRequest],
+        now: Timestamp,
+    ) -> Result<BatchResult, OriginError> {
+        let mut result = BatchResult::default();
+        for (index, request) in requests.iter().enumerate() {
+            match self.revoke(request, now)? {
+                Ok((_, true)) => result.changed = result.changed.saturating_add(1),
+                Ok((_, false)) => result.unchanged = result.unchanged.saturating_add(1),
+                Err(fault) => result.refused.push((index, fault)),
+            }
+        }
+        self.commit()?;
+        Ok(result)
     }
 
     /// The certificate's state after the request, and whether the request changed it; or why it was
@@ -259,9 +297,6 @@ impl<'a> Changes<'a> {
         now: Timestamp,
     ) -> Result<Result<(RevokedCertificate, bool), BatchFault>, OriginError> {
         let request = self.complete(request)?;
-        if let Some(shard) = request.shard.filter(|shard| !self.shards.contains(shard)) {
-            return Ok(Err(BatchFault::Shard(shard)));
-        }
         if let Err(error) = self.issuer.profile.check_reason(request.reason) {
             return Ok(Err(error.into()));
         }
@@ -270,35 +305,68 @@ impl<'a> Changes<'a> {
             Some((position, certificate)) => (position, Some(certificate)),
             None => (self.next_position, None),
         };
-        Ok(
-            match revocation::revoke(known.as_ref(), &request, now.as_unix_time()) {
-                Ok(Decision::Write(next)) => {
-                    self.put(position, &next)?;
-                    Ok((next, true))
-                }
-                Ok(Decision::Unchanged) => match known {
-                    Some(known) => Ok((known, false)),
-                    None => return Err(crate::store::StoreError::Corrupt("revocation").into()),
-                },
-                Err(error) => Err(error.into()),
-            },
-        )
-    }
-
-    /// Adds the expiry and shard of a certificate that was issued here.
-    fn complete(&self, request: &RevocationRequest) -> Result<RevocationRequest, OriginError> {
-        let mut request = request.clone();
-        if (request.not_after.is_none() || request.shard.is_none())
-            && let Some(issued) =
-                certificates::find(self.conn, self.issuer.number, &request.serial)?
-        {
-            request.not_after = request.not_after.or(Some(issued.not_after));
-            request.shard = request.shard.or(issued.shard);
+        let next = match revocation::revoke(known.as_ref(), &request, now.as_unix_time()) {
+            Ok(Decision::Write(next)) => next,
+            Ok(Decision::Unchanged) => {
+                let known = known.ok_or(StoreError::Corrupt("revocation"))?;
+                return Ok(Ok((known, false)));
+            }
+            Err(error) => return Ok(Err(error.into())),
+        };
+        if let Err(fault) = self.check_list(&next, &request, known.is_some()) {
+            return Ok(Err(fault));
         }
-        Ok(request)
+        if let Some(import) = self.import {
+            let change = ImportChange {
+                serial: next.serial.clone(),
+                changed: self.watermark,
+                before: known,
+            };
+            imports::record(self.conn, import, &change)?;
+        }
+        self.put(position, &next)?;
+        Ok(Ok((next, true)))
     }
 
-    fn put(&mut self, position: i64, next: &RevokedCertificate) -> Result<(), OriginError> {
+    /// Adds what is known of a certificate that was issued here.
+    fn complete(&self, request: &RevocationRequest) -> Result<RevocationRequest, OriginError> {
+        let issued = certificates::find(self.conn, self.issuer.number, &request.serial)?;
+        let facts = issued.map(|certificate| CertificateFacts {
+            not_after: certificate.not_after,
+            shard: certificate.shard,
+        });
+        Ok(RevocationRequest {
+            certificate: facts.or(request.certificate),
+            ..request.clone()
+        })
+    }
+
+    /// Checks that the certificate will be on the CRL that its relying parties fetch.
+    fn check_list(
+        &self,
+        next: &RevokedCertificate,
+        request: &RevocationRequest,
+        is_known: bool,
+    ) -> Result<(), BatchFault> {
+        match next.shard {
+            Some(shard) if self.shards.contains(&shard) => Ok(()),
+            Some(shard) => Err(BatchFault::Shard(shard)),
+            None if !self.has_full => Err(BatchFault::NoList),
+            None => {
+                let is_sure = request.certificate.is_some() || is_known || self.shards.is_empty();
+                match self.unknown_shard {
+                    UnknownShard::Refuse if !is_sure => Err(BatchFault::ShardUnknown),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    pub(super) fn put(
+        &mut self,
+        position: i64,
+        next: &RevokedCertificate,
+    ) -> Result<(), OriginError> {
         let entry = next.entry()?;
         let (issuer, watermark) = (self.issuer.number, self.watermark);
         rows::put(
@@ -315,7 +383,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Stores the watermark if anything changed. Returns the issuer's watermark.
-    fn commit(self) -> Result<Watermark, OriginError> {
+    pub(super) fn commit(self) -> Result<Watermark, OriginError> {
         if !self.any {
             return Ok(self.issuer.watermark);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use origin_api::{CrlName, IssuerId};
 use rusqlite::Connection;
 
-use super::lookup::find_issuer;
+use super::lookup::{find_issuer, refuse_shared_urls};
 use super::{Origin, OriginError};
 use crate::connector_config::ConnectorConfig;
 use crate::list_config::{ListConfig, ListConfigError, Lists, NewList};
@@ -152,6 +152,7 @@ fn change_lists(
     if changes.no_delta {
         remove_delta(conn, issuer.number)?;
     }
+    refuse_shared_urls(conn, issuer.number, &issuer.certificate, wanted.configs())?;
     for list in wanted.configs() {
         list_rows::configure(conn, issuer.number, list)?;
     }
@@ -207,7 +208,9 @@ fn change_distribution_point(
             return Err(elsewhere());
         }
         change.apply(&mut list);
-        for list in Lists::new(vec![list])?.configs() {
+        let lists = Lists::new(vec![list])?;
+        refuse_shared_urls(conn, issuer.number, &issuer.certificate, lists.configs())?;
+        for list in lists.configs() {
             list_rows::configure(conn, issuer.number, list)?;
         }
     }

@@ -34,6 +34,8 @@ pub struct IssuerRow {
     pub configured: Watermark,
     /// When it was added.
     pub created_at: UnixTime,
+    /// From when on it keeps the entries of expired certificates; `None` if it does not.
+    pub keeps_expired_since: Option<UnixTime>,
 }
 
 impl IssuerRow {
@@ -46,8 +48,7 @@ impl IssuerRow {
     }
 }
 
-const COLUMNS: &str =
-    "number, id, certificate, connector, watermark, created_at, profile, configured";
+const COLUMNS: &str = "number, id, certificate, connector, watermark, created_at, profile, configured, keeps_expired_since";
 
 /// Adds an issuer.
 ///
@@ -63,7 +64,8 @@ pub fn insert(
     now: UnixTime,
 ) -> Result<IssuerNumber, StoreError> {
     conn.prepare_cached(
-        "INSERT INTO issuers (id, certificate, connector, watermark, created_at, profile) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO issuers (id, certificate, connector, watermark, created_at, profile, configured)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4)",
     )?
     .execute(params![
         id.as_str(),
@@ -144,6 +146,34 @@ pub fn configure(
         profile.as_str(),
         watermark.0.cast_signed()
     ])?;
+    Ok(())
+}
+
+/// Sets from when on an issuer keeps the entries of expired certificates.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn keep_expired(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    since: Option<UnixTime>,
+) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE issuers SET keeps_expired_since = ?2 WHERE number = ?1")?
+        .execute(params![issuer.0, since.map(|since| since.0)])?;
+    Ok(())
+}
+
+/// Replaces an issuer's certificate.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn set_certificate(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    certificate: &[u8],
+) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE issuers SET certificate = ?2 WHERE number = ?1")?
+        .execute(params![issuer.0, certificate])?;
     Ok(())
 }
 
@@ -281,5 +311,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuerRow, StoreError>> {
         watermark: Watermark(row.get::<_, i64>(4)?.cast_unsigned()),
         configured: Watermark(row.get::<_, i64>(7)?.cast_unsigned()),
         created_at: UnixTime(row.get(5)?),
+        keeps_expired_since: row.get::<_, Option<i64>>(8)?.map(UnixTime),
     }))
 }

@@ -23,7 +23,7 @@ pub struct ListRow {
 
 /// A CRL that was made.
 #[derive(Clone, Debug)]
-pub struct IssuedRow {
+pub struct MadeRow {
     /// Its number.
     pub number: CrlNumber,
     /// Its thisUpdate.
@@ -97,7 +97,7 @@ pub fn reserve(
     conn: &Connection,
     issuer: IssuerNumber,
     name: CrlName,
-    next: &IssuedRow,
+    next: &MadeRow,
 ) -> Result<(), StoreError> {
     let name = name.to_string();
     conn.prepare_cached(
@@ -110,7 +110,7 @@ pub fn reserve(
         next.this_update.0
     ])?;
     conn.prepare_cached(
-        "INSERT INTO issued (issuer, name, number, this_update, next_update, watermark, entries)
+        "INSERT INTO made_crls (issuer, name, number, this_update, next_update, watermark, entries)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
@@ -154,7 +154,7 @@ pub fn signed(
     sha256: [u8; 32],
 ) -> Result<(), StoreError> {
     conn.prepare_cached(
-        "UPDATE issued SET size = ?4, sha256 = ?5 WHERE issuer = ?1 AND name = ?2 AND number = ?3",
+        "UPDATE made_crls SET size = ?4, sha256 = ?5 WHERE issuer = ?1 AND name = ?2 AND number = ?3",
     )?
     .execute(params![
         issuer.0,
@@ -166,19 +166,8 @@ pub fn signed(
     Ok(())
 }
 
-/// The newest signed CRL.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn latest(
-    conn: &Connection,
-    issuer: IssuerNumber,
-    name: CrlName,
-) -> Result<Option<IssuedRow>, StoreError> {
-    first_issued(conn, issuer, name, UnixTime::MIN, "DESC")
-}
-
-/// The oldest signed CRL that is still valid at `now`: relying parties may hold it.
+/// The number and watermark of the oldest CRL that is still valid at `now`, made here or adopted:
+/// relying parties may hold it. An adopted one has watermark 0.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -187,45 +176,79 @@ pub fn oldest_valid(
     issuer: IssuerNumber,
     name: CrlName,
     now: UnixTime,
-) -> Result<Option<IssuedRow>, StoreError> {
-    first_issued(conn, issuer, name, now, "ASC")
+) -> Result<Option<(CrlNumber, Watermark)>, StoreError> {
+    let row = conn
+        .prepare_cached(
+            "SELECT number, watermark FROM (
+                 SELECT number, watermark FROM made_crls
+                 WHERE issuer = ?1 AND name = ?2 AND sha256 IS NOT NULL AND next_update >= ?3
+                 UNION ALL
+                 SELECT number, 0 FROM adopted_crls WHERE issuer = ?1 AND name = ?2 AND next_update >= ?3)
+             ORDER BY number LIMIT 1",
+        )?
+        .query_row(params![issuer.0, name.to_string(), now.0], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?))
+        })
+        .optional()?;
+    let Some((number, watermark)) = row else {
+        return Ok(None);
+    };
+    let number =
+        CrlNumber::from_be_bytes(&number).map_err(|_| StoreError::Corrupt("CRL number"))?;
+    Ok(Some((number, Watermark(watermark.cast_unsigned()))))
 }
 
-fn first_issued(
-    conn: &Connection,
-    issuer: IssuerNumber,
-    name: CrlName,
-    valid_at: UnixTime,
-    order: &str,
-) -> Result<Option<IssuedRow>, StoreError> {
-    let sql = format!(
-        "SELECT number, this_update, next_update, watermark, entries, size, sha256 FROM issued
-         WHERE issuer = ?1 AND name = ?2 AND sha256 IS NOT NULL AND next_update >= ?3 ORDER BY number {order} LIMIT 1"
-    );
-    conn.prepare_cached(&sql)?
-        .query_row(
-            params![issuer.0, name.to_string(), valid_at.0],
-            issued_from_row,
-        )
-        .optional()?
-        .transpose()
-}
-
-/// Deletes the CRLs that expired before `now`, except the newest.
+/// The newest signed CRL.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn forget_expired(
+pub fn latest(
     conn: &Connection,
     issuer: IssuerNumber,
     name: CrlName,
-    now: UnixTime,
+) -> Result<Option<MadeRow>, StoreError> {
+    conn.prepare_cached(
+        "SELECT number, this_update, next_update, watermark, entries, size, sha256 FROM made_crls
+         WHERE issuer = ?1 AND name = ?2 AND sha256 IS NOT NULL ORDER BY number DESC LIMIT 1",
+    )?
+    .query_row(params![issuer.0, name.to_string()], made_from_row)
+    .optional()?
+    .transpose()
+}
+
+/// The list of another CA with this distribution point, if any: its issuer's id and certificate.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn others_at_url(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    url: &str,
+) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    conn.prepare_cached(
+        "SELECT issuers.id, issuers.certificate FROM lists JOIN issuers ON issuers.number = lists.issuer
+         WHERE lists.distribution_point = ?1 AND lists.issuer != ?2",
+    )?
+    .query_map(params![url, issuer.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect::<Result<_, _>>()
+    .map_err(StoreError::from)
+}
+
+/// Raises the last thisUpdate of a list to at least `used`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn raise_this_update(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    name: CrlName,
+    used: UnixTime,
 ) -> Result<(), StoreError> {
     conn.prepare_cached(
-        "DELETE FROM issued WHERE issuer = ?1 AND name = ?2 AND next_update < ?3 AND number <
-         (SELECT max(number) FROM issued WHERE issuer = ?1 AND name = ?2 AND sha256 IS NOT NULL)",
+        "UPDATE lists SET this_update = ?3 WHERE issuer = ?1 AND name = ?2
+         AND (this_update IS NULL OR this_update < ?3)",
     )?
-    .execute(params![issuer.0, name.to_string(), now.0])?;
+    .execute(params![issuer.0, name.to_string(), used.0])?;
     Ok(())
 }
 
@@ -250,11 +273,11 @@ fn list_from_row(row: &Row<'_>) -> rusqlite::Result<Result<ListRow, StoreError>>
     }))
 }
 
-fn issued_from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuedRow, StoreError>> {
+fn made_from_row(row: &Row<'_>) -> rusqlite::Result<Result<MadeRow, StoreError>> {
     let Ok(number) = CrlNumber::from_be_bytes(&row.get::<_, Vec<u8>>(0)?) else {
         return Ok(Err(StoreError::Corrupt("CRL number")));
     };
-    Ok(Ok(IssuedRow {
+    Ok(Ok(MadeRow {
         number,
         this_update: UnixTime(row.get(1)?),
         next_update: UnixTime(row.get(2)?),
@@ -266,7 +289,7 @@ fn issued_from_row(row: &Row<'_>) -> rusqlite::Result<Result<IssuedRow, StoreErr
 }
 
 /// All twenty octets, so that blobs sort as numbers do.
-fn octets(number: CrlNumber) -> Vec<u8> {
+pub(super) fn octets(number: CrlNumber) -> Vec<u8> {
     let digits = number.as_be_bytes();
     let mut octets = vec![0; CrlNumber::MAX_OCTETS.saturating_sub(digits.len())];
     octets.extend_from_slice(digits);

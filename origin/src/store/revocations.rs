@@ -50,6 +50,28 @@ pub fn find(
         .transpose()
 }
 
+/// Finds a revocation, its position, and the watermark of its last change.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn find_changed(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    serial: &Serial,
+) -> Result<Option<(i64, RevokedCertificate, Watermark)>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, position, changed FROM revocations WHERE issuer = ?1 AND serial = ?2"
+    );
+    conn.prepare_cached(&sql)?
+        .query_row(params![issuer.0, serial.as_bytes()], |row| {
+            let changed = Watermark(row.get::<_, i64>(8)?.cast_unsigned());
+            Ok((row.get(7)?, from_row(row)?, changed))
+        })
+        .optional()?
+        .map(|(position, certificate, changed)| Ok((position, certificate?, changed)))
+        .transpose()
+}
+
 /// Up to `limit` revocations and their positions, in order of position, after position `after`.
 ///
 /// # Errors
@@ -124,23 +146,57 @@ pub fn put(
     Ok(())
 }
 
-/// Marks as expired the listed certificates that expired before `before` and were last changed at
-/// watermark `seen` or before. Returns their number.
+/// Marks as expired the listed certificates of a shard, or of none, that expired before `before` and
+/// were last changed at watermark `seen` or before. Returns their number.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn expire(
     conn: &Connection,
     issuer: IssuerNumber,
+    shard: Option<u32>,
     before: UnixTime,
     seen: Watermark,
     changed: Watermark,
 ) -> Result<usize, StoreError> {
-    Ok(conn.prepare_cached(
-        "UPDATE revocations SET state = 'expired', entry = NULL, changed = ?4
-         WHERE issuer = ?1 AND entry IS NOT NULL AND not_after IS NOT NULL AND not_after < ?2 AND changed <= ?3",
-    )?
-    .execute(params![issuer.0, before.0, seen.0.cast_signed(), changed.0.cast_signed()])?)
+    Ok(conn
+        .prepare_cached(
+            "UPDATE revocations SET state = 'expired', entry = NULL, changed = ?5
+             WHERE issuer = ?1 AND entry IS NOT NULL AND not_after IS NOT NULL AND not_after < ?3
+             AND changed <= ?4 AND shard IS ?2",
+        )?
+        .execute(params![
+            issuer.0,
+            shard,
+            before.0,
+            seen.0.cast_signed(),
+            changed.0.cast_signed()
+        ])?)
+}
+
+/// The certificates that left as expired and expire at `now` or later after all, with their
+/// positions.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn expired_too_early(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    now: UnixTime,
+) -> Result<Vec<(i64, RevokedCertificate)>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, position FROM revocations WHERE issuer = ?1 AND state = 'expired' AND not_after >= ?2"
+    );
+    conn.prepare_cached(&sql)?
+        .query_map(params![issuer.0, now.0], |row| {
+            Ok((row.get(7)?, from_row(row)?))
+        })?
+        .map(|found| {
+            found
+                .map_err(StoreError::from)
+                .and_then(|(position, certificate)| Ok((position, certificate?)))
+        })
+        .collect()
 }
 
 /// Whether anything in the scope changed after watermark `since`.

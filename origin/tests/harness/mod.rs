@@ -1,6 +1,8 @@
 //! Runs the real binary, over a database of its own, and OpenSSL where it is installed.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod ca;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

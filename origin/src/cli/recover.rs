@@ -1,0 +1,182 @@
+//! `crl-origin recover`: takes over what the edge serves, after the database was restored from a
+//! backup.
+
+use clap::Args;
+use crl::{CrlKind, Examination, Requirements, RustCrypto, Verification};
+use der::Encode;
+use origin_api::{CrlName, IssuerId};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::common::{crl_der, fetch, read_der, unlimited};
+use super::{CliError, Session};
+use crate::ca::{self, CertificateError};
+use crate::import::{self, ImportedCrl};
+use crate::list_config::ListConfig;
+use crate::origin::{OriginError, ServedCrl, Setup};
+use crate::store::records::AdoptedCrl;
+
+#[derive(Debug, Args)]
+pub(super) struct Recover {
+    /// The issuer's id
+    issuer: IssuerId,
+    /// The CRLs that the edge serves, each a file or an http(s) URL, in DER or PEM: the full CRL and every shard
+    #[arg(required = true, value_name = "FILE|URL")]
+    crls: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    recovered: u64,
+    already_revoked: u64,
+    watermark: u64,
+    missing: Vec<MissingCrl>,
+}
+
+#[derive(Debug, Serialize)]
+struct MissingCrl {
+    name: CrlName,
+    number: String,
+}
+
+impl Recover {
+    pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
+        let setup = session.origin.setup(&self.issuer)?;
+        let served = self
+            .crls
+            .iter()
+            .map(|source| read(source, &setup, session))
+            .collect::<Result<Vec<_>, _>>()?;
+        let recovery = session
+            .origin
+            .recover(&self.issuer, &served, session.clock.now())?;
+        let summary = Summary {
+            recovered: recovery.recovered,
+            already_revoked: recovery.known,
+            watermark: recovery.watermark.0,
+            missing: recovery
+                .missing
+                .iter()
+                .map(|(name, number)| MissingCrl {
+                    name: *name,
+                    number: number.to_string(),
+                })
+                .collect(),
+        };
+        session.output.value(&summary, |summary| {
+            format!(
+                "{} recovered, {} already revoked; the watermark is {}",
+                summary.recovered, summary.already_revoked, summary.watermark
+            )
+        })?;
+        match recovery.missing.first() {
+            None => Ok(()),
+            Some((name, number)) => Err(OriginError::StateLost(self.issuer, *name, *number).into()),
+        }
+    }
+}
+
+/// Reads and verifies a CRL, and finds its list.
+fn read(source: &str, setup: &Setup, session: &Session) -> Result<ServedCrl, CliError> {
+    let der = if source.starts_with("http://") || source.starts_with("https://") {
+        crl_der(source, fetch(source)?)?
+    } else {
+        read_der(source.as_ref())?
+    };
+    let not_crl = |error| CliError::NotCrl {
+        path: source.into(),
+        source: error,
+    };
+    let imported = import::read_crl(&der).map_err(not_crl)?;
+    let name = list_of(source, &imported, &setup.lists)?;
+    verify(source, &der, name, setup, session)?;
+    let number = imported.number.ok_or_else(|| {
+        CliError::Refused(format!(
+            "{source}: a CRL without CRLNumber is not the origin's"
+        ))
+    })?;
+    let entries = imported
+        .entries
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Ok(entry) if entry.request.reason == crl::Reason::RemoveFromCrl => None,
+            Ok(entry) => Some(Ok(entry.request)),
+            Err(bad) => Some(Err(CliError::Refused(format!("{source}: {bad}")))),
+        });
+    Ok(ServedCrl {
+        crl: AdoptedCrl {
+            name,
+            sha256: Sha256::digest(&der).into(),
+            number,
+            this_update: imported.this_update,
+            next_update: imported.next_update.unwrap_or(imported.this_update),
+        },
+        entries: entries.collect::<Result<_, _>>()?,
+    })
+}
+
+/// The list that a CRL belongs to: a delta by its base, a shard by its distribution point.
+pub(super) fn list_of(
+    source: &str,
+    crl: &ImportedCrl,
+    lists: &[ListConfig],
+) -> Result<CrlName, CliError> {
+    if crl.is_delta {
+        return Ok(CrlName::Delta);
+    }
+    if crl.distribution_points.is_empty() {
+        return Ok(CrlName::Full);
+    }
+    let at_point = |list: &&ListConfig| {
+        let url = list.distribution_point.as_ref();
+        matches!(list.name, CrlName::Shard(_))
+            && url.is_some_and(|url| crl.distribution_points.contains(url))
+    };
+    let found = lists.iter().find(at_point).map(|list| list.name);
+    found.ok_or_else(|| {
+        CliError::Refused(format!(
+            "{source}: its distribution point, {}, is none of the issuer's shards",
+            crl.distribution_points.join(" ")
+        ))
+    })
+}
+
+/// The CRL must be the issuer's own; it may have expired.
+fn verify(
+    source: &str,
+    der: &[u8],
+    name: CrlName,
+    setup: &Setup,
+    session: &Session,
+) -> Result<(), CliError> {
+    let certificate = ca::certificate_from_pem_or_der(&setup.certificate)?;
+    let certificate = certificate.to_der().map_err(CertificateError::from)?;
+    let issuer = crl::Issuer::from_der(&certificate)
+        .map_err(|error| CliError::Refused(error.to_string()))?;
+    let not_crl = |error| CliError::NotCrl {
+        path: source.into(),
+        source: error,
+    };
+    let refused = |refusal: crl::Refusal| {
+        CliError::Refused(format!("{source}: {refusal} ({})", refusal.code()))
+    };
+    let mut examination = Examination::<RustCrypto>::new(unlimited());
+    examination.push(der).map_err(not_crl)?;
+    let examined = examination.finish().map_err(not_crl)?;
+    let kind = match name {
+        CrlName::Full => CrlKind::Full,
+        CrlName::Delta => CrlKind::Delta,
+        CrlName::Shard(_) => CrlKind::Shard,
+    };
+    // At its own thisUpdate it was valid: what it lists counts even if it has expired since.
+    let this_update = examined.crl().header.this_update;
+    let at = this_update.min(session.clock.now().as_unix_time());
+    let requirements = Requirements::new(&issuer, kind, at.max(this_update));
+    if let Verification::NeedsSecondPass(mut pass) =
+        crl::verify(&examined, &requirements).map_err(refused)?
+    {
+        pass.push(der);
+        pass.finish().map_err(refused)?;
+    }
+    Ok(())
+}

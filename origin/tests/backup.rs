@@ -1,0 +1,143 @@
+//! `backup`, `restore` and `recover` keep modes and the journal right, and survive `kill -9`.
+
+mod harness;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use harness::{Origin, serials};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn listed(origin: &Origin) -> Vec<String> {
+    serials(&origin.crl("ca", "full").1)
+}
+
+#[test]
+fn a_backup_is_private_and_complete_while_the_service_runs() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    let server = origin.serve();
+    // In the write-ahead log, and not in the file yet.
+    let revocation = serde_json::json!({"serial": "0a"});
+    assert_eq!(
+        server
+            .post("/v1/issuers/ca/revocations", &revocation)
+            .status(),
+        201
+    );
+    std::fs::write(origin.path("copy.db"), "an older backup").unwrap();
+    std::fs::set_permissions(origin.path("copy.db"), PermissionsExt::from_mode(0o644)).unwrap();
+    origin.run(&["backup", "copy.db"]);
+    assert_eq!(mode(&origin.path("copy.db")), 0o600);
+    let (code, complaint) = origin.fail(&["restore", "copy.db"]);
+    assert!(
+        code == 1 && complaint.contains("stop `crl-origin serve`"),
+        "{complaint}"
+    );
+    drop(server);
+    origin.run(&["revoke", "ca", "0b"]);
+    origin.run(&["restore", "copy.db"]);
+    assert_eq!(mode(&origin.path("origin.db")), 0o600);
+    assert!(!origin.path("origin.db-wal").exists());
+    assert_eq!(listed(&origin), ["0a"]);
+    // The file that was there is kept, with what its journal held.
+    std::fs::rename(
+        origin.path("origin.db.before-restore"),
+        origin.path("origin.db"),
+    )
+    .unwrap();
+    assert_eq!(listed(&origin), ["0a", "0b"]);
+}
+
+#[test]
+fn only_a_database_of_the_origin_is_restored() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    origin.run(&["revoke", "ca", "0a"]);
+    std::fs::write(
+        origin.path("text"),
+        "not a database, but longer than a header of one",
+    )
+    .unwrap();
+    std::fs::write(origin.path("empty"), "").unwrap();
+    let whole = std::fs::read(origin.path("origin.db")).unwrap();
+    std::fs::write(origin.path("half"), &whole[..whole.len() / 2]).unwrap();
+    for file in ["text", "empty", "half"] {
+        let (_, complaint) = origin.fail(&["restore", file]);
+        assert!(
+            complaint.contains("not an intact database"),
+            "{file}: {complaint}"
+        );
+    }
+    assert!(origin.fail(&["restore", "missing"]).1.contains("missing"));
+    assert!(
+        origin
+            .fail(&["restore", "origin.db"])
+            .1
+            .contains("the database itself")
+    );
+    assert_eq!(listed(&origin), ["0a"]);
+}
+
+/// Runs a command that is killed at a point.
+fn killed(origin: &Origin, arguments: &[&str], point: &str) {
+    let mut command = origin.command(arguments);
+    let output = command.env("CRL_ORIGIN_CRASH_AT", point).output().unwrap();
+    assert!(output.status.code().is_none(), "{point}: {output:?}");
+}
+
+#[test]
+fn a_killed_backup_leaves_the_older_one() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    origin.run(&["backup", "copy.db"]);
+    let before = std::fs::read(origin.path("copy.db")).unwrap();
+    origin.run(&["revoke", "ca", "0a"]);
+    killed(&origin, &["backup", "copy.db"], "backup: copied");
+    assert_eq!(std::fs::read(origin.path("copy.db")).unwrap(), before);
+    origin.run(&["backup", "copy.db"]);
+    origin.run(&["restore", "copy.db"]);
+    assert_eq!(listed(&origin), ["0a"]);
+}
+
+#[test]
+fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
+    for (point, is_restored) in [
+        ("restore: copied", false),
+        ("restore: journal emptied", false),
+        ("restore: old file kept", false),
+        ("restore: renamed", true),
+    ] {
+        let origin = Origin::new();
+        origin.issuer("ca", "p256");
+        origin.run(&["backup", "copy.db"]);
+        origin.run(&["revoke", "ca", "0a"]);
+        killed(&origin, &["restore", "copy.db"], point);
+        let expected: &[&str] = if is_restored { &[] } else { &["0a"] };
+        assert_eq!(listed(&origin), expected, "{point}");
+        origin.run(&["restore", "copy.db"]);
+        assert!(listed(&origin).is_empty(), "{point}");
+    }
+}
+
+#[test]
+fn a_killed_recovery_changes_nothing_and_can_be_repeated() {
+    for point in ["recover: entries", "recover: records", "recover: commit"] {
+        let origin = Origin::new();
+        origin.issuer("ca", "p256");
+        origin.run(&["backup", "copy.db"]);
+        origin.run(&["revoke", "ca", "0a"]);
+        let (path, _) = origin.crl("ca", "full");
+        std::fs::copy(path, origin.path("served.crl")).unwrap();
+        origin.run(&["restore", "copy.db"]);
+        let recover = ["recover", "ca", "served.crl"];
+        killed(&origin, &recover, point);
+        assert!(listed(&origin).is_empty(), "{point}");
+        origin.run(&recover);
+        assert_eq!(listed(&origin), ["0a"], "{point}");
+        assert!(origin.run(&recover).starts_with("0 recovered, 1 already"));
+    }
+}

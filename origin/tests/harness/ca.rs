@@ -1,0 +1,232 @@
+//! A CA and edges in this process, with a clock that the test sets.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crl::{CrlNumber, Reason, UnixTime};
+use crl_origin::bearer_token::TokenHash;
+use crl_origin::ca::{KeyKind, parse_subject};
+use crl_origin::connector_config::ConnectorConfig;
+use crl_origin::list_config::{Lists, NewList};
+use crl_origin::origin::{
+    Caller, CrlAnswer, HeldCrl, MadeCrl, NewIssuer, NewKey, Origin, OriginError, Revoked, SignedBy,
+};
+use crl_origin::profile::Profile;
+use crl_origin::random::SystemRandom;
+use crl_origin::revocation::RevocationRequest;
+use crl_origin::vault::Vault;
+use origin_api::{CrlName, IssuerId, Timestamp};
+use tempfile::TempDir;
+
+use super::serials;
+
+pub(crate) const DAY: Duration = Duration::from_hours(24);
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+
+/// The time at which each CA is created.
+const START: Timestamp = Timestamp::from_millis(1_795_435_200_000);
+
+/// The issuer `ca` in a database of its own. Its CRLs are valid for 7 days.
+pub(crate) struct Ca {
+    folder: TempDir,
+    origin: Cell<Option<Arc<Origin>>>,
+    now: Cell<Timestamp>,
+}
+
+impl Ca {
+    pub(crate) fn new(names: &[CrlName]) -> Self {
+        let ca = Self {
+            folder: tempfile::tempdir().unwrap(),
+            origin: Cell::new(None),
+            now: Cell::new(START),
+        };
+        let list = |name: &CrlName| NewList {
+            name: *name,
+            distribution_point: Some(format!("http://crl.example/ca/{name}.crl")),
+            validity: match name {
+                CrlName::Delta => DAY,
+                _ => 7 * DAY,
+            },
+            overlap: None,
+        };
+        let new = NewIssuer {
+            id: id(),
+            subject: parse_subject("CN=ca").unwrap(),
+            key: NewKey::Generate(KeyKind::Ed25519),
+            validity: 3650 * DAY,
+            signed_by: SignedBy::Itself,
+            connector: ConnectorConfig::Local,
+            profile: Profile::default(),
+            lists: Lists::new(names.iter().map(list).collect()).unwrap(),
+        };
+        ca.origin().create_issuer(new, ca.now()).unwrap();
+        // The service has been up for a while: its clock is trusted.
+        for _ in 0..24 {
+            ca.pass(HOUR);
+        }
+        ca
+    }
+
+    pub(crate) fn origin(&self) -> Arc<Origin> {
+        let origin = self.origin.take().unwrap_or_else(|| {
+            let path = self.folder.path().join("origin.db");
+            Arc::new(Origin::open(&path, Vault::default(), Arc::new(SystemRandom)).unwrap())
+        });
+        self.origin.set(Some(Arc::clone(&origin)));
+        origin
+    }
+
+    /// Ends the process, as far as the database is concerned.
+    pub(crate) fn stop(&self) {
+        self.origin.set(None);
+    }
+
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A copy of the database file, made while no process has it open.
+    pub(crate) fn back_up(&self) {
+        self.stop();
+        std::fs::copy(self.path("origin.db"), self.path("backup.db")).unwrap();
+    }
+
+    pub(crate) fn restore(&self) {
+        self.stop();
+        for suffix in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(self.path(&format!("origin.db{suffix}")));
+        }
+        std::fs::copy(self.path("backup.db"), self.path("origin.db")).unwrap();
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    /// Sets the clock.
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.now.set(now);
+    }
+
+    /// Lets time pass while the service runs.
+    pub(crate) fn pass(&self, time: Duration) {
+        let mut left = time;
+        while !left.is_zero() {
+            let step = left.min(HOUR);
+            self.set(self.now().after(step));
+            self.origin().observe_clock(self.now()).unwrap();
+            left -= step;
+        }
+    }
+
+    pub(crate) fn in_days(&self, days: u32) -> UnixTime {
+        self.now().after(days * DAY).as_unix_time()
+    }
+
+    pub(crate) fn request(serial: &str) -> RevocationRequest {
+        RevocationRequest {
+            serial: serial.parse().unwrap(),
+            reason: Reason::Superseded,
+            revoked_at: None,
+            invalidity_date: None,
+            not_after: None,
+            shard: None,
+            certificate: None,
+        }
+    }
+
+    pub(crate) fn try_revoke(&self, request: &RevocationRequest) -> Result<Revoked, OriginError> {
+        self.origin().revoke(&id(), request, self.now())
+    }
+
+    /// Revokes a certificate that expires then.
+    pub(crate) fn revoke(&self, serial: &str, not_after: UnixTime) {
+        let request = RevocationRequest {
+            not_after: Some(not_after),
+            ..Self::request(serial)
+        };
+        self.try_revoke(&request).unwrap();
+    }
+
+    /// Makes a CRL by hand: no edge gets it.
+    pub(crate) fn make(&self, name: CrlName) -> Result<Option<MadeCrl>, OriginError> {
+        let made = self
+            .origin()
+            .make_crl(&id(), name, &Caller::default(), self.now())?;
+        Ok(match made {
+            CrlAnswer::Crl(made) => Some(made),
+            _ => None,
+        })
+    }
+
+    /// The serial numbers on a CRL made by hand.
+    pub(crate) fn listed(&self, name: CrlName) -> Vec<String> {
+        serials(&self.make(name).unwrap().unwrap().to_der())
+    }
+}
+
+pub(crate) fn id() -> IssuerId {
+    "ca".parse().unwrap()
+}
+
+/// An edge: it names what it holds, and holds what it gets.
+pub(crate) struct Edge {
+    token: TokenHash,
+    pub(crate) held: BTreeMap<CrlName, MadeCrl>,
+    /// What it gets is lost: the transfer breaks, or its rules refuse it.
+    pub(crate) loses: bool,
+}
+
+impl Edge {
+    pub(crate) fn new(token: &str) -> Self {
+        Self {
+            token: TokenHash::of(token),
+            held: BTreeMap::new(),
+            loses: false,
+        }
+    }
+
+    pub(crate) fn caller(&self, name: CrlName, renew: bool) -> Caller {
+        let held = self.held.get(&name).map(|held| HeldCrl {
+            sha256: held.sha256,
+            number: Some(held.number),
+            watermark: Some(held.watermark),
+        });
+        Caller {
+            token: Some(self.token),
+            held,
+            renew,
+        }
+    }
+
+    fn ask(&mut self, ca: &Ca, name: CrlName, renew: bool) -> Result<(), OriginError> {
+        let caller = self.caller(name, renew);
+        let answer = ca.origin().make_crl(&id(), name, &caller, ca.now())?;
+        if let CrlAnswer::Crl(made) = answer
+            && !self.loses
+        {
+            self.held.insert(name, made);
+        }
+        Ok(())
+    }
+
+    /// Asks for what changed.
+    pub(crate) fn refresh(&mut self, ca: &Ca, name: CrlName) -> Result<(), OriginError> {
+        self.ask(ca, name, false)
+    }
+
+    /// Asks for a new CRL.
+    pub(crate) fn renew(&mut self, ca: &Ca, name: CrlName) -> Result<(), OriginError> {
+        self.ask(ca, name, true)
+    }
+
+    pub(crate) fn serials(&self, name: CrlName) -> Vec<String> {
+        serials(&self.held[&name].to_der())
+    }
+
+    pub(crate) fn number(&self, name: CrlName) -> CrlNumber {
+        self.held[&name].number
+    }
+}

@@ -1,0 +1,201 @@
+//! A database that was restored from a backup makes no CRL until it has recovered what was lost.
+
+mod harness;
+
+use crl_origin::import;
+use crl_origin::origin::{OriginError, ServedCrl};
+use crl_origin::store::records::AdoptedCrl;
+use harness::ca::{Ca, DAY, Edge, id};
+use harness::{Origin, header, json, number, serials};
+use origin_api::CrlName::{self, Full, Shard};
+
+/// What `crl-origin recover` reads from an edge.
+fn served(edge: &Edge, name: CrlName) -> ServedCrl {
+    let held = &edge.held[&name];
+    let crl = import::read_crl(&held.to_der()).unwrap();
+    let entries = crl.entries.into_iter().map(|entry| entry.unwrap().request);
+    ServedCrl {
+        crl: AdoptedCrl {
+            name,
+            sha256: held.sha256,
+            number: held.number,
+            this_update: held.this_update,
+            next_update: held.next_update,
+        },
+        entries: entries.collect(),
+    }
+}
+
+fn is_lost<T>(result: &Result<T, OriginError>) -> bool {
+    matches!(result, Err(OriginError::StateLost(..)))
+}
+
+#[test]
+fn a_restored_database_recovers_what_the_edge_serves() {
+    let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
+    ca.revoke("0a", ca.in_days(90));
+    edge.refresh(&ca, Full).unwrap();
+    ca.back_up();
+    ca.revoke("0b", ca.in_days(90));
+    edge.refresh(&ca, Full).unwrap();
+    assert_eq!(edge.serials(Full), ["0a", "0b"]);
+    let (watermark, held) = (edge.held[&Full].watermark, edge.number(Full));
+    ca.restore();
+    // The review's case: a change after the restore made number and watermark pass, without 0b.
+    ca.revoke("0c", ca.in_days(90));
+    ca.pass(DAY);
+    assert!(is_lost(&edge.refresh(&ca, Full)));
+    assert!(is_lost(&edge.renew(&ca, Full)), "no-cache does not pass it");
+    // Whoever asks, and also in the next process.
+    ca.stop();
+    assert!(is_lost(&Edge::new("new").refresh(&ca, Full)));
+    assert!(is_lost(&ca.make(Full)));
+    let recovery = ca
+        .origin()
+        .recover(&id(), &[served(&edge, Full)], ca.now())
+        .unwrap();
+    assert_eq!((recovery.recovered, recovery.known), (1, 1));
+    assert!(recovery.missing.is_empty());
+    edge.refresh(&ca, Full).unwrap();
+    assert_eq!(edge.serials(Full), ["0a", "0c", "0b"]);
+    assert!(edge.held[&Full].watermark > watermark);
+    assert!(edge.number(Full) > held);
+}
+
+#[test]
+fn numbers_and_watermarks_pass_what_was_lost_even_if_the_clock_was_set_back() {
+    let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
+    edge.refresh(&ca, Full).unwrap();
+    ca.back_up();
+    for serial in ["0a", "0b", "0c", "0d"] {
+        ca.revoke(serial, ca.in_days(900));
+        edge.refresh(&ca, Full).unwrap();
+    }
+    let (watermark, held) = (edge.held[&Full].watermark, edge.number(Full));
+    ca.restore();
+    ca.set(ca.now().before(365 * DAY));
+    assert!(is_lost(&edge.refresh(&ca, Full)));
+    ca.origin()
+        .recover(&id(), &[served(&edge, Full)], ca.now())
+        .unwrap();
+    edge.renew(&ca, Full).unwrap();
+    assert_eq!(edge.serials(Full).len(), 4);
+    assert!(edge.held[&Full].watermark > watermark && edge.number(Full) > held);
+}
+
+#[test]
+fn what_an_edge_held_long_ago_is_known_and_older_than_the_record_is_not_lost() {
+    let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
+    edge.refresh(&ca, Full).unwrap();
+    let old = edge.held[&Full].clone();
+    for _ in 0..10 {
+        ca.pass(4 * DAY);
+        ca.revoke("0a", ca.in_days(90));
+        ca.make(Full).unwrap();
+    }
+    let mut long_gone = Edge::new("long gone");
+    long_gone.held.insert(Full, old.clone());
+    long_gone.refresh(&ca, Full).unwrap();
+    assert_eq!(long_gone.serials(Full), ["0a"]);
+    let mut foreign = old;
+    foreign.sha256 = [7; 32];
+    foreign.number = crl::CrlNumber::from(5);
+    long_gone.held.insert(Full, foreign);
+    long_gone.refresh(&ca, Full).unwrap();
+}
+
+#[test]
+fn a_shard_that_is_missing_is_asked_for() {
+    let (ca, mut edge) = (Ca::new(&[Full, Shard(0), Shard(1)]), Edge::new("edge"));
+    let names = [Full, Shard(0), Shard(1)];
+    for name in names {
+        edge.refresh(&ca, name).unwrap();
+    }
+    ca.back_up();
+    for (serial, shard) in [("0a", 0), ("0b", 1)] {
+        let request = crl_origin::revocation::RevocationRequest {
+            shard: Some(shard),
+            ..Ca::request(serial)
+        };
+        ca.try_revoke(&request).unwrap();
+    }
+    for name in names {
+        edge.refresh(&ca, name).unwrap();
+    }
+    ca.restore();
+    for name in names {
+        assert!(is_lost(&edge.refresh(&ca, name)));
+    }
+    let recover = |names: &[CrlName]| {
+        let served: Vec<_> = names.iter().map(|name| served(&edge, *name)).collect();
+        ca.origin().recover(&id(), &served, ca.now())
+    };
+    assert!(matches!(
+        recover(&[Full, Shard(0)]),
+        Err(OriginError::ShardUnknown(..))
+    ));
+    assert_eq!(recover(&[Full, Shard(0), Shard(1)]).unwrap().missing, []);
+    assert_eq!(ca.listed(Full), ["0a", "0b"]);
+    assert_eq!(ca.listed(Shard(0)), ["0a"]);
+    assert_eq!(ca.listed(Shard(1)), ["0b"]);
+}
+
+/// The commands and the API, end to end.
+#[test]
+fn the_api_answers_state_lost_until_the_command_has_recovered() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    origin.crl("ca", "full");
+    origin.run(&["backup", "copy.db"]);
+    origin.run(&["revoke", "ca", "0a", "--reason", "keyCompromise"]);
+    let server = origin.serve();
+    let mut first = server.crl("ca", "full", None);
+    let (tag, watermark) = (
+        header(&first, "etag").to_owned(),
+        header(&first, "revocation-watermark").to_owned(),
+    );
+    let der = first.body_mut().read_to_vec().unwrap();
+    std::fs::write(origin.path("served.crl"), &der).unwrap();
+    drop(server);
+    origin.run(&["restore", "copy.db"]);
+    let server = origin.serve();
+    let held = |cache_control: &str| {
+        harness::agent()
+            .post(format!("{}/v1/issuers/ca/crls/full", server.url))
+            .header("Authorization", "Bearer secret")
+            .header("If-None-Match", &tag)
+            .header("CRL-Number", number(&der).to_string())
+            .header("Revocation-Watermark", &watermark)
+            .header("Cache-Control", cache_control)
+            .send_empty()
+            .unwrap()
+    };
+    for cache_control in ["max-age=0", "no-cache"] {
+        let mut lost = held(cache_control);
+        assert_eq!(lost.status(), 503);
+        assert!(header(&lost, "retry-after").parse::<u32>().is_ok());
+        assert_eq!(json(&mut lost)["code"], "state_lost");
+    }
+    assert_eq!(server.crl("ca", "full", None).status(), 503);
+    let (_, complaint) = origin.fail(&["crl", "make", "ca", "--json"]);
+    assert!(complaint.contains("state_lost"), "{complaint}");
+    let recovered = origin.run(&["recover", "ca", "served.crl", "--json"]);
+    assert!(recovered.contains("\"recovered\":1"), "{recovered}");
+    let mut answer = held("max-age=0");
+    assert_eq!(answer.status(), 200);
+    let higher = header(&answer, "revocation-watermark")
+        .parse::<u64>()
+        .unwrap();
+    assert!(higher > watermark.parse().unwrap());
+    assert_eq!(serials(&answer.body_mut().read_to_vec().unwrap()), ["0a"]);
+}
+
+#[test]
+fn only_the_issuers_own_crls_recover_it() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    origin.issuer("other", "p256");
+    let (path, _) = origin.crl("other", "full");
+    let (_, complaint) = origin.fail(&["recover", "ca", path.to_str().unwrap()]);
+    assert!(complaint.contains("wrong_issuer"), "{complaint}");
+}
