@@ -7,8 +7,9 @@ use worker::wasm_bindgen::JsCast as _;
 use worker::wasm_bindgen::prelude::*;
 use worker::{D1Database, Env, ObjectNamespace};
 
+use crate::host::log;
 use crate::kv::KvNamespace;
-use edge::config::{Settings, SettingsError};
+use edge::config::Settings;
 
 #[wasm_bindgen]
 extern "C" {
@@ -20,7 +21,7 @@ extern "C" {
 }
 
 thread_local! {
-    static SETTINGS: OnceCell<Result<Rc<Settings>, SettingsError>> = const { OnceCell::new() };
+    static SETTINGS: OnceCell<Rc<Settings>> = const { OnceCell::new() };
 }
 
 /// What wrangler.toml binds.
@@ -31,16 +32,20 @@ pub(crate) struct Bindings {
 }
 
 impl Bindings {
-    /// The settings.
-    ///
-    /// # Errors
-    /// Names each wrong one.
-    pub(crate) fn settings(&self) -> Result<Rc<Settings>, SettingsError> {
-        SETTINGS.with(|settings| settings.get_or_init(|| self.parse().map(Rc::new)).clone())
+    /// The settings. The first use in an isolate logs those that are wrong.
+    pub(crate) fn settings(&self) -> Rc<Settings> {
+        SETTINGS.with(|settings| Rc::clone(settings.get_or_init(|| Rc::new(self.read()))))
     }
 
-    fn parse(&self) -> Result<Settings, SettingsError> {
-        Settings::parse(|name| self.env.var(name).ok().map(|value| value.to_string()))
+    fn read(&self) -> Settings {
+        let settings =
+            Settings::read(|name| self.env.var(name).ok().map(|value| value.to_string()));
+        for wrong in &settings.wrong {
+            log(&serde_json::json!({
+                "level": "error", "what": "wrong setting", "cause": wrong.to_string(),
+            }));
+        }
+        settings
     }
 
     /// The KV namespace `CRLS`.

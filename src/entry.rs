@@ -77,15 +77,7 @@ async fn answer(
     context: Context,
 ) -> worker::Result<Response> {
     let bindings = Bindings { env };
-    let settings = match bindings.settings() {
-        Ok(settings) => settings,
-        Err(error) => {
-            log(
-                &serde_json::json!({ "level": "error", "what": "wrong settings", "cause": error.to_string() }),
-            );
-            return problem(&EdgeError::Misconfigured(error));
-        }
-    };
+    let settings = bindings.settings();
     let path = url::path(told.url);
     let objects = WorkerObjects::new(&bindings, &settings, Some(context));
     let route = match routes::route(told.method, path) {
@@ -105,7 +97,9 @@ async fn answer(
             };
             return crl((whole, told), &objects, &settings, &wanted).await;
         }
-        Ok((method, Handler::Health)) => return respond(&public::health(method), &JsValue::NULL),
+        Ok((method, Handler::Health)) => {
+            return respond(&public::health(method, &settings.wrong), &JsValue::NULL);
+        }
         Ok((_, Handler::Operator(route))) => Ok(route),
         Err(error) => Err(error),
     };
@@ -157,7 +151,7 @@ async fn prune(bindings: &Bindings, settings: &Settings) {
 /// Where everything failed: the platform then shows the run as failed.
 pub(crate) async fn scheduled(env: Env) -> Result<Summary, String> {
     let bindings = Bindings { env };
-    let settings = bindings.settings().map_err(|error| error.to_string())?;
+    let settings = bindings.settings();
     let objects = WorkerObjects::new(&bindings, &settings, None);
     let concurrency = settings.regenerate_concurrency;
     let walked = schedule::regenerate_all(&objects, Trigger::Cron, concurrency).await;

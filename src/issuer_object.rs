@@ -74,10 +74,7 @@ impl IssuerObject {
         if let Some(custodian) = self.custodian.get() {
             return Ok(Rc::clone(custodian));
         }
-        let settings = self
-            .bindings
-            .settings()
-            .map_err(|error| error.to_string())?;
+        let settings = self.bindings.settings();
         let store = Rc::new(SqlStore::open(&self.state).map_err(failed)?);
         let issuer = match (store.issuer_id().map_err(failed)?, caller) {
             (Some(known), _) => known,

@@ -62,10 +62,7 @@ impl RegistryObject {
         if let Some(keeper) = self.keeper.get() {
             return Ok(Rc::clone(keeper));
         }
-        let settings = self
-            .bindings
-            .settings()
-            .map_err(|error| error.to_string())?;
+        let settings = self.bindings.settings();
         let keeper = Rc::new(Keeper {
             host: JsHost {
                 state: Rc::clone(&self.state),

@@ -152,7 +152,7 @@ impl Tokens {
     }
 }
 
-/// Every wrong setting, each by its name and with what is allowed.
+/// Settings that are missing or wrong, each with what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct SettingsError(pub Vec<WrongSetting>);
@@ -214,19 +214,6 @@ impl Settings {
                     allowed: "tokens of its own".to_owned(),
                 });
             }
-        }
-    }
-
-    /// As [`Settings::read`], for a caller that cannot go on with a wrong setting.
-    ///
-    /// # Errors
-    /// Names every setting that is missing or has a value that is not allowed.
-    pub fn parse(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let settings = Self::read(lookup);
-        if settings.wrong.is_empty() {
-            Ok(settings)
-        } else {
-            Err(SettingsError(settings.wrong))
         }
     }
 }
@@ -385,12 +372,17 @@ pub(crate) mod tests {
             ("ORIGIN_URL", "http://127.0.0.1:8788"),
             ("ORIGIN_TOKEN", "t"),
         ];
-        Settings::parse(|name| {
+        let settings = Settings::read(|name| {
             set.iter()
                 .chain(&minimal)
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| (*value).to_owned())
-        })
+        });
+        if settings.wrong.is_empty() {
+            Ok(settings)
+        } else {
+            Err(SettingsError(settings.wrong))
+        }
     }
 
     #[test]
@@ -441,7 +433,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let error = Settings::parse(|_| None).unwrap_err().to_string();
+        let error = Settings::read(|_| None).origin().unwrap_err().to_string();
         assert!(error.contains("ORIGIN_URL is missing"), "{error}");
         assert!(error.contains("ORIGIN_TOKEN is missing"), "{error}");
     }

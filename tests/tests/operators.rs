@@ -29,9 +29,9 @@ impl World for Shared {
     }
 }
 
-const ISSUERS: [&str; 12] = [
+const ISSUERS: [&str; 13] = [
     "good", "failing", "never", "pages", "formats", "hooked", "moved", "figures", "garbage",
-    "queried", "costly", "outage",
+    "queried", "costly", "outage", "misset",
 ];
 
 const CALLS: [(Method, &str); 11] = [
@@ -88,6 +88,30 @@ async fn with_no_token_set_every_call_answers_503(world: Arc<Shared>) {
     }
     // Relying parties are not affected.
     assert_eq!(edge.get("/crl/good.crl").await.status(), 200);
+}
+
+async fn a_wrong_setting_stops_nothing_that_does_not_need_it(world: Arc<Shared>) {
+    let edge = Start::new(&world.origin.url())
+        .var("EVENT_RETENTION_DAYS", "abc")
+        .var("MAX_AGE_SECONDS", "-1")
+        .var("VIEWER_TOKEN", "short")
+        .start()
+        .await;
+    assert_eq!(edge.get("/crl/misset.crl").await.status(), 200);
+    assert_eq!(edge.refresh("misset").await.status(), 200);
+    let health = edge.get("/healthz").await;
+    assert_eq!(health.status(), 200);
+    let health = health.text().await.unwrap();
+    let home = edge.operate(Method::GET, "/dashboard").await;
+    let home = home.text().await.unwrap();
+    for name in ["EVENT_RETENTION_DAYS", "MAX_AGE_SECONDS", "VIEWER_TOKEN"] {
+        assert!(health.contains(name), "{health}");
+        assert!(home.contains(name), "{home}");
+    }
+    assert!(!health.contains("abc"), "{health}");
+    let viewer = edge.request(Method::GET, "/metrics").bearer_auth("short");
+    let viewer = viewer.send().await.unwrap();
+    assert_eq!(code_of(viewer, 503).await, "misconfigured");
 }
 
 async fn every_issuer_is_listed_even_if_it_was_never_requested(world: Arc<Shared>) {
@@ -578,6 +602,7 @@ suite!(
     Shared;
     every_call_requires_the_right_token,
     with_no_token_set_every_call_answers_503,
+    a_wrong_setting_stops_nothing_that_does_not_need_it,
     every_issuer_is_listed_even_if_it_was_never_requested,
     issuers_are_paged_by_id,
     a_refused_crl_is_a_502_that_says_why,

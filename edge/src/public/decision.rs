@@ -11,6 +11,7 @@ use super::freshness::{Freshness, Policy};
 use super::range::{self, Selection};
 use super::representation::{Encoding, Representation};
 use crate::answer::{Answer, Body, Headers};
+use crate::config::WrongSetting;
 use crate::method::Method;
 use crate::problem::EdgeError;
 use crate::refresh::head::Head;
@@ -93,10 +94,11 @@ pub fn decide(
     }
 }
 
-/// What a request for `/healthz` is answered.
+/// The answer to `/healthz`: the edge runs, and these settings are wrong.
 #[must_use]
-pub fn health(method: Method) -> Answer {
-    let text = "ok\n";
+pub fn health(method: Method, wrong: &[WrongSetting]) -> Answer {
+    let wrong = wrong.iter().map(|wrong| format!("{wrong}\n"));
+    let text = "ok\n".to_owned() + &wrong.collect::<String>();
     let answer = Answer {
         status: 200,
         headers: vec![
@@ -104,7 +106,7 @@ pub fn health(method: Method) -> Answer {
             ("Content-Length", text.len().to_string().into()),
             ("Cache-Control", "no-store".into()),
         ],
-        body: Body::Text(text.to_owned()),
+        body: Body::Text(text),
     };
     match method {
         Method::Head => answer.without_body(),

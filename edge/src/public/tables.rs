@@ -206,7 +206,7 @@ impl Case {
             Ok((method, Handler::Crl { encoding, .. })) => {
                 Some(decide(method, header, head, encoding, policy, *now).answer())
             }
-            Ok((method, Handler::Health)) => Some(health(method)),
+            Ok((method, Handler::Health)) => Some(health(method, &[])),
             Ok((_, Handler::Operator(_))) | Err(EdgeError::NotFound) => None,
             Err(error) => Some(error.answer()),
         }

@@ -9,6 +9,7 @@ use super::super::issuers::IssuerStatus;
 use super::place::HomeFilter;
 use super::plot::{Mark, Plot, marks, plot};
 use super::view::{CrlView, EventView, Health, Moment, bytes, grouped, milliseconds};
+use crate::config::WrongSetting;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::problem::EdgeError;
 use crate::time::Timestamp;
@@ -98,6 +99,7 @@ pub(crate) struct HomePage {
     signed_in: Option<SignedIn>,
     as_of: Moment,
     health: Health,
+    wrong_settings: Vec<String>,
     filter: HomeFilter,
     states: &'static [State],
     crls: Vec<CrlView>,
@@ -113,6 +115,7 @@ impl HomePage {
     #[must_use]
     pub(crate) fn new(
         signed_in: Option<SignedIn>,
+        wrong_settings: &[WrongSetting],
         issuers: &[IssuerStatus],
         filter: HomeFilter,
         troubles: &[Event],
@@ -138,6 +141,7 @@ impl HomePage {
             signed_in,
             as_of: Moment::new(now, now),
             health: Health::of(issuers, now),
+            wrong_settings: wrong_settings.iter().map(ToString::to_string).collect(),
             states: &State::ALL,
             crls: shown
                 .map(|(issuer, crl)| CrlView::new(issuer, crl, now))
@@ -321,6 +325,7 @@ fn views(events: &[Event], new: &[EventId], now: Timestamp) -> Vec<EventView> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
     use crate::operator::issuers::join;
     use crate::registry::Listed;
     use crate::tables::testing::{NOW, event, status_row};
@@ -361,6 +366,13 @@ mod tests {
     fn every_page() -> Vec<String> {
         let issuers = issuers();
         let token = || signed_in(true);
+        let wrong = Settings::read(|name| match name {
+            "ORIGIN_URL" => Some("http://127.0.0.1".to_owned()),
+            "REFRESH_AT" => Some(HOSTILE.to_owned()),
+            _ => Some(String::new()),
+        });
+        // A page with an address in its text would hide one in its markup from the tests.
+        let wrong: Vec<_> = wrong.wrong.into_iter().skip(1).collect();
         let filter = EventFilter::default();
         let hostile = HomeFilter {
             id: HOSTILE.to_owned(),
@@ -380,6 +392,7 @@ mod tests {
                 .unwrap(),
             HomePage::new(
                 token(),
+                &wrong,
                 &issuers,
                 HomeFilter::default(),
                 &events(),
@@ -388,7 +401,7 @@ mod tests {
             )
             .render()
             .unwrap(),
-            HomePage::new(token(), &issuers, hostile, &[], &[], NOW)
+            HomePage::new(token(), &[], &issuers, hostile, &[], &[], NOW)
                 .render()
                 .unwrap(),
             EventsPage::new(
@@ -476,6 +489,7 @@ mod tests {
         );
         assert!(b.unwrap() < a.unwrap());
         assert!(page.contains("1 failing"), "{page}");
+        assert!(page.contains("REFRESH_AT is wrong: set it to"), "{page}");
         assert!(page.contains("waits for trust"), "{page}");
     }
 
@@ -502,7 +516,7 @@ mod tests {
                 page,
                 ..HomeFilter::default()
             };
-            let page = HomePage::new(None, &issuers, filter, &[], &[], NOW);
+            let page = HomePage::new(None, &[], &issuers, filter, &[], &[], NOW);
             (page.crls.len(), page.earlier, page.later)
         };
         assert_eq!(page(0), (50, None, Some(2)));

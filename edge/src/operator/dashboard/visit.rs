@@ -163,6 +163,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         let events: Vec<Event> = self.desk.rows(&latest).await?;
         self.render(&HomePage::new(
             signed_in,
+            &self.desk.settings.wrong,
             &issuers,
             filter,
             &troubles,
