@@ -61,6 +61,7 @@ row! {
         pub publish_owed: u8,
         pub events_owed: u64,
         pub failing_since: Option<Rfc3339>,
+        pub last_checked_at: Option<Rfc3339>,
     }
 }
 
@@ -97,6 +98,7 @@ impl From<&Status> for StatusRow {
             .into(),
             events_owed: status.events_owed,
             failing_since: state.failing_since.map(Rfc3339),
+            last_checked_at: state.last_outcome.map(|_| Rfc3339(state.refreshed_at())),
         }
     }
 }

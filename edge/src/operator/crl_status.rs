@@ -90,6 +90,8 @@ pub(crate) struct CrlStatus {
     pub(crate) sha256: Option<String>,
     /// The outcome of the last refresh; null before the first.
     pub(crate) last_outcome: Option<Outcome>,
+    /// When the last refresh ended; null before the first, and if an earlier release wrote the row.
+    pub(crate) last_checked_at: Option<Rfc3339>,
     /// Refreshes that failed or were rejected since the last success.
     pub(crate) consecutive_failures: u64,
     /// When the first of them started.
@@ -128,6 +130,7 @@ impl CrlStatus {
             size_bytes: None,
             sha256: None,
             last_outcome: None,
+            last_checked_at: None,
             consecutive_failures: 0,
             failing_since: None,
             last_error: None,
@@ -160,6 +163,7 @@ impl CrlStatus {
             size_bytes: row.size_bytes,
             sha256: row.sha256,
             last_outcome: row.last_outcome,
+            last_checked_at: row.last_checked_at,
             consecutive_failures: row.consecutive_failures,
             failing_since: row.failing_since,
             last_error,

@@ -56,16 +56,18 @@ pub(crate) fn status_row(issuer: &str) -> StatusRow {
         publish_owed: 0,
         events_owed: 0,
         failing_since: None,
+        last_checked_at: hours(-1),
     }
 }
 
 /// The tables, in memory.
 pub(crate) struct Tables(rusqlite::Connection);
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/0001_events_and_status.sql"),
     include_str!("../../../migrations/0002_refresh_counts.sql"),
     include_str!("../../../migrations/0003_failing_since.sql"),
+    include_str!("../../../migrations/0004_last_checked_at.sql"),
 ];
 
 impl Tables {

@@ -100,6 +100,7 @@ pub(crate) struct CrlView {
     pub(crate) next_update: Option<Moment>,
     pub(crate) refresh_after: Option<Moment>,
     pub(crate) duration: Option<String>,
+    pub(crate) last_checked: Option<Moment>,
     pub(crate) failures: u64,
     pub(crate) failing_since: Option<Moment>,
     /// The code and the message of the last error.
@@ -131,6 +132,7 @@ impl CrlView {
             next_update: moment(crl.next_update),
             refresh_after: moment(crl.refresh_after),
             duration: crl.duration_ms.map(milliseconds),
+            last_checked: moment(crl.last_checked_at),
             failures: crl.consecutive_failures,
             failing_since: moment(crl.failing_since),
             error: crl
