@@ -1,6 +1,7 @@
 //! Where an issuer's CRLs come from: a key that is kept here, or a CA that runs elsewhere. One
 //! trait, one file for each kind.
 
+mod check;
 mod connectors;
 mod external;
 mod fetch;
@@ -10,14 +11,17 @@ mod local;
 mod metrics;
 mod openbao;
 mod openssl;
+mod passed_on;
 mod url;
 
 use bytes::Bytes;
+use crl::CrlNumber;
 use futures_util::future::BoxFuture;
 use origin_api::{CrlName, Issuer, IssuerId, Timestamp, Watermark};
 
 use crate::origin::{Caller, CrlAnswer, OriginError};
 
+pub(crate) use check::check;
 pub(crate) use connectors::Connectors;
 pub(crate) use fetch::UpstreamFault;
 pub(crate) use metrics::ConnectorMetrics;
@@ -40,6 +44,10 @@ impl CrlRequest {
     /// Whether a new CRL is to be made, whatever the caller holds.
     fn wants_new(&self) -> bool {
         self.caller.renew || self.caller.held.is_none()
+    }
+
+    fn held_number(&self) -> Option<CrlNumber> {
+        self.caller.held.and_then(|held| held.number)
     }
 
     fn holds(&self, sha256: &[u8; 32]) -> bool {
@@ -127,3 +135,6 @@ impl From<CrlAnswer> for Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

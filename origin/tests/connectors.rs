@@ -106,6 +106,8 @@ fn a_published_crl_is_passed_on_as_it_is() {
         &url,
         "--allow-local",
     ]);
+    // It was checked when it was connected.
+    assert_eq!(published.sent.swap(0, Ordering::SeqCst), 1);
     let server = front.serve();
     let mut first = server.crl("front", "full", None);
     assert_eq!(first.status(), 200);
@@ -257,4 +259,80 @@ fn an_openssl_directory_is_followed() {
     let set = ["issuer", "set", "demo", "--index", moved.to_str().unwrap()];
     origin.run(&set);
     assert_eq!(ask(None).0, 200);
+}
+
+/// A CA that `openssl ca` keeps, with these extensions in its CRL.
+fn crl_with(extensions: &str) -> Result<(OpensslAuthority, Vec<u8>), Skipped> {
+    let ca = OpensslAuthority::start("http://crl.example/demo.crl")?;
+    let file = ca.folder().join("ca.cnf");
+    let config = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace("[lab]", "[lab]\ncrl_extensions = list");
+    std::fs::write(&file, format!("{config}\n[list]\n{extensions}\n")).unwrap();
+    let crl = ca.crl("");
+    Ok((ca, crl))
+}
+
+#[test]
+fn a_list_that_no_edge_would_serve_is_refused_at_connect_with_what_to_do() {
+    let cases = [
+        // `openssl ca` numbers its CRLs only if it has a file for that.
+        (
+            "authorityKeyIdentifier = keyid",
+            "crlnumber",
+            "configure the CA to number its CRLs",
+        ),
+        (
+            "issuingDistributionPoint = critical, @point\n[point]\nfullname = URI:http://other.example/demo.crl",
+            "",
+            "http://other.example/demo.crl as its distribution point",
+        ),
+    ];
+    for (extensions, without, expected) in cases {
+        let (ca, mut crl) = match crl_with(extensions) {
+            Ok(made) => made,
+            Err(Skipped(why)) => return println!("skipped: {why}"),
+        };
+        if !without.is_empty() {
+            let file = ca.folder().join("ca.cnf");
+            let config = std::fs::read_to_string(&file).unwrap();
+            let line = format!("{without} = {without}\n");
+            std::fs::write(&file, config.replace(&line, "")).unwrap();
+            crl = ca.crl("");
+        }
+        let (_published, url) = Published::start(crl);
+        let origin = Origin::new();
+        let certificate = ca.certificate().to_str().unwrap().to_owned();
+        let connect = ["issuer", "connect", "url", "front", "--certificate"];
+        let source = [&certificate, "--url", &url, "--allow-local"];
+        let point = ["--distribution-point", "http://crl.example/demo.crl"];
+        let (code, complaint) = origin.fail(&[&connect[..], &source, &point].concat());
+        assert_eq!(code, 1, "{complaint}");
+        assert!(complaint.contains(expected), "{complaint}");
+    }
+}
+
+#[test]
+fn a_certificate_of_another_ca_is_refused_at_connect() {
+    let origin = Origin::new();
+    for id in ["ca", "other"] {
+        origin.issuer(id, "p256");
+    }
+    let (_published, url) = Published::start(origin.crl("ca", "full").1);
+    let connect = ["issuer", "connect", "url", "front", "--certificate"];
+    let source = ["--url", &url, "--allow-local"];
+    let (code, complaint) = origin.fail(&[&connect[..], &["other.pem"], &source].concat());
+    assert_eq!(code, 1);
+    assert!(
+        complaint.contains("the certificate must be that of the CA that signs this CRL"),
+        "{complaint}"
+    );
+    // A page is not a CRL, and this machine is not asked unless that is meant.
+    let (_published, page) = Published::start(b"<html>Not today</html>".to_vec());
+    let source = ["ca.pem", "--url", &page, "--allow-local"];
+    let (_, complaint) = origin.fail(&[&connect[..], &source].concat());
+    assert!(complaint.contains("is it the CRL's URL"), "{complaint}");
+    let (_, complaint) = origin.fail(&[&connect[..], &["ca.pem", "--url", &url]].concat());
+    assert!(complaint.contains("--allow-local"), "{complaint}");
+    origin.run(&[&connect[..], &["ca.pem", "--url", &url, "--allow-local"]].concat());
 }

@@ -389,8 +389,17 @@ fn calls_under_way_finish_when_the_service_is_told_to_stop() {
     // A CA that takes its time: it answers once the service was told to stop.
     let slow = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/ca.crl", slow.local_addr().unwrap());
-    let connect = ["issuer", "connect", "url", "slow", "--certificate"];
-    origin.run(&[&connect[..], &["ca.pem", "--url", &url, "--allow-local"]].concat());
+    let connect = [
+        "issuer",
+        "connect",
+        "url",
+        "slow",
+        "--certificate",
+        "ca.pem",
+    ];
+    let nobody = ["--url", "http://127.0.0.1:9/ca.crl", "--allow-local"];
+    origin.run(&[&connect[..], &nobody].concat());
+    origin.run(&["issuer", "set", "slow", "--url", &url]);
     let mut server = origin.serve();
     std::thread::scope(|scope| {
         let under_way = scope.spawn(|| server.crl("slow", "full", None).body_mut().read_to_vec());

@@ -103,7 +103,7 @@ fn entries(folder: &Path, der: &[u8]) -> BTreeMap<String, String> {
     let mut serial = String::new();
     for line in text.lines().map(str::trim) {
         if let Some(found) = line.strip_prefix("Serial Number: ") {
-            serial = found.to_owned();
+            found.clone_into(&mut serial);
         } else if let Some(date) = line.strip_prefix("Revocation Date: ") {
             entries.insert(serial.clone(), date.to_owned());
         }

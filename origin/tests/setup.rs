@@ -189,7 +189,13 @@ fn an_issuer_whose_ca_is_elsewhere_is_found_elsewhere() {
         "--certificate",
         "ca.pem",
     ];
-    origin.run(&[&connect[..], &["--url", "http://127.0.0.1:9/a.crl"]].concat());
+    origin.run(
+        &[
+            &connect[..],
+            &["--url", "http://127.0.0.1:9/a.crl", "--allow-local"],
+        ]
+        .concat(),
+    );
     let set = ["issuer", "set", "front"];
     let moved = ["--url", "http://127.0.0.1:9/b.crl"];
     origin.run(&[&set[..], &moved, &["--distribution-point", URL]].concat());

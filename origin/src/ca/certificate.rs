@@ -65,7 +65,10 @@ pub enum CertificateError {
     #[error("the certificate cannot verify CRLs: {0}")]
     Verifier(#[from] crl::IssuerError),
     /// The certificate's key usage lacks cRLSign.
-    #[error("the certificate's key usage does not allow to sign CRLs (RFC 5280, section 4.2.1.3)")]
+    #[error(
+        "the certificate's key usage does not allow to sign CRLs (RFC 5280, section 4.2.1.3): \
+         give the certificate of the key that signs them, or have it issued anew with cRLSign"
+    )]
     NoCrlSign,
     /// The key failed.
     #[error(transparent)]

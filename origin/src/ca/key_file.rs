@@ -85,13 +85,13 @@ fn from_der(der: &[u8], passphrase: Option<&str>) -> Result<PrivateKey, KeyFileE
     from_pkcs1(der)
 }
 
-/// Wraps an RSAPrivateKey in PKCS#8.
+/// Wraps an `RSAPrivateKey` in PKCS#8.
 fn from_pkcs1(der: &[u8]) -> Result<PrivateKey, KeyFileError> {
     let oid = der::oid::db::rfc5912::RSA_ENCRYPTION;
     wrap(oid, &Any::null(), der)
 }
 
-/// Wraps an ECPrivateKey in PKCS#8, which names the curve beside the key.
+/// Wraps an `ECPrivateKey` in PKCS#8, which names the curve beside the key.
 fn from_sec1(der: &[u8]) -> Result<PrivateKey, KeyFileError> {
     let key = EcPrivateKey::from_der(der).map_err(|_| KeyFileError::NotAKey)?;
     let Some(EcParameters::NamedCurve(curve)) = key.parameters else {
@@ -181,7 +181,7 @@ where
     let iv: [u8; IV] = hex::decode(&iv.to_ascii_lowercase())?;
     let key = derive_key(
         passphrase,
-        iv.first_chunk()?,
+        *iv.first_chunk()?,
         cbc::Decryptor::<C>::key_size(),
     );
     let cipher = cbc::Decryptor::<C>::new_from_slices(&key, &iv).ok()?;
@@ -190,7 +190,7 @@ where
 }
 
 /// `EVP_BytesToKey` with MD5 and one iteration. The salt is the first half of the IV.
-fn derive_key(passphrase: &[u8], salt: &[u8; 8], size: usize) -> Secret {
+fn derive_key(passphrase: &[u8], salt: [u8; 8], size: usize) -> Secret {
     let mut key = Zeroizing::new(Vec::new());
     let mut block = Vec::new();
     while key.len() < size {

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use crl::CrlNumber;
+use der::Encode;
 use origin_api::{CrlName, Issuer, IssuerId, Timestamp};
 
 use super::CliError;
 use super::common::{Crls, absolute, read, read_key, web_url};
 use super::output::Output;
-use crate::ca;
-use crate::connector::{Engine, EngineIssuer, UpstreamFault};
+use crate::ca::{self, CertificateError};
+use crate::connector::{self, Engine, EngineIssuer, UpstreamFault};
 use crate::connector_config::{ConnectorConfig, Login, OpenBaoConfig, OpenSslConfig, UrlConfig};
 use crate::defaults;
-use crate::http_client::NetworkClient;
+use crate::http_client::{HttpClient, NetworkClient};
 use crate::list_config::{Lists, NewList};
 use crate::origin::{ConnectedIssuer, NewIssuer, NewKey, Origin, OriginError, SignedBy};
 use crate::profile::Profile;
@@ -97,7 +98,8 @@ pub(super) struct OpenSsl {
     /// `certificate` in its configuration [default: cacert.pem in the directory]
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// `private_key` in its configuration: PKCS#8, PKCS#1 or SEC1 [default: private/cakey.pem in the directory]
+    /// `private_key` in its configuration: PKCS#8, PKCS#1 or SEC1 [default: private/cakey.pem in
+    /// the directory]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// A file; its first line is the passphrase of an encrypted key
@@ -185,8 +187,29 @@ impl Connect {
                 lists: Lists::new(Vec::new()).map_err(OriginError::from)?,
             },
         };
+        if origin.issuer(&new.id).is_ok() {
+            return Err(OriginError::IssuerExists(new.id).into());
+        }
+        check(&new, now)?;
         Ok(origin.connect_issuer(&new, now)?)
     }
+}
+
+/// Refuses a CA whose CRL no edge would serve; prints what its operator should know.
+fn check(new: &ConnectedIssuer, now: Timestamp) -> Result<(), CliError> {
+    let Some(list) = new.lists.configs().first() else {
+        return Ok(());
+    };
+    let certificate = new.certificate.to_der().map_err(CertificateError::from)?;
+    ca::check_verifier(&certificate)?;
+    let point = list.distribution_point.as_deref();
+    let notes = ask(async |client| {
+        connector::check(client, &new.connector, &new.id, &certificate, point, now).await
+    })?;
+    for note in notes.map_err(|error| CliError::Refused(error.to_string()))? {
+        eprintln!("crl-origin: {}: {note}", new.id);
+    }
+    Ok(())
 }
 
 impl OpenBao {
@@ -267,20 +290,25 @@ impl Discover {
     }
 }
 
-/// Runs one question to a PKI engine.
+/// Asks a PKI engine.
 pub(super) fn query<T>(
     engine: OpenBaoConfig,
     question: impl AsyncFnOnce(Engine) -> Result<T, UpstreamFault>,
 ) -> Result<T, CliError> {
+    let address = engine.address.clone();
+    let answer = ask(async |client| question(Engine::new(engine, client)).await)?;
+    answer.map_err(|fault| CliError::Serve(format!("{address}: {fault}")))
+}
+
+/// Runs one question over the network.
+fn ask<T>(question: impl AsyncFnOnce(Arc<dyn HttpClient>) -> T) -> Result<T, CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Serve(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| failed(&error))?;
     let client = NetworkClient::new().map_err(|error| failed(&error))?;
-    let address = engine.address.clone();
-    let answer = runtime.block_on(question(Engine::new(engine, Arc::new(client))));
-    answer.map_err(|fault| failed(&format!("{address}: {fault}")))
+    Ok(runtime.block_on(question(Arc::new(client))))
 }
 
 /// One full CRL; the other CA decides its times.

@@ -7,6 +7,7 @@ use origin_api::{CrlName, IssuerId};
 
 use super::follow::Indexes;
 use super::lanes::Lanes;
+use super::passed_on::PassedOn;
 use super::{
     Answer, Connector, ConnectorError, ConnectorMetrics, CrlRequest, external, local, openbao,
     openssl, url,
@@ -25,7 +26,8 @@ pub(crate) struct Connectors {
     pub(super) indexes: Indexes,
     client: Arc<dyn HttpClient>,
     lanes: Lanes,
-    passed_on: url::PassedOn,
+    passed_on: PassedOn,
+    configs: openbao::CrlConfigs,
 }
 
 impl Connectors {
@@ -36,6 +38,7 @@ impl Connectors {
         client: Arc<dyn HttpClient>,
     ) -> Self {
         let metrics = ConnectorMetrics::default();
+        let configs = openbao::CrlConfigs::new(metrics.clone());
         Self {
             lanes: Lanes::new(Arc::clone(&runtime), metrics.clone()),
             origin,
@@ -43,7 +46,8 @@ impl Connectors {
             metrics,
             client,
             indexes: Indexes::default(),
-            passed_on: url::PassedOn::default(),
+            passed_on: PassedOn::default(),
+            configs,
         }
     }
 
@@ -113,6 +117,10 @@ impl Connectors {
                 lanes: self.lanes.clone(),
                 connector: openbao::OpenBao {
                     engine: openbao::Engine::new(config, Arc::clone(&self.client)),
+                    configs: self.configs.clone(),
+                    passed_on: self.passed_on.clone(),
+                    metrics: self.metrics.clone(),
+                    runtime: Arc::clone(&self.runtime),
                 },
             }),
             ConnectorConfig::Url(config) => Box::new(InLane {
@@ -120,7 +128,7 @@ impl Connectors {
                 connector: url::Url {
                     config,
                     client: Arc::clone(&self.client),
-                    passed_on: Arc::clone(&self.passed_on),
+                    passed_on: self.passed_on.clone(),
                 },
             }),
             ConnectorConfig::External => Box::new(external::External),

@@ -4,13 +4,15 @@
 //! The edge judges again, by what it holds. The check here separates a CRL that is broken, expired
 //! or another issuer's from a CA that cannot be reached.
 
+use std::hash::{DefaultHasher, Hasher};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use crl::{
-    CrlKind, Examination, IssuerError, ReadError, Refusal, Requirements, RustCrypto, UnixTime,
-    Verification, Verified,
+    CrlKind, CrlNumber, Entry, Examination, IssuerError, ReadError, Refusal, Requirements,
+    RustCrypto, UnixTime, Verification, Verified, Visitor,
 };
 use futures_util::StreamExt;
 use http::header::{self, HeaderMap};
@@ -55,6 +57,36 @@ pub(crate) enum UpstreamFault {
     /// It sent a CRL that must not be passed on.
     #[error("its CRL is refused: {0}")]
     Refused(#[from] Refusal),
+    /// Its CRL is older than one that was passed on: a standby or a cache lags behind, or the CA
+    /// was restored from a backup.
+    #[error(
+        "its CRL has the number {found}, and {passed_on} was passed on before: a standby or a cache lags behind, \
+         or the CA was restored from a backup"
+    )]
+    Behind {
+        /// The CRLNumber found.
+        found: CrlNumber,
+        /// The greatest one known.
+        passed_on: CrlNumber,
+    },
+    /// A PKI engine does not list what was revoked.
+    #[error(
+        "its config/crl has disable=true: it signs an empty CRL, and every revoked certificate would be valid again; \
+         `bao write {mount}/config/crl disable=false` ends that"
+    )]
+    Disabled {
+        /// Where the engine is mounted.
+        mount: String,
+    },
+    /// An empty CRL, and no way to find out whether its engine lists what was revoked.
+    #[error(
+        "its CRL is empty, and the token may not read whether config/crl has disable=true: \
+         add `path \"{mount}/config/crl\" {{ capabilities = [\"read\"] }}` to its policy"
+    )]
+    ConfigForbidden {
+        /// Where the engine is mounted.
+        mount: String,
+    },
     /// A secret cannot be read.
     #[error("cannot read {path}: {source}")]
     Secret {
@@ -80,6 +112,8 @@ impl UpstreamFault {
             Self::Unreachable(HttpError::Local(_)) => "upstream_local",
             Self::Unreachable(_) => "upstream_unreachable",
             Self::Status(..) | Self::Answer(_) => "upstream_failed",
+            Self::Behind { .. } => "upstream_behind",
+            Self::Disabled { .. } | Self::ConfigForbidden { .. } => "upstream_crl_disabled",
             Self::Malformed(_) | Self::Refused(_) | Self::Issuer(_) => "upstream_crl_refused",
             Self::Secret { .. } | Self::File { .. } => "upstream_file_unreadable",
         }
@@ -89,7 +123,7 @@ impl UpstreamFault {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(HttpError::Local(_) | HttpError::Url(_)) => false,
-            Self::Unreachable(_) => true,
+            Self::Unreachable(_) | Self::Behind { .. } => true,
             Self::Status(status, _) => {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
             }
@@ -103,6 +137,7 @@ impl UpstreamFault {
 pub(super) struct Fetched {
     body: CrlBody,
     verified: Verified,
+    entries: Entries,
     /// The response's headers, with the validators among them.
     headers: HeaderMap,
 }
@@ -110,6 +145,27 @@ pub(super) struct Fetched {
 impl Fetched {
     pub(super) fn sha256(&self) -> [u8; 32] {
         self.body.sha256
+    }
+
+    pub(super) fn number(&self) -> CrlNumber {
+        self.verified.number()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.count == 0
+    }
+
+    pub(super) fn entries(&self) -> Entries {
+        self.entries
+    }
+
+    /// The URLs that the CRL names as its distribution point.
+    pub(super) fn distribution_points(&self) -> Vec<String> {
+        let extensions = &self.verified.crl().extensions;
+        extensions
+            .distribution_point_urls()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The headers that ask for the CRL only if it has changed (RFC 9110, section 13.1).
@@ -175,11 +231,12 @@ pub(super) async fn crl(
         return Err(UpstreamFault::Status(response.status, path));
     }
     let mut examination = Examination::<RustCrypto>::new(crl::Limits::default());
+    let mut entries = Entries::default();
     let mut hash = Sha256::new();
     let mut parts: Vec<Bytes> = Vec::new();
     while let Some(part) = response.body.next().await {
         let part = part?;
-        examination.push(&part)?;
+        examination.push_with(&part, &mut entries)?;
         hash.update(&part);
         parts.push(part);
     }
@@ -210,8 +267,26 @@ pub(super) async fn crl(
             watermark: None,
         },
         verified,
+        entries,
         headers: response.headers,
     })
+}
+
+/// A digest of a CRL's entries, which is the same whatever their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Entries {
+    count: u64,
+    sum: u64,
+}
+
+impl Visitor for Entries {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(entry.der);
+        self.count = self.count.saturating_add(1);
+        self.sum = self.sum.wrapping_add(hasher.finish());
+        ControlFlow::Continue(())
+    }
 }
 
 /// A GET of that URL.

@@ -14,6 +14,7 @@ pub(crate) struct ConnectorMetrics {
     running: Family<IssuerLabel, Gauge>,
     failures: Family<FailureLabels, Counter>,
     failing: Family<IssuerLabel, Gauge>,
+    config_changes: Family<IssuerLabel, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,6 +50,11 @@ impl ConnectorMetrics {
             "1 if the last call, or the last look at the issuer's directory, failed",
             self.failing.clone(),
         );
+        registry.register(
+            "issuer_config_changes",
+            "Changes of a connected CA's configuration that decide what its CRL lists",
+            self.config_changes.clone(),
+        );
     }
 
     pub(super) fn waiting(&self, issuer: &IssuerId) -> Counted {
@@ -69,12 +75,21 @@ impl ConnectorMetrics {
         self.failing
             .get_or_create(&IssuerLabel::from(issuer))
             .set(1);
-        self.failures
-            .get_or_create(&FailureLabels {
-                issuer: issuer.to_string(),
-                code,
-            })
-            .inc();
+        self.count_failure(issuer, code);
+    }
+
+    /// Counts a failure of a part, despite which the call may succeed.
+    pub(super) fn count_failure(&self, issuer: &IssuerId, code: &'static str) {
+        let labels = FailureLabels {
+            issuer: issuer.to_string(),
+            code,
+        };
+        self.failures.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn config_changed(&self, issuer: &IssuerId) {
+        let labels = IssuerLabel::from(issuer);
+        self.config_changes.get_or_create(&labels).inc();
     }
 }
 

@@ -1,31 +1,17 @@
 //! Issuers that publish a CRL at a URL: it is fetched if it has changed, verified, and passed on as
 //! it is.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use crl::UnixTime;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, StatusCode};
-use origin_api::IssuerId;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::fetch::{self, Fetched};
+use super::passed_on::PassedOn;
 use super::{Answer, Connector, ConnectorError, CrlRequest, UpstreamFault};
 use crate::connector_config::UrlConfig;
 use crate::http_client::{HttpClient, Reach};
-
-/// Each issuer's CRL that was last passed on. Lost with the process: then the CRL is fetched once
-/// more.
-pub(super) type PassedOn = Arc<Mutex<HashMap<IssuerId, Known>>>;
-
-/// A CRL, and how to ask for a newer one.
-#[derive(Clone)]
-pub(super) struct Known {
-    url: String,
-    sha256: [u8; 32],
-    next_update: UnixTime,
-    conditions: HeaderMap,
-}
 
 /// Passes on a published CRL.
 pub(super) struct Url {
@@ -48,57 +34,68 @@ impl Connector for Url {
 
 impl Url {
     async fn current(&self, request: &CrlRequest) -> Result<Answer, UpstreamFault> {
-        let conditions = self.conditions(request);
+        let conditions = self.passed_on.conditions(request, &self.config.url);
         let is_conditional = !conditions.is_empty();
-        let mut get = fetch::get(&self.config.url)?;
-        get.headers_mut().extend(conditions);
-        match fetch::crl(&*self.client, get, self.reach(), request).await {
+        let fetched = match self.fetch(request, conditions).await {
             Err(UpstreamFault::Status(StatusCode::NOT_MODIFIED, _)) if is_conditional => {
-                Ok(Answer::Unchanged)
+                return Ok(Answer::Unchanged);
             }
-            fetched => {
-                let fetched = fetched?;
-                self.remember(request, &fetched);
-                Ok(fetched.answer(request))
-            }
-        }
-    }
-
-    fn reach(&self) -> Reach {
-        if self.config.allow_local {
-            Reach::Anywhere
-        } else {
-            Reach::NotLocal
-        }
-    }
-
-    /// What lets the server answer 304: only if the caller holds what the server sent, and while
-    /// that is valid.
-    fn conditions(&self, request: &CrlRequest) -> HeaderMap {
-        let passed_on = self
-            .passed_on
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = passed_on.get(&request.issuer.id).filter(|known| {
-            request.holds(&known.sha256)
-                && request.now.as_unix_time() < known.next_update
-                && self.config.url == known.url
-        });
-        known
-            .map(|known| known.conditions.clone())
-            .unwrap_or_default()
-    }
-
-    fn remember(&self, request: &CrlRequest, fetched: &Fetched) {
-        let known = Known {
-            url: self.config.url.clone(),
-            sha256: fetched.sha256(),
-            next_update: fetched.validity().next_update,
-            conditions: fetched.conditions(),
+            fetched => fetched?,
         };
-        self.passed_on
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(request.issuer.id.clone(), known);
+        let source = &self.config.url;
+        let newest = self.passed_on.newest_number(request, source);
+        let fetched = if is_conditional && newest > Some(fetched.number()) {
+            // A cache that has yet to catch up is passed by.
+            self.fetch(request, HeaderMap::new()).await?
+        } else {
+            fetched
+        };
+        self.passed_on.remember(request, source, &fetched);
+        let number = fetched.number();
+        // While the caches of a CDN catch up, the numbers seen go n+1, n, n+1. The caller has the
+        // newer CRL, and it is still valid, or the caller would want a new one.
+        if !request.caller.renew && self.passed_on.caller_holds_newer(request, source, number) {
+            tracing::warn!(issuer = %request.issuer.id, %number, "an older CRL is published than was passed on before");
+            return Ok(Answer::Unchanged);
+        }
+        Ok(fetched.answer(request))
     }
+
+    async fn fetch(
+        &self,
+        request: &CrlRequest,
+        conditions: HeaderMap,
+    ) -> Result<Fetched, UpstreamFault> {
+        fetch_if(&*self.client, &self.config, conditions, request).await
+    }
+}
+
+/// Fetches the CRL, whatever is held.
+pub(super) async fn fetch_once(
+    client: &dyn HttpClient,
+    config: &UrlConfig,
+    request: &CrlRequest,
+) -> Result<Fetched, UpstreamFault> {
+    fetch_if(client, config, HeaderMap::new(), request).await
+}
+
+async fn fetch_if(
+    client: &dyn HttpClient,
+    config: &UrlConfig,
+    conditions: HeaderMap,
+    request: &CrlRequest,
+) -> Result<Fetched, UpstreamFault> {
+    let mut get = fetch::get(&config.url)?;
+    if conditions.is_empty() {
+        // What is due, or wanted anew, must not come from a cache that has yet to notice.
+        let no_cache = HeaderValue::from_static("no-cache");
+        get.headers_mut().insert(CACHE_CONTROL, no_cache);
+    }
+    get.headers_mut().extend(conditions);
+    let reach = if config.allow_local {
+        Reach::Anywhere
+    } else {
+        Reach::NotLocal
+    };
+    fetch::crl(client, get, reach, request).await
 }

@@ -185,6 +185,17 @@ impl Server {
         request.send_json(body).unwrap()
     }
 
+    /// Asks for a new CRL, whatever is held.
+    pub(crate) fn new_crl(&self, issuer: &str, name: &str, held: &str) -> Response<Body> {
+        let url = format!("{}/v1/issuers/{issuer}/crls/{name}", self.url);
+        let request = agent().post(url).header("Authorization", "Bearer secret");
+        let request = request.header("If-None-Match", held);
+        request
+            .header("Cache-Control", "no-cache")
+            .send_empty()
+            .unwrap()
+    }
+
     pub(crate) fn crl(&self, issuer: &str, name: &str, held: Option<&str>) -> Response<Body> {
         let url = format!("{}/v1/issuers/{issuer}/crls/{name}", self.url);
         let mut request = agent().post(url).header("Authorization", "Bearer secret");

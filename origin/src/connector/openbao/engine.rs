@@ -34,6 +34,30 @@ pub(crate) struct EngineIssuer {
     pub(crate) name: Option<String>,
 }
 
+/// What `config/crl` of an engine says of its CRLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct CrlConfig {
+    /// Its CRLs are empty, whatever was revoked.
+    #[serde(default)]
+    pub(crate) disable: bool,
+    /// It makes a CRL by schedule, not at each revocation.
+    #[serde(default)]
+    pub(crate) auto_rebuild: bool,
+}
+
+impl CrlConfig {
+    /// What that means for revocations, in words.
+    pub(crate) fn meaning(self) -> &'static str {
+        match (self.disable, self.auto_rebuild) {
+            (true, _) => "disable=true: its CRL is empty whatever was revoked, and is refused",
+            (false, true) => {
+                "auto_rebuild=true: it lists a revocation when it rebuilds its CRL, so the CRL is rotated at each request"
+            }
+            (false, false) => "it lists a revocation at once",
+        }
+    }
+}
+
 /// A token of the engine, or a secret that gets one.
 type Token = Zeroizing<String>;
 
@@ -42,8 +66,21 @@ impl Engine {
         Self { config, client }
     }
 
+    /// Where the engine is mounted.
+    pub(crate) fn mount(&self) -> &str {
+        self.config.mount.trim_matches('/')
+    }
+
+    /// Names the issuer among all engines.
+    pub(super) fn source(&self) -> String {
+        self.url(&format!("issuer/{}", self.config.issuer))
+    }
+
     /// The issuer's current CRL, verified.
-    pub(super) async fn crl(&self, request: &CrlRequest) -> Result<Fetched, UpstreamFault> {
+    pub(in crate::connector) async fn crl(
+        &self,
+        request: &CrlRequest,
+    ) -> Result<Fetched, UpstreamFault> {
         let url = self.url(&format!("issuer/{}/crl/der", self.config.issuer));
         fetch::crl(&*self.client, fetch::get(&url)?, Reach::Anywhere, request).await
     }
@@ -54,6 +91,18 @@ impl Engine {
         self.read::<serde_json::Value>("crl/rotate", Some(&token))
             .await
             .map(drop)
+    }
+
+    /// What `config/crl` says; `None` if the token may not read it.
+    ///
+    /// # Errors
+    /// [`UpstreamFault`].
+    pub(crate) async fn crl_config(&self) -> Result<Option<CrlConfig>, UpstreamFault> {
+        let token = self.log_in().await?;
+        match self.read("config/crl", Some(&token)).await {
+            Err(UpstreamFault::Status(StatusCode::FORBIDDEN, _)) => Ok(None),
+            config => config.map(Some),
+        }
     }
 
     /// The issuer's certificate, in DER.
@@ -164,8 +213,7 @@ impl Engine {
     }
 
     fn url(&self, path: &str) -> String {
-        let mount = self.config.mount.trim_matches('/');
-        format!("{}/v1/{mount}/{path}", self.base())
+        format!("{}/v1/{}/{path}", self.base(), self.mount())
     }
 
     fn base(&self) -> &str {
