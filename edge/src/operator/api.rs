@@ -74,7 +74,11 @@ impl<P: Ports> Desk<P> {
                 limit,
                 format,
             } => self.stream(filter, after, limit, format).await,
-            Call::Metrics { issuer, limit } => self.metrics(issuer.as_ref(), limit).await,
+            Call::Metrics { issuer, limit } => {
+                let accept = request.header("accept");
+                let format = metrics::Format::negotiate(accept.as_deref());
+                self.metrics(issuer.as_ref(), limit, format).await
+            }
             Call::OpenApi => Ok(Reply::text(
                 "application/json",
                 openapi::DOCUMENT.to_owned(),
@@ -120,15 +124,27 @@ impl<P: Ports> Desk<P> {
         })
     }
 
-    async fn metrics(&self, issuer: Option<&IssuerId>, limit: u32) -> Result<Reply, EdgeError> {
+    async fn metrics(
+        &self,
+        issuer: Option<&IssuerId>,
+        limit: u32,
+        format: metrics::Format,
+    ) -> Result<Reply, EdgeError> {
         let index = self.index().await?;
         let issuers = self.all(&index).await?;
         let totals = self.rows(&Query::totals()).await?;
         let subjects = metrics::with_series(&issuers, issuer, limit);
         let names = subjects.iter().map(|(issuer, crl)| (*issuer, crl.name));
         let crl_totals = self.rows(&Query::totals_of(names)).await?;
-        let text = metrics::render(&issuers, &totals, &subjects, &crl_totals, self.now());
-        Ok(Reply::text(metrics::MEDIA_TYPE, text))
+        let text = metrics::render(
+            &issuers,
+            &totals,
+            &subjects,
+            &crl_totals,
+            format,
+            self.now(),
+        );
+        Ok(Reply::text(format.media_type(), text))
     }
 
     /// Events page by page. A page is read once the one before it has been sent.

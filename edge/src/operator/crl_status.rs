@@ -102,6 +102,8 @@ pub(crate) struct CrlStatus {
     pub(crate) pinned_certificate_sha256: Option<String>,
     /// Whether a write to KV failed and is being retried.
     pub(crate) publish_owed: bool,
+    /// Whether the origin no longer lists it. It is served while it is valid.
+    pub(crate) withdrawn: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -136,6 +138,7 @@ impl CrlStatus {
             last_error: None,
             pinned_certificate_sha256: None,
             publish_owed: false,
+            withdrawn: false,
         }
     }
 
@@ -169,6 +172,7 @@ impl CrlStatus {
             last_error,
             pinned_certificate_sha256: row.pinned_certificate_sha256,
             publish_owed: row.publish_owed != 0,
+            withdrawn: false,
         }
         .judged(now)
     }
@@ -179,12 +183,19 @@ impl CrlStatus {
         self.state == State::Absent && self.last_outcome == Some(Outcome::Skipped)
     }
 
-    /// A sort key, the most urgent first: by state, then by nextUpdate. CRLs that are published
-    /// elsewhere come last.
+    /// Whether relying parties should find it here: metrics, alerts and the overall health are about
+    /// these CRLs alone.
+    #[must_use]
+    pub(crate) fn is_expected(&self) -> bool {
+        !self.withdrawn && !self.is_published_elsewhere()
+    }
+
+    /// A sort key, the most urgent first: by state, then by nextUpdate. CRLs that are not expected
+    /// here come last.
     #[must_use]
     pub(crate) fn urgency(&self) -> impl Ord + use<> {
         let expires = self.next_update.map(|Rfc3339(at)| at);
-        (self.is_published_elsewhere(), self.state, expires)
+        (!self.is_expected(), self.state, expires)
     }
 
     fn judged(self, now: Timestamp) -> Self {

@@ -59,7 +59,14 @@ impl IssuerStatus {
             .iter()
             .find_map(|row| row.waiting_certificate_sha256.clone());
         let events_owed = rows.iter().map(|row| row.events_owed).max().unwrap_or(0);
-        let known = rows.into_iter().map(|row| CrlStatus::of_row(row, now));
+        let known = rows.into_iter().map(|row| {
+            let crl = CrlStatus::of_row(row, now);
+            let is_listed = listed.gone_since.is_none() && listed.crls.contains(&crl.name);
+            CrlStatus {
+                withdrawn: !is_listed,
+                ..crl
+            }
+        });
         Self {
             id,
             gone_since: listed.gone_since.map(Rfc3339),
@@ -223,6 +230,33 @@ mod tests {
         assert_eq!(ids(None, 2), ("ab".to_owned(), true));
         assert_eq!(ids(Some("b"), 2), ("c".to_owned(), false));
         assert_eq!(ids(Some("aa"), 1), ("b".to_owned(), true));
+    }
+
+    #[test]
+    fn what_the_origin_no_longer_lists_is_withdrawn() {
+        let mut index = index();
+        let delta = StatusRow {
+            crl_name: CrlName::Delta,
+            ..status_row("a")
+        };
+        let rows = || {
+            vec![
+                status_row("a"),
+                delta.clone(),
+                status_row("b"),
+                status_row("c"),
+            ]
+        };
+        let withdrawn = |index: &Index| {
+            let issuers = join(&index.issuers, rows(), NOW);
+            let crls = issuers.iter().flat_map(|issuer| &issuer.crls);
+            crls.map(|crl| crl.withdrawn).collect::<Vec<_>>()
+        };
+        // The full CRL and the delta of a; those of b; the full CRL of c, which lists none.
+        assert_eq!(withdrawn(&index), [false, true, false, false, true]);
+        let b = index.issuers.get_mut(&"b".parse().unwrap()).unwrap();
+        b.gone_since = Some(NOW);
+        assert!(withdrawn(&index)[2]);
     }
 
     #[test]

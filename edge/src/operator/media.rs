@@ -55,7 +55,7 @@ pub(crate) fn wants_page(accept: Option<&str>) -> bool {
 }
 
 /// The index of the media type that `accept` prefers; of equally acceptable ones, the first.
-fn best(accept: Option<&str>, offered: &[&str]) -> Option<usize> {
+pub(crate) fn best(accept: Option<&str>, offered: &[&str]) -> Option<usize> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
         return (!offered.is_empty()).then_some(0);
     };

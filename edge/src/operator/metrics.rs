@@ -1,7 +1,8 @@
-//! Metrics in Prometheus's text format 0.0.4.
+//! Metrics in Prometheus's text format 0.0.4, or in `OpenMetrics` 1.0.
 //!
 //! The number of series is bounded however many issuers there are: sums over all CRLs are always
-//! there, and as many of the most urgent CRLs as the caller allows have series of their own. Label
+//! there, and as many of the most urgent CRLs as the caller allows have series of their own, but an
+//! expired one always has. CRLs that the origin no longer lists have none. Label
 //! values are ids and names from this crate, which contain nothing to escape.
 
 use std::fmt::{Display, Write as _};
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use super::crl_status::{CrlStatus, State};
 use super::issuers::IssuerStatus;
+use super::media;
 use crate::events::{Outcome, Trigger};
 use crate::time::{Rfc3339, Timestamp};
 
@@ -35,11 +37,35 @@ pub(crate) struct CrlTotal {
     pub(crate) refreshes: u64,
 }
 
-pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The exposition format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Prometheus,
+    OpenMetrics,
+}
+
+impl Format {
+    /// The format that `accept` prefers; Prometheus's own if it is absent or allows neither.
+    pub(crate) fn negotiate(accept: Option<&str>) -> Self {
+        let offered = ["text/plain", "application/openmetrics-text"];
+        match media::best(accept, &offered) {
+            Some(1) => Self::OpenMetrics,
+            _ => Self::Prometheus,
+        }
+    }
+
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
 
 pub(crate) type Subject<'a> = (&'a IssuerId, &'a CrlStatus);
 
-/// The CRLs that have series of their own: the `limit` most urgent, of `issuer` if it is given.
+/// The CRLs that have series of their own: the `limit` most urgent and every expired one, of `issuer`
+/// if it is given.
 #[must_use]
 pub(crate) fn with_series<'a>(
     issuers: &'a [IssuerStatus],
@@ -47,12 +73,13 @@ pub(crate) fn with_series<'a>(
     limit: u32,
 ) -> Vec<Subject<'a>> {
     let mut subjects: Vec<_> = crls(issuers)
-        .filter(|(id, crl)| {
-            issuer.is_none_or(|wanted| wanted == *id) && !crl.is_published_elsewhere()
-        })
+        .filter(|(id, crl)| issuer.is_none_or(|wanted| wanted == *id) && crl.is_expected())
         .collect();
     subjects.sort_unstable_by_key(|(id, crl)| (crl.urgency(), *id, crl.name));
-    subjects.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    // The most urgent state comes first.
+    let expired = subjects.partition_point(|(_, crl)| crl.state == State::Expired);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    subjects.truncate(limit.max(expired));
     subjects
 }
 
@@ -69,9 +96,13 @@ pub(crate) fn render(
     totals: &[Total],
     subjects: &[Subject<'_>],
     crl_totals: &[CrlTotal],
+    format: Format,
     now: Timestamp,
 ) -> String {
-    let mut text = Text(String::new());
+    let mut text = Text {
+        text: String::new(),
+        format,
+    };
     over_all(&mut text, issuers, subjects.len(), now);
     refreshes(&mut text, totals);
     of_each(&mut text, subjects, now);
@@ -88,14 +119,14 @@ pub(crate) fn render(
             (labels, total.refreshes)
         }),
     );
-    text.0
+    text.finish()
 }
 
 fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Timestamp) {
     let here = || {
         crls(issuers)
             .map(|(_, crl)| crl)
-            .filter(|crl| !crl.is_published_elsewhere())
+            .filter(|crl| crl.is_expected())
     };
     let count =
         |condition: &dyn Fn(&CrlStatus) -> bool| here().filter(|crl| condition(crl)).count();
@@ -111,6 +142,11 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
             .iter()
             .filter(|issuer| issuer.gone_since.is_some())
             .count(),
+    );
+    text.one(
+        "crl_edge_crls_withdrawn",
+        "CRLs that the origin no longer lists. They are served while they are valid.",
+        crls(issuers).filter(|(_, crl)| crl.withdrawn).count(),
     );
     text.family(
         "crl_edge_crls",
@@ -319,9 +355,19 @@ impl Display for Seconds {
     }
 }
 
-struct Text(String);
+struct Text {
+    text: String,
+    format: Format,
+}
 
 impl Text {
+    fn finish(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.text.push_str("# EOF\n");
+        }
+        self.text
+    }
+
     fn one(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, "gauge", help, [(String::new(), value)]);
     }
@@ -338,12 +384,17 @@ impl Text {
         if samples.peek().is_none() {
             return;
         }
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        // OpenMetrics names a family of counters without the suffix of its samples.
+        let family = match self.format {
+            Format::OpenMetrics if kind == "counter" => name.trim_end_matches("_total"),
+            _ => name,
+        };
+        let _ = writeln!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}");
         for (labels, value) in samples {
             let _ = if labels.is_empty() {
-                writeln!(self.0, "{name} {value}")
+                writeln!(self.text, "{name} {value}")
             } else {
-                writeln!(self.0, "{name}{{{labels}}} {value}")
+                writeln!(self.text, "{name}{{{labels}}} {value}")
             };
         }
     }
@@ -389,6 +440,7 @@ mod tests {
             &totals,
             &with_series(issuers, None, limit),
             &[],
+            Format::Prometheus,
             NOW,
         )
     }
@@ -435,6 +487,61 @@ mod tests {
     }
 
     #[test]
+    fn an_expired_crl_has_series_however_many_there_are() {
+        let mut all = issuers(10);
+        for issuer in all.iter_mut().skip(3) {
+            issuer.crls[0].state = State::Expired;
+        }
+        let subjects = with_series(&all, None, 2);
+        assert_eq!(subjects.len(), 8, "issuer 1 and the last seven");
+        assert!(subjects.iter().all(|(_, crl)| crl.state == State::Expired));
+        assert_eq!(with_series(&all, None, 9).len(), 9);
+    }
+
+    #[test]
+    fn what_the_origin_no_longer_lists_has_no_series_and_raises_no_alert() {
+        let mut all = issuers(3);
+        for crl in &mut all[1].crls {
+            crl.withdrawn = true;
+        }
+        let text = text(&all, 250);
+        assert!(
+            text.contains(r#"crl_edge_crls{state="expired"} 0"#),
+            "{text}"
+        );
+        assert!(text.contains("crl_edge_crls_withdrawn 1\n"), "{text}");
+        assert!(!text.contains("i00001"), "{text}");
+    }
+
+    #[test]
+    fn open_metrics_is_written_if_it_is_preferred() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        assert_eq!(Format::negotiate(Some(prometheus)), Format::OpenMetrics);
+        for other in [None, Some("*/*"), Some("text/plain"), Some("text/html")] {
+            assert_eq!(Format::negotiate(other), Format::Prometheus, "{other:?}");
+        }
+        let totals = [Total {
+            trigger: Trigger::Cron,
+            outcome: Outcome::Published,
+            refreshes: 7,
+            duration_ms: 1250,
+        }];
+        let text = render(&issuers(1), &totals, &[], &[], Format::OpenMetrics, NOW);
+        assert!(text.ends_with("\n# EOF\n"));
+        let (mut family, mut kind) = ("", "");
+        for line in text.lines().filter(|line| *line != "# EOF") {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                (family, kind) = rest.split_once(' ').unwrap();
+                assert!(!family.ends_with("_total"), "{line}");
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap();
+                let suffix = if kind == "counter" { "_total" } else { "" };
+                assert_eq!(name, format!("{family}{suffix}"), "{line}");
+            }
+        }
+    }
+
+    #[test]
     fn one_issuer_can_be_asked_for() {
         let issuers = issuers(3);
         let wanted = "i00002".parse().unwrap();
@@ -445,7 +552,10 @@ mod tests {
 
     #[test]
     fn what_is_published_elsewhere_is_not_counted_as_absent() {
-        let listed = Listed::default();
+        let listed = Listed {
+            crls: vec![CrlName::Full],
+            gone_since: None,
+        };
         let mut row = status_row("a");
         row.next_update = None;
         row.last_outcome = Some(Outcome::Skipped);
@@ -469,7 +579,14 @@ mod tests {
             outcome: Outcome::Published,
             refreshes: 1,
         };
-        let text = render(&owed, &[], &with_series(&owed, None, 9), &[counted], NOW);
+        let text = render(
+            &owed,
+            &[],
+            &with_series(&owed, None, 9),
+            &[counted],
+            Format::Prometheus,
+            NOW,
+        );
         let told: Vec<_> = text
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())

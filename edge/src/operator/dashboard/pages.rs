@@ -129,7 +129,7 @@ impl HomePage {
             .filter(|(_, crl)| {
                 filter
                     .state
-                    .is_none_or(|state| state == crl.state && !crl.is_published_elsewhere())
+                    .is_none_or(|state| state == crl.state && crl.is_expected())
             })
             .collect();
         found.sort_unstable_by_key(|(issuer, crl)| (crl.urgency(), &issuer.id, crl.name));
@@ -333,7 +333,10 @@ mod tests {
     const HOSTILE: &str = "<script>alert('\"&x')</script>";
 
     fn issuers() -> Vec<IssuerStatus> {
-        let listed = Listed::default();
+        let listed = Listed {
+            crls: vec![origin_api::CrlName::Full],
+            gone_since: None,
+        };
         let ids = ["a", "b"].map(|id| id.parse().unwrap());
         let mut failing = status_row("b");
         failing.consecutive_failures = 2;
@@ -500,7 +503,10 @@ mod tests {
 
     #[test]
     fn many_issuers_are_shown_in_pages() {
-        let listed = Listed::default();
+        let listed = Listed {
+            crls: vec![origin_api::CrlName::Full],
+            gone_since: None,
+        };
         let ids: Vec<_> = (0..120)
             .map(|id| format!("i{id:03}").parse().unwrap())
             .collect();

@@ -90,7 +90,7 @@ pub(crate) fn bytes(size: u64) -> String {
 pub(crate) struct CrlView {
     pub(crate) issuer: String,
     pub(crate) name: String,
-    /// The state, or `elsewhere`.
+    /// The state, `elsewhere` or `withdrawn`.
     pub(crate) state: &'static str,
     pub(crate) number: Option<String>,
     pub(crate) entries: Option<String>,
@@ -121,6 +121,8 @@ impl CrlView {
             name: crl.name.to_string(),
             state: if crl.is_published_elsewhere() {
                 "elsewhere"
+            } else if crl.withdrawn {
+                "withdrawn"
             } else {
                 crl.state.as_str()
             },
@@ -212,7 +214,7 @@ impl Health {
             issuers
                 .iter()
                 .flat_map(|issuer| issuer.crls.iter().map(move |crl| (issuer, crl)))
-                .filter(|(_, crl)| !crl.is_published_elsewhere())
+                .filter(|(_, crl)| crl.is_expected())
         };
         let count = |state| crls().filter(|(_, crl)| crl.state == state).count();
         let soonest = crls()
@@ -272,7 +274,10 @@ mod tests {
 
     #[test]
     fn health_tells_whether_somebody_should_do_something() {
-        let listed = Listed::default();
+        let listed = Listed {
+            crls: vec![origin_api::CrlName::Full],
+            gone_since: None,
+        };
         let health = |change: &dyn Fn(&mut crate::tables::StatusRow)| {
             let mut row = status_row("a");
             change(&mut row);
