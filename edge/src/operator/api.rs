@@ -65,6 +65,7 @@ impl<P: Ports> Desk<P> {
                 limit,
                 format: EventFormat::Json,
             } => {
+                filter.admit(self.now())?;
                 let query = Query::events(&filter, after.as_ref(), limit.saturating_add(1));
                 self.json(&EventPage::of(self.rows(&query).await?, limit))
             }
@@ -73,7 +74,10 @@ impl<P: Ports> Desk<P> {
                 after,
                 limit,
                 format,
-            } => self.stream(filter, after, limit, format).await,
+            } => {
+                filter.admit(self.now())?;
+                self.stream(filter, after, limit, format).await
+            }
             Call::Metrics { issuer, limit } => {
                 let accept = request.header("accept");
                 let format = metrics::Format::negotiate(accept.as_deref());

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use origin_api::{CrlName, IssuerId};
 
@@ -53,6 +54,39 @@ impl EventFilter {
             )?,
             since: parameters.value("since", moment)?,
             until: parameters.value("until", moment)?,
+        })
+    }
+}
+
+/// The longest span in which a query may pass over events that do not match.
+const LONGEST_SCAN: Duration = Duration::from_hours(24);
+
+impl EventFilter {
+    /// Refuses a filter that no index serves: by trigger or CRL name alone it would read the whole
+    /// table, which D1 charges for.
+    ///
+    /// # Errors
+    /// Names the parameter, and what would bound the query.
+    pub(crate) fn admit(&self, now: Timestamp) -> Result<(), EdgeError> {
+        let name = match (self.name, self.trigger) {
+            (Some(_), _) => "name",
+            (None, Some(_)) => "trigger",
+            (None, None) => return Ok(()),
+        };
+        let is_rare = matches!(self.outcome, Some(Outcome::Rejected | Outcome::Failed));
+        let until = self.until.unwrap_or(now);
+        let is_short = self
+            .since
+            .is_some_and(|since| until.since(since) <= LONGEST_SCAN);
+        if self.issuer.is_some() || is_rare || is_short {
+            return Ok(());
+        }
+        Err(EdgeError::BadParameter {
+            name: name.into(),
+            problem:
+                "alone would read the whole table: add issuer, outcome=rejected or outcome=failed, \
+                      or since and until with a day at most between them"
+                    .into(),
         })
     }
 }
@@ -161,6 +195,36 @@ mod tests {
             let error = parse(&[(name, value)]).unwrap_err();
             assert_eq!(error.status_and_code(), (400, "bad_parameter"));
             assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_no_index_serves_is_refused_with_advice() {
+        let now: Timestamp = "2026-01-10T00:00:00Z".parse().unwrap();
+        let admitted = |pairs| parse(pairs).unwrap().admit(now);
+        for bounded in [
+            &[][..],
+            &[("outcome", "published")],
+            &[("trigger", "hook"), ("issuer", "a")],
+            &[("name", "delta"), ("outcome", "rejected")],
+            &[("trigger", "hook"), ("since", "2026-01-09T00:00:00Z")],
+            &[
+                ("name", "full"),
+                ("since", "2026-01-01T00:00:00Z"),
+                ("until", "2026-01-02T00:00:00Z"),
+            ],
+        ] {
+            assert_eq!(admitted(bounded), Ok(()), "{bounded:?}");
+        }
+        for unbounded in [
+            &[("trigger", "hook")][..],
+            &[("name", "delta"), ("outcome", "published")],
+            &[("trigger", "hook"), ("until", "2026-01-09T00:00:00Z")],
+            &[("trigger", "hook"), ("since", "2026-01-08T23:59:59Z")],
+        ] {
+            let error = admitted(unbounded).unwrap_err();
+            assert!(error.to_string().contains(unbounded[0].0), "{error}");
+            assert!(error.to_string().contains("add issuer"), "{error}");
         }
     }
 

@@ -13,8 +13,8 @@ impl Query {
     /// [`crate::events::Event`].
     ///
     /// By the table's indexes it reads few more rows than it returns if the filter names an outcome
-    /// or nothing; of an issuer it may read all. A rare trigger or CRL name alone makes it read
-    /// many rows that do not match.
+    /// or nothing; of an issuer it may read all. [`EventFilter::admit`] refuses filters that no
+    /// index serves.
     #[must_use]
     pub(crate) fn events(filter: &EventFilter, cursor: Option<&Cursor>, limit: u32) -> Self {
         let mut conditions = Vec::new();

@@ -174,6 +174,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
 
     async fn events(&self, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
         let (filter, after) = place::event_filter(&self.query())?;
+        filter.admit(self.desk.now())?;
         let query = Query::events(&filter, after.as_ref(), EVENTS.saturating_add(1));
         let page = EventPage::of(self.desk.rows(&query).await?, EVENTS);
         let next = page
