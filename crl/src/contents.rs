@@ -6,7 +6,7 @@ use core::ops::Range;
 use der::asn1::ObjectIdentifier;
 
 use crate::algorithm::AlgorithmIdentifier;
-use crate::extensions::Extensions;
+use crate::extensions::{Extensions, IssuingDistributionPoint};
 use crate::finding::{Finding, FindingKind, Observations};
 use crate::name::DistinguishedName;
 use crate::scope::{Coverage, Scope};
@@ -71,7 +71,7 @@ impl Crl {
         Scope {
             base: self.extensions.base_number,
             distribution_point: point.and_then(|point| point.distribution_point.clone()),
-            coverage: point.map_or(Coverage::ALL, |point| point.coverage()),
+            coverage: point.map_or(Coverage::ALL, IssuingDistributionPoint::coverage),
             is_indirect: self.has_certificate_issuer
                 || point.is_some_and(|point| point.is_indirect),
         }

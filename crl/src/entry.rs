@@ -70,6 +70,11 @@ impl<'a> Entry<'a> {
         Self::read(der, contents, 0).ok()
     }
 
+    /// The same entry, at another offset.
+    pub(crate) fn at(self, offset: u64) -> Self {
+        Self { offset, ..self }
+    }
+
     /// All extensions, known or not.
     pub fn extensions(&self) -> impl Iterator<Item = ExtensionRef<'a>> + use<'a> {
         let mut rest = tlv::only(self.extensions, SEQUENCE, "").unwrap_or_default();

@@ -70,6 +70,8 @@ impl<'a> ExtensionRef<'a> {
 /// The types seen so far, at most `N`.
 pub(crate) struct SeenTypes<'a, const N: usize> {
     types: [&'a [u8]; N],
+    /// A fingerprint of each type: comparing those is cheaper, and finds nearly all differences.
+    keys: [u64; N],
     count: usize,
 }
 
@@ -82,9 +84,11 @@ pub(crate) enum SeenError {
 }
 
 impl<'a, const N: usize> SeenTypes<'a, N> {
+    #[inline]
     pub(crate) const fn new() -> Self {
         Self {
             types: [&[]; N],
+            keys: [0; N],
             count: 0,
         }
     }
@@ -92,13 +96,27 @@ impl<'a, const N: usize> SeenTypes<'a, N> {
     /// Remembers one more type. Comparing it with all the others is cheap because `N` is small.
     #[inline]
     pub(crate) fn add(&mut self, oid: &'a [u8]) -> Result<(), SeenError> {
-        let seen = self.types.get(..self.count).unwrap_or_default();
-        if seen.contains(&oid) {
+        let key = oid
+            .iter()
+            .fold(1u64, |key, octet| key.rotate_left(8) ^ u64::from(*octet));
+        let is_candidate = self.keys.contains(&key);
+        if is_candidate && self.is_seen(oid) {
             return Err(SeenError::Twice);
         }
-        let free = self.types.get_mut(self.count).ok_or(SeenError::TooMany)?;
-        *free = oid;
+        let (Some(free_type), Some(free_key)) = (
+            self.types.get_mut(self.count),
+            self.keys.get_mut(self.count),
+        ) else {
+            return Err(SeenError::TooMany);
+        };
+        (*free_type, *free_key) = (oid, key);
         self.count = self.count.wrapping_add(1);
         Ok(())
+    }
+
+    #[cold]
+    fn is_seen(&self, oid: &[u8]) -> bool {
+        let seen = self.types.get(..self.count).unwrap_or_default();
+        seen.contains(&oid)
     }
 }

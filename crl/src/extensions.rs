@@ -64,6 +64,7 @@ pub struct AuthorityKeyId {
 /// issuingDistributionPoint (RFC 5280, section 5.2.5), as it is written. A [`Scope`](crate::Scope)
 /// says what it means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "RFC 5280 has four flags")]
 pub struct IssuingDistributionPoint {
     /// The URLs of the distribution point, in order. Reading gives an empty list if it is named
     /// otherwise; `None` if the CRL is not limited to a distribution point.

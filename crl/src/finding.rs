@@ -112,11 +112,17 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    #[inline]
     pub(crate) fn add(&mut self, serial: Serial<'_>) {
         if self.count == 0 {
-            self.first = Some(serial.to_string());
+            self.keep_first(serial);
         }
         self.count = self.count.saturating_add(1);
+    }
+
+    #[cold]
+    fn keep_first(&mut self, serial: Serial<'_>) {
+        self.first = Some(serial.to_string());
     }
 
     pub(crate) fn finding(&self, kind: FindingKind) -> Option<Finding> {
@@ -143,14 +149,14 @@ impl Observations {
     #[inline]
     pub(crate) fn observe(&mut self, entry: &Entry<'_>, this_update: UnixTime) {
         let is_odd = entry.is_generalized_before_2050
-            | (entry.revocation_date > this_update)
-            | (entry.reason == Some(Reason::Unspecified));
+            || entry.revocation_date > this_update
+            || entry.reason == Some(Reason::Unspecified);
         if is_odd {
             self.count(entry, this_update);
         }
     }
 
-    #[cold]
+    #[inline]
     fn count(&mut self, entry: &Entry<'_>, this_update: UnixTime) {
         if entry.is_generalized_before_2050 {
             self.entry_times.add(entry.serial);

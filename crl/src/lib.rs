@@ -10,7 +10,8 @@
 //! | read a CRL that comes in pieces | [`Reader`] with a [`Visitor`]; [`read`] for one slice |
 //! | read, hash and check it | [`Examination`], then [`verify`] |
 //! | decide whether it may replace another | [`supersedes`] |
-//! | look up one certificate | [`find`] in a slice, [`Lookup`] in pieces |
+//! | look up one certificate | [`find`] in a slice, [`Lookup`] in pieces, [`Index`] for many |
+//! | see what changed between two | [`diff`] |
 //! | write one | [`Template`] and [`Revocation`] |
 //!
 //! A reader keeps at most one entry, and what comes before and after the list, each within
@@ -81,11 +82,14 @@ extern crate alloc;
 
 mod algorithm;
 mod contents;
+mod diff;
 mod entry;
 mod examination;
 mod extension;
 mod extensions;
 mod finding;
+mod hash;
+mod index;
 mod issuer;
 mod key;
 mod lookup;
@@ -104,20 +108,25 @@ mod serial;
 mod signature;
 mod source;
 mod supersede;
+#[cfg(test)]
+mod testing;
 mod time;
 mod tlv;
 mod verify;
 mod visitor;
+mod walk;
 mod write_error;
 mod writer;
 
 pub use algorithm::{Algorithm, AlgorithmIdentifier, Digest};
 pub use contents::{Crl, Header, Version};
+pub use diff::{Change, Differences, diff};
 pub use entry::Entry;
 pub use examination::{Examination, Examined};
 pub use extension::{Extension, ExtensionRef};
 pub use extensions::{AuthorityKeyId, Extensions, IssuingDistributionPoint};
 pub use finding::{Finding, FindingKind};
+pub use index::{Found, Index, Rows};
 pub use issuer::{Issuer, IssuerError};
 pub use lookup::{Listed, Lookup, Status, find};
 pub use name::{DistinguishedName, NameError};
@@ -137,6 +146,7 @@ pub use supersede::{Conflict, Edition, Succession, check_delta_base, supersedes}
 pub use time::{OutOfRange, TimeError, UnixTime};
 pub use verify::{Requirements, SecondPass, Verification, Verified, verify};
 pub use visitor::Visitor;
+pub use walk::WalkError;
 pub use write_error::WriteError;
 pub use writer::{Seal, SignError, Tbs, Template};
 

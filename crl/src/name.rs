@@ -397,7 +397,7 @@ mod tests {
         );
     }
 
-    /// RFC 5280, sections 7.2 and 7.5: both are IA5String.
+    /// RFC 5280, sections 7.2 and 7.5: both are `IA5String`.
     #[test]
     fn domain_components_and_mail_addresses_match_without_case() {
         let dc = b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19";

@@ -557,10 +557,10 @@ impl Reader {
     /// The entry that `list` begins with; `None` if it is incomplete, or cannot be an entry.
     #[inline]
     fn next_entry(list: &[u8], max_size: usize) -> Result<Option<Next<'_>>, Fault> {
-        if let Some((SEQUENCE, contents, behind)) = tlv::split_short(list) {
-            if contents.len().wrapping_add(2) <= max_size {
-                return Ok(Some(Next::new(list, contents, behind)));
-            }
+        if let Some((SEQUENCE, contents, behind)) = tlv::split_short(list)
+            && contents.len().wrapping_add(2) <= max_size
+        {
+            return Ok(Some(Next::new(list, contents, behind)));
         }
         let Some(head) = Head::read(list)? else {
             return Ok(None);

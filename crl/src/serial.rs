@@ -74,6 +74,16 @@ impl<'a> Serial<'a> {
         !self.padded && matches!(self.octets, [0x80..=0xff, ..])
     }
 
+    /// The contents of its INTEGER.
+    pub(crate) fn to_integer(self) -> Vec<u8> {
+        let mut contents = Vec::with_capacity(self.octets.len().saturating_add(1));
+        if self.padded {
+            contents.push(0);
+        }
+        contents.extend_from_slice(self.octets);
+        contents
+    }
+
     /// Appends the INTEGER.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Option<()> {
         let length = self.octets.len().checked_add(self.padded.into())?;

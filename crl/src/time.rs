@@ -106,7 +106,7 @@ impl UnixTime {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn from_either_form(contents: &[u8]) -> Result<(Self, bool), Fault> {
         let civil = Civil::from_generalized(contents)?;
         let is_early = (1950..2050).contains(&civil.year);

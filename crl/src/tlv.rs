@@ -140,7 +140,7 @@ pub(crate) fn take_optional<'a>(input: &mut &'a [u8], tag: u8) -> Result<Option<
 }
 
 /// The contents of `der`, which must be one element with `tag`; fails with `fault` otherwise.
-pub(crate) fn only<'a>(mut der: &'a [u8], tag: u8, fault: Fault) -> Result<&'a [u8], Fault> {
+pub(crate) fn only(mut der: &[u8], tag: u8, fault: Fault) -> Result<&[u8], Fault> {
     let contents = take(&mut der, tag, fault)?;
     if der.is_empty() {
         Ok(contents)

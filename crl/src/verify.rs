@@ -90,10 +90,10 @@ pub fn verify<H: Hashed>(
     let number = crl.extensions.number.ok_or(Refusal::NumberMissing)?;
     check_delta(crl, number)?;
     let findings = findings(crl, issuer);
-    if requirements.strict {
-        if let Some(finding) = findings.first() {
-            return Err(Refusal::Strict(finding.clone()));
-        }
+    if requirements.strict
+        && let Some(finding) = findings.first()
+    {
+        return Err(Refusal::Strict(finding.clone()));
     }
     let verified = Verified {
         crl: crl.clone(),
@@ -108,11 +108,11 @@ pub fn verify<H: Hashed>(
             .map_err(|unverified| Refusal::BadSignature(unverified.into()))?;
         return Ok(Verification::Verified(verified));
     }
-    let verifier = key
+    let signature_check = key
         .verify_stream(&crl.signature)
         .ok_or(Refusal::BadSignature(Unsigned::Invalid))?;
     Ok(Verification::NeedsSecondPass(SecondPass {
-        verifier: Box::new(verifier),
+        verifier: Box::new(signature_check),
         offset: 0,
         verified,
     }))
@@ -165,13 +165,13 @@ fn check_issuer(crl: &Crl, issuer: &Issuer, algorithm: Algorithm) -> Result<(), 
     // change when the certificate is renewed.
     let authority = crl.extensions.authority_key_id.as_ref();
     let key_id = authority.and_then(|authority| authority.key_id.as_ref());
-    if let (Some(found), Some(expected)) = (key_id, issuer.subject_key_id()) {
-        if found != expected {
-            return Err(Refusal::WrongIssuer(WrongIssuer::KeyId {
-                found: found.clone(),
-                expected: expected.to_vec(),
-            }));
-        }
+    if let (Some(found), Some(expected)) = (key_id, issuer.subject_key_id())
+        && found != expected
+    {
+        return Err(Refusal::WrongIssuer(WrongIssuer::KeyId {
+            found: found.clone(),
+            expected: expected.to_vec(),
+        }));
     }
     // RFC 5280, sections 4.2.1.3 and 6.3.3 (f)
     if !issuer.may_sign_crls() {
@@ -213,10 +213,10 @@ fn check_scope(crl: &Crl, requirements: &Requirements<'_>) -> Result<(), Refusal
     if kind != CrlKind::Shard && !reasons.is_all() {
         return Err(Refusal::WrongScope(WrongScope::SomeReasons { reasons }));
     }
-    if let Some(point) = &crl.extensions.issuing_distribution_point {
-        if point.is_empty() {
-            return Err(Refusal::WrongScope(WrongScope::EmptyPoint));
-        }
+    if let Some(point) = &crl.extensions.issuing_distribution_point
+        && point.is_empty()
+    {
+        return Err(Refusal::WrongScope(WrongScope::EmptyPoint));
     }
     check_distribution_point(requirements, scope.distribution_point.as_deref())
 }

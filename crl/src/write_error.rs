@@ -34,7 +34,7 @@ pub enum WriteError {
     /// This writer writes DER lengths of up to 4 GiB.
     #[error("the CRL is over 4 GiB")]
     TooLarge,
-    /// A URL is not an IA5String, or has no octets.
+    /// A URL is not an `IA5String`, or has no octets.
     #[error("a URL is empty or not ASCII")]
     Url,
     /// `der` could not encode a part.

@@ -89,7 +89,7 @@ fn our_crls_are_read_alike() {
         |template| template.authority_key_id = None,
         |template| template.number = CrlNumber::from_be_bytes(&[0xff; 20]).unwrap(),
         |template| {
-            template.issuing_distribution_point = Some(IssuingDistributionPoint::from_url(URL))
+            template.issuing_distribution_point = Some(IssuingDistributionPoint::from_url(URL));
         },
         |template| template.freshest_crl = vec![URL.into()],
         |template| template.base_number = Some(CrlNumber::from(5)),

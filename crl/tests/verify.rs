@@ -693,7 +693,7 @@ fn oddities_are_findings_or_refused_by_choice() {
     assert!(matches!(found, crl::Status::Revoked(_)));
 }
 
-/// A CRL of `ca` whose UTCTimes are all written as GeneralizedTime.
+/// A CRL of `ca` whose `UTCTimes` are all written as GeneralizedTime.
 fn with_generalized_times(ca: &Ca) -> Vec<u8> {
     use rcgen::SigningKey;
     let crl = ca.crl(|_| {});

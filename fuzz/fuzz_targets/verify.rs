@@ -2,9 +2,7 @@
 //! The first octet chooses the issuer, the rest is the CRL.
 #![no_main]
 
-use crl::{
-    CrlKind, Examination, Issuer, Limits, Requirements, RustCrypto, Verification,
-};
+use crl::{CrlKind, Examination, Issuer, Limits, Requirements, RustCrypto, Verification};
 use libfuzzer_sys::fuzz_target;
 
 const SIGNED: [(&[u8], &[u8]); 6] = [

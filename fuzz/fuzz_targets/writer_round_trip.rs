@@ -77,7 +77,9 @@ fuzz_target!(|input: Input| {
             .extra
             .clone()
             .map(|(id, critical, value)| Extension {
-                oid: ObjectIdentifier::new_unwrap("2.5.30").push_arc(id.into()).unwrap(),
+                oid: ObjectIdentifier::new_unwrap("2.5.30")
+                    .push_arc(id.into())
+                    .unwrap(),
                 critical,
                 value,
             })

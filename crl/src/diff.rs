@@ -1,0 +1,949 @@
+//! Compares the entries of two CRLs of any size, in bounded memory.
+//!
+//! 1. *Alignment* reads both lists once, side by side, and pairs entries that are the same byte for
+//!    byte in the same order. What remains unpaired is a few runs of each list, if the lists keep
+//!    the order of the entries that they share. Pairs are equal entries, so alignment cannot make
+//!    the result wrong, only slow.
+//! 2. The *sieve*, if many entries remain, reads both lists again and finds the unpaired entries
+//!    with a serial number that nothing else has: these were added or removed.
+//! 3. *Resolution* takes the serial numbers of the other unpaired entries into a table and reads
+//!    both lists again to see what each says of them. If the table is too small, it does so several
+//!    times, each time for another range of hashes.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::{ControlFlow, RangeInclusive};
+
+use crate::entry::Entry;
+use crate::finding::{Finding, FindingKind, Tally};
+use crate::hash::Hasher;
+use crate::source::Source;
+use crate::walk::{Walk, WalkError, first_entry, serial_contents};
+
+/// A difference between two lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// The later list has an entry of this serial number; the earlier one has none.
+    Added(Entry<'a>),
+    /// The earlier list has an entry of this serial number; the later one has none.
+    Removed(Entry<'a>),
+    /// Both lists have an entry of this serial number, and the entries differ.
+    Changed {
+        /// The entry of the earlier list.
+        before: Entry<'a>,
+        /// The entry of the later list.
+        after: Entry<'a>,
+    },
+}
+
+/// How many differences there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Differences {
+    /// Serial numbers that only the later list has.
+    pub added: u64,
+    /// Serial numbers that only the earlier list has.
+    pub removed: u64,
+    /// Serial numbers whose entries differ.
+    pub changed: u64,
+    /// Serial numbers that the later list has more than once, if one of their entries is not in the
+    /// earlier list in the same place. So if the earlier list has no duplicates, these are all.
+    pub duplicates: Option<Finding>,
+}
+
+/// Compares two lists: gives `visit` every serial number that was added, removed or changed, once,
+/// in no particular order. Of a serial number that a list has more than once, the first entry
+/// counts.
+///
+/// At most 8 MiB of memory are used. Both lists are read about twice if they keep the order of the
+/// entries that they share and not too many entries differ; otherwise twice for every 50,000
+/// entries that stand elsewhere or differ.
+/// `key` should be a random number: see [`Index`](crate::Index).
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use crl::Change;
+///
+/// # let before = &include_bytes!("../tests/data/openssl-p256.crl")[..];
+/// # let after = &include_bytes!("../tests/data/openssl-p384.crl")[..];
+/// let differences = crl::diff(&mut { before }, &mut { after }, 42, |change| {
+///     match change {
+///         Change::Added(entry) => println!("+ {}", entry.serial),
+///         Change::Removed(entry) => println!("- {}", entry.serial),
+///         Change::Changed { after, .. } => println!("! {}", after.serial),
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// println!("{} gone", differences.removed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`WalkError`]. `visit` stops it with [`ControlFlow::Break`].
+pub fn diff<S: Source, T: Source<Error = S::Error>>(
+    earlier: &mut S,
+    later: &mut T,
+    key: u64,
+    mut visit: impl FnMut(Change<'_>) -> ControlFlow<()>,
+) -> Result<Differences, WalkError<S::Error>> {
+    let mut comparison = Comparison {
+        earlier: Side::new(earlier)?,
+        later: Side::new(later)?,
+        hasher: Hasher::new(key),
+        differences: Differences::default(),
+        duplicates: Tally::default(),
+    };
+    comparison.align()?;
+    comparison.resolve(&mut visit)?;
+    let Comparison {
+        mut differences,
+        duplicates,
+        ..
+    } = comparison;
+    differences.duplicates = duplicates.finding(FindingKind::DuplicateSerial);
+    Ok(differences)
+}
+
+/// The bounds are small in tests, so that few entries reach all of them.
+const SMALL: bool = cfg!(any(test, fuzzing));
+
+/// Entries that are looked at ahead, of each list, to find where two lists agree again.
+const LOOK_AHEAD: usize = if SMALL { 8 } else { 4096 };
+/// Runs of each list that are remembered, 16 octets each; the last one then covers the rest.
+const MAX_RUNS: usize = if SMALL { 4 } else { 32 << 10 };
+/// Octets of entries in the table, and how many entries: 5 MiB together, with what the table needs.
+const TABLE_OCTETS: usize = if SMALL { 400 } else { 3 << 20 };
+const TABLE_ENTRIES: usize = if SMALL { 16 } else { 50_000 };
+
+/// Two to the power of this are the bits of the sieve at most: 4 MiB.
+const MAX_SIEVE: u32 = if SMALL { 7 } else { 25 };
+/// Suspects that the sieve keeps: 1 MiB.
+const MAX_SUSPECTS: usize = if SMALL { 24 } else { 128 << 10 };
+
+struct Comparison<'a, S, T> {
+    earlier: Side<'a, S>,
+    later: Side<'a, T>,
+    hasher: Hasher,
+    differences: Differences,
+    duplicates: Tally,
+}
+
+/// One of the two lists.
+struct Side<'a, S> {
+    source: &'a mut S,
+    walk: Walk,
+    /// Where the entries are that alignment did not pair, from and to, in order. Run number n of one
+    /// list is in the place of run number n of the other; one of the two may be empty.
+    runs: Vec<(u64, u64)>,
+}
+
+impl<'a, S: Source> Side<'a, S> {
+    fn new(source: &'a mut S) -> Result<Self, WalkError<S::Error>> {
+        Ok(Self {
+            walk: Walk::new(source)?,
+            source,
+            runs: Vec::new(),
+        })
+    }
+
+    fn window(&mut self) -> Result<&[u8], WalkError<S::Error>> {
+        self.walk.window(self.source)
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<Option<&[u8]>, WalkError<S::Error>> {
+        self.walk.next(self.source)
+    }
+
+    /// Octets of the entries that alignment did not pair.
+    fn unpaired_octets(&self) -> u64 {
+        let sizes = self.runs.iter().map(|run| run.1.saturating_sub(run.0));
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// Calls `each` for every entry of the list, with its offset and whether alignment paired it.
+    fn each(
+        &mut self,
+        mut each: impl FnMut(&[u8], u64, bool) -> Result<(), WalkError<S::Error>>,
+    ) -> Result<(), WalkError<S::Error>> {
+        self.walk.seek(self.walk.list().start);
+        let mut runs = self.runs.iter();
+        let mut run = runs.next();
+        loop {
+            let offset = self.walk.offset();
+            while run.is_some_and(|run| run.1 <= offset) {
+                run = runs.next();
+            }
+            let is_paired = run.is_none_or(|run| offset < run.0);
+            match self.walk.next(self.source)? {
+                Some(der) => each(der, offset, is_paired)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Calls `each` for every entry that alignment did not pair, with its offset.
+    fn each_unpaired(
+        &mut self,
+        mut each: impl FnMut(&[u8], u64) -> Result<(), WalkError<S::Error>>,
+    ) -> Result<(), WalkError<S::Error>> {
+        for (from, end) in &self.runs {
+            self.walk.seek(*from);
+            while self.walk.offset() < *end {
+                let offset = self.walk.offset();
+                match self.walk.next(self.source)? {
+                    Some(der) => each(der, offset)?,
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
+    /// Pairs entries that are equal byte for byte, in order; leaves the others in runs.
+    fn align(&mut self) -> Result<(), WalkError<S::Error>> {
+        let mut look_ahead = LookAhead::new();
+        // Scanning ahead without a limit may read each list twice more in all.
+        let size = |list: core::ops::Range<u64>| list.end.saturating_sub(list.start);
+        let mut budget = size(self.earlier.walk.list())
+            .saturating_add(size(self.later.walk.list()))
+            .saturating_mul(2);
+        loop {
+            let (earlier, later) = (self.earlier.window()?, self.later.window()?);
+            if earlier.is_empty() || later.is_empty() {
+                let start = (self.earlier.walk.offset(), self.later.walk.offset());
+                let end = (self.earlier.walk.list().end, self.later.walk.list().end);
+                if start != end {
+                    self.leave_unpaired(start, end);
+                }
+                return Ok(());
+            }
+            let paired = equal_entries(earlier, later);
+            if paired != 0 {
+                self.earlier.walk.skip(paired);
+                self.later.walk.skip(paired);
+                continue;
+            }
+            let start = (self.earlier.walk.offset(), self.later.walk.offset());
+            let agreement = self.find_agreement(&mut look_ahead, &mut budget)?;
+            self.leave_unpaired(start, agreement);
+        }
+    }
+
+    /// Remembers that the entries between these offsets of both lists are not paired, and continues
+    /// after them. Once there are too many runs, the last ones also take in what was paired since,
+    /// in both lists: paired entries are always outside the runs of both or inside those of both.
+    fn leave_unpaired(&mut self, from: (u64, u64), end: (u64, u64)) {
+        self.earlier.walk.seek(end.0);
+        self.later.walk.seek(end.1);
+        let is_full = self.earlier.runs.len() >= MAX_RUNS;
+        match (self.earlier.runs.last_mut(), self.later.runs.last_mut()) {
+            (Some(one), Some(other)) if is_full || (one.1, other.1) == from => {
+                (one.1, other.1) = end;
+            }
+            _ => {
+                self.earlier.runs.push((from.0, end.0));
+                self.later.runs.push((from.1, end.1));
+            }
+        }
+    }
+
+    /// Where the two lists have an equal entry again: the offset in each. If it finds none, what it
+    /// has looked at.
+    fn find_agreement(
+        &mut self,
+        ahead: &mut LookAhead,
+        budget: &mut u64,
+    ) -> Result<(u64, u64), WalkError<S::Error>> {
+        ahead.clear();
+        for _ in 0..LOOK_AHEAD {
+            let offset = self.earlier.walk.offset();
+            let one = self.earlier.next()?.map(|der| self.hasher.hash(der));
+            if let Some(hash) = one {
+                if let Some(other) = ahead.later.find(hash) {
+                    return Ok((offset, other));
+                }
+                ahead.earlier.insert(hash, offset);
+            }
+            let offset = self.later.walk.offset();
+            let other = self.later.next()?.map(|der| self.hasher.hash(der));
+            if let Some(hash) = other {
+                if let Some(one) = ahead.earlier.find(hash) {
+                    return Ok((one, offset));
+                }
+                ahead.later.insert(hash, offset);
+            }
+            if one.is_none() && other.is_none() {
+                break;
+            }
+        }
+        let seen = (self.earlier.walk.offset(), self.later.walk.offset());
+        // Many entries were added, or removed, in one place.
+        if let Some(found) = scan(&mut self.later, &ahead.earlier, self.hasher, budget)? {
+            return Ok(found);
+        }
+        if let Some((other, one)) = scan(&mut self.earlier, &ahead.later, self.hasher, budget)? {
+            return Ok((one, other));
+        }
+        Ok(seen)
+    }
+
+    /// Finds out what both lists say of the serial numbers that are left, one range of hashes after
+    /// the other.
+    fn resolve(
+        &mut self,
+        visit: &mut impl FnMut(Change<'_>) -> ControlFlow<()>,
+    ) -> Result<(), WalkError<S::Error>> {
+        if self.earlier.runs.is_empty() && self.later.runs.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new();
+        let mut suspects = Suspects::All;
+        let (mut low, mut width) = (0u64, u64::MAX);
+        loop {
+            let range = low..=low.saturating_add(width);
+            table.clear();
+            let wanted = Wanted {
+                hasher: self.hasher,
+                range: &range,
+                suspects: &suspects,
+            };
+            let fits = collect(&mut self.earlier, &mut table, &wanted)?
+                && collect(&mut self.later, &mut table, &wanted)?
+                && self.read_earlier(&mut table, &range)?;
+            if !fits && width == u64::MAX && matches!(suspects, Suspects::All) {
+                table.drop_memory();
+                suspects = self.sieve()?;
+                if self.report(&suspects, visit)? {
+                    return Ok(());
+                }
+                table = Table::new();
+                // The sieve is used once: from here on, the range is halved.
+                width = u64::MAX - 1;
+                continue;
+            }
+            if !fits {
+                // No range is too small: tens of thousands of serial numbers do not have one hash,
+                // unless their author knew the key.
+                if width == 0 {
+                    return Err(WalkError::Malformed { offset: 0 });
+                }
+                width /= 2;
+                continue;
+            }
+            self.read_later(&mut table, &range, visit)?;
+            match range.end().checked_add(1) {
+                Some(next) => low = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads the earlier list for the serial numbers in the table; false if that is too small.
+    fn read_earlier(
+        &mut self,
+        table: &mut Table,
+        range: &RangeInclusive<u64>,
+    ) -> Result<bool, WalkError<S::Error>> {
+        if table.records.is_empty() {
+            return Ok(true);
+        }
+        let hasher = self.hasher;
+        let mut fits = true;
+        let read = self.earlier.each(|der, offset, is_paired| {
+            let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
+            let hash = hasher.hash(serial);
+            if !table.may_have(hash) || !range.contains(&hash) {
+                return Ok(());
+            }
+            match table.find(hash, serial) {
+                Some(index) if !table.see_earlier(index, der, offset, is_paired) => {
+                    fits = false;
+                    Err(WalkError::Stopped)
+                }
+                _ => Ok(()),
+            }
+        });
+        match read {
+            Err(WalkError::Stopped) if !fits => Ok(false),
+            read => read.map(|()| true),
+        }
+    }
+
+    /// Reads the later list for the serial numbers in the table, and reports what both say.
+    fn read_later(
+        &mut self,
+        table: &mut Table,
+        range: &RangeInclusive<u64>,
+        visit: &mut impl FnMut(Change<'_>) -> ControlFlow<()>,
+    ) -> Result<(), WalkError<S::Error>> {
+        if table.records.is_empty() {
+            return Ok(());
+        }
+        let hasher = self.hasher;
+        let has_pairs = table.has_pairs;
+        let differences = &mut self.differences;
+        let duplicates = &mut self.duplicates;
+        let mut see = |der: &[u8], offset| {
+            let malformed = WalkError::Malformed { offset };
+            let serial = serial_contents(der).ok_or(malformed)?;
+            let hash = hasher.hash(serial);
+            if !table.may_have(hash) || !range.contains(&hash) {
+                return Ok(());
+            }
+            let Some(index) = table.find(hash, serial) else {
+                return Ok(());
+            };
+            let Some(record) = table.records.get_mut(index) else {
+                return Ok(());
+            };
+            let after = Entry::from_der(der).ok_or(WalkError::Malformed { offset })?;
+            if record.later_has_it {
+                duplicates.add(after.serial);
+                return Ok(());
+            }
+            record.later_has_it = true;
+            let record = *record;
+            let after = after.at(offset);
+            let change = if record.earlier_has_it {
+                let before = table.octets_of(&record);
+                if before == der {
+                    return Ok(());
+                }
+                differences.changed = differences.changed.saturating_add(1);
+                let before = Entry::from_der(before).ok_or(WalkError::Malformed {
+                    offset: record.offset,
+                })?;
+                Change::Changed {
+                    before: before.at(record.offset),
+                    after,
+                }
+            } else {
+                differences.added = differences.added.saturating_add(1);
+                Change::Added(after)
+            };
+            match visit(change) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(WalkError::Stopped),
+            }
+        };
+        // Paired entries need not be read again if none of them has a serial number of the table.
+        if has_pairs {
+            self.later.each(|der, offset, _| see(der, offset))?;
+        } else {
+            self.later.each_unpaired(see)?;
+        }
+        for record in &table.records {
+            if record.later_has_it || !record.earlier_has_it {
+                continue;
+            }
+            differences.removed = differences.removed.saturating_add(1);
+            let entry = Entry::from_der(table.octets_of(record)).ok_or(WalkError::Malformed {
+                offset: record.offset,
+            })?;
+            if visit(Change::Removed(entry.at(record.offset))).is_break() {
+                return Err(WalkError::Stopped);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Octets of the entries at the front of both lists that are equal.
+fn equal_entries(one: &[u8], other: &[u8]) -> usize {
+    let equal = common_prefix(one, other);
+    let mut paired = 0usize;
+    let mut rest = one.get(..equal).unwrap_or_default();
+    while let Some(size) = first_entry(rest) {
+        paired = paired.wrapping_add(size);
+        rest = rest.get(size..).unwrap_or_default();
+    }
+    paired
+}
+
+/// How many octets are equal at the front.
+fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+    const STRIDE: usize = 256;
+    let strides = one.chunks_exact(STRIDE).zip(other.chunks_exact(STRIDE));
+    let equal = strides.take_while(|(one, other)| one == other).count();
+    let equal = equal.wrapping_mul(STRIDE);
+    let (one, other) = (one.get(equal..), other.get(equal..));
+    let rest = one
+        .unwrap_or_default()
+        .iter()
+        .zip(other.unwrap_or_default());
+    equal.wrapping_add(rest.take_while(|(one, other)| one == other).count())
+}
+
+/// Reads on in one list until it has an entry that the other was seen to have: the offset in the
+/// other list, and in this one.
+fn scan<S: Source>(
+    side: &mut Side<'_, S>,
+    other: &Seen,
+    hasher: Hasher,
+    budget: &mut u64,
+) -> Result<Option<(u64, u64)>, WalkError<S::Error>> {
+    if other.is_empty() {
+        return Ok(None);
+    }
+    while *budget != 0 {
+        let offset = side.walk.offset();
+        let Some(der) = side.next()? else {
+            break;
+        };
+        *budget = budget.saturating_sub(der.len() as u64);
+        if let Some(found) = other.find(hasher.hash(der)) {
+            return Ok(Some((found, offset)));
+        }
+    }
+    Ok(None)
+}
+
+/// Which unpaired entries are resolved at a time.
+struct Wanted<'a> {
+    hasher: Hasher,
+    range: &'a RangeInclusive<u64>,
+    suspects: &'a Suspects,
+}
+
+/// Takes the serial numbers of the wanted unpaired entries into the table; false if it is too small.
+fn collect<S: Source>(
+    side: &mut Side<'_, S>,
+    table: &mut Table,
+    wanted: &Wanted<'_>,
+) -> Result<bool, WalkError<S::Error>> {
+    let mut fits = true;
+    let collected = side.each_unpaired(|der, offset| {
+        let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
+        let hash = wanted.hasher.hash(serial);
+        let is_wanted = wanted.range.contains(&hash) && wanted.suspects.contains(hash);
+        if is_wanted && table.find(hash, serial).is_none() && !table.insert(hash, der) {
+            fits = false;
+            return Err(WalkError::Stopped);
+        }
+        Ok(())
+    });
+    match collected {
+        Err(WalkError::Stopped) if !fits => Ok(false),
+        collected => collected.map(|()| true),
+    }
+}
+
+/// The lower bits of a hash, as many as an index has.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the upper bits are not wanted"
+)]
+const fn low_bits(hash: u64) -> usize {
+    hash as usize
+}
+
+/// A set of bits, each for many hashes.
+struct Filter {
+    bits: Vec<u64>,
+    shift: u32,
+}
+
+impl Filter {
+    /// With two to the power of `size` bits.
+    fn new(size: u32) -> Self {
+        let words = 1usize << size.saturating_sub(6);
+        Self {
+            bits: vec![0; words],
+            shift: u64::BITS.saturating_sub(size),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bits.fill(0);
+    }
+
+    /// The word, and the bit in it.
+    #[inline]
+    fn place(&self, hash: u64) -> (usize, u64) {
+        // The upper bits choose the place; the table uses the lower ones.
+        let place = hash >> self.shift;
+        (low_bits(place >> 6), 1 << (place & 63))
+    }
+
+    #[inline]
+    fn contains(&self, hash: u64) -> bool {
+        let (word, bit) = self.place(hash);
+        self.bits.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Sets the bit; whether it was set before.
+    #[inline]
+    fn insert(&mut self, hash: u64) -> bool {
+        let (word, bit) = self.place(hash);
+        let Some(word) = self.bits.get_mut(word) else {
+            return false;
+        };
+        let was_set = *word & bit != 0;
+        *word |= bit;
+        was_set
+    }
+}
+
+/// Hashes of serial numbers that may have over one entry in the two lists.
+enum Suspects {
+    All,
+    These {
+        /// Sorted.
+        hashes: Vec<u64>,
+        filter: Filter,
+    },
+}
+
+impl Suspects {
+    #[inline]
+    fn contains(&self, hash: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::These { hashes, filter } => {
+                filter.contains(hash) && hashes.binary_search(&hash).is_ok()
+            }
+        }
+    }
+}
+
+impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
+    /// Finds the hashes that an unpaired entry shares with another entry of either list. Different
+    /// hashes mean different serial numbers, so all other unpaired entries were added or removed.
+    fn sieve(&mut self) -> Result<Suspects, WalkError<S::Error>> {
+        let hasher = self.hasher;
+        let mut suspects = Hits::default();
+        let octets = self.earlier.unpaired_octets();
+        let octets = octets.saturating_add(self.later.unpaired_octets());
+        // About a bit for each octet: few bits are set, and the fewer there are, the more of them
+        // are in the processor's cache.
+        let size = u64::BITS.saturating_sub(octets.leading_zeros());
+        let mut unpaired = Filter::new(size.clamp(6, MAX_SIEVE));
+        mark(&mut self.earlier, hasher, &mut unpaired, &mut suspects)?;
+        mark(&mut self.later, hasher, &mut unpaired, &mut suspects)?;
+        // Paired entries are the same in both lists.
+        self.earlier.each(|der, offset, is_paired| {
+            if is_paired {
+                let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
+                let hash = hasher.hash(serial);
+                if unpaired.contains(hash) {
+                    suspects.add(hash);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(suspects.into())
+    }
+
+    /// Reports the unpaired entries that are not suspects. Whether all of them are reported.
+    fn report(
+        &mut self,
+        suspects: &Suspects,
+        visit: &mut impl FnMut(Change<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, WalkError<S::Error>> {
+        if matches!(suspects, Suspects::All) {
+            return Ok(false);
+        }
+        let hasher = self.hasher;
+        let differences = &mut self.differences;
+        let mut are_all = true;
+        let mut report = |der: &[u8], offset, is_added| {
+            let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
+            if suspects.contains(hasher.hash(serial)) {
+                are_all = false;
+                return Ok(());
+            }
+            let entry = Entry::from_der(der).ok_or(WalkError::Malformed { offset })?;
+            let (count, change) = if is_added {
+                (&mut differences.added, Change::Added(entry.at(offset)))
+            } else {
+                (&mut differences.removed, Change::Removed(entry.at(offset)))
+            };
+            *count = count.saturating_add(1);
+            match visit(change) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(WalkError::Stopped),
+            }
+        };
+        self.earlier
+            .each_unpaired(|der, offset| report(der, offset, false))?;
+        self.later
+            .each_unpaired(|der, offset| report(der, offset, true))?;
+        Ok(are_all)
+    }
+}
+
+/// A list of hashes that does not grow beyond a bound.
+#[derive(Default)]
+struct Hits {
+    hashes: Vec<u64>,
+    is_full: bool,
+}
+
+impl Hits {
+    #[cold]
+    fn add(&mut self, hash: u64) {
+        if self.hashes.len() < MAX_SUSPECTS {
+            self.hashes.push(hash);
+        } else {
+            self.is_full = true;
+        }
+    }
+}
+
+impl From<Hits> for Suspects {
+    fn from(mut hits: Hits) -> Self {
+        if hits.is_full {
+            return Self::All;
+        }
+        let mut filter = Filter::new(20);
+        for hash in &hits.hashes {
+            filter.insert(*hash);
+        }
+        hits.hashes.sort_unstable();
+        Self::These {
+            hashes: hits.hashes,
+            filter,
+        }
+    }
+}
+
+/// Sets the bits of a list's unpaired entries; those whose bit was set before are suspects.
+fn mark<S: Source>(
+    side: &mut Side<'_, S>,
+    hasher: Hasher,
+    filter: &mut Filter,
+    suspects: &mut Hits,
+) -> Result<(), WalkError<S::Error>> {
+    side.each_unpaired(|der, offset| {
+        let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
+        let hash = hasher.hash(serial);
+        if filter.insert(hash) {
+            suspects.add(hash);
+        }
+        Ok(())
+    })
+}
+
+/// Entries of both lists that were looked at ahead.
+struct LookAhead {
+    earlier: Seen,
+    later: Seen,
+}
+
+impl LookAhead {
+    fn new() -> Self {
+        Self {
+            earlier: Seen::new(),
+            later: Seen::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.earlier.clear();
+        self.later.clear();
+    }
+}
+
+/// Hashes of entries with their offsets, at most [`LOOK_AHEAD`]. Clearing costs nothing.
+struct Seen {
+    slots: Vec<Slot>,
+    /// Slots of another generation are free.
+    generation: u64,
+    count: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    generation: u64,
+    hash: u64,
+    offset: u64,
+}
+
+impl Seen {
+    fn new() -> Self {
+        Self {
+            slots: vec![Slot::default(); 2 * LOOK_AHEAD],
+            generation: 1,
+            count: 0,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.count = 0;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn find(&self, hash: u64) -> Option<u64> {
+        let slot = self.slots.get(self.slot(hash))?;
+        (slot.generation == self.generation).then_some(slot.offset)
+    }
+
+    fn insert(&mut self, hash: u64, offset: u64) {
+        let (at, generation) = (self.slot(hash), self.generation);
+        if let Some(slot) = self.slots.get_mut(at) {
+            // The first of equal entries stays.
+            if slot.generation != generation {
+                *slot = Slot {
+                    generation,
+                    hash,
+                    offset,
+                };
+                self.count = self.count.wrapping_add(1);
+            }
+        }
+    }
+
+    /// The slot that has the hash, or the free one where it would be: half of them are free.
+    fn slot(&self, hash: u64) -> usize {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = low_bits(hash) & mask;
+        while let Some(slot) = self.slots.get(at) {
+            if slot.generation != self.generation || slot.hash == hash {
+                break;
+            }
+            at = at.wrapping_add(1) & mask;
+        }
+        at
+    }
+}
+
+/// Serial numbers, and what is known of each.
+struct Table {
+    records: Vec<Record>,
+    /// Entries, one after the other.
+    octets: Vec<u8>,
+    /// Index into `records` plus one; 0 is free.
+    slots: Vec<u32>,
+    /// Bits of the hashes: small enough for the fastest cache.
+    filter: Filter,
+    /// Whether a paired entry has one of the serial numbers: the later list has that entry, too.
+    has_pairs: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Record {
+    hash: u64,
+    /// An entry with this serial number, in `octets`: the earlier list's first, once that is known.
+    at: usize,
+    size: usize,
+    /// Where the earlier list's first entry begins.
+    offset: u64,
+    earlier_has_it: bool,
+    later_has_it: bool,
+}
+
+impl Table {
+    fn new() -> Self {
+        Self {
+            records: Vec::new(),
+            octets: Vec::new(),
+            slots: vec![0; (2 * TABLE_ENTRIES).next_power_of_two()],
+            filter: Filter::new(16),
+            has_pairs: false,
+        }
+    }
+
+    fn drop_memory(&mut self) {
+        (self.records, self.octets, self.slots) = (Vec::new(), Vec::new(), Vec::new());
+    }
+
+    #[inline]
+    fn may_have(&self, hash: u64) -> bool {
+        self.filter.contains(hash)
+    }
+
+    fn clear(&mut self) {
+        self.filter.clear();
+        self.has_pairs = false;
+        self.records.clear();
+        self.octets.clear();
+        self.slots.fill(0);
+    }
+
+    fn octets_of(&self, record: &Record) -> &[u8] {
+        let end = record.at.saturating_add(record.size);
+        self.octets.get(record.at..end).unwrap_or_default()
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, serial: &[u8]) -> Option<usize> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = low_bits(hash) & mask;
+        loop {
+            let index = (*self.slots.get(at)? as usize).checked_sub(1)?;
+            let record = self.records.get(index)?;
+            if record.hash == hash && serial_contents(self.octets_of(record)) == Some(serial) {
+                return Some(index);
+            }
+            at = at.wrapping_add(1) & mask;
+        }
+    }
+
+    /// Adds an entry whose serial number is not there; false if the table is full.
+    fn insert(&mut self, hash: u64, der: &[u8]) -> bool {
+        // One entry always fits, so a range of one hash is always possible.
+        let is_full = self.records.len() >= TABLE_ENTRIES
+            || self.octets.len().saturating_add(der.len()) > TABLE_OCTETS;
+        if is_full && !self.records.is_empty() {
+            return false;
+        }
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = low_bits(hash) & mask;
+        while self.slots.get(at).is_some_and(|index| *index != 0) {
+            at = at.wrapping_add(1) & mask;
+        }
+        let record = Record {
+            hash,
+            at: self.octets.len(),
+            size: der.len(),
+            offset: 0,
+            earlier_has_it: false,
+            later_has_it: false,
+        };
+        self.octets.extend_from_slice(der);
+        self.records.push(record);
+        self.filter.insert(hash);
+        if let (Some(slot), Ok(index)) = (self.slots.get_mut(at), u32::try_from(self.records.len()))
+        {
+            *slot = index;
+        }
+        true
+    }
+
+    /// Keeps the earlier list's entry if it is the first of its serial number; false if the table
+    /// is full.
+    fn see_earlier(&mut self, index: usize, der: &[u8], offset: u64, is_paired: bool) -> bool {
+        let Some(record) = self.records.get_mut(index) else {
+            return true;
+        };
+        self.has_pairs |= is_paired;
+        if record.earlier_has_it {
+            return true;
+        }
+        record.earlier_has_it = true;
+        record.offset = offset;
+        if record.size == der.len() {
+            let place = record.at..record.at.saturating_add(record.size);
+            if let Some(place) = self.octets.get_mut(place) {
+                place.copy_from_slice(der);
+            }
+            return true;
+        }
+        (record.at, record.size) = (self.octets.len(), der.len());
+        self.octets.extend_from_slice(der);
+        // One entry of each list always fits, as in `insert`.
+        self.octets.len() <= TABLE_OCTETS || self.records.len() == 1
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,410 @@
+//! An index of a list's serial numbers: finds an entry without reading the list.
+//!
+//! A record has 8 octets: the first bits of the serial number's hash, and the offset of the entry in
+//! as many bits as that needs. Records are sorted and kept in rows. A lookup reads the rows that can
+//! have the hash, which is one in nearly all cases, and then the entries that they point to, to
+//! compare the serial numbers themselves.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::finding::{Finding, FindingKind, Tally};
+use crate::hash::Hasher;
+use crate::serial::Serial;
+use crate::source::{Source, read_up_to};
+use crate::walk::{Walk, WalkError, first_entry, serial_contents};
+
+/// The bounds are small in tests, so that few entries make many rows and batches.
+const SMALL: bool = cfg!(any(test, fuzzing));
+
+/// Records in a row: 32 KiB.
+const ROW: usize = if SMALL { 4 } else { 4096 };
+/// Records in memory while the index is made: 4 MiB.
+const BATCH: usize = if SMALL { 16 } else { 512 << 10 };
+
+/// Rows of octets, kept somewhere: in a file, or in a database.
+pub trait Rows {
+    /// Why a row cannot be kept or read.
+    type Error;
+
+    /// Keeps a row of at most 32 KiB after the rows before it.
+    ///
+    /// # Errors
+    /// Those of whatever keeps the rows.
+    fn append(&mut self, row: &[u8]) -> Result<(), Self::Error>;
+
+    /// Reads row number `index`, from 0, into `row`, whose octets it replaces.
+    ///
+    /// # Errors
+    /// Those of whatever keeps the rows.
+    fn read(&mut self, index: usize, row: &mut Vec<u8>) -> Result<(), Self::Error>;
+}
+
+/// Rows in memory.
+impl Rows for Vec<Vec<u8>> {
+    type Error = core::convert::Infallible;
+
+    fn append(&mut self, row: &[u8]) -> Result<(), Self::Error> {
+        self.push(row.to_vec());
+        Ok(())
+    }
+
+    fn read(&mut self, index: usize, row: &mut Vec<u8>) -> Result<(), Self::Error> {
+        row.clear();
+        row.extend_from_slice(self.get(index).map(Vec::as_slice).unwrap_or_default());
+        Ok(())
+    }
+}
+
+/// An index of the serial numbers of one list, with its records in rows elsewhere.
+///
+/// ```
+/// use crl::{Index, Serial};
+///
+/// # let der = &include_bytes!("../tests/data/openssl-p256.crl")[..];
+/// let mut rows: Vec<Vec<u8>> = Vec::new(); // or the rows of a database
+/// let index = Index::build(&mut { der }, &mut rows, 42)?;
+/// let serial = Serial::from_be_bytes(&[0x7c, 0xab, 0xab, 0xab, 0xab]);
+/// let entry = index.find(serial, &mut rows, &mut { der })?;
+/// assert!(entry.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    key: u64,
+    /// How many of a record's bits are the offset.
+    offset_bits: u32,
+    /// The first record of each row.
+    first_records: Vec<u64>,
+    entries: u64,
+    duplicates: Option<Finding>,
+}
+
+/// An entry that an [`Index`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The entry's DER, for [`Entry::from_der`](crate::Entry::from_der).
+    pub der: Vec<u8>,
+    /// Where the entry begins: octets from the first of the CRL.
+    pub offset: u64,
+}
+
+impl Index {
+    /// Makes the index of the list in `source`. Uses at most 6 MiB of memory and reads the list once
+    /// for every 524,288 entries.
+    ///
+    /// `key` chooses the hash function. It should be a random number: who knows it can choose serial
+    /// numbers that make lookups slow, though not wrong.
+    ///
+    /// # Errors
+    /// [`WalkError`], also with an error of `rows`.
+    pub fn build<S: Source, R: Rows<Error = S::Error>>(
+        source: &mut S,
+        rows: &mut R,
+        key: u64,
+    ) -> Result<Self, WalkError<S::Error>> {
+        let mut walk = Walk::new(source)?;
+        let end = walk.list().end;
+        let mut building = Building {
+            index: Self {
+                key,
+                offset_bits: u64::BITS.saturating_sub(end.leading_zeros()),
+                first_records: Vec::new(),
+                entries: 0,
+                duplicates: None,
+            },
+            source,
+            rows,
+            row: Vec::with_capacity(8 * ROW),
+            duplicates: Tally::default(),
+        };
+        let mut low = 0u64;
+        loop {
+            let (records, high) = building.batch(&mut walk, low)?;
+            building.put(&records)?;
+            match high.checked_add(1) {
+                Some(next) => low = next,
+                None => break,
+            }
+        }
+        building.end_row()?;
+        let mut index = building.index;
+        index.duplicates = building.duplicates.finding(FindingKind::DuplicateSerial);
+        Ok(index)
+    }
+
+    /// How many entries the list has.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// How many rows the index has.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.first_records.len()
+    }
+
+    /// Entries whose serial number an earlier entry has, if there are any.
+    #[must_use]
+    pub fn duplicates(&self) -> Option<&Finding> {
+        self.duplicates.as_ref()
+    }
+
+    /// The entry with this serial number: the first, if there are several.
+    /// `source` must be the list of which the index was made.
+    ///
+    /// # Errors
+    /// [`WalkError`], also with an error of `rows`.
+    pub fn find<S: Source, R: Rows<Error = S::Error>>(
+        &self,
+        serial: Serial<'_>,
+        rows: &mut R,
+        source: &mut S,
+    ) -> Result<Option<Found>, WalkError<S::Error>> {
+        let contents = serial.to_integer();
+        let prefix = self.prefix(&contents);
+        let last = prefix | self.offset_mask();
+        // The row before the first that begins at or after the prefix may have it, too.
+        let after = self.first_records.partition_point(|first| *first < prefix);
+        let mut row = Vec::new();
+        for index in after.saturating_sub(1)..self.first_records.len() {
+            if self
+                .first_records
+                .get(index)
+                .is_none_or(|first| *first > last)
+            {
+                break;
+            }
+            rows.read(index, &mut row).map_err(WalkError::Source)?;
+            let records = records(&row);
+            for record in records.skip_while(|record| *record < prefix) {
+                if record > last {
+                    break;
+                }
+                let offset = record & self.offset_mask();
+                let der = entry_at(source, offset)?;
+                if serial_contents(&der) == Some(&contents[..]) {
+                    return Ok(Some(Found { der, offset }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The index without its rows, to be stored; [`Index::from_bytes`] reads it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![1]; // the version of this form
+        bytes.extend_from_slice(&self.key.to_be_bytes());
+        bytes.extend_from_slice(&self.offset_bits.to_be_bytes());
+        bytes.extend_from_slice(&self.entries.to_be_bytes());
+        for record in &self.first_records {
+            bytes.extend_from_slice(&record.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// What [`Index::to_bytes`] gave, without the duplicates; `None` if it is something else.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.strip_prefix(&[1])?;
+        let (key, bytes) = bytes.split_first_chunk()?;
+        let (offset_bits, bytes) = bytes.split_first_chunk()?;
+        let (entries, bytes) = bytes.split_first_chunk()?;
+        let offset_bits = u32::from_be_bytes(*offset_bits);
+        (offset_bits <= u64::BITS && bytes.len() % 8 == 0).then(|| Self {
+            key: u64::from_be_bytes(*key),
+            offset_bits,
+            first_records: records(bytes).collect(),
+            entries: u64::from_be_bytes(*entries),
+            duplicates: None,
+        })
+    }
+
+    fn offset_mask(&self) -> u64 {
+        1u64.checked_shl(self.offset_bits)
+            .map_or(u64::MAX, |bit| bit.wrapping_sub(1))
+    }
+
+    /// The hash of a serial number, with zeros in place of an offset.
+    #[inline]
+    fn prefix(&self, serial: &[u8]) -> u64 {
+        Hasher::new(self.key).hash(serial) & !self.offset_mask()
+    }
+}
+
+/// An index that is being made.
+struct Building<'a, S, R> {
+    index: Index,
+    source: &'a mut S,
+    rows: &'a mut R,
+    row: Vec<u8>,
+    duplicates: Tally,
+}
+
+impl<S: Source, R: Rows<Error = S::Error>> Building<'_, S, R> {
+    /// The records from `low` on, sorted, as many as fit in memory, and the last record that would
+    /// be among them.
+    fn batch(&mut self, walk: &mut Walk, low: u64) -> Result<(Vec<u64>, u64), WalkError<S::Error>> {
+        let mask = self.index.offset_mask();
+        let mut high = u64::MAX;
+        let mut limit = BATCH;
+        let mut records = Vec::new();
+        walk.seek(walk.list().start);
+        loop {
+            let offset = walk.offset();
+            let Some(der) = walk.next(self.source)? else {
+                break;
+            };
+            let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
+            let record = self.index.prefix(serial) | offset;
+            if !(low..=high).contains(&record) {
+                continue;
+            }
+            if records.len() >= limit {
+                // Keep the lower half. Equal prefixes stay together, whatever their number.
+                records.sort_unstable();
+                let middle = records.get(records.len() / 2).copied().unwrap_or(high);
+                high = match (middle & !mask).checked_sub(1) {
+                    Some(end) if records.first().is_some_and(|first| *first <= end) => end,
+                    _ => middle | mask,
+                };
+                records.truncate(records.partition_point(|record| *record <= high));
+                limit = BATCH.max(records.len().saturating_mul(2));
+            }
+            if record <= high {
+                records.push(record);
+            }
+        }
+        records.sort_unstable();
+        Ok((records, high))
+    }
+
+    /// Puts sorted records into rows.
+    fn put(&mut self, records: &[u64]) -> Result<(), WalkError<S::Error>> {
+        let mask = self.index.offset_mask();
+        let count = records.len() as u64;
+        self.index.entries = self.index.entries.saturating_add(count);
+        for group in records.chunk_by(|one, other| one & !mask == other & !mask) {
+            if group.len() > 1 {
+                self.count_duplicates(group)?;
+            }
+            for record in group {
+                if self.row.is_empty() {
+                    self.index.first_records.push(*record);
+                }
+                self.row.extend_from_slice(&record.to_be_bytes());
+                if self.row.len() >= 8 * ROW {
+                    self.end_row()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records with equal prefixes have equal serial numbers, or the hashes of two are alike.
+    fn count_duplicates(&mut self, group: &[u64]) -> Result<(), WalkError<S::Error>> {
+        let mut serials: Vec<Vec<u8>> = Vec::new();
+        for record in group {
+            let der = entry_at(self.source, record & self.index.offset_mask())?;
+            let serial = serial_contents(&der).unwrap_or_default();
+            if serials.iter().any(|seen| seen == serial) {
+                if let Some(serial) = Serial::from_integer(serial) {
+                    self.duplicates.add(serial);
+                }
+            } else {
+                serials.push(serial.to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    fn end_row(&mut self) -> Result<(), WalkError<S::Error>> {
+        if !self.row.is_empty() {
+            self.rows.append(&self.row).map_err(WalkError::Source)?;
+            self.row.clear();
+        }
+        Ok(())
+    }
+}
+
+fn records(row: &[u8]) -> impl Iterator<Item = u64> {
+    row.chunks_exact(8)
+        .filter_map(|record| record.try_into().ok().map(u64::from_be_bytes))
+}
+
+/// The entry that begins at an offset.
+fn entry_at<S: Source>(source: &mut S, offset: u64) -> Result<Vec<u8>, WalkError<S::Error>> {
+    const USUAL: usize = 256;
+    let mut der = vec![0; USUAL];
+    loop {
+        let read = read_up_to(source, offset, &mut der).map_err(WalkError::Source)?;
+        let is_whole = read < der.len();
+        der.truncate(read);
+        if let Some(size) = first_entry(&der) {
+            der.truncate(size);
+            return Ok(der);
+        }
+        // The largest entry has 64 KiB.
+        if is_whole || der.len() >= 64 << 10 {
+            return Err(WalkError::Malformed { offset });
+        }
+        der.resize(64 << 10, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::crl;
+
+    proptest! {
+        /// Against a map: every serial number is found at its first entry, and no other one is.
+        #[test]
+        fn an_index_finds_what_a_map_finds(
+            entries in vec((0u16..300, 1u8..6), 0..200),
+            key in any::<u64>(),
+        ) {
+            let der = crl(&entries);
+            let mut source = &der[..];
+            let mut rows = Vec::new();
+            let built = Index::build(&mut source, &mut rows, key).unwrap();
+            prop_assert_eq!(built.entries(), entries.len() as u64);
+            prop_assert_eq!(built.rows(), rows.len());
+            prop_assert!(rows.iter().all(|row: &Vec<u8>| row.len() <= 8 * ROW));
+            let octets: usize = rows.iter().map(Vec::len).sum();
+            prop_assert_eq!(octets, 8 * entries.len());
+            let index = Index::from_bytes(&built.to_bytes()).unwrap();
+            let mut first = BTreeMap::new();
+            for (serial, reason) in &entries {
+                first.entry(*serial).or_insert(*reason);
+            }
+            let duplicates = (entries.len() - first.len()) as u64;
+            let found = built.duplicates().map_or(0, |finding| finding.count);
+            prop_assert_eq!(found, duplicates);
+            for serial in 0..310u16 {
+                let octets = serial.to_be_bytes();
+                let found = index.find(Serial::from_be_bytes(&octets), &mut rows, &mut source);
+                let found = found.unwrap().map(|found| {
+                    let start = found.offset as usize;
+                    assert_eq!(&der[start..start + found.der.len()], found.der);
+                    crate::Entry::from_der(&found.der).unwrap().reason.unwrap().code()
+                });
+                prop_assert_eq!(found, first.get(&serial).copied(), "{}", serial);
+            }
+        }
+    }
+
+    #[test]
+    fn stored_bytes_of_another_form_are_not_an_index() {
+        for bytes in [&b""[..], &[2; 30], &[1; 22]] {
+            assert_eq!(Index::from_bytes(bytes), None);
+        }
+    }
+}
