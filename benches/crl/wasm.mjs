@@ -1,5 +1,6 @@
 // Runs the reader in wasm: node wasm.mjs MODULE.wasm CRL.der CERTIFICATE.der
-// Prints one line of JSON: milliseconds of the processor, and bytes of wasm memory beyond what the host's own piece takes.
+// Prints one line of JSON: milliseconds of CPU time, and bytes of wasm memory beyond those of the
+// host's own piece.
 import { readFileSync } from "node:fs";
 
 const [module, crlFile, certificateFile] = process.argv.slice(2);
@@ -14,7 +15,8 @@ function instance() {
   return { ...exports, write };
 }
 
-// The best of some runs of `step` over all pieces; copying a piece into wasm memory counts, as it does in a Worker.
+// The best of several runs of `step` over all pieces. Copying a piece into wasm memory counts, as it
+// does in a Worker.
 function overPieces(step, end) {
   const wasm = instance();
   const piece = wasm.allocate(PIECE);
@@ -36,7 +38,7 @@ function overPieces(step, end) {
   return { ms: best, bytes: wasm.memory.buffer.byteLength - before };
 }
 
-// Milliseconds of the processor.
+// Milliseconds of CPU time.
 function processorTime() {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
@@ -58,7 +60,7 @@ const ours = overPieces(
   },
 );
 
-// x509-cert takes the whole at once. It runs out of memory at some size; then it has no figure.
+// x509-cert takes the whole CRL at once. At some size it runs out of memory and has no figure.
 function materialised() {
   try {
     const wasm = instance();

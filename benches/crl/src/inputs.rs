@@ -1,4 +1,4 @@
-//! A CRL of some size, and the CA that made it: 49 octets an entry, with a serial number of 16 octets and a reason.
+//! A CRL of some size and its CA. Entries have 49 octets: a serial number of 16 octets and a reason.
 
 use crl::{Algorithm, CrlNumber, Digest, Issuer, Reason, Revocation, Serial, Template, UnixTime};
 use rcgen::{
@@ -44,7 +44,7 @@ impl Input {
                 NOW..UnixTime(NOW.0 + 86_400),
             )
         };
-        let serials = serials(count);
+        let serials = serials(count, 42);
         let crl = template
             .sign(serials.iter().map(revocation), |tbs| key.sign(tbs))
             .expect("a CRL");
@@ -71,9 +71,9 @@ pub(crate) fn revocation(serial: &[u8; 16]) -> Revocation<'_> {
     }
 }
 
-/// Positive, 16 octets long, and spread as random ones are (splitmix64).
-fn serials(count: usize) -> Vec<[u8; 16]> {
-    let mut state = 42u64;
+/// Positive serial numbers of 16 octets, distributed as random ones are (splitmix64).
+pub(crate) fn serials(count: usize, seed: u64) -> Vec<[u8; 16]> {
+    let mut state = seed;
     let mut next = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,8 +1,10 @@
 //! Measures crl beside other readers and writers of CRLs, in one run, and prints tables.
 //!
-//! `bench-crl [--entries N,N,…] [--wasm MODULE.wasm]`; run it by `cargo run --profile native -p bench-crl`. With the module that
-//! bench-crl-wasm compiles to, it measures the same reader in wasm, under node.
+//! `cargo run --profile native -p bench-crl -- [--entries N,N,…] [--wasm MODULE.wasm]`. The module is
+//! what bench-crl-wasm compiles to: with it, the same reader is also measured in wasm, under node.
 
+mod compare;
+mod hostile;
 mod inputs;
 mod memory;
 mod read;
@@ -30,6 +32,8 @@ fn main() {
     }
     let mut reading = Table::new("Reading", "times the hash alone");
     let mut in_wasm = Table::new("Reading in wasm, under node", "times the hash alone");
+    let mut hostile = Table::new("Hostile lists", "times an honest list of the same size");
+    let mut comparing = Table::new("Comparing", "times reading both lists");
     let mut writing = Table::new("Writing", "times `openssl ca -gencrl`, or rcgen without it");
     for count in entries {
         eprintln!("{count} entries …");
@@ -38,7 +42,9 @@ fn main() {
         if let Some(module) = &module {
             wasm::measure(&input, module, &mut in_wasm);
         }
+        hostile::measure(&input, &mut hostile);
+        compare::measure(&input, &mut comparing);
         write::measure(&input, &mut writing);
     }
-    print!("{reading}{in_wasm}{writing}");
+    print!("{reading}{in_wasm}{hostile}{comparing}{writing}");
 }

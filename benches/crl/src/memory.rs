@@ -1,4 +1,4 @@
-//! An allocator that counts: how much memory was in use at most.
+//! An allocator that counts how much memory is in use at most.
 #![allow(unsafe_code, reason = "an allocator is made of unsafe functions")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -12,7 +12,7 @@ static ALLOCATOR: Counting = Counting;
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs something; gives what it gave, and by how many bytes the memory in use rose meanwhile, at most.
+/// Runs `run`; returns its result, and by how many bytes the memory in use rose at most meanwhile.
 pub(crate) fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
     let before = IN_USE.load(Relaxed);
     PEAK.store(before, Relaxed);
@@ -40,7 +40,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Old and new are there together, unless the system can extend in place: the usual way of counting does not know.
+        // Both allocations exist for a moment, unless the system extends in place, which is not
+        // visible here.
         grow(size);
         IN_USE.fetch_sub(layout.size(), Relaxed);
         // SAFETY: as the caller's.

@@ -1,4 +1,4 @@
-//! Figures, and the table that they are printed in.
+//! Figures and the tables that they are printed in.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use nix::time::{ClockId, clock_gettime};
 /// One measurement.
 #[derive(Clone, Copy)]
 pub(crate) struct Figure {
-    /// Of the processor.
+    /// CPU time.
     pub(crate) time: Duration,
-    /// Bytes of memory beyond the input, at most.
+    /// The most bytes of memory in use, without the input.
     pub(crate) peak: Option<usize>,
 }
 
-/// The best time of some runs, as many as fit in a second or so; the peak of the first.
+/// The best time of several runs, as many as fit in about a second, and the peak of the first.
 pub(crate) fn best<T>(mut run: impl FnMut() -> T) -> Figure {
     let (time, peak) = crate::memory::peak(|| once(&mut run));
     let runs = (Duration::from_secs(1).as_nanos() / time.as_nanos().max(1)).clamp(2, 200);
@@ -34,14 +34,14 @@ fn once<T>(run: &mut impl FnMut() -> T) -> Duration {
     time
 }
 
-/// What this thread has used of the processor.
+/// The CPU time of this thread.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
         .expect("a thread's clock")
         .into()
 }
 
-/// What all processes that this one started, and that have ended, have used of the processor.
+/// The CPU time of all child processes that have ended.
 pub(crate) fn children_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("usage");
     let times = [usage.user_time(), usage.system_time()];
@@ -55,7 +55,7 @@ pub(crate) fn children_time() -> Duration {
         .sum()
 }
 
-/// Rows for each number of entries; ratios are to the row that was given first.
+/// Rows for each number of entries, with ratios.
 pub(crate) struct Table {
     title: &'static str,
     ratio: &'static str,
@@ -71,7 +71,7 @@ impl Table {
         }
     }
 
-    /// Adds a row; without a figure, it could not be measured. `unit` is what the ratio is to.
+    /// Adds a row, whose ratio is to `unit`. Without a figure, it could not be measured.
     pub(crate) fn row(
         &mut self,
         entries: usize,

@@ -1,4 +1,4 @@
-//! Writing: from revocations, and one more entry after those that are kept encoded; beside rcgen and OpenSSL.
+//! Writing, from revocations and from encoded entries with one more, beside rcgen and OpenSSL.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -27,7 +27,7 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
             input.template.sign(revocations, sign).expect("a CRL")
         })),
     );
-    // As the origin does: the entries lie encoded somewhere, and one comes behind them.
+    // As the origin does: the entries are kept encoded, and one is appended.
     let mut entries = Vec::with_capacity(input.crl.len() + 64);
     for serial in &input.serials {
         revocation(serial).encode(&mut entries).expect("an entry");
@@ -41,7 +41,7 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
                 .encode(&mut entries)
                 .expect("an entry");
             let tbs = input.template.tbs(entries.len() as u64).expect("a CRL");
-            // ring signs a message and not a hash; so the message is put together, which a signer of hashes need not do.
+            // ring signs a message and not a hash, so the message is assembled.
             let message = [tbs.before(), &entries, tbs.after()].concat();
             let signature = input.key.sign(&message).expect("a signature");
             tbs.seal(&signature).expect("a CRL").size
@@ -81,7 +81,8 @@ fn rcgen_crl(input: &Input) -> rcgen::CertificateRevocationListParams {
     }
 }
 
-/// One run of `openssl ca -gencrl` over the same entries, as a process; none if there is no OpenSSL, or it would take minutes.
+/// One run of `openssl ca -gencrl` over the same entries; `None` without OpenSSL, or if it would
+/// take minutes.
 fn openssl(input: &Input) -> Option<Figure> {
     if input.count > 1_000_000 || Command::new("openssl").arg("version").output().is_err() {
         return None;

@@ -1,4 +1,5 @@
-//! What the benchmark calls in wasm: each function works on bytes that the host has written to memory that it was given.
+//! The benchmark's calls in wasm. Each works on bytes that the host has written to memory from
+//! [`allocate`].
 
 use std::cell::RefCell;
 
