@@ -269,7 +269,9 @@ impl CliError {
             Self::Origin(error) => match error.fault() {
                 Fault::NotFound => ExitCode::from(3),
                 Fault::Conflict => ExitCode::from(4),
-                Fault::Request | Fault::Unavailable | Fault::Origin => ExitCode::FAILURE,
+                Fault::Request | Fault::Unavailable | Fault::Busy | Fault::Origin => {
+                    ExitCode::FAILURE
+                }
             },
             _ => ExitCode::FAILURE,
         }

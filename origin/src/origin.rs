@@ -21,13 +21,11 @@ mod tokens;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use rusqlite::Connection;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ca::PrivateKey;
 use crate::random::RandomSource;
-use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow, StoredKey};
+use crate::store::issuers::{IssuerNumber, StoredKey};
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
@@ -44,13 +42,15 @@ pub use revocations::{BatchFault, BatchResult, Revoked, UnknownShard};
 pub use setup::{Changes, ListChange, Setup};
 pub use tokens::{NewToken, TokenError};
 
+/// An opened key: decrypting one is slow by design. The lock is held while it is opened.
+type KeySlot = Mutex<Option<Arc<PrivateKey>>>;
+
 /// The origin over one database.
 pub struct Origin {
     store: Store,
     vault: Vault,
     random: Arc<dyn RandomSource>,
-    /// Opened keys: decrypting one is slow by design.
-    keys: Mutex<HashMap<IssuerNumber, Arc<PrivateKey>>>,
+    keys: Mutex<HashMap<IssuerNumber, Arc<KeySlot>>>,
     entries: entry_cache::EntryCache,
 }
 
@@ -73,27 +73,32 @@ impl Origin {
         })
     }
 
-    /// The private key of an issuer.
-    fn key(&self, conn: &Connection, issuer: &IssuerRow) -> Result<Arc<PrivateKey>, OriginError> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = keys.get(&issuer.number) {
+    /// Opens the private key of an issuer, which [`lookup::stored_key`] read. A PKCS#11 token may take
+    /// its time, or hang: other issuers do not wait for it, and no snapshot of the database is open.
+    fn open_key(
+        &self,
+        issuer: IssuerNumber,
+        stored: &StoredKey,
+    ) -> Result<Arc<PrivateKey>, OriginError> {
+        let slot = Arc::clone(self.keys().entry(issuer).or_default());
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = &*slot {
             return Ok(Arc::clone(key));
         }
-        let stored = issuer_rows::key(conn, issuer.number)?
-            .ok_or_else(|| OriginError::NoKey(issuer.id.clone()))?;
         let key = Arc::new(match stored {
-            StoredKey::Pkcs8(der) => self.vault.open(&der)?,
-            StoredKey::Pkcs11(uri) => PrivateKey::in_token(&uri)?,
+            StoredKey::Pkcs8(der) => self.vault.open(der)?,
+            StoredKey::Pkcs11(uri) => PrivateKey::in_token(uri)?,
         });
-        keys.insert(issuer.number, Arc::clone(&key));
+        *slot = Some(Arc::clone(&key));
         Ok(key)
     }
 
     /// Opens the key anew on its next use. A PKCS#11 token that was restarted has lost the session.
     fn forget_key(&self, issuer: IssuerNumber) {
-        self.keys
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&issuer);
+        self.keys().remove(&issuer);
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashMap<IssuerNumber, Arc<KeySlot>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 /// Why the database failed.
 #[derive(Debug, thiserror::Error)]
@@ -59,16 +59,29 @@ pub enum StoreError {
     /// The copy and the database are one file.
     #[error("{0} is the database itself")]
     SameFile(PathBuf),
+    /// Another writer has not finished in time: a large import, perhaps of another process.
+    #[error("the database is busy: another writer has not finished")]
+    Busy,
     /// SQLite failed.
     #[error("the database failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
     /// A row holds a value that no release wrote.
     #[error("the database holds a {0} that cannot be read")]
     Corrupt(&'static str),
 }
 
-/// How long a writer waits for another one.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+/// How long a writer waits for another one of this process, and then for one of another process.
+/// Twice that is less than an edge waits for an answer (`ORIGIN_TIMEOUT_MS`, 30 s by default).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The page cache of a connection, in KiB: SQLite's own default.
 const CACHE_KIB: i32 = 2000;
@@ -90,7 +103,7 @@ const MIGRATIONS: &[&str] = &[
 /// The database.
 pub struct Store {
     path: PathBuf,
-    writer: Mutex<Connection>,
+    writer: parking_lot::Mutex<Connection>,
     /// Idle connections for reads.
     readers: Mutex<Vec<Connection>>,
 }
@@ -109,7 +122,7 @@ impl Store {
         migrate(&mut writer)?;
         Ok(Self {
             path: path.to_owned(),
-            writer: Mutex::new(writer),
+            writer: parking_lot::Mutex::new(writer),
             readers: Mutex::default(),
         })
     }
@@ -136,12 +149,12 @@ impl Store {
     /// is durable when this returns `Ok`, and rolled back otherwise.
     ///
     /// # Errors
-    /// Those of `f`, and [`StoreError::Sqlite`].
+    /// Those of `f`, [`StoreError::Busy`] and [`StoreError::Sqlite`].
     pub fn write<T, E: From<StoreError>>(
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = lock(&self.writer);
+        let mut connection = self.writer()?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::from)?;
@@ -156,7 +169,7 @@ impl Store {
     /// over the file.
     ///
     /// # Errors
-    /// Those of `f`, and [`StoreError::Sqlite`].
+    /// Those of `f`, [`StoreError::Busy`] and [`StoreError::Sqlite`].
     pub fn write_in_bulk<T, E: From<StoreError>>(
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
@@ -175,7 +188,7 @@ impl Store {
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = lock(&self.writer);
+        let mut connection = self.writer()?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::from)?;
@@ -184,15 +197,22 @@ impl Store {
         Ok(result)
     }
 
+    /// The connection for writes, once no other thread uses it. A panic there has rolled its
+    /// transaction back.
+    fn writer(&self) -> Result<parking_lot::MutexGuard<'_, Connection>, StoreError> {
+        let writer = self.writer.try_lock_for(BUSY_TIMEOUT);
+        writer.ok_or(StoreError::Busy)
+    }
+
     fn set_cache(&self, kib: i32) -> Result<(), StoreError> {
-        let connection = lock(&self.writer);
+        let connection = self.writer()?;
         // Negative is KiB, positive would be pages.
         connection.pragma_update(None, "cache_size", kib.saturating_neg())?;
         Ok(connection.execute_batch("PRAGMA shrink_memory")?)
     }
 }
 
-/// A panic rolls the connection's transaction back, so a poisoned connection can be used again.
+/// A panic leaves the list of idle connections as it was.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

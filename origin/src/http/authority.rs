@@ -18,7 +18,7 @@ use crate::ca::{self, KeyKind, Request};
 use crate::connector_config::ConnectorConfig;
 use crate::list_config::{Lists, NewList};
 use crate::origin::{
-    Changes, ListChange, NewCertificate, NewIssuer, NewKey, OriginError, Revoked, SignedBy,
+    Changes, ListChange, NewCertificate, NewIssuer, NewKey, Origin, OriginError, Revoked, SignedBy,
     Subject, UnknownShard,
 };
 use crate::profile::Profile;
@@ -66,27 +66,29 @@ pub(super) async fn create_issuer(
     State(service): State<Service>,
     Body(body): Body<IssuerBody>,
 ) -> Result<Response, ApiError> {
-    let issuer = service
-        .call(move |origin, now| {
-            let lists = body.crls.into_iter().map(NewList::from).collect();
-            let new = NewIssuer {
-                subject: ca::parse_subject(
-                    body.subject
-                        .as_deref()
-                        .unwrap_or(&format!("CN={}", body.id)),
-                )?,
-                id: body.id,
-                key: NewKey::Generate(body.key.0),
-                validity: seconds(body.validity_seconds)
-                    .unwrap_or(crate::defaults::ISSUER_VALIDITY),
-                signed_by: body.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
-                connector: ConnectorConfig::Local,
-                profile: body.profile.map_or(Profile::default(), |profile| profile.0),
-                lists: Lists::new(lists)?,
-            };
-            origin.create_issuer(new, now)
-        })
-        .await?;
+    let parent = body.signed_by.clone();
+    let create = move |origin: &Origin, now| {
+        let lists = body.crls.into_iter().map(NewList::from).collect();
+        let new = NewIssuer {
+            subject: ca::parse_subject(
+                body.subject
+                    .as_deref()
+                    .unwrap_or(&format!("CN={}", body.id)),
+            )?,
+            id: body.id,
+            key: NewKey::Generate(body.key.0),
+            validity: seconds(body.validity_seconds).unwrap_or(crate::defaults::ISSUER_VALIDITY),
+            signed_by: body.signed_by.map_or(SignedBy::Itself, SignedBy::Issuer),
+            connector: ConnectorConfig::Local,
+            profile: body.profile.map_or(Profile::default(), |profile| profile.0),
+            lists: Lists::new(lists)?,
+        };
+        origin.create_issuer(new, now)
+    };
+    let issuer = match parent {
+        Some(parent) => service.call_and_sign(&parent, create).await?,
+        None => service.call(create).await?,
+    };
     Ok((StatusCode::CREATED, Json(issuer)).into_response())
 }
 

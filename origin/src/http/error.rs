@@ -112,6 +112,11 @@ impl From<OriginError> for ApiError {
                     )
                 };
             }
+            Fault::Busy => {
+                tracing::warn!(code = error.code(), %error, "a call gave way");
+                let detail = "Another writer uses the database; ask again.";
+                return Self::unavailable(2, error.code(), detail);
+            }
             Fault::Origin => {
                 tracing::error!(code = error.code(), error = %error, "a call failed");
                 return Self::new(

@@ -41,7 +41,8 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         let of_a_body = ["413", "415", "422"]
             .into_iter()
             .filter(|_| operation.request_body.is_some());
-        for status in ["401", "403", "500"].into_iter().chain(of_a_body) {
+        // 503: another writer uses the database, or the issuer's HSM hangs; with Retry-After.
+        for status in ["401", "403", "500", "503"].into_iter().chain(of_a_body) {
             answers.entry(status.to_owned()).or_insert_with(problem);
         }
         for (status, answer) in answers {

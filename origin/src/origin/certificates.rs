@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use x509_cert::Certificate;
 use x509_cert::name::Name;
 
-use super::lookup::{find_issuer, find_local};
+use super::lookup::{find_issuer, find_local, stored_key};
 use super::{Origin, OriginError};
 use crate::ca::{self, CertificateError, Certified, KeyKind, PrivateKey, Request, Serial};
 use crate::revocation::CertificateFacts;
@@ -67,12 +67,13 @@ impl Origin {
         new: NewCertificate,
         now: Timestamp,
     ) -> Result<IssuedCertificate, OriginError> {
-        let (row, parent, parent_key, distribution_points) = self.store.read(|conn| {
+        let (row, parent, stored, distribution_points) = self.store.read(|conn| {
             let row = find_local(conn, issuer)?;
             let points = distribution_points(conn, &row, new.shard)?;
-            let (parent, key) = (row.parse_certificate()?, self.key(conn, &row)?);
+            let (parent, key) = (row.parse_certificate()?, stored_key(conn, &row)?);
             Ok::<_, OriginError>((row, parent, key, points))
         })?;
+        let parent_key = self.open_key(row.number, &stored)?;
         let (request, key) = match new.subject {
             Subject::Request(request) => (request, None),
             Subject::New {

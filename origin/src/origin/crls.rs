@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::caller::{self, Caller, Note};
 use super::draft::{Draft, MadeCrl};
-use super::lookup::{find_issuer, find_list, find_signing, refuse_lost, scope};
+use super::lookup::{find_issuer, find_list, find_signing, refuse_lost, scope, stored_key};
 use super::{Origin, OriginError};
 use crate::ca::PrivateKey;
 use crate::entries::Entries;
@@ -124,7 +124,7 @@ impl Origin {
             self.store
                 .write(|tx| caller::store(tx, &issuer, name, caller, recorded, &note, now))?;
         }
-        self.store.read(|conn| {
+        let (stored, is_current) = self.store.read(|conn| {
             refuse_lost(conn, &issuer)?;
             let lists = list_rows::all(conn, issuer.number)?;
             let list = find_list(&lists, &issuer, name)?;
@@ -132,8 +132,10 @@ impl Origin {
                 Some(held) => is_current(conn, &issuer, list, held, now)?,
                 None => false,
             };
-            Ok((issuer.number, self.key(conn, &issuer)?, is_current))
-        })
+            Ok::<_, OriginError>((stored_key(conn, &issuer)?, is_current))
+        })?;
+        let key = self.open_key(issuer.number, &stored)?;
+        Ok((issuer.number, key, is_current))
     }
 
     /// Lets expiry follow the clock while no CRL is made. Call it several times an hour.

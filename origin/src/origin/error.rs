@@ -105,6 +105,8 @@ pub enum Fault {
     Request,
     /// The request must wait until an operator has acted.
     Unavailable,
+    /// The same request may succeed in a moment.
+    Busy,
     /// The origin failed.
     Origin,
 }
@@ -145,6 +147,7 @@ impl OriginError {
             Self::Token(TokenError::NotFound(_)) => "token_not_found",
             Self::Token(_) => "token_failed",
             Self::Write(_) => "crl_not_writable",
+            Self::Store(StoreError::Busy) => "storage_busy",
             Self::Store(_) => "storage_failed",
         }
     }
@@ -169,6 +172,7 @@ impl OriginError {
                 | RevocationError::OtherShard { .. },
             ) => Fault::Conflict,
             Self::StateLost(..) => Fault::Unavailable,
+            Self::Store(StoreError::Busy) => Fault::Busy,
             Self::KeyDoesNotFit
             | Self::ShardNotFound(..)
             | Self::ShardUnknown(..)

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use x509_cert::Certificate;
 use x509_cert::name::Name;
 
-use super::lookup::{find_issuer, refuse_shared_urls};
+use super::lookup::{find_issuer, refuse_shared_urls, stored_key};
 use super::{Origin, OriginError};
 use crate::ca::{self, Certified, KeyKind, PrivateKey};
 use crate::connector_config::{ConnectorConfig, OpenSslConfig};
@@ -269,12 +269,14 @@ impl Origin {
         validity: Duration,
         now: Timestamp,
     ) -> Result<(IssuerNumber, Certificate), OriginError> {
-        let (number, certificate, parent_key, distribution_points) = self.store.read(|conn| {
+        let (number, certificate, stored, distribution_points) = self.store.read(|conn| {
             let parent = find_issuer(conn, parent)?;
             let points = super::certificates::distribution_points(conn, &parent, None)?;
             let certificate = parent.parse_certificate()?;
-            Ok::<_, OriginError>((parent.number, certificate, self.key(conn, &parent)?, points))
+            let key = stored_key(conn, &parent)?;
+            Ok::<_, OriginError>((parent.number, certificate, key, points))
         })?;
+        let parent_key = self.open_key(number, &stored)?;
         let authority = Certified {
             subject: subject.clone(),
             public_key: key.public_key()?,

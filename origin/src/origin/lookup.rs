@@ -7,7 +7,7 @@ use super::OriginError;
 use crate::ca;
 use crate::connector_config::ConnectorConfig;
 use crate::list_config::{ListConfig, ListConfigError};
-use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow};
+use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow, StoredKey};
 use crate::store::lists::{self as list_rows, ListRow};
 use crate::store::records;
 use crate::store::revocations::Scope;
@@ -24,6 +24,11 @@ pub(super) fn find_signing(conn: &Connection, id: &IssuerId) -> Result<IssuerRow
         Some(_) => Ok(issuer),
         None => Err(OriginError::NoKey(issuer.id)),
     }
+}
+
+/// The key of an issuer. It is opened when the snapshot is closed.
+pub(super) fn stored_key(conn: &Connection, issuer: &IssuerRow) -> Result<StoredKey, OriginError> {
+    rows::key(conn, issuer.number)?.ok_or_else(|| OriginError::NoKey(issuer.id.clone()))
 }
 
 /// An issuer without another CA: certificates are issued and revoked here.
