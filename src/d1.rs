@@ -38,6 +38,21 @@ impl D1Log {
         let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
         self.0.prepare(&query.sql).bind(&values)
     }
+
+    /// Runs one statement that writes.
+    pub(crate) async fn write(&self, query: &Query) -> worker::Result<Meta> {
+        let statement = self.prepare(query)?;
+        let result = JsFuture::from(statement.inner().run()?).await?;
+        Meta::of(&result)
+    }
+
+    async fn remove(&self, query: &Query) -> Result<u64, EventLogError> {
+        let written = self.write(query).await;
+        let changes = written
+            .map_err(|error| EventLogError(error.to_string()))?
+            .changes;
+        changes.ok_or_else(|| EventLogError("D1 did not say how many rows it removed".to_owned()))
+    }
 }
 
 impl EventLog for D1Log {
@@ -58,15 +73,16 @@ impl EventLog for D1Log {
 
 impl OldEvents for D1Log {
     async fn remove(&self, before: Timestamp, limit: u32) -> Result<u64, EventLogError> {
-        let failed = |error: worker::Error| EventLogError(error.to_string());
-        let removal = self
-            .prepare(&tables::remove_events(before, limit))
-            .map_err(failed)?;
-        let run = async {
-            let result = JsFuture::from(removal.inner().run()?).await?;
-            Meta::of(&result)
-        };
-        let changes = run.await.map_err(failed)?.changes;
-        changes.ok_or_else(|| EventLogError("D1 did not say how many rows it removed".to_owned()))
+        self.remove(&tables::remove_events(before, limit)).await
+    }
+}
+
+/// The table of actions, for removing from it.
+#[derive(Debug)]
+pub(crate) struct OldActions(pub(crate) D1Log);
+
+impl OldEvents for OldActions {
+    async fn remove(&self, before: Timestamp, limit: u32) -> Result<u64, EventLogError> {
+        self.0.remove(&tables::remove_actions(before, limit)).await
     }
 }

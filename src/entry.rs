@@ -10,7 +10,7 @@ use worker::{Context, Env};
 
 use super::task;
 use crate::bindings::Bindings;
-use crate::d1::D1Log;
+use crate::d1::{D1Log, OldActions};
 use crate::host::{log, now};
 use crate::objects::{ObjectError, WorkerObjects};
 use crate::operator;
@@ -127,21 +127,26 @@ async fn crl(
     respond_with_crl(whole, decision, source, &body, &again)
 }
 
-/// Removes old events. A tick that did its work is not a failed one because D1 is down.
+/// Removes old events and actions. A tick that did its work is not a failed one because D1 is down.
 async fn prune(bindings: &Bindings, settings: &Settings) {
-    let pruned = match bindings.d1() {
-        Ok(database) => retention::prune(&D1Log(database), now(), settings.event_retention)
-            .await
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+    let pruned = async {
+        let (database, now) = (bindings.d1()?, now());
+        let events = D1Log(database);
+        let removed = retention::prune(&events, now, settings.event_retention).await;
+        let events_removed = removed.map_err(|error| error.to_string())?;
+        let actions = OldActions(events);
+        let removed = retention::prune(&actions, now, settings.action_retention).await;
+        let actions_removed = removed.map_err(|error| error.to_string())?;
+        Ok((events_removed, actions_removed))
     };
+    let pruned: worker::Result<(u64, u64)> = pruned.await;
     match pruned {
-        Ok(removed) => log(
-            &serde_json::json!({ "level": "info", "what": "old events removed", "events": removed }),
-        ),
-        Err(cause) => log(
-            &serde_json::json!({ "level": "warning", "what": "old events not removed", "cause": cause }),
-        ),
+        Ok((events, actions)) => log(&serde_json::json!({
+            "level": "info", "what": "old rows removed", "events": events, "actions": actions,
+        })),
+        Err(cause) => log(&serde_json::json!({
+            "level": "warning", "what": "old rows not removed", "cause": cause.to_string(),
+        })),
     }
 }
 

@@ -11,6 +11,7 @@
     )
 )]
 
+mod action_store;
 mod again;
 mod bindings;
 mod d1;

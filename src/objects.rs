@@ -18,6 +18,7 @@ use crate::kv::{self, KvReader};
 use crate::object_call;
 use crate::registry_object;
 use crate::streams::{self, Chunks};
+use edge::actions::{Action, ActionAnswer, ActionRequest};
 use edge::answer::{Body, ByteRange};
 use edge::config::Settings;
 use edge::events::{Event, Trigger};
@@ -161,6 +162,20 @@ impl WorkerObjects {
         let stub = registry.get_by_name(registry_object::NAME)?;
         let (answer, _) = object_call::send(&stub, request).await?;
         Ok(answer)
+    }
+
+    /// Keeps an action in the registry's object until D1 has it.
+    ///
+    /// # Errors
+    /// The object does not answer, or could not keep it.
+    pub(crate) async fn record(&self, action: &Action) -> Result<(), ObjectError> {
+        let registry = self.bindings.registry()?;
+        let stub = registry.get_by_name(registry_object::NAME)?;
+        let request = ActionRequest::Record(Box::new(action.clone()));
+        match object_call::send(&stub, &request).await? {
+            (ActionAnswer::Recorded, _) => Ok(()),
+            (ActionAnswer::Failed(cause), _) => Err(ObjectError::Refused(cause)),
+        }
     }
 
     /// The registry's index: from the isolate's memory, KV, or the registry's object, whichever can say who does not exist. Where

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
+use edge::actions::Action;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::events::{Event, Trigger};
@@ -18,6 +20,7 @@ use futures_util::TryStreamExt as _;
 use origin_api::{CrlName, IssuerId};
 use serde::de::DeserializeOwned;
 use web_sys::{Request, Response};
+use worker::Delay;
 use worker::js_sys::{Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast as _, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -109,6 +112,10 @@ impl Ports for WorkerPorts {
         host::now()
     }
 
+    async fn sleep(&self, span: Duration) {
+        Delay::from(span).await;
+    }
+
     fn random(&self) -> Result<[u8; 16], ObjectError> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| ObjectError::Refused(error.to_string()))?;
@@ -142,6 +149,10 @@ impl Ports for WorkerPorts {
 
     async fn regenerate_all(&self) -> Result<Summary, ObjectError> {
         schedule::regenerate_all(&self.objects, Trigger::Operator, self.concurrency).await
+    }
+
+    async fn record(&self, action: &Action) -> Result<(), ObjectError> {
+        self.objects.record(action).await
     }
 
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, ObjectError> {

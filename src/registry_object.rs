@@ -7,16 +7,20 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use serde::Deserialize;
 use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, durable_object};
 
+use crate::action_store::WorkerActions;
 use crate::bindings::Bindings;
+use crate::d1::D1Log;
 use crate::host::JsHost;
 use crate::kv::KvIndex;
 use crate::object_call;
 use crate::origin::FetchOrigin;
 use crate::registry_store::SqlRegistry;
-use edge::registry::{Keeper, KeeperParts, Reading};
+use edge::actions::{ActionLog, ActionRequest};
+use edge::registry::{Keeper, KeeperParts, Reading, RegistryRequest};
 
 /// The name of the one registry object.
 pub(crate) const NAME: &str = "registry";
@@ -33,12 +37,21 @@ impl KeeperParts for Cloudflare {
 }
 
 /// The registry's object.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 #[derive(Debug)]
 pub struct RegistryObject {
     state: Rc<State>,
     bindings: Bindings,
     keeper: OnceCell<Rc<Keeper<Cloudflare>>>,
+    actions: OnceCell<Rc<ActionLog<WorkerActions>>>,
+}
+
+/// A request to this object: about the registry, or about the actions of operators.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ObjectRequest {
+    Registry(RegistryRequest),
+    Actions(ActionRequest),
 }
 
 impl DurableObject for RegistryObject {
@@ -47,17 +60,44 @@ impl DurableObject for RegistryObject {
             state: Rc::new(state),
             bindings: Bindings { env },
             keeper: OnceCell::new(),
+            actions: OnceCell::new(),
         }
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
-        let request = object_call::receive(&mut request).await?;
-        let answer = self.keeper()?.answer(request).await;
-        object_call::respond(&answer, None)
+        match object_call::receive(&mut request).await? {
+            ObjectRequest::Registry(request) => {
+                object_call::respond(&self.keeper()?.answer(request).await, None)
+            }
+            ObjectRequest::Actions(request) => {
+                object_call::respond(&self.actions()?.answer(request).await, None)
+            }
+        }
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        let delivered = self.actions()?.alarm().await;
+        delivered.map_err(|error| error.to_string())?;
+        Response::empty()
     }
 }
 
 impl RegistryObject {
+    fn actions(&self) -> worker::Result<Rc<ActionLog<WorkerActions>>> {
+        if let Some(actions) = self.actions.get() {
+            return Ok(Rc::clone(actions));
+        }
+        let host = JsHost {
+            state: Rc::clone(&self.state),
+        };
+        let table = D1Log(self.bindings.d1()?);
+        let ports = WorkerActions::open(&self.state, host, table);
+        let ports = ports.map_err(|error| error.to_string())?;
+        Ok(Rc::clone(
+            self.actions.get_or_init(|| Rc::new(ActionLog { ports })),
+        ))
+    }
+
     fn keeper(&self) -> worker::Result<Rc<Keeper<Cloudflare>>> {
         if let Some(keeper) = self.keeper.get() {
             return Ok(Rc::clone(keeper));

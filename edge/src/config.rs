@@ -74,6 +74,8 @@ settings! {
     "SERVE_EXPIRED" => serve_expired: bool = false, boolean();
     /// How long events are kept.
     "EVENT_RETENTION_DAYS" => event_retention: Duration = Duration::from_hours(24 * 30), days(1..=3_650);
+    /// How long the actions of operators are kept.
+    "ACTION_RETENTION_DAYS" => action_retention: Duration = Duration::from_hours(24 * 400), days(1..=3_650);
     /// How many issuers regenerate-all refreshes at once; the platform allows six connections.
     "REGENERATE_CONCURRENCY" => regenerate_concurrency: usize = 6, count(1..=6, "issuers at once");
 }

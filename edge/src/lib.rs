@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod actions;
 pub mod answer;
 pub mod config;
 pub mod events;

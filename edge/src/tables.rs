@@ -1,4 +1,4 @@
-//! The tables in D1: `crl_generation_events` and `crl_status`, and the SQL that writes them. The
+//! The tables in D1: `crl_generation_events`, `crl_status` and `operator_actions`, and the SQL that writes them. The
 //! migrations describe the columns; reading is in `operator::query`.
 //!
 //! Rows are bound as one JSON array and taken apart by SQLite, so that a statement writes any
@@ -10,6 +10,7 @@ pub(crate) mod testing;
 use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
+use crate::actions::Action;
 use crate::events::{Event, Outcome};
 use crate::refresh::{Publication, Status};
 use crate::row::row;
@@ -148,6 +149,28 @@ pub fn remove_events(before: Timestamp, limit: u32) -> Query {
     )
 }
 
+/// Appends actions. One that the table has already changes nothing.
+#[must_use]
+pub fn append_actions(actions: &[Action]) -> Query {
+    let insert = insert("operator_actions", Action::COLUMNS);
+    Query::new(
+        format!("{insert} ON CONFLICT (id) DO NOTHING"),
+        [json(actions)],
+    )
+}
+
+/// Removes up to `limit` of the actions from before `before`, the oldest first.
+#[must_use]
+pub fn remove_actions(before: Timestamp, limit: u32) -> Query {
+    Query::new(
+        format!(
+            "DELETE FROM operator_actions WHERE id IN \
+             (SELECT id FROM operator_actions WHERE at < ? ORDER BY at LIMIT {limit})"
+        ),
+        [before.to_string()],
+    )
+}
+
 /// Inserts the rows of a JSON array of objects by column.
 fn insert(table: &str, columns: &[&str]) -> String {
     let values: Vec<_> = columns
@@ -225,6 +248,7 @@ mod tests {
         for (table, columns) in [
             ("crl_generation_events", Event::COLUMNS),
             ("crl_status", StatusRow::COLUMNS),
+            ("operator_actions", Action::COLUMNS),
         ] {
             assert_eq!(tables.columns(table), columns, "{table}");
         }

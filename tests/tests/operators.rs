@@ -29,18 +29,19 @@ impl World for Shared {
     }
 }
 
-const ISSUERS: [&str; 13] = [
+const ISSUERS: [&str; 14] = [
     "good", "failing", "never", "pages", "formats", "hooked", "moved", "figures", "garbage",
-    "queried", "costly", "outage", "misset",
+    "queried", "costly", "outage", "misset", "acted",
 ];
 
-const CALLS: [(Method, &str); 11] = [
+const CALLS: [(Method, &str); 12] = [
     (Method::GET, "/v1/issuers"),
     (Method::GET, "/v1/issuers/good"),
     (Method::POST, "/v1/issuers/hooked/refresh"),
     (Method::POST, "/v1/refresh"),
     (Method::POST, "/v1/issuers/good/trust"),
     (Method::GET, "/v1/events"),
+    (Method::GET, "/v1/actions"),
     (Method::GET, "/metrics"),
     (Method::GET, "/v1/openapi.json"),
     (Method::GET, "/dashboard"),
@@ -382,6 +383,45 @@ async fn a_changed_certificate_waits_until_it_is_trusted(world: Arc<Shared>) {
     assert_eq!(after["waiting_certificate_sha256"], Value::Null);
 }
 
+async fn who_did_what_is_recorded(world: Arc<Shared>) {
+    refresh(&world, "acted", 200).await;
+    let trust = world.edge.trust("acted", &"0".repeat(64)).await;
+    assert_eq!(code_of(trust, 409).await, "no_certificate_waiting");
+    let guess = world
+        .edge
+        .request(Method::POST, "/dashboard/sign-in")
+        .body("token=guess");
+    assert_eq!(guess.send().await.unwrap().status(), 401);
+    let page = json(operate(&world, "/v1/actions").await, 200).await;
+    let actions: Vec<_> = array(&page["actions"])
+        .iter()
+        .filter(|action| action["issuer_id"] == "acted" || action["action"] == "refused_sign_in")
+        .collect();
+    let acts: Vec<_> = actions
+        .iter()
+        .map(|action| action["action"].clone())
+        .collect();
+    assert_eq!(acts[..3], ["refused_sign_in", "trust", "refresh"]);
+    assert_eq!(actions[1]["role"], "operator");
+    assert_eq!(actions[1]["sha256"], "0".repeat(64));
+    assert_eq!(actions[0]["role"], Value::Null);
+}
+
+async fn no_action_is_lost_while_d1_is_down(world: Arc<Shared>) {
+    let edge = Start::new(&world.origin.url()).start().await;
+    let database = edge.database();
+    assert_eq!(edge.refresh("acted").await.status(), 200);
+    database.execute("ALTER TABLE operator_actions RENAME TO lost_actions");
+    assert_eq!(edge.refresh("acted").await.status(), 200);
+    let answer = edge.operate(Method::GET, "/v1/actions").await;
+    assert_eq!(code_of(answer, 503).await, "events_unavailable");
+    database.execute("ALTER TABLE lost_actions RENAME TO operator_actions");
+    // The next action brings along what D1 did not take.
+    assert_eq!(edge.refresh("acted").await.status(), 200);
+    let page = json(edge.operate(Method::GET, "/v1/actions").await, 200).await;
+    assert_eq!(array(&page["actions"]).len(), 3);
+}
+
 async fn prometheus_accepts_the_metrics(world: Arc<Shared>) -> Result<(), Skipped> {
     refresh(&world, "figures", 200).await;
     refresh(&world, "figures", 200).await;
@@ -609,6 +649,8 @@ suite!(
     event_pages_stay_stable_while_events_are_added,
     events_are_available_as_json_ndjson_and_csv,
     a_changed_certificate_waits_until_it_is_trusted,
+    who_did_what_is_recorded,
+    no_action_is_lost_while_d1_is_down,
     prometheus_accepts_the_metrics,
     every_alert_fires_when_it_should,
     every_documented_query_runs_on_the_tables_that_the_worker_wrote,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::authorization::{caller, require_https};
 use super::call::{Call, Endpoint};
 use super::crl_status::State;
-use super::desk::Desk;
+use super::desk::{Actor, Desk};
 use super::event_page::{self, EventPage};
 use super::event_query::{Cursor, EventFilter};
 use super::issuers::{self, IssuerPage, RECENT_EVENTS};
@@ -39,6 +39,7 @@ impl<P: Ports> Desk<P> {
         let caller = caller(authorization.as_deref(), &self.settings)?;
         endpoint.admit(caller.role)?;
         let query = url::query(request.url());
+        let actor = Actor::of(request, Some(&caller));
         match endpoint.call(caller.role, &query, request.header("accept").as_deref())? {
             Call::Issuers {
                 state,
@@ -50,14 +51,11 @@ impl<P: Ports> Desk<P> {
                 issuer,
                 name,
                 trigger,
-            } => self.outcome(&self.refresh(&issuer, name, trigger).await?),
-            Call::RefreshAll => {
-                let summary = self.ports.regenerate_all().await;
-                self.json(&summary.map_err(|error| self.no_registry(&error))?)
-            }
+            } => self.outcome(&self.refresh(&actor, &issuer, name, trigger).await?),
+            Call::RefreshAll => self.json(&self.regenerate_all(&actor).await?),
             Call::Trust(issuer) => {
                 let sha256 = self.named(request).await?;
-                self.outcome(&self.trust(issuer, sha256).await?)
+                self.outcome(&self.trust(&actor, issuer, sha256).await?)
             }
             Call::Events {
                 filter,
@@ -78,6 +76,7 @@ impl<P: Ports> Desk<P> {
                 filter.admit(self.now())?;
                 self.stream(filter, after, limit, format).await
             }
+            Call::Actions { before, limit } => self.json(&self.actions(before, limit).await?),
             Call::Metrics { issuer, limit } => {
                 let accept = request.header("accept");
                 let format = metrics::Format::negotiate(accept.as_deref());

@@ -19,6 +19,16 @@ pub(crate) enum Role {
     Hook,
 }
 
+impl Role {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Viewer => "viewer",
+            Self::Hook => "hook",
+        }
+    }
+}
+
 /// The holder of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller<'s> {

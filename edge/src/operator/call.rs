@@ -7,7 +7,7 @@ use super::crl_status::State;
 use super::event_query::{Cursor, EventFilter};
 use super::media::EventFormat;
 use super::parameters::Parameters;
-use crate::events::Trigger;
+use crate::events::{EventId, Trigger};
 use crate::problem::EdgeError;
 
 /// The most issuers on one page.
@@ -39,6 +39,8 @@ pub(crate) enum Endpoint {
     RefreshAll,
     /// `/v1/events`
     Events,
+    /// `/v1/actions`
+    Actions,
     /// `/metrics`
     Metrics,
     /// `/v1/openapi.json`
@@ -75,6 +77,12 @@ pub(crate) enum Call {
         after: Option<Cursor>,
         limit: u32,
         format: EventFormat,
+    },
+    /// What operators did.
+    Actions {
+        /// Only those before the one with this id.
+        before: Option<EventId>,
+        limit: u32,
     },
     /// Metrics for Prometheus.
     Metrics {
@@ -145,6 +153,15 @@ impl Endpoint {
             Self::RefreshAll => none().map(|()| Call::RefreshAll),
             Self::OpenApi => none().map(|()| Call::OpenApi),
             Self::Events => events(query, accept),
+            Self::Actions => {
+                let parameters = Parameters::parse(query, &["limit", "cursor"])?;
+                Ok(Call::Actions {
+                    before: parameters.value("cursor", "must be what next_cursor said")?,
+                    limit: parameters
+                        .count("limit", MOST_EVENTS)?
+                        .unwrap_or(USUAL_EVENTS),
+                })
+            }
             Self::Metrics => {
                 let parameters = Parameters::parse(query, &["issuer", "limit"])?;
                 Ok(Call::Metrics {
@@ -201,10 +218,11 @@ mod tests {
         endpoint("GET", path).call(Role::Operator, &query, accept)
     }
 
-    const READS: [&str; 5] = [
+    const READS: [&str; 6] = [
         "/v1/issuers",
         "/v1/issuers/a",
         "/v1/events",
+        "/v1/actions",
         "/metrics",
         "/v1/openapi.json",
     ];

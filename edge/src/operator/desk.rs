@@ -6,18 +6,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use origin_api::{CrlName, IssuerId};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::authorization::Caller;
 use super::event_page;
 use super::event_query::EventFilter;
 use super::issuers::{self, IssuerStatus};
 use super::ports::{Ports, Request};
+use crate::actions::{Act, Action, network_of};
 use crate::config::Settings;
-use crate::events::{Event, Trigger};
+use crate::events::{Event, EventId, Trigger};
 use crate::issuer::TrustAnswer;
 use crate::problem::EdgeError;
 use crate::refresh::Sha256;
 use crate::registry::{Index, Listed};
+use crate::schedule::Summary;
 use crate::tables::Query;
 use crate::time::Timestamp;
 
@@ -30,6 +34,41 @@ const LARGEST_BODY: usize = 4096;
 pub(super) struct Desk<P> {
     pub(super) ports: Rc<P>,
     pub(super) settings: Rc<Settings>,
+}
+
+/// A page of `GET /v1/actions`.
+#[derive(Debug, Serialize)]
+pub(super) struct ActionPage {
+    /// Newest first.
+    pub(super) actions: Vec<Action>,
+    /// The `cursor` of the next page; null on the last page.
+    pub(super) next_cursor: Option<EventId>,
+}
+
+/// Who acts.
+pub(super) struct Actor<'c> {
+    /// None if the token opens nothing.
+    caller: Option<&'c Caller<'c>>,
+    /// The network of the client's address.
+    address: Option<String>,
+}
+
+impl<'c> Actor<'c> {
+    pub(super) fn of(request: &impl Request, caller: Option<&'c Caller<'c>>) -> Self {
+        let address = request.header("cf-connecting-ip");
+        Self {
+            caller,
+            address: address.and_then(|address| network_of(&address)),
+        }
+    }
+}
+
+/// What an act is about.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Target<'t> {
+    pub(super) issuer: Option<&'t IssuerId>,
+    pub(super) name: Option<CrlName>,
+    pub(super) sha256: Option<Sha256>,
 }
 
 impl<P: Ports> Desk<P> {
@@ -93,6 +132,7 @@ impl<P: Ports> Desk<P> {
     /// Refreshes one CRL of the issuer, or all.
     pub(super) async fn refresh(
         &self,
+        actor: &Actor<'_>,
         issuer: &IssuerId,
         name: Option<CrlName>,
         trigger: Trigger,
@@ -105,6 +145,15 @@ impl<P: Ports> Desk<P> {
                 max_age: Duration::ZERO,
             });
         }
+        // The hook's refreshes are the origin's acts, and each has its event.
+        if trigger == Trigger::Operator {
+            let target = Target {
+                issuer: Some(issuer),
+                name,
+                sha256: None,
+            };
+            self.record(Act::Refresh, actor, target).await?;
+        }
         let refreshed = self.ports.refresh(issuer, name, trigger).await;
         refreshed.map_err(|error| self.internal(&error))
     }
@@ -112,10 +161,17 @@ impl<P: Ports> Desk<P> {
     /// Pins the changed certificate that is waiting if it has this SHA-256, and refreshes.
     pub(super) async fn trust(
         &self,
+        actor: &Actor<'_>,
         issuer: IssuerId,
         sha256: Sha256,
     ) -> Result<Vec<Event>, EdgeError> {
         self.listed(&issuer).await?;
+        let target = Target {
+            issuer: Some(&issuer),
+            name: None,
+            sha256: Some(sha256),
+        };
+        self.record(Act::Trust, actor, target).await?;
         let answer = self.ports.trust(&issuer, sha256).await;
         match answer.map_err(|error| self.internal(&error))? {
             TrustAnswer::Pinned(events) => Ok(events),
@@ -127,8 +183,41 @@ impl<P: Ports> Desk<P> {
         }
     }
 
+    /// Refreshes every issuer.
+    pub(super) async fn regenerate_all(&self, actor: &Actor<'_>) -> Result<Summary, EdgeError> {
+        let target = Target::default();
+        self.record(Act::RefreshAll, actor, target).await?;
+        let summary = self.ports.regenerate_all().await;
+        summary.map_err(|error| self.no_registry(&error))
+    }
+
+    /// Keeps who does what, before it is done: an act that leaves no trace is refused.
+    pub(super) async fn record(
+        &self,
+        act: Act,
+        actor: &Actor<'_>,
+        target: Target<'_>,
+    ) -> Result<(), EdgeError> {
+        let random = self.ports.random();
+        let [random @ .., _, _, _, _, _, _] = random.map_err(|error| self.internal(&error))?;
+        let (now, caller) = (self.now(), actor.caller);
+        let action = Action {
+            id: EventId::new(now, random),
+            at: now.to_string(),
+            action: act,
+            role: caller.map(|caller| caller.role.as_str().to_owned()),
+            token_name: caller.and_then(|caller| caller.token.name.clone()),
+            address: actor.address.clone(),
+            issuer_id: target.issuer.cloned(),
+            crl_name: target.name,
+            sha256: target.sha256.map(|sha256| sha256.to_string()),
+        };
+        let recorded = self.ports.record(&action).await;
+        recorded.map_err(|error| self.internal(&error))
+    }
+
     /// The registry's object did not answer.
-    pub(super) fn no_registry(&self, error: &dyn Display) -> EdgeError {
+    fn no_registry(&self, error: &dyn Display) -> EdgeError {
         self.log_error("no list of issuers", error);
         EdgeError::RegistryUnavailable {
             retry_after: RETRY_AFTER,
@@ -147,6 +236,24 @@ impl<P: Ports> Desk<P> {
         }
         let body = request.text().await;
         body.map(Some).map_err(|error| self.internal(&error))
+    }
+
+    /// A page of actions, newest first.
+    pub(super) async fn actions(
+        &self,
+        before: Option<EventId>,
+        limit: u32,
+    ) -> Result<ActionPage, EdgeError> {
+        let query = Query::actions(before, limit.saturating_add(1));
+        let mut actions: Vec<Action> = self.rows(&query).await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = actions.len() > limit;
+        actions.truncate(limit);
+        let last = actions.last().filter(|_| more);
+        Ok(ActionPage {
+            next_cursor: last.map(|last| last.id),
+            actions,
+        })
     }
 
     /// D1 did not answer.

@@ -11,9 +11,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::actions::{Act, Action};
     use crate::events::{Outcome, Trigger};
     use crate::operator::authorization::Role;
     use crate::operator::crl_status::{CrlStatus, LastError, State};
+    use crate::operator::desk::ActionPage;
     use crate::operator::event_page::EventPage;
     use crate::operator::issuers::{IssuerPage, IssuerStatus};
     use crate::operator::{OperatorRoute, Target};
@@ -90,6 +92,23 @@ mod tests {
             crate::tables::testing::NOW,
         );
         check("Event", json(event(1)));
+        let action = Action {
+            id: event(1).id,
+            at: String::new(),
+            action: Act::Trust,
+            role: None,
+            token_name: None,
+            address: None,
+            issuer_id: None,
+            crl_name: None,
+            sha256: None,
+        };
+        check("Action", json(&action));
+        let page = ActionPage {
+            actions: vec![action],
+            next_cursor: None,
+        };
+        check("ActionPage", json(page));
         check("EventPage", json(EventPage::of(vec![], 1)));
         check("CrlStatus", json(CrlStatus::absent(CrlName::Full)));
         check("IssuerStatus", json(issuer.clone()));
@@ -116,6 +135,7 @@ mod tests {
     fn every_choice_is_named() {
         let choices = |schema: &str| document()["components"]["schemas"][schema]["enum"].clone();
         assert_eq!(choices("State"), json(State::ALL));
+        assert_eq!(choices("Act"), json(Act::ALL));
         assert_eq!(choices("Outcome"), json(Outcome::ALL));
         assert_eq!(choices("Trigger"), json(Trigger::ALL));
     }

@@ -12,10 +12,12 @@
 
 use std::fmt::Display;
 use std::rc::Rc;
+use std::time::Duration;
 
 use origin_api::{CrlName, IssuerId};
 use serde::de::DeserializeOwned;
 
+use crate::actions::Action;
 use crate::events::{Event, Trigger};
 use crate::issuer::{Overview, TrustAnswer};
 use crate::refresh::Sha256;
@@ -42,6 +44,8 @@ pub trait Ports: 'static {
     type Error: Display;
     /// The time now. It may stand still while code runs.
     fn now(&self) -> Timestamp;
+    /// Waits.
+    async fn sleep(&self, span: Duration);
     /// Unpredictable bytes.
     fn random(&self) -> Result<[u8; 16], Self::Error>;
     /// Writes one JSON object to the operator's log.
@@ -61,6 +65,8 @@ pub trait Ports: 'static {
     async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, Self::Error>;
     /// Refreshes every issuer.
     async fn regenerate_all(&self) -> Result<Summary, Self::Error>;
+    /// Keeps an action until D1 has it. Durable when this returns.
+    async fn record(&self, action: &Action) -> Result<(), Self::Error>;
     /// The rows that `query` selects.
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, Self::Error>;
     /// How many rows D1 has read for this request's queries, as it counts and charges them.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use origin_api::{CrlName, IssuerId};
 
 use super::event_query::{Cursor, EventFilter};
-use crate::events::Outcome;
+use crate::events::{EventId, Outcome};
 use crate::tables::Query;
 
 impl Query {
@@ -96,6 +96,17 @@ impl Query {
         Self::new(
             "SELECT * FROM crl_status WHERE issuer_id BETWEEN ? AND ?",
             [first.to_string(), last.to_string()],
+        )
+    }
+
+    /// The newest actions, newest first, after the one with the id `cursor`: rows of
+    /// [`crate::actions::Action`]. Ids are in the order of time.
+    #[must_use]
+    pub(crate) fn actions(cursor: Option<EventId>, limit: u32) -> Self {
+        let condition = cursor.map_or("", |_| " WHERE id < ?");
+        Self::new(
+            format!("SELECT * FROM operator_actions{condition} ORDER BY id DESC LIMIT {limit}"),
+            cursor.map(|id| id.to_string()),
         )
     }
 

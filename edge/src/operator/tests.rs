@@ -22,7 +22,7 @@ const VIEWER: &str = "viewer-token-000001";
 
 fn tokens() -> Rc<Settings> {
     Rc::new(settings(&[
-        ("OPERATOR_TOKEN", TOKEN),
+        ("OPERATOR_TOKEN", &format!("ann:{TOKEN}")),
         ("VIEWER_TOKEN", VIEWER),
         ("HOOK_TOKEN", HOOK),
     ]))
@@ -81,13 +81,14 @@ fn add_events(platform: &Platform, count: u64) {
     }
 }
 
-const CALLS: [(&str, &str); 8] = [
+const CALLS: [(&str, &str); 9] = [
     ("GET", "/v1/issuers"),
     ("GET", "/v1/issuers/a"),
     ("POST", "/v1/issuers/a/refresh"),
     ("POST", "/v1/issuers/a/trust"),
     ("POST", "/v1/refresh"),
     ("GET", "/v1/events"),
+    ("GET", "/v1/actions"),
     ("GET", "/metrics"),
     ("GET", "/v1/openapi.json"),
 ];
@@ -267,12 +268,93 @@ fn tokens_are_taken_over_https_alone() {
     assert_eq!(ask(&platform, &style).status, 200);
 }
 
+/// What `GET /v1/actions` says: the act, the token's name and the target, newest first.
+fn actions(platform: &Rc<Platform>) -> Vec<(String, String, String)> {
+    let page = json(&ask(platform, &call("GET", "/v1/actions")));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let actions = page["actions"].as_array().unwrap().iter();
+    actions
+        .map(|action| {
+            assert!(action["at"].as_str().unwrap().ends_with('Z'));
+            (
+                text(&action["action"]),
+                text(&action["token_name"]),
+                text(&action["issuer_id"]) + &text(&action["sha256"]),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn every_act_is_recorded_with_who_did_it_and_to_what() {
+    let platform = Platform::new();
+    let sha256 = platform.certificate_waits(b"new");
+    let trust = name(
+        "/v1/issuers/a/trust",
+        &format!(r#"{{"sha256":"{sha256}"}}"#),
+    );
+    let hook = TestRequest::new("POST", "/v1/issuers/a/refresh");
+    for request in [
+        call("POST", "/v1/issuers/a/refresh?name=delta"),
+        hook.header("authorization", format!("Bearer {HOOK}")),
+        trust.header("cf-connecting-ip", "203.0.113.77"),
+        call("POST", "/v1/refresh"),
+        // What is refused before it is tried leaves nothing.
+        call("POST", "/v1/issuers/nobody/refresh"),
+        call("GET", "/v1/issuers"),
+    ] {
+        let _ = ask(&platform, &request);
+    }
+    let mut recorded = actions(&platform);
+    recorded.reverse();
+    let act = |act: &str, target: &str| (act.to_owned(), "ann".to_owned(), target.to_owned());
+    assert_eq!(
+        recorded,
+        [
+            act("refresh", "a"),
+            act("trust", &format!("a{sha256}")),
+            act("refresh_all", ""),
+        ]
+    );
+    let page = json(&ask(&platform, &call("GET", "/v1/actions?limit=2")));
+    assert_eq!(page["actions"][1]["address"], "203.0.113.0/24");
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let rest = ask(
+        &platform,
+        &call("GET", &format!("/v1/actions?cursor={cursor}")),
+    );
+    assert_eq!(json(&rest)["actions"][0]["crl_name"], "delta");
+    assert_eq!(json(&rest)["next_cursor"], Value::Null);
+}
+
+#[test]
+fn an_act_that_cannot_be_recorded_is_not_done() {
+    let platform = Platform::new();
+    let sha256 = platform.certificate_waits(b"new");
+    platform.fail(Part::Actions);
+    for path in [
+        "/v1/issuers/a/refresh",
+        "/v1/issuers/a/trust",
+        "/v1/refresh",
+    ] {
+        let answer = ask(
+            &platform,
+            &name(path, &format!(r#"{{"sha256":"{sha256}"}}"#)),
+        );
+        assert_eq!(answer.status, 500, "{path}");
+    }
+    assert!(platform.done.borrow().is_empty());
+}
+
 #[test]
 fn a_part_that_fails_is_a_stable_code_outside_and_a_cause_in_the_log() {
     for (part, expected) in [
-        (Part::Registry, [503, 503, 503, 503, 503, 200, 503, 200]),
-        (Part::Objects, [200, 500, 500, 500, 200, 200, 200, 200]),
-        (Part::Tables, [503, 200, 200, 200, 200, 503, 503, 200]),
+        (
+            Part::Registry,
+            [503, 503, 503, 503, 503, 200, 200, 503, 200],
+        ),
+        (Part::Objects, [200, 500, 500, 500, 200, 200, 200, 200, 200]),
+        (Part::Tables, [503, 200, 200, 200, 200, 503, 503, 503, 200]),
     ] {
         for ((method, path), status) in CALLS.into_iter().zip(expected) {
             let platform = Platform::new();
@@ -540,6 +622,29 @@ mod dashboard {
             assert_eq!(location(&answer), shown);
             assert_eq!(platform.done.borrow_mut().pop(), Some(done));
         }
+    }
+
+    #[test]
+    fn a_sign_in_is_recorded_and_a_refused_one_is_slow() {
+        let platform = Platform::new();
+        let before = platform.now.get();
+        assert_eq!(location(&sign_in(&platform, TOKEN)), "/dashboard");
+        assert_eq!(platform.now.get(), before);
+        sign_in(&platform, "guess");
+        assert!(platform.now.get() > before);
+        let recorded = actions(&platform);
+        let row = |act: &str, name: &str| (act.to_owned(), name.to_owned(), String::new());
+        assert_eq!(
+            recorded,
+            [row("refused_sign_in", ""), row("sign_in", "ann")]
+        );
+        let (cookie, _) = session(&platform);
+        let page = ask(
+            &platform,
+            &browse("GET", "/dashboard/actions").header("cookie", cookie),
+        );
+        assert!(text(&page).contains("refused sign in"), "{}", text(&page));
+        assert!(text(&page).contains("ann (operator)"), "{}", text(&page));
     }
 
     #[test]

@@ -46,7 +46,7 @@ async fn main() {
         "/v1/events?outcome=rejected",
         "/v1/events?issuer=issuer-0007&outcome=published",
         &format!("/v1/events?cursor={middle}~{MIDDLE}"),
-        "/v1/events?trigger=hook",
+        "/v1/events?trigger=hook&outcome=failed",
         "/metrics",
         "/metrics?limit=2000",
     ] {

@@ -8,7 +8,8 @@ use super::super::event_query::{Cursor, EventFilter};
 use super::super::issuers::IssuerStatus;
 use super::place::HomeFilter;
 use super::plot::{Mark, Plot, marks, plot};
-use super::view::{CrlView, EventView, Health, Moment, bytes, grouped, milliseconds};
+use super::view::{ActionView, CrlView, EventView, Health, Moment, bytes, grouped, milliseconds};
+use crate::actions::Action;
 use crate::config::WrongSetting;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::problem::EdgeError;
@@ -211,6 +212,32 @@ impl EventsPage {
 
 /// The page of one issuer: its CRLs, certificates and history.
 #[derive(Debug, Template)]
+#[template(path = "actions.html")]
+pub(crate) struct ActionsPage {
+    signed_in: Option<SignedIn>,
+    actions: Vec<ActionView>,
+    older: Option<EventId>,
+}
+
+impl ActionsPage {
+    /// `older` is the cursor of the page with older actions.
+    #[must_use]
+    pub(crate) fn new(
+        signed_in: Option<SignedIn>,
+        actions: &[Action],
+        older: Option<EventId>,
+        now: Timestamp,
+    ) -> Self {
+        let views = actions.iter().map(|action| ActionView::new(action, now));
+        Self {
+            signed_in,
+            actions: views.collect(),
+            older,
+        }
+    }
+}
+
+#[derive(Debug, Template)]
 #[template(path = "issuer.html")]
 pub(crate) struct IssuerPage {
     signed_in: Option<SignedIn>,
@@ -366,6 +393,20 @@ mod tests {
         })
     }
 
+    fn hostile_action() -> Action {
+        Action {
+            id: event(1).id,
+            at: NOW.to_string(),
+            action: crate::actions::Act::Trust,
+            role: Some("operator".to_owned()),
+            token_name: Some(HOSTILE.to_owned()),
+            address: Some("203.0.113.0/24".to_owned()),
+            issuer_id: Some("a".parse().unwrap()),
+            crl_name: None,
+            sha256: Some("beef".to_owned()),
+        }
+    }
+
     fn every_page() -> Vec<String> {
         let issuers = issuers();
         let token = || signed_in(true);
@@ -418,6 +459,9 @@ mod tests {
                 .render()
                 .unwrap(),
             IssuerPage::new(None, &issuers[0], false, Some(&[]), NOW)
+                .render()
+                .unwrap(),
+            ActionsPage::new(token(), &[hostile_action()], Some(event(1).id), NOW)
                 .render()
                 .unwrap(),
         ]

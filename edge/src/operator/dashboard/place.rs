@@ -38,6 +38,8 @@ pub(crate) enum Inner {
     Home,
     /// Events by filter.
     Events,
+    /// What operators did.
+    Actions,
     /// One issuer.
     Issuer(IssuerId),
     /// Refreshes an issuer: a form.
@@ -77,7 +79,7 @@ impl FromStr for Destination {
         let path = text.split('?').next().unwrap_or_default();
         let segments: Vec<_> = path.split('/').skip(1).collect();
         let is_page = match segments.as_slice() {
-            ["dashboard"] | ["dashboard", "" | "events"] => true,
+            ["dashboard"] | ["dashboard", "" | "events" | "actions"] => true,
             ["dashboard", "issuers", id] => id.parse::<IssuerId>().is_ok(),
             _ => false,
         };
@@ -163,6 +165,15 @@ pub(crate) fn event_filter(
     let parameters = Parameters::parse(query, &known)?;
     let cursor = parameters.value("cursor", "must be what the link to older events said")?;
     Ok((EventFilter::parse(&parameters)?, cursor))
+}
+
+/// From which action on the page of actions shows them: those before the one with this id.
+///
+/// # Errors
+/// Names the parameter that is unknown or wrong.
+pub(crate) fn actions(query: &[(String, String)]) -> Result<Option<EventId>, EdgeError> {
+    let parameters = Parameters::parse(query, &["cursor"])?;
+    parameters.value("cursor", "must be what the link to older actions said")
 }
 
 /// The events that an action led to, as the address of an issuer's page names them: `?done=ID~ID`.

@@ -8,6 +8,7 @@ use askama::filters::HtmlSafe;
 use super::super::crl_status::{CrlStatus, State};
 use super::super::issuers::IssuerStatus;
 use super::bar::Bar;
+use crate::actions::Action;
 use crate::events::{Event, EventId};
 use crate::time::{Rfc3339, Timestamp};
 
@@ -187,6 +188,46 @@ impl EventView {
             code: event.error_code.clone().unwrap_or_default(),
             error: event.error.clone().unwrap_or_default(),
             is_new: new.contains(&event.id),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ActionView {
+    pub(crate) at: Option<Moment>,
+    pub(crate) act: String,
+    /// The token's name; without one, its role.
+    pub(crate) who: String,
+    pub(crate) address: String,
+    pub(crate) issuer: String,
+    pub(crate) name: String,
+    pub(crate) sha256: String,
+}
+
+impl ActionView {
+    #[must_use]
+    pub(crate) fn new(action: &Action, now: Timestamp) -> Self {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let at = action.at.parse().ok();
+        Self {
+            at: at.map(|at| Moment::new(at, now)),
+            act: action.action.as_str().replace('_', " "),
+            who: match (&action.token_name, &action.role) {
+                (Some(name), Some(role)) => format!("{name} ({role})"),
+                (None, Some(role)) => role.clone(),
+                _ => "unknown".to_owned(),
+            },
+            address: text(&action.address),
+            issuer: action
+                .issuer_id
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            name: action
+                .crl_name
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
+            sha256: text(&action.sha256),
         }
     }
 }

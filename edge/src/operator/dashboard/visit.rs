@@ -1,19 +1,24 @@
 //! The handlers of the dashboard: requests from browsers, answered with pages.
 
+use std::time::Duration;
+
 use askama::Template as _;
 use origin_api::IssuerId;
 
 use super::super::authorization::{self, Caller, Role};
-use super::super::desk::Desk;
+use super::super::desk::{Actor, Desk, Target};
 use super::super::event_page::{self, EventPage};
 use super::super::event_query::{Cursor, EventFilter};
 use super::super::media;
 use super::super::parameters::read_sha256;
 use super::super::ports::{Ports, Request};
-use super::pages::{ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage, SignedIn};
+use super::pages::{
+    ActionsPage, ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage, SignedIn,
+};
 use super::place::{self, Destination, HomeFilter, Inner, Place};
 use super::session::{self, Session};
 use super::{asset, page, see_other};
+use crate::actions::Act;
 use crate::answer::Answer;
 use crate::events::{Event, Outcome, Trigger};
 use crate::problem::EdgeError;
@@ -21,6 +26,8 @@ use crate::registry::Index;
 use crate::tables::Query;
 use crate::url;
 
+/// How long the answer to a wrong token takes.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 /// How many events the first page shows.
 const LATEST: u32 = 15;
 /// How many failures and refusals it shows above them.
@@ -108,17 +115,23 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         match inner {
             Inner::Home => self.home(signed_in).await,
             Inner::Events => self.events(signed_in).await,
+            Inner::Actions => self.actions(signed_in).await,
             Inner::Issuer(id) => self.issuer(id, signed_in).await,
             Inner::Refresh(id) => {
                 self.admit_action(&reader).await?;
-                let events = self.desk.refresh(&id, None, Trigger::Operator).await?;
+                let actor = Actor::of(self.request, Some(&reader.caller));
+                let events = self
+                    .desk
+                    .refresh(&actor, &id, None, Trigger::Operator)
+                    .await?;
                 Ok(done(&id, &events))
             }
             Inner::Trust(id) => {
                 let form = self.admit_action(&reader).await?;
                 let sha256 = field(&form, "sha256").and_then(read_sha256);
                 let sha256 = sha256.ok_or(EdgeError::ForeignForm)?;
-                let events = self.desk.trust(id.clone(), sha256).await?;
+                let actor = Actor::of(self.request, Some(&reader.caller));
+                let events = self.desk.trust(&actor, id.clone(), sha256).await?;
                 Ok(done(&id, &events))
             }
             Inner::SignOut => {
@@ -191,6 +204,17 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         ))
     }
 
+    async fn actions(&self, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
+        let before = place::actions(&self.query())?;
+        let page = self.desk.actions(before, EVENTS).await?;
+        self.render(&ActionsPage::new(
+            signed_in,
+            &page.actions,
+            page.next_cursor,
+            self.desk.now(),
+        ))
+    }
+
     async fn issuer(&self, id: IssuerId, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
         let done = place::done(&self.query())?;
         let (issuer, is_whole) = self.desk.issuer(id, HISTORY).await?;
@@ -211,16 +235,27 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         let shown = field(&form, "token").unwrap_or_default().trim();
         let caller = authorization::holder(shown, &self.desk.settings);
         // The hook's token reads nothing.
-        if let Some(caller) = caller.filter(|caller| caller.role != Role::Hook) {
+        let caller = caller.filter(|caller| caller.role != Role::Hook);
+        let actor = Actor::of(self.request, caller.as_ref());
+        let act = match caller {
+            Some(_) => Act::SignIn,
+            None => Act::RefusedSignIn,
+        };
+        self.desk.record(act, &actor, Target::default()).await?;
+        if let Some(caller) = &caller {
             let nonce = self.desk.ports.random();
             let nonce = nonce.map_err(|error| self.desk.internal(&error))?;
             let session = Session::begin(&caller.token.secret, self.desk.now(), nonce);
             let cookie = session.set_cookie(self.is_secure());
             Ok(see_other(to.unwrap_or_default().to_string(), Some(cookie)))
-        } else if self.wants_page() {
-            Ok(see_other(place::sign_in_address(true, to.as_ref()), None))
         } else {
-            Err(authorization::refusal(&self.desk.settings))
+            // Guessing is slow, and nobody who has a token waits.
+            self.desk.ports.sleep(REFUSAL_PAUSE).await;
+            if self.wants_page() {
+                Ok(see_other(place::sign_in_address(true, to.as_ref()), None))
+            } else {
+                Err(authorization::refusal(&self.desk.settings))
+            }
         }
     }
 

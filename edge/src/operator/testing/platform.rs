@@ -10,14 +10,15 @@ use origin_api::{CrlName, Der, IssuerId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::actions::Action;
 use crate::events::{Event, Outcome, Trigger};
 use crate::issuer::{Overview, TrustAnswer};
 use crate::operator::{Ports, Request};
 use crate::refresh::{IssuerState, Sha256, fingerprint};
 use crate::registry::{Index, Listed};
 use crate::schedule::Summary;
-use crate::tables::Query;
 use crate::tables::testing::{NOW, Tables, event};
+use crate::tables::{Query, append_actions};
 use crate::time::Timestamp;
 
 /// What a failing part of the platform says: it must reach the log, and never a client.
@@ -30,6 +31,7 @@ pub(crate) enum Part {
     Objects,
     Tables,
     Random,
+    Actions,
 }
 
 /// Two issuers, `a` with a full CRL and a delta, and `b` with a full CRL.
@@ -48,6 +50,8 @@ pub(crate) struct Platform {
     /// After how many more queries the tables fail.
     queries_left: Cell<u32>,
     rows_read: Cell<u64>,
+    /// How many random values were drawn.
+    drawn: Cell<u8>,
 }
 
 impl Platform {
@@ -62,6 +66,7 @@ impl Platform {
             failing: Cell::new(None),
             queries_left: Cell::new(u32::MAX),
             rows_read: Cell::new(0),
+            drawn: Cell::new(0),
         })
     }
 
@@ -114,8 +119,14 @@ impl Ports for Platform {
         self.now.get()
     }
 
+    async fn sleep(&self, span: Duration) {
+        self.now.set(self.now.get().after(span));
+    }
+
     fn random(&self) -> Result<[u8; 16], String> {
-        self.check(Part::Random).map(|()| [7; 16])
+        self.check(Part::Random)?;
+        self.drawn.set(self.drawn.get().wrapping_add(1));
+        Ok([self.drawn.get(); 16])
     }
 
     fn log(&self, line: &Value) {
@@ -189,6 +200,13 @@ impl Ports for Platform {
             published: 3,
             ..Summary::default()
         })
+    }
+
+    async fn record(&self, action: &Action) -> Result<(), String> {
+        self.check(Part::Actions)?;
+        self.tables
+            .run(&append_actions(std::slice::from_ref(action)))?;
+        Ok(())
     }
 
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, String> {
