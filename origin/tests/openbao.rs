@@ -162,7 +162,7 @@ impl Connected {
         path
     }
 
-    fn connect_arguments(&self, address: &str, token: &std::path::Path) -> Vec<String> {
+    fn connect_arguments(address: &str, token: &std::path::Path) -> Vec<String> {
         let token = token.to_str().unwrap();
         [
             "issuer",
@@ -179,13 +179,13 @@ impl Connected {
     }
 
     fn connect(&self, address: &str, token: &std::path::Path) {
-        let arguments = self.connect_arguments(address, token);
+        let arguments = Self::connect_arguments(address, token);
         self.origin
             .run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
     fn fail_to_connect(&self, token: &std::path::Path) -> String {
-        let arguments = self.connect_arguments(self.bao.url(), token);
+        let arguments = Self::connect_arguments(self.bao.url(), token);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         self.origin.fail(&arguments).1
     }

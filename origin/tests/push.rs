@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use end_to_end::{OpensslAuthority, Skipped};
 use harness::{Origin, Server};
+use rusqlite::Connection;
 
 /// A request to a stand-in for the edge.
 struct Asked {
@@ -217,6 +218,42 @@ fn a_push_that_hangs_delays_no_other() {
     drop(release);
 }
 
+/// The edge hangs for a thousand issuers. A certificate of one more is revoked.
+#[test]
+fn a_fresh_revocation_does_not_wait_for_a_thousand_pushes_that_hang() {
+    let origin = Origin::new();
+    origin.issuer("fresh", "p256");
+    let (release, hanging) = channel::<()>();
+    let hanging = Mutex::new(hanging);
+    let (url, questions) = edge(move |line| {
+        if line.contains("/waits-") {
+            // Until the test ends.
+            let _ = hanging.lock().unwrap().recv();
+        }
+        refreshed()
+    });
+    let server = origin.serve_with(&["--edge", &url, "--hook-token", "hook"]);
+    while !is_for(&questions, "fresh") {}
+    let database = Connection::open(origin.path("origin.db")).unwrap();
+    let waiting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+        INSERT INTO issuers (id, certificate, connector, watermark, created_at, profile)
+        SELECT 'waits-' || i, certificate, '{\"kind\":\"external\"}', 1, created_at, profile
+        FROM issuers, n WHERE id = 'fresh'";
+    database.execute(waiting, []).unwrap();
+    // As many as run at once; the others wait.
+    shows(&server, "crl_origin_pushes_running 256");
+    shows(&server, "crl_origin_pushes_waiting 1000");
+    origin.run(&["revoke", "fresh", "0a"]);
+    while !is_for(&questions, "fresh") {}
+    drop(release);
+}
+
+/// Whether the next question is about that issuer.
+fn is_for(questions: &Receiver<Asked>, issuer: &str) -> bool {
+    let question = questions.recv_timeout(PATIENCE).unwrap();
+    question.line.contains(&format!("/{issuer}/"))
+}
+
 /// A CA's directory hangs, as one on a file server that is gone: here `index.txt` is a pipe that
 /// nobody writes to. Calls for other issuers are answered, and their revocations pushed.
 #[cfg(unix)]
@@ -259,19 +296,9 @@ fn a_directory_that_hangs_holds_up_its_own_issuer_alone() {
     for _ in 0..8 {
         assert_eq!(server.crl("ca", "full", None).status(), 200);
     }
-    while !questions
-        .recv_timeout(PATIENCE)
-        .unwrap()
-        .line
-        .contains("/ca/")
-    {}
+    while !is_for(&questions, "ca") {}
     origin.run(&["revoke", "ca", "0a"]);
-    while !questions
-        .recv_timeout(PATIENCE)
-        .unwrap()
-        .line
-        .contains("/ca/")
-    {}
+    while !is_for(&questions, "ca") {}
 }
 
 /// Waits until the metrics have this line.

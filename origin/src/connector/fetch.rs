@@ -21,7 +21,7 @@ use origin_api::CrlName;
 use sha2::{Digest, Sha256};
 
 use super::{Answer, CrlBody, CrlRequest};
-use crate::http_client::{HttpClient, HttpError, Limits, Reach};
+use crate::http_client::{HttpClient, HttpError, Limits, Reach, Response};
 
 /// How long a CA may take for one answer: less than the edge waits for ours (`ORIGIN_TIMEOUT_MS`,
 /// 30 s by default).
@@ -45,6 +45,9 @@ pub(crate) enum UpstreamFault {
     /// It answered with another status than 200.
     #[error("answered {0} to {1}")]
     Status(StatusCode, String),
+    /// It answered with a redirect. None is followed: tokens are for the configured host.
+    #[error("answered {0} to {1}, and redirects are not followed: configure the address of {2}")]
+    Redirect(StatusCode, String, String),
     /// It answered with something that cannot be read.
     #[error("{0}")]
     Answer(String),
@@ -111,7 +114,7 @@ impl UpstreamFault {
         match self {
             Self::Unreachable(HttpError::Local(_)) => "upstream_local",
             Self::Unreachable(_) => "upstream_unreachable",
-            Self::Status(..) | Self::Answer(_) => "upstream_failed",
+            Self::Status(..) | Self::Redirect(..) | Self::Answer(_) => "upstream_failed",
             Self::Behind { .. } => "upstream_behind",
             Self::Disabled { .. } | Self::ConfigForbidden { .. } => "upstream_crl_disabled",
             Self::Malformed(_) | Self::Refused(_) | Self::Issuer(_) => "upstream_crl_refused",
@@ -228,7 +231,7 @@ pub(super) async fn crl(
     let path = get.uri().path().to_owned();
     let mut response = client.send(get, limits(reach)).await?;
     if response.status != StatusCode::OK {
-        return Err(UpstreamFault::Status(response.status, path));
+        return Err(unexpected(&response, path));
     }
     let mut examination = Examination::<RustCrypto>::new(crl::Limits::default());
     let mut entries = Entries::default();
@@ -286,6 +289,17 @@ impl Visitor for Entries {
         self.count = self.count.saturating_add(1);
         self.sum = self.sum.wrapping_add(hasher.finish());
         ControlFlow::Continue(())
+    }
+}
+
+/// The fault of a response with another status than 200.
+pub(super) fn unexpected(response: &Response, path: String) -> UpstreamFault {
+    let location = response.headers.get(header::LOCATION);
+    match location.and_then(|location| location.to_str().ok()) {
+        Some(location) if response.status.is_redirection() => {
+            UpstreamFault::Redirect(response.status, path, location.to_owned())
+        }
+        _ => UpstreamFault::Status(response.status, path),
     }
 }
 

@@ -24,8 +24,9 @@ use crate::runtime::{blocking, next_completed};
 /// How often each directory is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How many revocations are recorded in one transaction.
-const BATCH: usize = 50_000;
+/// How many revocations are recorded in one transaction. The whole index is read when a line is
+/// added, and other writers are not to wait for that.
+const BATCH: usize = 5_000;
 
 /// What was last found in each index.
 pub(super) type Indexes = Arc<Mutex<HashMap<IssuerId, Seen>>>;

@@ -8,12 +8,13 @@ use std::time::Duration;
 use origin_api::{CrlName, Issuer, Timestamp};
 use sha2::{Digest, Sha256};
 
+use super::openbao::Engine;
 use super::passed_on::PassedOn;
 use super::url::Url;
 use super::{Answer, Connector, ConnectorError, CrlRequest};
 use crate::ca::{self, KeyKind};
 use crate::clock::{Clock, SystemClock};
-use crate::connector_config::{ConnectorConfig, UrlConfig};
+use crate::connector_config::{ConnectorConfig, Login, OpenBaoConfig, UrlConfig};
 use crate::hex;
 use crate::http_client::NetworkClient;
 use crate::list_config::{Lists, NewList};
@@ -276,6 +277,59 @@ async fn a_local_address_is_not_asked_unless_allowed() {
         let error = front.ask(None, false, now).await.unwrap_err();
         assert_eq!(error.code(), "upstream_local", "{error}");
         assert!(error.to_string().contains("--allow-local"), "{error}");
+    }
+    assert!(front.requests().is_empty());
+}
+
+/// A web server that answers every request with a redirect there.
+fn redirecting(location: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = format!(
+        "HTTP/1.1 307 X\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+/// A redirect would carry a token, or a secret id, to a host that nobody configured.
+#[tokio::test]
+async fn no_redirect_is_followed() {
+    let now = SystemClock.now();
+    let ca = Authority::new(now);
+    let mut front = Front::new(&ca.issuer);
+    front.publish(&ca.crl(now));
+    let elsewhere = front.url.config.url.clone();
+    front.url.config.url = redirecting(&elsewhere);
+    let error = front.ask(None, false, now).await.unwrap_err();
+    assert!(error.to_string().contains(&elsewhere), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "secret").unwrap();
+    let logins = [
+        Login::TokenFile(secret.clone()),
+        Login::AppRole {
+            role_id: "role".to_owned(),
+            secret_id_file: secret,
+        },
+    ];
+    for login in logins {
+        let config = OpenBaoConfig {
+            address: redirecting(&elsewhere),
+            mount: "pki".to_owned(),
+            issuer: "default".to_owned(),
+            login,
+        };
+        let engine = Engine::new(config, Arc::new(NetworkClient::new().unwrap()));
+        let error = engine.crl_config().await.unwrap_err();
+        assert!(error.to_string().contains(&elsewhere), "{error}");
     }
     assert!(front.requests().is_empty());
 }

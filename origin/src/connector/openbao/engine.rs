@@ -205,7 +205,7 @@ impl Engine {
         let limits = fetch::limits(Reach::Anywhere);
         let response = self.client.send(request, limits).await?;
         if response.status != StatusCode::OK {
-            return Err(UpstreamFault::Status(response.status, path));
+            return Err(fetch::unexpected(&response, path));
         }
         let body = response.read(ANSWER_LIMIT).await?;
         serde_json::from_slice(&body)
