@@ -18,7 +18,9 @@ use crate::issuer_store::SqlStore;
 use crate::kv::KvReplica;
 use crate::object_call;
 use crate::origin::FetchOrigin;
+use crate::pending_reporter::RegistryReporter;
 use crate::streams::Stored;
+use edge::events::pending::ReportingLog;
 use edge::issuer::{Custodian, Flights, IssuerCall, Leases, OneAtATime, Parts, Serving};
 use edge::refresh::Pieces;
 
@@ -31,7 +33,7 @@ impl Parts for Cloudflare {
     type Origin = FetchOrigin;
     type Store = SqlStore;
     type Replica = KvReplica;
-    type Log = D1Log;
+    type Log = ReportingLog<D1Log, RegistryReporter>;
 }
 
 /// One issuer's object.
@@ -97,7 +99,10 @@ impl IssuerObject {
                     store: Rc::clone(&store),
                 },
             },
-            log: D1Log(self.bindings.d1()?),
+            log: ReportingLog::new(
+                D1Log(self.bindings.d1()?),
+                RegistryReporter(self.bindings.clone()),
+            ),
             store,
             settings,
             issuer,

@@ -26,6 +26,7 @@ mod object_call;
 mod objects;
 mod operator;
 mod origin;
+mod pending_reporter;
 mod reading;
 mod registry_object;
 mod registry_store;

@@ -21,6 +21,7 @@ use crate::streams::{self, Chunks};
 use edge::actions::{Action, ActionAnswer, ActionRequest};
 use edge::answer::{Body, ByteRange};
 use edge::config::Settings;
+use edge::events::pending::{PendingAnswer, PendingRequest};
 use edge::events::{Event, Trigger};
 use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, TrustAnswer, Unavailable};
 use edge::public::pem::Excerpt;
@@ -162,6 +163,21 @@ impl WorkerObjects {
         let stub = registry.get_by_name(registry_object::NAME)?;
         let (answer, _) = object_call::send(&stub, request).await?;
         Ok(answer)
+    }
+
+    /// How many events D1 refuses, as the issuers' objects report to the registry's.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn events_pending(&self) -> Result<u64, ObjectError> {
+        let registry = self.bindings.registry()?;
+        let stub = registry.get_by_name(registry_object::NAME)?;
+        match object_call::send(&stub, &PendingRequest::PendingTotal).await? {
+            (PendingAnswer::Total(events), _) => Ok(events),
+            (PendingAnswer::Noted, _) => Err(ObjectError::Refused(
+                "the registry's object answered another request".to_owned(),
+            )),
+        }
     }
 
     /// Keeps an action in the registry's object until D1 has it.

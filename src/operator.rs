@@ -155,6 +155,10 @@ impl Ports for WorkerPorts {
         self.objects.record(action).await
     }
 
+    async fn events_pending(&self) -> Result<u64, ObjectError> {
+        self.objects.events_pending().await
+    }
+
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, ObjectError> {
         let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
         let statement = self.bindings.d1()?.prepare(&query.sql).bind(&values)?;

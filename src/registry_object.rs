@@ -14,12 +14,13 @@ use worker::{DurableObject, Env, Request, Response, durable_object};
 use crate::action_store::WorkerActions;
 use crate::bindings::Bindings;
 use crate::d1::D1Log;
-use crate::host::JsHost;
+use crate::host::{JsHost, now};
 use crate::kv::KvIndex;
 use crate::object_call;
 use crate::origin::FetchOrigin;
 use crate::registry_store::SqlRegistry;
 use edge::actions::{ActionLog, ActionRequest};
+use edge::events::pending::{PendingReports, PendingRequest};
 use edge::registry::{Keeper, KeeperParts, Reading, RegistryRequest};
 
 /// The name of the one registry object.
@@ -44,14 +45,16 @@ pub struct RegistryObject {
     bindings: Bindings,
     keeper: OnceCell<Rc<Keeper<Cloudflare>>>,
     actions: OnceCell<Rc<ActionLog<WorkerActions>>>,
+    pending: PendingReports,
 }
 
-/// A request to this object: about the registry, or about the actions of operators.
+/// A request to this object: about the registry, the actions of operators, or pending events.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ObjectRequest {
     Registry(RegistryRequest),
     Actions(ActionRequest),
+    Pending(PendingRequest),
 }
 
 impl DurableObject for RegistryObject {
@@ -61,6 +64,7 @@ impl DurableObject for RegistryObject {
             bindings: Bindings { env },
             keeper: OnceCell::new(),
             actions: OnceCell::new(),
+            pending: PendingReports::default(),
         }
     }
 
@@ -71,6 +75,9 @@ impl DurableObject for RegistryObject {
             }
             ObjectRequest::Actions(request) => {
                 object_call::respond(&self.actions()?.answer(request).await, None)
+            }
+            ObjectRequest::Pending(request) => {
+                object_call::respond(&self.pending.answer(request, now()), None)
             }
         }
     }

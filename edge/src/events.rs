@@ -1,5 +1,6 @@
 //! Events: what each refresh did, one row each in the D1 table. Shapes and seams; the SQL runs in the root package.
 
+pub mod pending;
 pub mod retention;
 
 use std::fmt;

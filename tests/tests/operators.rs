@@ -407,6 +407,23 @@ async fn who_did_what_is_recorded(world: Arc<Shared>) {
     assert_eq!(actions[0]["role"], Value::Null);
 }
 
+async fn events_that_d1_refuses_are_in_the_metrics(world: Arc<Shared>) {
+    let edge = Start::new(&world.origin.url()).start().await;
+    // A full database reads, and takes no row.
+    let refusal = "CREATE TRIGGER full BEFORE INSERT ON crl_generation_events \
+                   BEGIN SELECT RAISE(ABORT, 'full'); END";
+    edge.database().execute(refusal);
+    for _ in 0..3 {
+        assert_eq!(edge.refresh("acted").await.status(), 200);
+    }
+    let metrics = edge.operate(Method::GET, "/metrics").await;
+    let metrics = metrics.text().await.unwrap();
+    let owed = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("crl_edge_events_owed "));
+    assert!(owed.is_some_and(|owed| owed != "0"), "{metrics}");
+}
+
 async fn no_action_is_lost_while_d1_is_down(world: Arc<Shared>) {
     let edge = Start::new(&world.origin.url()).start().await;
     let database = edge.database();
@@ -651,6 +668,7 @@ suite!(
     a_changed_certificate_waits_until_it_is_trusted,
     who_did_what_is_recorded,
     no_action_is_lost_while_d1_is_down,
+    events_that_d1_refuses_are_in_the_metrics,
     prometheus_accepts_the_metrics,
     every_alert_fires_when_it_should,
     every_documented_query_runs_on_the_tables_that_the_worker_wrote,

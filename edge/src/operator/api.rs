@@ -139,14 +139,17 @@ impl<P: Ports> Desk<P> {
         let subjects = metrics::with_series(&issuers, issuer, limit);
         let names = subjects.iter().map(|(issuer, crl)| (*issuer, crl.name));
         let crl_totals = self.rows(&Query::totals_of(names)).await?;
-        let text = metrics::render(
-            &issuers,
-            &totals,
-            &subjects,
-            &crl_totals,
-            format,
-            self.now(),
-        );
+        let events_pending = self.ports.events_pending().await.unwrap_or_else(|error| {
+            // The other metrics are worth more than this one.
+            self.internal(&error);
+            0
+        });
+        let totals = metrics::Totals {
+            all: &totals,
+            of_crls: &crl_totals,
+            events_pending,
+        };
+        let text = metrics::render(&issuers, &totals, &subjects, format, self.now());
         Ok(Reply::text(format.media_type(), text))
     }
 

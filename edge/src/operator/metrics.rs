@@ -89,13 +89,22 @@ fn crls(issuers: &[IssuerStatus]) -> impl Iterator<Item = Subject<'_>> {
         .flat_map(|issuer| issuer.crls.iter().map(|crl| (&issuer.id, crl)))
 }
 
+/// What the metrics count beside the issuers.
+pub(crate) struct Totals<'t> {
+    /// The refreshes of all CRLs.
+    pub(crate) all: &'t [Total],
+    /// The refreshes of the CRLs with series of their own.
+    pub(crate) of_crls: &'t [CrlTotal],
+    /// The events that D1 refuses, known without D1.
+    pub(crate) events_pending: u64,
+}
+
 /// The metrics of all `issuers` together and of each of `subjects`, at `now`.
 #[must_use]
 pub(crate) fn render(
     issuers: &[IssuerStatus],
-    totals: &[Total],
+    totals: &Totals<'_>,
     subjects: &[Subject<'_>],
-    crl_totals: &[CrlTotal],
     format: Format,
     now: Timestamp,
 ) -> String {
@@ -104,13 +113,14 @@ pub(crate) fn render(
         format,
     };
     over_all(&mut text, issuers, subjects.len(), now);
-    refreshes(&mut text, totals);
+    events_owed(&mut text, issuers, totals.events_pending);
+    refreshes(&mut text, totals.all);
     of_each(&mut text, subjects, now);
     text.family(
         "crl_edge_crl_refreshes_total",
         "counter",
         "Refreshes of this CRL, by trigger and outcome.",
-        crl_totals.iter().map(|total| {
+        totals.of_crls.iter().map(|total| {
             let (trigger, outcome) = (total.trigger, total.outcome);
             let labels = format!(
                 r#"issuer="{}",crl="{}",trigger="{trigger}",outcome="{outcome}""#,
@@ -198,14 +208,6 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
         count(&|crl| crl.publish_owed),
     );
     text.one(
-        "crl_edge_events_owed",
-        "Events that are not in D1 yet, as of each issuer's last report.",
-        issuers
-            .iter()
-            .map(|issuer| issuer.events_owed)
-            .fold(0, u64::saturating_add),
-    );
-    text.one(
         "crl_edge_certificates_waiting",
         "Changed issuer certificates that are waiting for an operator's trust.",
         issuers
@@ -217,6 +219,16 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
         "crl_edge_crls_without_series",
         "CRLs without series of their own in this answer: the least urgent, or those of other issuers.",
         here().count().saturating_sub(subjects),
+    );
+}
+
+fn events_owed(text: &mut Text, issuers: &[IssuerStatus], pending: u64) {
+    // The status table has the count of each issuer's last report, which is old while D1 refuses.
+    let reported = issuers.iter().map(|issuer| issuer.events_owed);
+    text.one(
+        "crl_edge_events_owed",
+        "Events that are not in D1 yet.",
+        reported.fold(0, u64::saturating_add).max(pending),
     );
 }
 
@@ -435,14 +447,13 @@ mod tests {
             refreshes: 7,
             duration_ms: 1250,
         }];
-        render(
-            issuers,
-            &totals,
-            &with_series(issuers, None, limit),
-            &[],
-            Format::Prometheus,
-            NOW,
-        )
+        let totals = Totals {
+            all: &totals,
+            of_crls: &[],
+            events_pending: 4,
+        };
+        let subjects = with_series(issuers, None, limit);
+        render(issuers, &totals, &subjects, Format::Prometheus, NOW)
     }
 
     #[test]
@@ -457,6 +468,7 @@ mod tests {
             "crl_edge_longest_unchecked_seconds 3600.000",
             r#"crl_edge_crl_since_last_check_seconds{issuer="i00000",crl="full"} 3600.000"#,
             "crl_edge_held_entries 15",
+            "crl_edge_events_owed 4",
             r#"crl_edge_refreshes_total{trigger="cron",outcome="published"} 7"#,
             r#"crl_edge_refreshes_total{trigger="hook",outcome="rejected"} 0"#,
             r#"crl_edge_refresh_duration_seconds_total{trigger="cron",outcome="published"} 1.250"#,
@@ -526,7 +538,12 @@ mod tests {
             refreshes: 7,
             duration_ms: 1250,
         }];
-        let text = render(&issuers(1), &totals, &[], &[], Format::OpenMetrics, NOW);
+        let totals = Totals {
+            all: &totals,
+            of_crls: &[],
+            events_pending: 0,
+        };
+        let text = render(&issuers(1), &totals, &[], Format::OpenMetrics, NOW);
         assert!(text.ends_with("\n# EOF\n"));
         let (mut family, mut kind) = ("", "");
         for line in text.lines().filter(|line| *line != "# EOF") {
@@ -579,14 +596,13 @@ mod tests {
             outcome: Outcome::Published,
             refreshes: 1,
         };
-        let text = render(
-            &owed,
-            &[],
-            &with_series(&owed, None, 9),
-            &[counted],
-            Format::Prometheus,
-            NOW,
-        );
+        let totals = Totals {
+            all: &[],
+            of_crls: &[counted],
+            events_pending: 0,
+        };
+        let subjects = with_series(&owed, None, 9);
+        let text = render(&owed, &totals, &subjects, Format::Prometheus, NOW);
         let told: Vec<_> = text
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())

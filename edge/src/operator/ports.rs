@@ -67,6 +67,8 @@ pub trait Ports: 'static {
     async fn regenerate_all(&self) -> Result<Summary, Self::Error>;
     /// Keeps an action until D1 has it. Durable when this returns.
     async fn record(&self, action: &Action) -> Result<(), Self::Error>;
+    /// How many events D1 refuses, known without D1.
+    async fn events_pending(&self) -> Result<u64, Self::Error>;
     /// The rows that `query` selects.
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, Self::Error>;
     /// How many rows D1 has read for this request's queries, as it counts and charges them.

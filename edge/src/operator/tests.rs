@@ -476,6 +476,14 @@ fn an_issuer_has_the_events_of_its_outbox_also_without_d1() {
 }
 
 #[test]
+fn metrics_report_the_events_that_d1_refuses() {
+    let platform = Platform::new();
+    platform.pending.set(7);
+    let metrics = ask(&platform, &call("GET", "/metrics"));
+    assert!(text(&metrics).contains("\ncrl_edge_events_owed 7\n"));
+}
+
+#[test]
 fn a_stream_has_every_event_and_each_once() {
     let platform = Platform::new();
     add_events(&platform, 2500);

@@ -46,6 +46,8 @@ pub(crate) struct Platform {
     /// The log.
     pub(crate) log: RefCell<Vec<Value>>,
     pub(crate) now: Cell<Timestamp>,
+    /// The events that D1 refuses.
+    pub(crate) pending: Cell<u64>,
     failing: Cell<Option<Part>>,
     /// After how many more queries the tables fail.
     queries_left: Cell<u32>,
@@ -63,6 +65,7 @@ impl Platform {
             done: RefCell::default(),
             log: RefCell::default(),
             now: Cell::new(NOW),
+            pending: Cell::new(0),
             failing: Cell::new(None),
             queries_left: Cell::new(u32::MAX),
             rows_read: Cell::new(0),
@@ -207,6 +210,10 @@ impl Ports for Platform {
         self.tables
             .run(&append_actions(std::slice::from_ref(action)))?;
         Ok(())
+    }
+
+    async fn events_pending(&self) -> Result<u64, String> {
+        self.check(Part::Registry).map(|()| self.pending.get())
     }
 
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, String> {
