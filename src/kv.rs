@@ -1,41 +1,34 @@
-//! KV: the replica of CRLs and of the registry's index, written by the objects and read by every isolate.
+//! KV: the replica of CRLs and of the registry's index, written by the objects and read by every
+//! isolate.
 
-use std::cell::{OnceCell, RefCell};
-use std::rc::Rc;
-use std::time::Duration;
-
-use futures_util::StreamExt as _;
-use futures_util::stream;
-use origin_api::{CrlName, IssuerId};
-use sha2::Digest as _;
-use worker::Delay;
-use worker::js_sys::{Promise, Uint8Array};
+use edge::refresh::{Metadata, Pieces, Replica, ReplicaError};
+use edge::registry::{Index, IndexReplica};
+use edge::replica;
+use worker::js_sys::{JSON, Promise};
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 
-use crate::again::{self, Again};
-use crate::bindings::Bindings;
-use crate::host::{log, now};
+use crate::fast_path;
 use crate::js::to_js;
-use crate::kept::Kept;
-use crate::objects::ShelfBody;
-use crate::reading::Reading;
-use crate::streams::{self, Chunks, Stored};
-use edge::config::Settings;
-use edge::refresh::{Head, Metadata, Pieces, Replica, ReplicaError, Sha256};
-use edge::registry::{Index, IndexReplica};
-use edge::replica;
-use edge::time::{Timestamp, within};
+use crate::memory::memory;
+use crate::streams::Stored;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The binding of a KV namespace. The `worker` crate's wrapper looks up all its methods by name for each request, and reads
-    /// metadata field by field.
+    /// The binding of a KV namespace. The `worker` crate's wrapper looks up all its methods by name for
+    /// each request, and reads metadata field by field.
     #[derive(Clone, Debug)]
     pub(crate) type KvNamespace;
 
     #[wasm_bindgen(method, catch)]
     fn get(this: &KvNamespace, key: &str, options: &JsValue) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = getWithMetadata)]
+    fn get_with_metadata(
+        this: &KvNamespace,
+        key: &str,
+        options: &JsValue,
+    ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     fn put(
@@ -47,41 +40,42 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
+
+    /// What `getWithMetadata` returns.
+    type KvEntry;
+
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &KvEntry) -> Option<web_sys::ReadableStream>;
+
+    #[wasm_bindgen(method, getter)]
+    fn metadata(this: &KvEntry) -> JsValue;
 }
 
-/// How long a head that was read is remembered; what was answered by it may be answered for up to a second more. KV itself lags by
-/// `KV_CACHE_TTL_SECONDS`, 30 at the least.
-const HEAD_MEMORY: Duration = Duration::from_secs(2);
-
-/// How long a read may take until it begins to answer, in milliseconds: what KV does not give the objects have.
-pub(crate) const LIMIT_MILLIS: u32 = 5_000;
-
-/// Up to how many bytes a CRL is read whole, and kept: to read it from KV takes eight times as long as all else.
-pub(crate) const SMALL: u64 = 128 * 1024;
-
-thread_local! {
-    /// What this isolate read lately, by its key in KV.
-    static READ: RefCell<Kept<1000, String, Read>> = RefCell::default();
-    /// Small bodies that it read, 12.5 MiB at the most, in JavaScript's memory.
-    static BODIES: RefCell<Kept<100, Sha256, Uint8Array>> = RefCell::default();
-    /// The options of the hot path's read, made once: settings do not change within an isolate.
-    static CRL_OPTIONS: OnceCell<JsValue> = const { OnceCell::new() };
-}
-
-/// The metadata of a CRL that was read.
-struct Read {
-    json: String,
-    metadata: Metadata,
-    at: Timestamp,
-}
-
-/// What a read is to give, and for how long this point of presence may keep it.
-#[derive(serde::Serialize)]
+/// The form in which a read returns a value, and for how long this point of presence may keep it.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct GetOptions {
+pub(crate) struct GetOptions {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_ttl: Option<u64>,
+}
+
+impl GetOptions {
+    /// As a stream, kept for `cache_ttl` seconds.
+    pub(crate) const fn stream(cache_ttl: u64) -> Self {
+        Self {
+            r#type: "stream",
+            cache_ttl: Some(cache_ttl),
+        }
+    }
+
+    /// As text, kept for the shortest time that KV allows.
+    pub(crate) const fn text() -> Self {
+        Self {
+            r#type: "text",
+            cache_ttl: Some(30),
+        }
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -90,19 +84,50 @@ struct PutOptions<'m> {
     metadata: Option<&'m Metadata>,
 }
 
-fn read_as(r#type: &'static str, cache_ttl: Option<u64>) -> worker::Result<JsValue> {
-    to_js(&GetOptions { r#type, cache_ttl })
-}
-
 impl KvNamespace {
+    /// A value and its metadata, in JSON.
+    pub(crate) async fn read_with_metadata(
+        &self,
+        key: &str,
+        options: GetOptions,
+    ) -> worker::Result<Option<(String, web_sys::ReadableStream)>> {
+        let read = self.get_with_metadata(key, &to_js(&options)?)?;
+        let entry: KvEntry = JsFuture::from(read).await?.unchecked_into();
+        let Some(value) = entry.value() else {
+            return Ok(None);
+        };
+        let metadata = String::from(JSON::stringify(&entry.metadata())?);
+        Ok(Some((metadata, value)))
+    }
+
+    /// A value.
+    pub(crate) async fn read(
+        &self,
+        key: &str,
+        options: GetOptions,
+    ) -> worker::Result<Option<web_sys::ReadableStream>> {
+        let read = self.get(key, &to_js(&options)?)?;
+        Ok(JsFuture::from(read).await?.dyn_into().ok())
+    }
+
+    /// A value that is text.
+    pub(crate) async fn read_text(
+        &self,
+        key: &str,
+        options: GetOptions,
+    ) -> worker::Result<Option<String>> {
+        let read = self.get(key, &to_js(&options)?)?;
+        Ok(JsFuture::from(read).await?.as_string())
+    }
+
     async fn write(
         &self,
         key: &str,
         value: &JsValue,
         metadata: Option<&Metadata>,
     ) -> worker::Result<()> {
-        READ.with_borrow_mut(|read| read.remove(key));
-        again::forget();
+        memory().forget(key);
+        fast_path::forget();
         let options = to_js(&PutOptions { metadata })?;
         JsFuture::from(self.put(key, value, &options)?).await?;
         Ok(())
@@ -139,11 +164,14 @@ impl Replica for KvReplica {
     }
 
     async fn metadata(&self, key: &str) -> Result<Option<Metadata>, ReplicaError> {
-        let read = async { Reading::of(&self.kv, key, &read_as("stream", None)?)?.await };
-        let Some((body, json)) = read.await.map_err(failed("tell what it has"))? else {
+        let options = GetOptions {
+            r#type: "stream",
+            cache_ttl: None,
+        };
+        let read = self.kv.read_with_metadata(key, options).await;
+        let Some((json, body)) = read.map_err(failed("return its metadata"))? else {
             return Ok(None);
         };
-        // Nobody reads it.
         let _ = JsFuture::from(body.cancel()).await;
         // What this release does not read is as good as absent.
         Ok(serde_json::from_str(&json).ok())
@@ -170,160 +198,6 @@ impl IndexReplica for KvIndex {
         };
         put.await.map_err(failed("take the registry"))
     }
-}
-
-/// The head of a CRL that this isolate read a moment before `now`, and its body where that is small.
-pub(crate) fn remembered(
-    issuer: &IssuerId,
-    name: CrlName,
-    now: Timestamp,
-) -> Option<(Head, Option<Uint8Array>)> {
-    let key = replica::key(issuer, name);
-    let head = READ.with_borrow(|read| {
-        let Read { metadata, at, .. } = read.get(&key)?;
-        (now.since(*at) < HEAD_MEMORY).then(|| metadata.head.clone())
-    })?;
-    let body = kept_body(&head);
-    Some((head, body))
-}
-
-fn kept_body(head: &Head) -> Option<Uint8Array> {
-    BODIES.with_borrow(|bodies| bodies.get(&head.sha256).cloned())
-}
-
-/// The body of a CRL, as it is best passed on.
-async fn body(metadata: &Metadata, stream: web_sys::ReadableStream) -> worker::Result<ShelfBody> {
-    let Metadata { head, parts } = metadata;
-    if *parts > 0 {
-        let _ = stream.cancel();
-        return Ok(ShelfBody::Parts(None));
-    }
-    if head.size > SMALL {
-        return Ok(ShelfBody::Stream(stream));
-    }
-    if let Some(bytes) = kept_body(head) {
-        let _ = stream.cancel();
-        return Ok(ShelfBody::Bytes(bytes));
-    }
-    let bytes = streams::whole(stream).await?;
-    // What is kept is answered many times.
-    if sha2::Sha256::digest(bytes.to_vec())[..] != head.sha256.0 {
-        return Err("the body is not the one that the metadata tells of".into());
-    }
-    BODIES.with_borrow_mut(|bodies| bodies.insert(head.sha256, bytes.clone()));
-    Ok(ShelfBody::Bytes(bytes))
-}
-
-/// Reads the metadata of what was read, and remembers it. It is mostly what it was.
-fn remember(key: &str, json: String) -> worker::Result<Metadata> {
-    READ.with_borrow_mut(|read| {
-        if let Some(read) = read.get_mut(key).filter(|read| read.json == json) {
-            read.at = now();
-            return Ok(read.metadata.clone());
-        }
-        let metadata: Metadata = serde_json::from_str(&json)?;
-        let new = Read {
-            json,
-            metadata: metadata.clone(),
-            at: now(),
-        };
-        read.insert(key.to_owned(), new);
-        Ok(metadata)
-    })
-}
-
-/// KV as an isolate reads it.
-#[derive(Clone, Debug)]
-pub(crate) struct KvReader {
-    pub(crate) bindings: Bindings,
-    pub(crate) settings: Rc<Settings>,
-}
-
-impl KvReader {
-    /// The CRL, if KV has it in a form that this release reads.
-    pub(crate) async fn crl(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-    ) -> Option<(Metadata, ShelfBody)> {
-        let key = replica::key(issuer, name);
-        let read = async {
-            let kv = self.bindings.kv()?;
-            let read = Reading::of(&kv, &key, &self.crl_options()?)?.await?;
-            let Some((stream, json)) = read else {
-                return Ok(None);
-            };
-            let metadata = remember(&key, json)?;
-            let body = body(&metadata, stream).await?;
-            Ok(Some((metadata, body)))
-        };
-        read.await.unwrap_or_else(|error: worker::Error| {
-            // The issuer's object has the truth: what KV cannot give is asked for there.
-            log(&serde_json::json!({
-                "level": "warning", "what": "KV did not give a CRL", "key": key, "cause": error.to_string(),
-            }));
-            None
-        })
-    }
-
-    /// How a CRL with this head, which was read a moment ago, is read again.
-    pub(crate) fn again(&self, issuer: &IssuerId, name: CrlName, head: &Head) -> Again {
-        let key = replica::key(issuer, name);
-        let metadata = READ.with_borrow(|read| {
-            let read = read.get(&key).filter(|read| read.metadata.head == *head);
-            read.map(|read| read.json.clone())
-        });
-        match (metadata, self.crl_options()) {
-            (Some(metadata), Ok(options)) => Again::Read {
-                key,
-                options,
-                metadata,
-            },
-            _ => Again::Never,
-        }
-    }
-
-    fn crl_options(&self) -> worker::Result<JsValue> {
-        if let Some(options) = CRL_OPTIONS.with(|options| options.get().cloned()) {
-            return Ok(options);
-        }
-        let options = read_as("stream", Some(self.settings.kv_cache_ttl.as_secs()))?;
-        Ok(CRL_OPTIONS.with(|made| made.get_or_init(|| options).clone()))
-    }
-
-    /// One part of a large CRL.
-    pub(crate) async fn part(&self, key: &str) -> Option<web_sys::ReadableStream> {
-        let kv = self.bindings.kv().ok()?;
-        let promise = kv.get(key, &self.crl_options().ok()?).ok()?;
-        in_time(promise).await?.dyn_into().ok()
-    }
-
-    /// The registry's index.
-    pub(crate) async fn index(&self) -> Option<Index> {
-        // 30 s is the least that KV allows; an isolate keeps what it read.
-        let options = read_as("text", Some(30)).ok()?;
-        let kv = self.bindings.kv().ok()?;
-        let promise = kv.get(replica::REGISTRY, &options).ok()?;
-        let text = in_time(promise).await?.as_string()?;
-        serde_json::from_str(&text).ok()
-    }
-}
-
-/// What a read gives, unless it fails or takes too long.
-async fn in_time(promise: Promise) -> Option<JsValue> {
-    let limit = Delay::from(Duration::from_millis(LIMIT_MILLIS.into()));
-    within(limit, JsFuture::from(promise)).await?.ok()
-}
-
-/// Chunks of several sources, one after the other, each opened when the one before has ended.
-pub(crate) fn in_turn<F>(sources: impl Iterator<Item = F> + 'static) -> Chunks
-where
-    F: Future<Output = Chunks> + 'static,
-{
-    stream::iter(sources)
-        .then(|source| source)
-        .flatten()
-        .boxed_local()
 }
 
 fn failed(doing: &'static str) -> impl Fn(worker::Error) -> ReplicaError {

@@ -12,36 +12,37 @@
 )]
 
 mod action_store;
-mod again;
 mod bindings;
+mod clients;
 mod d1;
-mod entry;
+mod fast_path;
+mod fetch_handler;
 mod host;
 mod issuer_object;
 mod issuer_store;
 mod js;
-mod kept;
+mod js_bytes;
 mod kv;
+mod memory;
 mod object_call;
-mod objects;
 mod operator;
 mod origin;
 mod pending_reporter;
-mod reading;
 mod registry_object;
 mod registry_store;
-mod reply;
+mod response;
+mod scheduled;
 mod signature;
 mod sql;
 mod streams;
-mod task;
 
 use web_sys::Request;
-use worker::js_sys::{Function, JsString, Map};
+use worker::js_sys::{Function, Promise};
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::{Context, Env, worker_sys};
 
+pub use fast_path::RequestKey;
 pub use issuer_object::IssuerObject;
 pub use registry_object::RegistryObject;
 
@@ -52,30 +53,30 @@ pub struct Edge;
 
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
 impl Edge {
-    /// What gives an answer again, where the same is `told`: a function of `env`, and of one that calls [`Edge::fetch`].
+    /// The function through which requests pass: see src/fast_path/replay.js.
     #[must_use]
-    pub fn answers() -> Map<JsString, Function> {
-        again::answers()
+    #[wasm_bindgen(js_name = fastPath)]
+    pub fn fast_path() -> Function {
+        fast_path::layer()
     }
 
-    /// Answers a request: with a response where nothing has to be waited for, else with a promise of one. `told` has a line each for the
-    /// time in seconds, the method, the URL without its query, and the conditions, as `If-None-Match: "…"`. It is no Rust string, which
-    /// would be written into wasm's memory before a broken instance is noticed.
+    /// Answers a request. `key` is the fast path's, if it is to remember the answer.
     #[must_use]
     pub fn fetch(
-        told: &JsString,
+        key: Option<RequestKey>,
         request: Request,
         env: Env,
         context: worker_sys::Context,
-    ) -> JsValue {
-        entry::fetch(told, request, env, Context::new(context))
+    ) -> Promise {
+        fetch_handler::fetch(key, request, env, Context::new(context))
     }
 }
 
-/// The cron trigger. Not by the `event` macro, which drops the result: a tick in which everything failed is to be seen as failed.
+/// The cron trigger. Without the `event` macro, which drops the result: a tick in which everything
+/// failed must show as failed.
 ///
 /// # Errors
-/// Where everything failed.
+/// Everything failed.
 #[wasm_bindgen(
     wasm_bindgen = worker::wasm_bindgen,
     wasm_bindgen_futures = worker::wasm_bindgen_futures,
@@ -86,7 +87,7 @@ pub async fn scheduled(
     env: Env,
     _context: worker_sys::ScheduleContext,
 ) -> Result<JsValue, JsValue> {
-    match entry::scheduled(env).await {
+    match scheduled::run(env).await {
         Ok(_) => Ok(JsValue::UNDEFINED),
         Err(cause) => Err(worker::js_sys::Error::new(&cause).into()),
     }

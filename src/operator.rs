@@ -26,17 +26,17 @@ use worker::wasm_bindgen::{JsCast as _, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 
 use crate::bindings::Bindings;
+use crate::clients::{EdgeClients, ObjectError};
 use crate::d1::Meta;
 use crate::host;
 use crate::js::from_js;
-use crate::objects::{ObjectError, WorkerObjects};
-use crate::reply::respond;
+use crate::response::respond;
 
 /// Answers an operator's request, and any request that has no route.
 pub(crate) async fn answer(
     request: &Request,
     bindings: &Bindings,
-    objects: &WorkerObjects,
+    objects: &EdgeClients,
     settings: &Rc<Settings>,
     route: Result<OperatorRoute, EdgeError>,
 ) -> worker::Result<Response> {
@@ -98,7 +98,7 @@ impl operator::Request for WorkerRequest<'_> {
 }
 
 struct WorkerPorts {
-    objects: WorkerObjects,
+    objects: EdgeClients,
     bindings: Bindings,
     rows_read: Cell<u64>,
     /// How many issuers regenerate-all refreshes at once.

@@ -70,6 +70,8 @@ settings! {
     "KV_CACHE_TTL_SECONDS" => kv_cache_ttl: Duration = Duration::from_mins(1), seconds(30..=86_400);
     /// How old the list of issuers may be before the origin is asked for it again.
     "REGISTRY_TTL_SECONDS" => registry_ttl: Duration = Duration::from_mins(1), seconds(1..=86_400);
+    /// Whether an isolate answers repeated requests from memory, for up to three seconds.
+    "FAST_PATH" => fast_path: bool = true, boolean();
     /// Whether an expired CRL is served if there is no valid one.
     "SERVE_EXPIRED" => serve_expired: bool = false, boolean();
     /// How long events are kept.

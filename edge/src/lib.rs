@@ -18,6 +18,7 @@ pub mod config;
 pub mod events;
 pub mod fraction;
 pub mod issuer;
+mod lru;
 pub mod method;
 pub mod operator;
 pub mod problem;

@@ -1,23 +1,33 @@
-//! What relying parties see: conditional requests, ranges, cache policy, PEM. Pure: no I/O, no clock, no platform types.
-//!
-//! [`decide()`] decides, from the head alone, what is answered; [`pem`] and [`Slice`] make its body from the stored bytes.
+//! What relying parties see: conditional requests, ranges, cache policy, PEM, and where a CRL is read
+//! from. [`Serving`] answers a request; it reaches the platform through [`ports`](Platform).
 
+mod body;
 mod conditions;
 mod date;
 mod decision;
 mod freshness;
-pub mod pem;
+mod index;
+mod memory;
+mod pem;
+mod ports;
 mod range;
+mod replay;
 mod representation;
 mod serve;
 mod slice;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
+mod testing;
 mod validity;
 
-pub use decision::{CrlAnswer, Decision, decide, health};
+pub use body::ResponseBody;
+pub use decision::health;
 pub use freshness::Policy;
+pub use memory::Memory;
+pub use ports::{Chunk, Chunks, Platform, PlatformError};
+pub use replay::{ANSWER_BYTES, REPLAY_BYTES, Replay};
 pub use representation::Encoding;
-pub use serve::{Lookup, Served, Shelves, Source, Unserved, Wanted, serve};
-pub use slice::Slice;
+pub use serve::{Served, Serving, Wanted};
+use slice::Slice;
 pub use validity::Validity;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::database::Database;
 use crate::kv::Kv;
-use crate::{port, program};
+use crate::{port, program, suite};
 
 /// `ORIGIN_TOKEN`: the edge presents it to the origin.
 pub const ORIGIN_TOKEN: &str = "the-origins-token";
@@ -46,6 +46,7 @@ impl Start {
             .var("OPERATOR_TOKEN", OPERATOR_TOKEN)
             .var("HOOK_TOKEN", HOOK_TOKEN)
             .var("REGISTRY_TTL_SECONDS", "1")
+            .var("FAST_PATH", &suite::has_fast_path().to_string())
     }
 
     /// Adds a setting; of two with the same name the later one counts.

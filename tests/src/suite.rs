@@ -67,21 +67,41 @@ macro_rules! suite {
     };
 }
 
+/// As [`suite!`], with the whole suite a second time, in a world of its own, with `FAST_PATH=false`.
+#[macro_export]
+macro_rules! serving_suite {
+    ($world:ty; $($test:ident),+ $(,)?) => {
+        fn main() -> std::process::ExitCode {
+            let mut suite = $crate::suite::Suite::<$world>::default();
+            $(suite.add(stringify!($test), $test);)+
+            $(suite.add_without_fast_path(stringify!($test), $test);)+
+            suite.run()
+        }
+    };
+}
+
+tokio::task_local! {
+    /// Whether edges that a test starts have the fast path.
+    static FAST_PATH: bool;
+}
+
+/// Whether an edge that is started now has the fast path.
+pub(crate) fn has_fast_path() -> bool {
+    FAST_PATH.try_with(|fast_path| *fast_path).unwrap_or(true)
+}
+
 /// The tests of one program.
 pub struct Suite<W> {
     stage: Arc<Stage<W>>,
+    stage_without_fast_path: Arc<Stage<W>>,
     trials: Vec<Trial>,
 }
 
 impl<W: World> Default for Suite<W> {
     fn default() -> Self {
-        let runtime = Runtime::new().expect("a tokio runtime");
-        let stage = Stage {
-            world: Mutex::default(),
-            runtime,
-        };
         Self {
-            stage: Arc::new(stage),
+            stage: Arc::new(Stage::new(true)),
+            stage_without_fast_path: Arc::new(Stage::new(false)),
             trials: Vec::new(),
         }
     }
@@ -95,10 +115,29 @@ impl<W: World> Suite<W> {
         F: Future + Send,
         F::Output: Outcome,
     {
-        let stage = Arc::clone(&self.stage);
+        self.add_to(Arc::clone(&self.stage), name, test);
+    }
+
+    /// Adds a test whose edges have no fast path.
+    pub fn add_without_fast_path<T, F>(&mut self, name: &str, test: T)
+    where
+        T: FnOnce(Arc<W>) -> F + Send + 'static,
+        F: Future + Send,
+        F::Output: Outcome,
+    {
+        let stage = Arc::clone(&self.stage_without_fast_path);
+        self.add_to(stage, &format!("{name}_without_the_fast_path"), test);
+    }
+
+    fn add_to<T, F>(&mut self, stage: Arc<Stage<W>>, name: &str, test: T)
+    where
+        T: FnOnce(Arc<W>) -> F + Send + 'static,
+        F: Future + Send,
+        F::Output: Outcome,
+    {
         let run = move || -> Result<Completion, Failed> {
             let world = stage.world();
-            Ok(stage.runtime.block_on(test(world)).completion())
+            Ok(stage.block_on(test(world)).completion())
         };
         self.trials.push(Trial::ignorable_test(name, run));
     }
@@ -107,14 +146,12 @@ impl<W: World> Suite<W> {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let conclusion = libtest_mimic::run(&Arguments::from_args(), self.trials);
-        let world = self
-            .stage
-            .world
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(world) = world.filter(|_| conclusion.has_failed()) {
-            println!("{}", world.log());
+        for stage in [self.stage, self.stage_without_fast_path] {
+            let world = stage.world.lock();
+            let world = world.unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(world) = world.filter(|_| conclusion.has_failed()) {
+                println!("{}", world.log());
+            }
         }
         conclusion.exit_code()
     }
@@ -124,12 +161,26 @@ struct Stage<W> {
     /// Declared first, to be dropped before the runtime that it needs.
     world: Mutex<Option<Arc<W>>>,
     runtime: Runtime,
+    fast_path: bool,
 }
 
 impl<W: World> Stage<W> {
+    fn new(fast_path: bool) -> Self {
+        Self {
+            world: Mutex::default(),
+            runtime: Runtime::new().expect("a tokio runtime"),
+            fast_path,
+        }
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime
+            .block_on(FAST_PATH.scope(self.fast_path, future))
+    }
+
     /// Starts the world for the first test. If it cannot start, each test fails with the reason.
     fn world(&self) -> Arc<W> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(world.get_or_insert_with(|| Arc::new(self.runtime.block_on(W::start()))))
+        Arc::clone(world.get_or_insert_with(|| Arc::new(self.block_on(W::start()))))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use end_to_end::certificate_authority::revoked;
 use end_to_end::test_origin::sha256;
-use end_to_end::{Answer, CertificateAuthority, Edge, Kv, Start, TestOrigin, World, suite};
+use end_to_end::{Answer, CertificateAuthority, Edge, Kv, Start, TestOrigin, World, serving_suite};
 use reqwest::header::RANGE;
 use reqwest::{Method, Response};
 use x509_cert::der::pem;
@@ -76,6 +76,30 @@ async fn a_range_returns_exactly_its_bytes(_: Arc<Large>) {
                 body(response).await.unwrap() == expected,
                 "{path}: -{suffix}"
             );
+        }
+    }
+}
+
+/// The fast path kept a DER of up to 128 KiB, and took the PEM made from it, which is longer, for bytes
+/// when it was a stream: the second client within a second got a 500.
+async fn a_body_is_the_same_however_often_it_is_asked_for(_: Arc<Large>) {
+    let path = |encoding| format!("/crl/repeated.{encoding}");
+    // In bytes: below, between and above what is remembered, in DER and in PEM.
+    for entries in [100, 2_050, 2_600, 4_000] {
+        let der = CertificateAuthority::new("repeated").crl_with(1, |tbs| {
+            tbs.revoked_certificates = Some(revoked(entries));
+        });
+        let (_origin, edge) = edge_with("repeated", &der).await;
+        for (path, whole) in [(path("crl"), der.clone()), (path("pem"), pem_of(&der))] {
+            for _ in 0..12 {
+                assert!(
+                    whole_of(edge.get(&path).await).await == whole,
+                    "{path} of {entries}"
+                );
+            }
+            for _ in 0..4 {
+                assert_range(&edge, &path, &whole, 10, whole.len() - 10).await;
+            }
         }
     }
 }
@@ -250,9 +274,10 @@ async fn body(response: Response) -> reqwest::Result<Vec<u8>> {
     Ok(response.bytes().await?.to_vec())
 }
 
-suite!(
+serving_suite!(
     Large;
     a_range_returns_exactly_its_bytes,
+    a_body_is_the_same_however_often_it_is_asked_for,
     a_range_of_a_crl_in_parts_reads_only_the_parts_it_needs,
     a_missing_part_comes_from_the_object,
     parts_of_two_versions_are_never_mixed,

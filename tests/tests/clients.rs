@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use end_to_end::openssl::{self, Verdict};
-use end_to_end::{Edge, Origin, Skipped, Start, World, suite};
+use end_to_end::{Edge, Origin, Skipped, Start, World, serving_suite};
 use tempfile::TempDir;
 
 struct Shared {
@@ -305,7 +305,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-suite!(
+serving_suite!(
     Shared;
     openssl_accepts_a_certificate_until_it_is_revoked,
     java_accepts_a_certificate_until_it_is_revoked,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use end_to_end::certificate_authority::{revoked, time};
 use end_to_end::test_origin::sha256;
-use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
+use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, serving_suite};
 use reqwest::{Method, Response, StatusCode};
 use tokio::task::JoinSet;
 
@@ -357,7 +357,7 @@ async fn body(response: Response) -> Vec<u8> {
     response.bytes().await.unwrap().to_vec()
 }
 
-suite!(
+serving_suite!(
     Shared;
     a_cold_issuer_is_fetched_verified_and_served,
     concurrent_requests_for_a_cold_issuer_cause_one_origin_call,

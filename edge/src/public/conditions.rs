@@ -45,11 +45,6 @@ pub(super) fn evaluate(
     }
 }
 
-/// Whether the request has a condition of which [`Verdict::NotModified`] can come.
-pub(super) fn may_spare_body(header: &impl Fn(&str) -> Option<String>) -> bool {
-    header("If-None-Match").is_some() || header("If-Modified-Since").is_some()
-}
-
 /// Whether `If-Range` lets a range be sent (section 13.1.5): only if what the client has a part of is the current
 /// CRL, byte for byte. A date counts only if it is exactly the current one; a CA that issues two CRLs in one second
 /// can defeat it, and the tag cannot be.
@@ -126,20 +121,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn only_a_condition_on_what_the_client_has_can_spare_the_body() {
-        for (given, spares) in [
-            ("If-None-Match", true),
-            ("If-Modified-Since", true),
-            ("If-Match", false),
-            ("If-Unmodified-Since", false),
-            ("Range", false),
-        ] {
-            let header = |name: &str| (name == given).then(|| "*".to_owned());
-            assert_eq!(may_spare_body(&header), spares, "{given}");
-        }
-    }
 
     fn tags(text: &str) -> Vec<(bool, &str)> {
         EntityTags(text)

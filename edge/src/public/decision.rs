@@ -22,7 +22,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// What is to be answered. Headers are written by [`Decision::answer`], once it is known that this will be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(super) enum Decision {
     /// The CRL, a part of it, or that the client has it.
     Crl(CrlAnswer),
     /// Why not.
@@ -31,7 +31,7 @@ pub enum Decision {
 
 /// An answer that tells of a CRL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CrlAnswer {
+pub(super) struct CrlAnswer {
     status: u16,
     body: Body,
     current: Representation,
@@ -42,7 +42,7 @@ pub struct CrlAnswer {
 impl Decision {
     /// What follows the headers.
     #[must_use]
-    pub const fn body(&self) -> &Body {
+    pub(super) const fn body(&self) -> &Body {
         match self {
             Self::Crl(answer) => answer.body(),
             Self::Refused(answer) => &answer.body,
@@ -51,7 +51,7 @@ impl Decision {
 
     /// The answer in full.
     #[must_use]
-    pub fn answer(self) -> Answer {
+    pub(super) fn answer(self) -> Answer {
         match self {
             Self::Crl(answer) => answer.answer(),
             Self::Refused(answer) => answer,
@@ -70,21 +70,22 @@ impl Decision {
     }
 }
 
-/// Decides what a request for the CRL with this head is answered at `now`.
+/// Decides what a request for the CRL with this head, which has this validity, is answered at `now`.
 ///
-/// `header` gives a request header's value by its name, those of repeated headers joined by `, ` (RFC 9110, section
-/// 5.3). `src/entry.js` tells of those that are asked for here. A CRL that has expired is answered by 503 unless the policy
-/// allows it, so the caller looks for a newer one first ([`Validity::of`]).
+/// `header` gives a request header's value by its name, those of repeated headers joined by `, `
+/// (RFC 9110, section 5.3). src/fast_path/replay.js lists those that are asked for here. A CRL that has
+/// expired is answered by 503 unless the policy allows it, so the caller looks for a newer one first.
 #[must_use]
-pub fn decide(
+pub(super) fn decide(
     method: Method,
     header: impl Fn(&str) -> Option<String>,
     head: &Head,
+    validity: Validity,
     encoding: Encoding,
     policy: &Policy,
     now: Timestamp,
 ) -> Decision {
-    let decision = match answer(method, header, head, encoding, policy, now) {
+    let decision = match answer(method, header, head, validity, encoding, policy, now) {
         Ok(answer) => Decision::Crl(answer),
         Err(error) => Decision::Refused(error.answer()),
     };
@@ -118,11 +119,11 @@ fn answer(
     method: Method,
     header: impl Fn(&str) -> Option<String>,
     head: &Head,
+    validity: Validity,
     encoding: Encoding,
     policy: &Policy,
     now: Timestamp,
 ) -> Result<CrlAnswer, EdgeError> {
-    let validity = Validity::of(head, now, policy.clock_skew);
     if validity == Validity::Expired && !policy.serve_expired {
         return Err(EdgeError::CrlUnavailable {
             retry_after: RETRY_AFTER,
@@ -147,20 +148,20 @@ fn answer(
         body,
         current,
         number: head.number,
-        freshness: Freshness::at(now, head, policy),
+        freshness: Freshness::at(now, head, validity, policy),
     })
 }
 
 impl CrlAnswer {
     /// What follows the headers.
     #[must_use]
-    pub const fn body(&self) -> &Body {
+    pub(super) const fn body(&self) -> &Body {
         &self.body
     }
 
     /// The answer in full.
     #[must_use]
-    pub fn answer(&self) -> Answer {
+    pub(super) fn answer(&self) -> Answer {
         Answer {
             status: self.status,
             headers: self.headers(),

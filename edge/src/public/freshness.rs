@@ -45,11 +45,11 @@ pub(super) struct Freshness {
 }
 
 impl Freshness {
-    pub(super) fn at(now: Timestamp, head: &Head, policy: &Policy) -> Self {
+    pub(super) fn at(now: Timestamp, head: &Head, validity: Validity, policy: &Policy) -> Self {
         let left = Timestamp::from(head.next_update)
             .before(policy.clock_skew)
             .since(now);
-        let longest = match Validity::of(head, now, policy.clock_skew) {
+        let longest = match validity {
             // Of an expired one nothing is left.
             Validity::Fresh | Validity::Expired => policy.max_age,
             // A clock that has gone back is not to be relied on for long.
@@ -108,7 +108,8 @@ mod tests {
                 serve_expired: true,
             };
             let now = Timestamp::from_millis(now);
-            let freshness = Freshness::at(now, &head, &policy);
+            let validity = Validity::of(&head, now, policy.clock_skew);
+            let freshness = Freshness::at(now, &head, validity, &policy);
             prop_assert!(freshness.max_age <= max_age);
             prop_assert_eq!(freshness.expires.0, now.as_unix_time().0 + i64::try_from(freshness.max_age).unwrap());
             let end = Timestamp::from(head.next_update).before(policy.clock_skew);

@@ -18,7 +18,7 @@ const LINE_TEXT: u64 = LINE_CHARACTERS as u64 + 1;
 
 /// How many bytes the PEM of `der_length` bytes has.
 #[must_use]
-pub const fn length(der_length: u64) -> u64 {
+pub(super) const fn length(der_length: u64) -> u64 {
     let characters = der_length.div_ceil(3).saturating_mul(4);
     let line_ends = der_length.div_ceil(LINE_DER);
     characters
@@ -29,19 +29,19 @@ pub const fn length(der_length: u64) -> u64 {
 
 /// How some of a PEM's bytes are made from no more of the DER than they need.
 #[derive(Clone, Debug)]
-pub struct Excerpt {
+pub(super) struct Excerpt {
     /// Which bytes of the DER to read, and to push into the encoder.
-    pub der: ByteRange,
+    pub(super) der: ByteRange,
     /// Makes whole lines from them.
-    pub encoder: Encoder,
+    pub(super) encoder: Encoder,
     /// Cuts the range out of the encoder's text, its end included.
-    pub slice: Slice,
+    pub(super) slice: Slice,
 }
 
 impl Excerpt {
     /// What it takes to send `range` of the PEM of `der_length` bytes.
     #[must_use]
-    pub fn of(range: ByteRange, der_length: u64) -> Self {
+    pub(super) fn of(range: ByteRange, der_length: u64) -> Self {
         let last_line = der_length.saturating_sub(1) / LINE_DER;
         let line_at = |position: u64| {
             let line = position.saturating_sub(BEGIN.len() as u64) / LINE_TEXT;
@@ -79,7 +79,7 @@ impl Excerpt {
 
 /// Makes PEM from DER that comes in chunks of any size.
 #[derive(Clone, Debug)]
-pub struct Encoder {
+pub(super) struct Encoder {
     /// The bytes of a line that is not full yet.
     held: Vec<u8>,
     has_begun: bool,
@@ -97,7 +97,7 @@ impl Default for Encoder {
 impl Encoder {
     /// The text that the next bytes complete; it may be empty.
     #[must_use = "what is not sent is lost"]
-    pub fn push(&mut self, der: &[u8]) -> Vec<u8> {
+    pub(super) fn push(&mut self, der: &[u8]) -> Vec<u8> {
         let mut text = self.begin(der.len());
         let missing = match self.held.len() {
             0 => 0,
@@ -119,7 +119,7 @@ impl Encoder {
 
     /// The text after the last bytes.
     #[must_use = "without its end, PEM is broken"]
-    pub fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         let mut text = self.begin(END.len());
         if !self.held.is_empty() {
             write_line(&self.held, &mut text);

@@ -1,226 +1,381 @@
-//! The life of a relying party's request: the replica first, the issuer's object where the replica cannot answer. Generic over
-//! where these lie.
-
-#![expect(
-    async_fn_in_trait,
-    reason = "an isolate has one thread: no future here needs Send"
-)]
+//! The life of a relying party's request: memory, the replica in KV, and if neither can answer, the
+//! issuer's object.
 
 #[cfg(test)]
 mod tests;
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use origin_api::{CrlName, IssuerId};
+use sha2::Digest as _;
 
-use super::{Decision, Encoding, Policy, Validity, conditions};
-use crate::answer::Body;
+use super::body::{self, ResponseBody, StoredBody};
+use super::index::{self, Lookup};
+use super::memory::{Memory, SMALL};
+use super::ports::{Chunk, Platform, PlatformError};
+use super::replay::Replay;
+use super::{Encoding, Policy, Validity, decision};
+use crate::answer::Answer;
+use crate::issuer::{IssuerAnswer, IssuerRequest, Unavailable};
 use crate::method::Method;
 use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata, Sha256};
-use crate::registry::Listed;
-use crate::time::Timestamp;
+use crate::registry::Index;
+use crate::replica;
+use crate::time::within;
 
-/// Where CRLs lie.
-pub trait Shelves {
-    /// A body, in memory or not read yet.
-    type Body;
-    /// The time.
-    fn now(&self) -> Timestamp;
-    /// The replica at this point of presence: one read. None where it has nothing, or nothing readable.
-    async fn replica(&self, issuer: &IssuerId, name: CrlName) -> Option<(Metadata, Self::Body)>;
-    /// Opens a replica that lies in parts, at the first part that the answer needs; false where that is missing.
-    async fn open(&self, wanted: &Wanted, served: &mut Served<Self::Body>) -> bool;
-    /// The head that the replica gave a moment before `now`, and a small body, where they are still in memory: no read.
-    fn remembered(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        now: Timestamp,
-    ) -> Option<(Head, Option<Self::Body>)>;
-    /// The issuer's object. `seen` is what the replica had.
-    async fn object(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        seen: Option<Sha256>,
-    ) -> Result<(Head, Self::Body), Unserved>;
-    /// What the registry says of an issuer. That it does not have this CRL is said only by a list of this minute.
-    async fn lookup(&self, issuer: &IssuerId, name: CrlName) -> Lookup;
-    /// Has the object refresh what is due, without waiting for it; does so rarely, however often it is called.
-    fn refresh_soon(&self, issuer: &IssuerId, name: CrlName);
-}
+/// How long KV may take to answer; what it does not give, the objects have.
+const KV_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the registry says of an issuer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// It is known.
-    Known(Listed),
-    /// It is not, and will not be for this long.
-    Unknown(Duration),
-    /// There is no list of issuers, and none can be had now.
-    CannotTell,
-}
+/// When to ask again if an issuer's object does not answer.
+const OBJECT_RETRY: Duration = Duration::from_secs(5);
 
-/// Why the issuer's object has nothing to serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unserved {
-    /// The issuer publishes elsewhere.
-    PublishedElsewhere,
-    /// No valid CRL can be had for about this long.
-    Unavailable(Duration),
+/// When to ask again if there is no list of issuers.
+const INDEX_RETRY: Duration = Duration::from_secs(10);
+
+/// Serves relying parties.
+#[derive(Debug)]
+pub struct Serving<P: Platform> {
+    /// KV, the objects, a clock.
+    pub platform: P,
+    /// What the isolate remembers.
+    pub memory: Rc<Memory<P::Chunk>>,
+    /// What the operator allows.
+    pub policy: Policy,
+    /// `FAST_PATH`: whether what KV returned a moment ago may answer without another read.
+    pub fast_path: bool,
+    /// `REGISTRY_TTL_SECONDS`: how old an index may be that says which issuers do not exist.
+    pub registry_ttl: Duration,
 }
 
 /// A CRL that is asked for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// With its body or without.
+    /// GET or HEAD.
     pub method: Method,
-    /// Whose.
+    /// The issuer that signed it.
     pub issuer: IssuerId,
-    /// Which.
+    /// Which of the issuer's CRLs.
     pub name: CrlName,
     /// As DER or PEM.
     pub encoding: Encoding,
 }
 
-/// Where an answer came from, for `Cache-Status` (RFC 9211).
+/// An answer, its body, and whether it may be given again.
+pub struct Served<P: Platform> {
+    /// The status and the headers, and the body if it is text.
+    pub answer: Answer,
+    /// The body if it is not.
+    pub body: ResponseBody<P>,
+    /// Whether the same request may get it again.
+    pub replay: Replay<P::Chunk>,
+}
+
+/// A CRL that can answer a request.
+struct Found<P: Platform> {
+    head: Head,
+    validity: Validity,
+    body: StoredBody<P>,
+    source: Source,
+}
+
+/// Where a CRL came from, for `Cache-Status` (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The replica.
+enum Source {
+    /// KV, or the memory of what it returned.
     Replica,
-    /// The issuer's object: the replica had nothing.
+    /// The issuer's object: KV had nothing.
     Object,
-    /// The issuer's object: what the replica had is no longer valid.
+    /// The issuer's object: the CRL in KV has expired.
     ObjectForExpired,
-    /// Neither: an error.
-    Nowhere,
 }
 
 impl Source {
-    /// The value of `Cache-Status`.
-    #[must_use]
-    pub const fn cache_status(self) -> Option<&'static str> {
+    const fn cache_status(self) -> &'static str {
         match self {
-            Self::Replica => Some("crl-edge-kv; hit"),
-            Self::Object => Some("crl-edge-kv; fwd=miss"),
-            Self::ObjectForExpired => Some("crl-edge-kv; fwd=stale"),
-            Self::Nowhere => None,
+            Self::Replica => "crl-edge-kv; hit",
+            Self::Object => "crl-edge-kv; fwd=miss",
+            Self::ObjectForExpired => "crl-edge-kv; fwd=stale",
         }
     }
 }
 
-/// An answer, and the body that it is made from.
-#[derive(Debug)]
-pub struct Served<B> {
-    /// What to answer.
-    pub decision: Decision,
-    /// The CRL that it tells of.
-    pub crl: Option<(Head, B)>,
-    /// Where that came from.
-    pub source: Source,
-}
-
-/// Answers a request for a CRL.
-pub async fn serve<S: Shelves>(
-    shelves: &S,
-    wanted: &Wanted,
-    header: impl Fn(&str) -> Option<String>,
-    policy: &Policy,
-) -> Served<S::Body> {
-    let decide = |head: &Head, now| {
-        super::decide(wanted.method, &header, head, wanted.encoding, policy, now)
-    };
-    let answered = |head: Head, body, source| Served {
-        decision: decide(&head, shelves.now()),
-        crl: Some((head, body)),
-        source,
-    };
-    let Wanted { issuer, name, .. } = wanted;
-    // Many in a row need one read. 304, and 200 to HEAD, need no body; any other answer would without one be made here for nothing.
-    let asked_at = shelves.now();
-    let may_need_no_body = wanted.method == Method::Head || conditions::may_spare_body(&header);
-    let remembered = shelves
-        .remembered(issuer, *name, asked_at)
-        .filter(|(head, _)| Validity::of(head, asked_at, policy.clock_skew) == Validity::Fresh)
-        .filter(|(_, body)| may_need_no_body || body.is_some())
-        .map(|(head, body)| Served {
-            decision: decide(&head, asked_at),
-            crl: body.map(|body| (head, body)),
-            source: Source::Replica,
-        })
-        .filter(|served| *served.decision.body() == Body::None || served.crl.is_some());
-    if let Some(served) = remembered {
-        return served;
-    }
-    let replica = shelves.replica(issuer, *name).await;
-    let expired = match replica {
-        Some((metadata, body)) => {
-            match Validity::of(&metadata.head, shelves.now(), policy.clock_skew) {
-                Validity::Expired => Some((metadata.head, body)),
-                validity => {
-                    if validity == Validity::Due {
-                        shelves.refresh_soon(issuer, *name);
-                    }
-                    let in_parts = metadata.parts > 0;
-                    let mut served = answered(metadata.head, body, Source::Replica);
-                    if !in_parts || shelves.open(wanted, &mut served).await {
-                        return served;
-                    }
-                    None
+impl<P: Platform> Serving<P> {
+    /// Answers a request for a CRL. `header` gives a request header's value by its name.
+    ///
+    /// # Errors
+    /// The platform failed while a body was read; whatever else fails is an answer.
+    pub async fn serve(
+        &self,
+        wanted: &Wanted,
+        header: impl Fn(&str) -> Option<String>,
+    ) -> Result<Served<P>, PlatformError> {
+        let key = replica::key(&wanted.issuer, wanted.name);
+        if let Some(found) = self.remembered(&key)
+            && let Some(served) = self.answer(wanted, &key, &header, found).await?
+        {
+            return Ok(served);
+        }
+        let expired = match self.replica(&key).await {
+            Some(found) if found.validity == Validity::Expired => Some(found),
+            Some(found) => {
+                if found.validity == Validity::Due {
+                    self.refresh_soon(wanted);
+                }
+                match self.answer(wanted, &key, &header, found).await? {
+                    Some(served) => return Ok(served),
+                    // A part is missing: all of the answer is the object's.
+                    None => None,
                 }
             }
-        }
-        None => match unlisted(shelves.lookup(issuer, *name).await, issuer, *name) {
-            Some(error) => return failed(wanted.method, &error),
-            None => None,
-        },
-    };
-    let seen = expired.as_ref().map(|(head, _)| head.sha256);
-    match (shelves.object(issuer, *name, seen).await, expired) {
-        (Ok((head, body)), None) => answered(head, body, Source::Object),
-        (Ok((head, body)), Some(_)) => answered(head, body, Source::ObjectForExpired),
-        (Err(Unserved::Unavailable(_)), Some((head, body))) if policy.serve_expired => {
-            answered(head, body, Source::Replica)
-        }
-        (Err(Unserved::Unavailable(retry_after)), _) => {
-            failed(wanted.method, &EdgeError::CrlUnavailable { retry_after })
-        }
-        (Err(Unserved::PublishedElsewhere), _) => failed(
-            wanted.method,
-            &EdgeError::PublishedElsewhere {
-                issuer: issuer.clone(),
-                max_age: Duration::ZERO,
+            None => match self.unlisted(wanted).await {
+                Some(error) => return Ok(refused(wanted.method, &error)),
+                None => None,
             },
-        ),
+        };
+        let seen = expired.as_ref().map(|found| found.head.sha256);
+        let found = match (self.object(wanted, seen).await, expired) {
+            (Ok(found), _) => found,
+            (Err(Unavailable::RetryAfter { .. }), Some(expired)) if self.policy.serve_expired => {
+                expired
+            }
+            (Err(unavailable), _) => {
+                return Ok(refused(wanted.method, &unserved(wanted, &unavailable)));
+            }
+        };
+        let served = self.answer(wanted, &key, &header, found).await?;
+        Ok(served.unwrap_or_else(|| {
+            let retry_after = OBJECT_RETRY;
+            refused(wanted.method, &EdgeError::CrlUnavailable { retry_after })
+        }))
+    }
+
+    /// The registry's index, as [`index::index`] finds it.
+    ///
+    /// # Errors
+    /// None can be had.
+    pub async fn index(&self) -> Result<Rc<Index>, PlatformError> {
+        index::index(&self.platform, &self.memory, self.registry_ttl).await
+    }
+
+    /// A CRL that this isolate read from KV a moment ago, while nothing is to be done about it.
+    fn remembered(&self, key: &str) -> Option<Found<P>> {
+        if !self.fast_path {
+            return None;
+        }
+        let metadata = self.memory.recent(key, self.platform.now())?;
+        let head = metadata.head.clone();
+        let body = self.memory.body(head.sha256);
+        let body = body.map_or(StoredBody::Unread, StoredBody::Bytes);
+        let found = self.found(head, body, Source::Replica);
+        (found.validity == Validity::Fresh).then_some(found)
+    }
+
+    /// The CRL in KV, if KV has it in a form that this release reads.
+    async fn replica(&self, key: &str) -> Option<Found<P>> {
+        let read = within(self.platform.sleep(KV_LIMIT), self.read_replica(key)).await;
+        let read = read.unwrap_or_else(|| Err(PlatformError("it timed out".to_owned())));
+        read.unwrap_or_else(|error| {
+            // The object has the truth.
+            self.platform.log(&serde_json::json!({
+                "level": "warning", "what": "KV did not give a CRL", "key": key, "cause": error.to_string(),
+            }));
+            None
+        })
+    }
+
+    async fn read_replica(&self, key: &str) -> Result<Option<Found<P>>, PlatformError> {
+        let Some((json, stream)) = self.platform.kv_crl(key).await? else {
+            return Ok(None);
+        };
+        let metadata = self.memory.metadata(key, &json, self.platform.now());
+        let metadata = metadata.map_err(|error| PlatformError(error.to_string()))?;
+        let Metadata { head, parts } = &*metadata;
+        let body = if *parts > 0 {
+            self.platform.cancel(stream);
+            StoredBody::Parts
+        } else if head.size > SMALL {
+            StoredBody::Stream(stream)
+        } else if let Some(bytes) = self.memory.body(head.sha256) {
+            self.platform.cancel(stream);
+            StoredBody::Bytes(bytes)
+        } else {
+            StoredBody::Bytes(self.small_body(head, stream).await?)
+        };
+        Ok(Some(self.found(head.clone(), body, Source::Replica)))
+    }
+
+    /// Reads a small body and remembers it, once its hash is checked: it will answer many requests.
+    async fn small_body(&self, head: &Head, stream: P::Stream) -> Result<P::Chunk, PlatformError> {
+        let bytes = self.platform.read(stream).await?;
+        if sha2::Sha256::digest(bytes.to_vec())[..] != head.sha256.0 {
+            let mixed = "its body is not the one that its metadata describes";
+            return Err(PlatformError(mixed.to_owned()));
+        }
+        self.memory.keep_body(head.sha256, &bytes);
+        Ok(bytes)
+    }
+
+    /// The CRL of the issuer's object. `seen` is the hash of what KV returned.
+    async fn object(&self, wanted: &Wanted, seen: Option<Sha256>) -> Result<Found<P>, Unavailable> {
+        let request = IssuerRequest::Serve {
+            name: wanted.name,
+            seen,
+        };
+        let cause = match self.platform.issuer(&wanted.issuer, request).await {
+            Ok((IssuerAnswer::Crl(head), Some(stream))) => {
+                let source = match seen {
+                    Some(_) => Source::ObjectForExpired,
+                    None => Source::Object,
+                };
+                return Ok(self.found(head, StoredBody::Stream(stream), source));
+            }
+            Ok((IssuerAnswer::Unavailable(unavailable), _)) => return Err(unavailable),
+            Ok((IssuerAnswer::Failed(cause), _)) => cause,
+            Ok(_) => "it answered another request".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.platform.log(&serde_json::json!({
+            "level": "error", "what": "an issuer's object did not answer",
+            "issuer": wanted.issuer, "cause": cause,
+        }));
+        Err(Unavailable::RetryAfter {
+            seconds: OBJECT_RETRY.as_secs(),
+        })
+    }
+
+    /// Why the registry keeps a request from the issuer's object, if it does.
+    async fn unlisted(&self, wanted: &Wanted) -> Option<EdgeError> {
+        let Wanted { issuer, name, .. } = wanted;
+        let crl = (issuer, *name);
+        let lookup = index::lookup(&self.platform, &self.memory, self.registry_ttl, crl).await;
+        let issuer = issuer.clone();
+        match lookup {
+            Lookup::Known(listed) if listed.may_have(*name) => None,
+            Lookup::Known(_) => Some(EdgeError::UnknownCrl {
+                issuer,
+                name: *name,
+                max_age: Duration::ZERO,
+            }),
+            Lookup::Unknown(max_age) => Some(EdgeError::UnknownIssuer { issuer, max_age }),
+            Lookup::NoIndex => Some(EdgeError::CrlUnavailable {
+                retry_after: INDEX_RETRY,
+            }),
+        }
+    }
+
+    /// Has the object refresh what is due, without waiting for it, and rarely per isolate.
+    fn refresh_soon(&self, Wanted { issuer, name, .. }: &Wanted) {
+        let now = self.platform.now();
+        if !self.memory.may_ask_for_refresh(issuer, *name, now) {
+            return;
+        }
+        let (platform, issuer, name) = (self.platform.clone(), issuer.clone(), *name);
+        self.platform.spawn(
+            async move {
+                let request = IssuerRequest::RefreshDue { name };
+                let cause = match platform.issuer(&issuer, request).await {
+                    Ok((IssuerAnswer::Failed(cause), _)) => cause,
+                    Ok(_) => return,
+                    Err(error) => error.to_string(),
+                };
+                platform.log(&serde_json::json!({
+                    "level": "warning", "what": "a refresh could not be asked for",
+                    "issuer": issuer, "cause": cause,
+                }));
+            }
+            .boxed_local(),
+        );
+    }
+
+    /// The answer made from a CRL. None if it needs bytes that `found` does not have.
+    async fn answer(
+        &self,
+        wanted: &Wanted,
+        key: &str,
+        header: &impl Fn(&str) -> Option<String>,
+        found: Found<P>,
+    ) -> Result<Option<Served<P>>, PlatformError> {
+        let Found {
+            head,
+            validity,
+            body,
+            source,
+        } = found;
+        let Wanted {
+            method, encoding, ..
+        } = wanted;
+        let (policy, now) = (&self.policy, self.platform.now());
+        let decision = decision::decide(*method, header, &head, validity, *encoding, policy, now);
+        let range = decision.body().range(wanted.encoding.length(head.size));
+        let Some(body) = body::assemble(&self.platform, wanted, &head, body, range).await? else {
+            return Ok(None);
+        };
+        let replay = self.replay(&decision, &body, key, source);
+        let mut answer = decision.answer();
+        let cache_status = source.cache_status().into();
+        answer.headers.push(("Cache-Status", cache_status));
+        Ok(Some(Served {
+            answer,
+            body,
+            replay,
+        }))
+    }
+
+    fn replay(
+        &self,
+        decision: &decision::Decision,
+        body: &ResponseBody<P>,
+        key: &str,
+        source: Source,
+    ) -> Replay<P::Chunk> {
+        match (decision, body) {
+            (decision::Decision::Refused(_), _) => Replay::No,
+            (_, ResponseBody::Own) => Replay::SameBody(None),
+            (_, ResponseBody::Bytes(bytes)) => Replay::SameBody(Some(bytes.clone())),
+            (_, ResponseBody::Stream(_)) if source == Source::Replica => self
+                .memory
+                .json(key)
+                .map_or(Replay::No, |metadata| Replay::ReadKv {
+                    key: key.to_owned(),
+                    metadata,
+                }),
+            (_, ResponseBody::Stream(_) | ResponseBody::Chunks(..)) => Replay::No,
+        }
+    }
+
+    fn found(&self, head: Head, body: StoredBody<P>, source: Source) -> Found<P> {
+        Found {
+            validity: Validity::of(&head, self.platform.now(), self.policy.clock_skew),
+            head,
+            body,
+            source,
+        }
     }
 }
 
-/// Why the registry keeps a request from the issuer's object.
-fn unlisted(lookup: Lookup, issuer: &IssuerId, name: CrlName) -> Option<EdgeError> {
-    let issuer = issuer.clone();
-    match lookup {
-        Lookup::Known(listed) if listed.may_have(name) => None,
-        Lookup::Known(_) => Some(EdgeError::UnknownCrl {
-            issuer,
-            name,
+fn unserved(wanted: &Wanted, unavailable: &Unavailable) -> EdgeError {
+    match unavailable {
+        Unavailable::PublishedElsewhere => EdgeError::PublishedElsewhere {
+            issuer: wanted.issuer.clone(),
             max_age: Duration::ZERO,
-        }),
-        Lookup::Unknown(max_age) => Some(EdgeError::UnknownIssuer { issuer, max_age }),
-        Lookup::CannotTell => Some(EdgeError::CrlUnavailable {
-            retry_after: Duration::from_secs(10),
-        }),
+        },
+        Unavailable::RetryAfter { seconds } => EdgeError::CrlUnavailable {
+            retry_after: Duration::from_secs(*seconds),
+        },
     }
 }
 
-fn failed<B>(method: Method, error: &EdgeError) -> Served<B> {
+fn refused<P: Platform>(method: Method, error: &EdgeError) -> Served<P> {
     let answer = error.answer();
     Served {
-        decision: Decision::Refused(match method {
+        answer: match method {
             Method::Head => answer.without_body(),
             _ => answer,
-        }),
-        crl: None,
-        source: Source::Nowhere,
+        },
+        body: ResponseBody::Own,
+        replay: Replay::No,
     }
 }

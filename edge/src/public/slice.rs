@@ -6,7 +6,7 @@ use crate::answer::ByteRange;
 
 /// What is still to be passed by, and then to be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slice {
+pub(super) struct Slice {
     skip: u64,
     take: u64,
 }
@@ -14,7 +14,7 @@ pub struct Slice {
 impl Slice {
     /// Cuts `range` out of what comes.
     #[must_use]
-    pub const fn of(range: ByteRange) -> Self {
+    pub(super) const fn of(range: ByteRange) -> Self {
         Self {
             skip: range.first,
             take: range.length,
@@ -22,7 +22,7 @@ impl Slice {
     }
 
     /// Which part of the next chunk, which has `length` bytes, is to be passed on; it may be empty.
-    pub fn next(&mut self, length: usize) -> Range<usize> {
+    pub(super) fn next(&mut self, length: usize) -> Range<usize> {
         let start = at_most(self.skip, length);
         let taken = at_most(self.take, length.saturating_sub(start));
         self.skip = self.skip.saturating_sub(start as u64);
@@ -32,7 +32,7 @@ impl Slice {
 
     /// Whether everything was passed on, so that the rest of the stream need not be read.
     #[must_use]
-    pub const fn is_done(&self) -> bool {
+    pub(super) const fn is_done(&self) -> bool {
         self.take == 0
     }
 }

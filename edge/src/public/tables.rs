@@ -21,7 +21,8 @@ use chrono::DateTime;
 use crl::UnixTime;
 use origin_api::Problem;
 
-use super::{Policy, decide, health};
+use super::decision::decide;
+use super::{Policy, Validity, health};
 use crate::answer::{Answer, Body};
 use crate::problem::EdgeError;
 use crate::refresh::head::Head;
@@ -204,7 +205,8 @@ impl Case {
         let Setting { head, policy, now } = &self.setting;
         match route(method, &self.path) {
             Ok((method, Handler::Crl { encoding, .. })) => {
-                Some(decide(method, header, head, encoding, policy, *now).answer())
+                let validity = Validity::of(head, *now, policy.clock_skew);
+                Some(decide(method, header, head, validity, encoding, policy, *now).answer())
             }
             Ok((method, Handler::Health)) => Some(health(method, &[])),
             Ok((_, Handler::Operator(_))) | Err(EdgeError::NotFound) => None,

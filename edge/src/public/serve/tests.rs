@@ -1,369 +1,448 @@
-//! Who is asked for a CRL, and what becomes of the answer: shelves that a test fills, and that note who came.
-
-use std::cell::RefCell;
+//! Who is asked for a CRL, what becomes of the answer, and which answers may be given again.
 
 use futures_executor::block_on;
 use origin_api::Problem;
 
 use super::*;
-use crate::public::tables::head;
+use crate::answer::Body;
+use crate::public::tables;
+use crate::public::testing::{State, Twin, World, bytes, index, wanted};
+use crate::time::Timestamp;
 
-/// What each shelf has.
-struct TwinShelves {
-    now: Timestamp,
-    remembered: Option<(Head, Option<&'static str>)>,
-    replica: Option<Head>,
-    /// Whether the replica lies in parts, and the first one is there.
-    part: Option<bool>,
-    object: Result<Head, Unserved>,
-    lookup: Lookup,
-    asked: RefCell<Vec<&'static str>>,
+/// A serving edge over the twin. KV has number 1, of which the next is due later; the object has
+/// number 2, valid for a week longer.
+struct Edge {
+    serving: Serving<Twin>,
 }
 
-impl TwinShelves {
-    fn note(&self, who: &'static str) {
-        self.asked.borrow_mut().push(who);
-    }
+const SMALL_CRL: usize = 5_000;
+
+fn der(number: u8, size: usize) -> Vec<u8> {
+    (0..size)
+        .map(|index| (index % 251) as u8 ^ number)
+        .collect()
 }
 
-impl Shelves for TwinShelves {
-    type Body = &'static str;
-
-    fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    async fn replica(&self, _: &IssuerId, _: CrlName) -> Option<(Metadata, &'static str)> {
-        self.note("replica");
-        let head = self.replica.clone()?;
-        let parts = self.part.map_or(0, |_| 2);
-        Some((Metadata { head, parts }, "the replica's"))
-    }
-
-    async fn open(&self, _: &Wanted, _: &mut Served<&'static str>) -> bool {
-        self.note("part");
-        self.part.unwrap()
-    }
-
-    fn remembered(
-        &self,
-        _: &IssuerId,
-        _: CrlName,
-        _: Timestamp,
-    ) -> Option<(Head, Option<&'static str>)> {
-        self.remembered.clone()
-    }
-
-    async fn object(
-        &self,
-        _: &IssuerId,
-        _: CrlName,
-        seen: Option<Sha256>,
-    ) -> Result<(Head, &'static str), Unserved> {
-        self.note("object");
-        let replica = self.replica.as_ref().filter(|_| self.part.is_none());
-        assert_eq!(seen, replica.map(|head| head.sha256));
-        self.object.clone().map(|head| (head, "the object's"))
-    }
-
-    async fn lookup(&self, _: &IssuerId, _: CrlName) -> Lookup {
-        self.note("registry");
-        self.lookup.clone()
-    }
-
-    fn refresh_soon(&self, _: &IssuerId, _: CrlName) {
-        self.note("refresh");
-    }
-}
-
-/// Number 1, that of the table tests; its next one is due later.
-fn shelves() -> TwinShelves {
-    TwinShelves {
-        now: head().generated_at,
-        remembered: None,
-        replica: Some(head()),
-        part: None,
-        object: Ok(newer()),
-        lookup: Lookup::Known(Listed {
-            crls: vec![CrlName::Full],
-            gone_since: None,
-        }),
-        asked: RefCell::default(),
-    }
-}
-
-/// Number 2, valid for a week longer.
-fn newer() -> Head {
+fn head(number: u8, der: &[u8]) -> Head {
     Head {
-        number: "2".parse().unwrap(),
-        sha256: "1".repeat(64).parse().unwrap(),
-        next_update: crl::UnixTime(head().next_update.0 + 604_800),
-        ..head()
+        number: number.to_string().parse().unwrap(),
+        sha256: Sha256(sha2::Sha256::digest(der).into()),
+        size: der.len() as u64,
+        ..tables::head()
     }
 }
 
-fn after_expiry() -> Timestamp {
-    head().next_update.into()
+/// Number 2, which is valid for a week longer.
+fn newer(size: usize) -> (Head, Vec<u8>) {
+    let der = der(2, size);
+    let head = head(2, &der);
+    let next_update = crl::UnixTime(head.next_update.0 + 604_800);
+    (
+        Head {
+            next_update,
+            ..head
+        },
+        der,
+    )
 }
 
-/// Asks, and tells the status, the CRL's number or the problem's code, and who was asked.
-fn ask(shelves: &TwinShelves, method: Method, serve_expired: bool) -> (u16, String, String) {
-    let served = served(shelves, method, serve_expired);
-    let answer = served.decision.answer();
-    let told = match (&served.crl, &answer.body) {
-        (Some((head, body)), _) => {
-            let number = answer.header("CRL-Number").unwrap_or_default();
-            assert_eq!(number, head.number.to_string());
-            let source = match served.source {
-                Source::Replica => "the replica's",
-                Source::Object | Source::ObjectForExpired => "the object's",
-                Source::Nowhere => "nobody's",
-            };
-            assert_eq!(*body, source);
-            number.to_owned()
+impl Edge {
+    fn new() -> Self {
+        Self::with(SMALL_CRL)
+    }
+
+    fn with(size: usize) -> Self {
+        let now = tables::head().generated_at;
+        let twin = Twin(Rc::new(World {
+            now: now.into(),
+            kv: Default::default(),
+            kv_index: Some(index(now, &[CrlName::Full])).into(),
+            kv_state: State::Up.into(),
+            object: Ok(newer(size)).into(),
+            object_state: State::Up.into(),
+            index: Some(index(now, &[CrlName::Full])).into(),
+            asked: Default::default(),
+            seen: Default::default(),
+        }));
+        let der = der(1, size);
+        twin.publish(&head(1, &der), &der);
+        Self {
+            serving: Serving {
+                platform: twin,
+                memory: Rc::default(),
+                policy: Policy {
+                    max_age: Duration::from_hours(1),
+                    clock_skew: Duration::from_mins(5),
+                    serve_expired: false,
+                },
+                fast_path: true,
+                registry_ttl: Duration::from_mins(1),
+            },
         }
-        (None, Body::Text(text)) => {
-            assert_eq!(served.source, Source::Nowhere);
-            let problem: Problem = serde_json::from_str(text).unwrap();
-            problem.code.to_string()
+    }
+
+    fn serve_expired(mut self) -> Self {
+        self.serving.policy.serve_expired = true;
+        self
+    }
+
+    fn without_kv(self) -> Self {
+        self.twin().0.kv.borrow_mut().clear();
+        self
+    }
+
+    fn object(self, unavailable: Unavailable) -> Self {
+        *self.twin().0.object.borrow_mut() = Err(unavailable);
+        self
+    }
+
+    fn listing(self, listed: Option<&[CrlName]>) -> Self {
+        let index = listed.map(|crls| index(self.twin().0.now.get(), crls));
+        self.twin().0.kv_index.replace(None);
+        self.twin().0.index.replace(index);
+        self
+    }
+
+    fn at(self, now: Timestamp) -> Self {
+        self.twin().0.now.set(now);
+        self
+    }
+
+    fn later(&self, span: Duration) {
+        let now = &self.twin().0.now;
+        now.set(now.get().after(span));
+    }
+
+    fn twin(&self) -> &Twin {
+        &self.serving.platform
+    }
+
+    fn serve(&self, wanted: &Wanted, headers: &[(&str, &str)]) -> Served<Twin> {
+        let header = |name: &str| {
+            let mut headers = headers.iter();
+            let found = headers.find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        block_on(self.serving.serve(wanted, header)).unwrap()
+    }
+
+    /// The status, the CRL's number or the problem's code, and who was asked.
+    fn ask(&self, method: Method) -> (u16, String, String) {
+        let served = self.serve(&wanted(method, Encoding::Der), &[]);
+        let status = served.answer.status;
+        let what = match (&served.answer.body, served.answer.header("CRL-Number")) {
+            (Body::Text(text), _) => {
+                let problem: Problem = serde_json::from_str(text).unwrap();
+                problem.code.into_owned()
+            }
+            (_, Some(number)) => number.to_owned(),
+            _ => String::new(),
+        };
+        if method == Method::Get && status == 200 {
+            let number = what.parse().unwrap();
+            assert_eq!(bytes(served), der(number, SMALL_CRL));
         }
-        (None, _) => String::new(),
-    };
-    let asked = shelves.asked.take().join(" ");
-    (answer.status, told, asked)
+        (status, what, self.twin().asked())
+    }
+
+    fn get(&self) -> (u16, String, String) {
+        self.ask(Method::Get)
+    }
 }
 
-fn served(shelves: &TwinShelves, method: Method, serve_expired: bool) -> Served<&'static str> {
-    let wanted = Wanted {
-        method,
-        issuer: "demo".parse().unwrap(),
-        name: CrlName::Full,
-        encoding: Encoding::Der,
-    };
-    let policy = Policy {
-        max_age: Duration::from_hours(1),
-        clock_skew: Duration::from_mins(5),
-        serve_expired,
-    };
-    block_on(serve(shelves, &wanted, |_| None, &policy))
-}
-
-#[test]
-fn what_has_no_body_is_answered_from_memory_while_nothing_is_due() {
-    let mut shelves = shelves();
-    shelves.remembered = Some((head(), None));
-    let head_request = |shelves: &TwinShelves| ask(shelves, Method::Head, false);
-    assert_eq!(head_request(&shelves), told(200, "", ""));
-    assert_eq!(get(&shelves), told(200, "1", "replica"));
-    shelves.now = head().refresh_after;
-    assert_eq!(head_request(&shelves), told(200, "1", "replica refresh"));
-}
-
-#[test]
-fn what_is_small_is_answered_from_memory_while_nothing_is_due() {
-    let mut shelves = shelves();
-    shelves.remembered = Some((head(), Some("the replica's")));
-    assert_eq!(get(&shelves), told(200, "1", ""));
-    shelves.now = head().refresh_after;
-    assert_eq!(get(&shelves), told(200, "1", "replica refresh"));
-}
-
-fn get(shelves: &TwinShelves) -> (u16, String, String) {
-    ask(shelves, Method::Get, false)
-}
-
-fn told(status: u16, what: &str, asked: &str) -> (u16, String, String) {
+fn saw(status: u16, what: &str, asked: &str) -> (u16, String, String) {
     (status, what.to_owned(), asked.to_owned())
 }
 
+fn after_expiry() -> Timestamp {
+    tables::head().next_update.into()
+}
+
+const IN_15_SECONDS: Unavailable = Unavailable::RetryAfter { seconds: 15 };
+
 #[test]
-fn a_fresh_crl_comes_from_the_replica_and_nobody_else_is_asked() {
-    assert_eq!(get(&shelves()), told(200, "1", "replica"));
+fn a_fresh_crl_comes_from_kv_and_then_from_memory_for_two_seconds() {
+    let edge = Edge::new();
+    assert_eq!(edge.get(), saw(200, "1", "kv read"));
+    assert_eq!(edge.get(), saw(200, "1", ""));
+    assert_eq!(edge.ask(Method::Head), saw(200, "1", ""));
+    edge.later(Duration::from_millis(1_999));
+    assert_eq!(edge.get(), saw(200, "1", ""));
+    edge.later(Duration::from_millis(1));
+    // The body is known by its hash.
+    assert_eq!(edge.get(), saw(200, "1", "kv"));
 }
 
 #[test]
-fn a_crl_that_is_due_comes_from_the_replica_and_a_refresh_is_asked_for() {
-    let shelves = TwinShelves {
-        now: head().refresh_after,
-        ..shelves()
-    };
-    assert_eq!(get(&shelves), told(200, "1", "replica refresh"));
+fn without_the_fast_path_kv_is_read_each_time() {
+    let mut edge = Edge::new();
+    edge.serving.fast_path = false;
+    assert_eq!(edge.get(), saw(200, "1", "kv read"));
+    assert_eq!(edge.ask(Method::Head), saw(200, "1", "kv"));
 }
 
 #[test]
-fn an_expired_crl_is_replaced_by_what_the_object_has() {
-    let shelves = TwinShelves {
-        now: after_expiry(),
-        ..shelves()
-    };
-    assert_eq!(get(&shelves), told(200, "2", "replica object"));
-}
-
-#[test]
-fn cache_status_says_why_the_object_was_asked() {
-    let expired = TwinShelves {
-        now: after_expiry(),
-        ..shelves()
-    };
-    let missing = TwinShelves {
-        replica: None,
-        ..shelves()
-    };
-    for (shelves, status) in [
-        (shelves(), "crl-edge-kv; hit"),
-        (expired, "crl-edge-kv; fwd=stale"),
-        (missing, "crl-edge-kv; fwd=miss"),
-    ] {
-        let source = served(&shelves, Method::Get, false).source;
-        assert_eq!(source.cache_status(), Some(status));
-    }
-}
-
-#[test]
-fn what_the_replica_does_not_have_comes_from_the_object_if_the_issuer_is_known() {
-    let shelves = TwinShelves {
-        replica: None,
-        ..shelves()
-    };
-    assert_eq!(get(&shelves), told(200, "2", "replica registry object"));
-}
-
-#[test]
-fn a_crl_in_parts_comes_from_the_replica_where_its_part_is_there() {
-    let shelves = TwinShelves {
-        part: Some(true),
-        ..shelves()
-    };
-    assert_eq!(get(&shelves), told(200, "1", "replica part"));
-}
-
-#[test]
-fn where_a_part_is_missing_all_of_the_answer_is_the_objects() {
-    let missing = || TwinShelves {
-        part: Some(false),
-        ..shelves()
-    };
-    assert_eq!(get(&missing()), told(200, "2", "replica part object"));
-    let shelves = TwinShelves {
-        object: Err(Unserved::Unavailable(Duration::from_secs(15))),
-        ..missing()
-    };
-    let answer = get(&shelves);
-    assert_eq!(answer, told(503, "crl_unavailable", "replica part object"));
-}
-
-#[test]
-fn an_unknown_issuer_never_reaches_an_object() {
-    let shelves = TwinShelves {
-        replica: None,
-        lookup: Lookup::Unknown(Duration::from_secs(30)),
-        ..shelves()
-    };
-    let answer = get(&shelves);
-    assert_eq!(answer, told(404, "unknown_issuer", "replica registry"));
-}
-
-#[test]
-fn an_unknown_crl_of_a_known_issuer_never_reaches_an_object() {
-    let shelves = TwinShelves {
-        replica: None,
-        lookup: Lookup::Known(Listed {
-            crls: vec![CrlName::Delta, CrlName::Shard(0)],
-            gone_since: None,
-        }),
-        ..shelves()
-    };
-    let answer = get(&shelves);
-    assert_eq!(answer, told(404, "unknown_crl", "replica registry"));
-}
-
-#[test]
-fn without_a_list_of_issuers_nobody_is_said_not_to_exist() {
-    let shelves = TwinShelves {
-        replica: None,
-        lookup: Lookup::CannotTell,
-        ..shelves()
-    };
-    let (status, _, asked) = get(&shelves);
-    assert_eq!((status, asked.as_str()), (503, "replica registry"));
-}
-
-#[test]
-fn an_issuer_that_publishes_elsewhere_is_404() {
-    let shelves = TwinShelves {
-        replica: None,
-        object: Err(Unserved::PublishedElsewhere),
-        lookup: Lookup::Known(Listed::default()),
-        ..shelves()
-    };
-    let answer = get(&shelves);
+fn a_large_crl_is_read_each_time_and_its_head_is_remembered() {
+    let edge = Edge::with(200_000);
+    let get = || edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+    assert!(matches!(get().body, ResponseBody::Stream(_)));
+    assert!(matches!(get().body, ResponseBody::Stream(_)));
+    assert_eq!(edge.twin().asked(), "kv kv");
+    assert_eq!(edge.ask(Method::Head), saw(200, "1", ""));
+    let tag = format!("\"{}\"", head(1, &der(1, 200_000)).sha256);
+    let condition = [("If-None-Match", tag.as_str())];
+    let served = edge.serve(&wanted(Method::Get, Encoding::Der), &condition);
     assert_eq!(
-        answer,
-        told(404, "published_elsewhere", "replica registry object")
+        (served.answer.status, edge.twin().asked().as_str()),
+        (304, "")
     );
 }
 
 #[test]
-fn an_expired_crl_is_not_served_while_no_other_can_be_had() {
-    let unavailable = Err(Unserved::Unavailable(Duration::from_secs(15)));
-    let shelves = TwinShelves {
-        now: after_expiry(),
-        object: unavailable,
-        ..shelves()
-    };
-    let answer = get(&shelves);
-    assert_eq!(answer, told(503, "crl_unavailable", "replica object"));
-    let answer = ask(&shelves, Method::Get, true);
-    assert_eq!(answer, told(200, "1", "replica object"), "SERVE_EXPIRED");
+fn what_this_isolate_writes_is_forgotten() {
+    let edge = Edge::new();
+    edge.get();
+    let (head, der) = newer(SMALL_CRL);
+    edge.twin().publish(&head, &der);
+    edge.serving.memory.forget("crl/demo/full");
+    assert_eq!(edge.get(), saw(200, "2", "kv read"));
 }
 
 #[test]
-fn serve_expired_prefers_a_crl_that_is_valid() {
-    let shelves = TwinShelves {
-        now: after_expiry(),
-        ..shelves()
-    };
-    assert_eq!(ask(&shelves, Method::Get, true).1, "2");
+fn a_crl_that_is_due_comes_from_kv_and_a_refresh_is_asked_for_rarely() {
+    let edge = Edge::new().at(tables::head().refresh_after);
+    assert_eq!(edge.get(), saw(200, "1", "kv read refresh"));
+    assert_eq!(edge.get(), saw(200, "1", "kv"));
+    edge.later(Duration::from_secs(20));
+    assert_eq!(edge.get(), saw(200, "1", "kv refresh"));
 }
 
 #[test]
-fn with_nothing_in_the_replica_and_no_object_it_is_503() {
-    for serve_expired in [false, true] {
-        let shelves = TwinShelves {
-            replica: None,
-            object: Err(Unserved::Unavailable(Duration::from_secs(15))),
-            ..shelves()
-        };
-        let answer = ask(&shelves, Method::Get, serve_expired);
+fn an_expired_crl_is_replaced_by_what_the_object_has() {
+    let edge = Edge::new().at(after_expiry());
+    assert_eq!(edge.get(), saw(200, "2", "kv read object"));
+    let seen = head(1, &der(1, SMALL_CRL)).sha256;
+    assert_eq!(edge.twin().0.seen.take(), [Some(seen)]);
+}
+
+#[test]
+fn cache_status_says_why_the_object_was_asked() {
+    for (edge, status) in [
+        (Edge::new(), "crl-edge-kv; hit"),
+        (Edge::new().at(after_expiry()), "crl-edge-kv; fwd=stale"),
+        (Edge::new().without_kv(), "crl-edge-kv; fwd=miss"),
+    ] {
+        let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+        assert_eq!(served.answer.header("Cache-Status"), Some(status));
+    }
+}
+
+#[test]
+fn what_kv_does_not_have_comes_from_the_object_if_the_issuer_is_known() {
+    let edge = Edge::new().without_kv();
+    assert_eq!(edge.get(), saw(200, "2", "kv kv-index object"));
+    assert_eq!(edge.twin().0.seen.take(), [None]);
+    // The index is remembered.
+    assert_eq!(edge.get(), saw(200, "2", "kv object"));
+}
+
+#[test]
+fn a_kv_that_fails_or_hangs_is_passed_over() {
+    for state in [State::Fails, State::Hangs] {
+        let edge = Edge::new();
+        edge.twin().0.kv_state.set(state);
         assert_eq!(
-            answer,
-            told(503, "crl_unavailable", "replica registry object")
+            edge.get(),
+            saw(200, "2", "kv kv-index registry object"),
+            "{state:?}"
         );
     }
 }
 
 #[test]
-fn an_expired_crl_of_an_issuer_that_now_publishes_elsewhere_is_gone() {
-    let shelves = TwinShelves {
-        now: after_expiry(),
-        object: Err(Unserved::PublishedElsewhere),
-        ..shelves()
-    };
+fn a_body_that_does_not_fit_its_head_is_not_served() {
+    let edge = Edge::new();
+    for value in edge.twin().0.kv.borrow_mut().values_mut() {
+        value.1[7] ^= 1;
+    }
+    assert_eq!(edge.get(), saw(200, "2", "kv read kv-index object"));
+}
+
+#[test]
+fn an_unknown_issuer_or_crl_never_reaches_an_object() {
+    let none = index(tables::head().generated_at, &[]);
+    let edge = Edge::new().without_kv().listing(Some(&[]));
+    edge.twin().0.index.replace(Some(Index {
+        issuers: [].into(),
+        ..none
+    }));
     assert_eq!(
-        get(&shelves),
-        told(404, "published_elsewhere", "replica object")
+        edge.get(),
+        saw(404, "unknown_issuer", "kv kv-index registry")
     );
+    let others = [CrlName::Delta, CrlName::Shard(0)];
+    let edge = Edge::new().without_kv().listing(Some(&others));
+    assert_eq!(edge.get(), saw(404, "unknown_crl", "kv kv-index registry"));
+    // A crowd that asks for it reads the index once.
+    assert_eq!(edge.get(), saw(404, "unknown_crl", "kv"));
+    edge.later(Duration::from_mins(1));
+    assert_eq!(edge.get(), saw(404, "unknown_crl", "kv kv-index registry"));
+}
+
+#[test]
+fn an_index_in_kv_that_is_old_does_not_say_who_does_not_exist() {
+    let edge = Edge::new().without_kv();
+    let old = index(tables::head().generated_at, &[CrlName::Delta]);
+    edge.twin().0.kv_index.replace(Some(old));
+    edge.later(Duration::from_mins(1));
+    assert_eq!(edge.get(), saw(200, "2", "kv kv-index registry object"));
+}
+
+#[test]
+fn without_an_index_no_issuer_is_said_not_to_exist() {
+    let edge = Edge::new().without_kv().listing(None);
+    let unavailable = saw(503, "crl_unavailable", "kv kv-index registry");
+    assert_eq!(edge.get(), unavailable);
+}
+
+#[test]
+fn an_issuer_that_publishes_elsewhere_is_404() {
+    let elsewhere = || Edge::new().object(Unavailable::PublishedElsewhere);
+    let edge = elsewhere().without_kv().listing(Some(&[]));
+    let answer = saw(404, "published_elsewhere", "kv kv-index registry object");
+    assert_eq!(edge.get(), answer);
+    let edge = elsewhere().at(after_expiry());
+    let answer = saw(404, "published_elsewhere", "kv read object");
+    assert_eq!(edge.get(), answer, "and its expired CRL is gone");
+}
+
+#[test]
+fn an_expired_crl_is_served_only_if_the_operator_allows_it_and_no_other_can_be_had() {
+    let expired = || Edge::new().at(after_expiry());
+    let edge = expired().object(IN_15_SECONDS);
+    assert_eq!(edge.get(), saw(503, "crl_unavailable", "kv read object"));
+    let edge = expired().object(IN_15_SECONDS).serve_expired();
+    assert_eq!(edge.get(), saw(200, "1", "kv read object"));
+    let edge = expired().serve_expired();
+    assert_eq!(edge.get(), saw(200, "2", "kv read object"));
+}
+
+#[test]
+fn with_nothing_in_kv_and_no_object_it_is_503() {
+    for edge in [Edge::new(), Edge::new().serve_expired()] {
+        let edge = edge.without_kv().object(IN_15_SECONDS);
+        assert_eq!(
+            edge.get(),
+            saw(503, "crl_unavailable", "kv kv-index object")
+        );
+        edge.twin().0.object_state.set(State::Fails);
+        assert_eq!(edge.get(), saw(503, "crl_unavailable", "kv object"));
+    }
 }
 
 #[test]
 fn head_takes_the_same_way_and_has_no_body() {
-    let unknown = TwinShelves {
-        replica: None,
-        lookup: Lookup::Unknown(Duration::ZERO),
-        ..shelves()
+    let edge = Edge::new().without_kv().listing(Some(&[CrlName::Delta]));
+    assert_eq!(edge.ask(Method::Head), saw(404, "", "kv kv-index registry"));
+    assert_eq!(Edge::new().ask(Method::Head), saw(200, "1", "kv read"));
+}
+
+const LARGE: usize = 26 * 1024 * 1024;
+
+#[test]
+fn a_crl_in_parts_is_read_from_the_parts_that_the_answer_needs() {
+    let edge = Edge::with(LARGE);
+    let get = |headers: &[(&str, &str)]| {
+        let served = edge.serve(&wanted(Method::Get, Encoding::Der), headers);
+        (served.answer.status, bytes(served), edge.twin().asked())
     };
-    let answer = ask(&unknown, Method::Head, false);
-    assert_eq!(answer, told(404, "", "replica registry"));
-    let answer = ask(&shelves(), Method::Head, false);
-    assert_eq!(answer, told(200, "1", "replica"));
+    let whole = der(1, LARGE);
+    assert!(get(&[]) == (200, whole.clone(), "kv part part".to_owned()));
+    let part = usize::try_from(replica::PART_BYTES).unwrap();
+    let range = format!("bytes={part}-{}", part + 9);
+    let second = whole[part..part + 10].to_vec();
+    assert_eq!(
+        get(&[("Range", &range)]),
+        (206, second, "kv part".to_owned())
+    );
+    assert_eq!(edge.ask(Method::Head), saw(200, "1", ""));
+}
+
+#[test]
+fn if_the_first_part_is_missing_all_of_the_answer_is_the_objects() {
+    let edge = Edge::with(LARGE);
+    edge.twin().lose(0);
+    let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+    assert_eq!(served.answer.header("CRL-Number"), Some("2"));
+    assert!(bytes(served) == der(2, LARGE));
+    let edge = edge.object(IN_15_SECONDS);
+    let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+    assert_eq!(served.answer.status, 503);
+}
+
+#[test]
+fn a_later_part_that_is_missing_comes_from_the_object_if_it_still_has_that_crl() {
+    let edge = Edge::with(LARGE);
+    edge.twin().lose(1);
+    let get = || edge.serve(&wanted(Method::Get, Encoding::Pem), &[]);
+    let ResponseBody::Chunks(chunks, _) = get().body else {
+        panic!("not in chunks")
+    };
+    let read = block_on(futures_util::TryStreamExt::try_collect::<Vec<_>>(chunks));
+    assert!(read.is_err(), "bytes of number 2 follow those of number 1");
+
+    let der = der(1, LARGE);
+    *edge.twin().0.object.borrow_mut() = Ok((head(1, &der), der.clone()));
+    let pem = pem_rfc7468::encode_string("X509 CRL", pem_rfc7468::LineEnding::LF, &der).unwrap();
+    assert!(bytes(get()) == pem.into_bytes());
+}
+
+#[test]
+fn a_stream_is_never_replayed_and_bytes_are() {
+    let replay = |size, encoding, headers: &[(&str, &str)]| {
+        let edge = Edge::with(size);
+        edge.serve(&wanted(Method::Get, encoding), headers).replay
+    };
+    let range = [("Range", "bytes=0-9")];
+    // Of a CRL that is kept whole, the PEM is longer than what is kept: it is bytes all the same.
+    for size in [SMALL_CRL, 97_000, 131_072] {
+        for encoding in [Encoding::Der, Encoding::Pem] {
+            let replay = replay(size, encoding, &[]);
+            assert!(
+                matches!(replay, Replay::SameBody(Some(_))),
+                "{size} {encoding:?}"
+            );
+        }
+    }
+    for headers in [&[][..], &range] {
+        let large = replay(200_000, Encoding::Der, headers);
+        match large {
+            Replay::ReadKv { key, metadata } if headers.is_empty() => {
+                assert_eq!(key, "crl/demo/full");
+                let metadata: Metadata = serde_json::from_str(&metadata).unwrap();
+                assert_eq!(metadata.head, head(1, &der(1, 200_000)));
+            }
+            // A short range was read into memory.
+            Replay::SameBody(Some(bytes)) if !headers.is_empty() => assert_eq!(bytes.len(), 10),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(replay(200_000, Encoding::Pem, &[]), Replay::No);
+    assert_eq!(replay(LARGE, Encoding::Der, &[]), Replay::No);
+    assert_eq!(
+        replay(200_000, Encoding::Der, &[("If-Match", "\"x\"")]),
+        Replay::No
+    );
+    assert_eq!(
+        replay(200_000, Encoding::Der, &[("If-None-Match", "*")]),
+        Replay::SameBody(None)
+    );
+}
+
+#[test]
+fn what_the_object_streams_or_refuses_is_not_replayed() {
+    let edge = Edge::new().without_kv();
+    let get = |edge: &Edge| edge.serve(&wanted(Method::Get, Encoding::Der), &[]).replay;
+    assert_eq!(get(&edge), Replay::No);
+    assert_eq!(get(&edge.object(IN_15_SECONDS)), Replay::No);
 }

@@ -1,15 +1,16 @@
 //! Answers as the platform's responses.
 
-use serde::{Serialize, Serializer};
-use worker::ResponseBuilder;
-use worker::js_sys::JsString;
-use worker::wasm_bindgen::{JsCast as _, JsValue};
-
-use crate::again::Again;
-use crate::js::to_js;
 use edge::answer::{Answer, Body, Headers};
 use edge::problem::EdgeError;
-use edge::public::{Decision, Source};
+use edge::public::{ResponseBody, Served};
+use serde::{Serialize, Serializer};
+use worker::ResponseBuilder;
+use worker::wasm_bindgen::{JsCast as _, JsValue};
+
+use crate::clients::EdgeClients;
+use crate::fast_path::{self, RequestKey};
+use crate::js::to_js;
+use crate::streams;
 
 /// The second argument of the platform's `Response`.
 #[derive(Serialize)]
@@ -19,31 +20,37 @@ struct Init<'a> {
     headers: &'a Headers,
 }
 
-/// The response to a request for a CRL, of which was `told`, and which comes from `source`. `body` is what the decision says that it has.
+/// The response to a request for a CRL. The fast path remembers it if there is a `key`.
 ///
 /// # Errors
-/// Where the platform takes a header for malformed.
+/// The platform refuses a header or the stream.
 pub(crate) fn respond_with_crl(
-    told: &JsString,
-    decision: Decision,
-    source: Source,
-    body: &JsValue,
-    again: &Again,
+    served: Served<EdgeClients>,
+    key: Option<&RequestKey>,
+    cache_ttl: u64,
 ) -> worker::Result<web_sys::Response> {
-    let mut answer = decision.answer();
-    let status = source.cache_status();
-    let status = status.map(|status| ("Cache-Status", status.into()));
-    answer.headers.extend(status);
+    let Served {
+        answer,
+        body,
+        replay,
+    } = served;
     let init = init(&answer)?;
-    let response = response(&answer.body, body, &init)?;
-    again.keep(told, &response, (body, &init));
-    Ok(response)
+    let body = match body {
+        ResponseBody::Own => JsValue::NULL,
+        ResponseBody::Bytes(bytes) => bytes.0.into(),
+        ResponseBody::Stream(stream) => stream.into(),
+        ResponseBody::Chunks(chunks, length) => streams::readable(chunks, length)?.into(),
+    };
+    if let Some(key) = key {
+        fast_path::remember(key, &replay, &init, cache_ttl)?;
+    }
+    response(&answer.body, &body, &init)
 }
 
-/// The response to an answer. Where its body is not text, it is `body`.
+/// The response to an answer. If its body is not text, it is `body`.
 ///
 /// # Errors
-/// Where the platform takes a header for malformed.
+/// The platform refuses a header.
 pub(crate) fn respond(answer: &Answer, body: &JsValue) -> worker::Result<web_sys::Response> {
     response(&answer.body, body, &init(answer)?)
 }
@@ -54,7 +61,8 @@ fn response(kind: &Body, body: &JsValue, init: &JsValue) -> worker::Result<web_s
         Body::Whole | Body::Part(_) => body,
         Body::None => &JsValue::NULL,
     };
-    // The platform takes streams, bytes, text and null for a body, and these bindings have a function for each.
+    // The platform takes streams, bytes, text and null for a body, and these bindings have a function
+    // for each.
     let response = web_sys::Response::new_with_opt_readable_stream_and_init(
         Some(body.unchecked_ref()),
         init.unchecked_ref(),
@@ -80,7 +88,7 @@ pub(crate) fn problem(error: &EdgeError) -> worker::Result<web_sys::Response> {
 /// What an object answers its callers: `value` in JSON.
 ///
 /// # Errors
-/// Where `value` has no JSON.
+/// `value` has no JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> worker::Result<worker::Response> {
     let text = serde_json::to_string(value)?;
     Ok(ResponseBuilder::new().fixed(text.into_bytes()))

@@ -1,0 +1,76 @@
+//! What serving needs of the platform: KV, the objects, byte streams, a clock and the log.
+
+#![expect(
+    async_fn_in_trait,
+    reason = "an isolate has one thread: no future here needs Send"
+)]
+
+use std::ops::Range;
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::LocalBoxStream;
+use origin_api::IssuerId;
+
+use crate::issuer::{IssuerAnswer, IssuerRequest};
+use crate::registry::Index;
+use crate::time::Timestamp;
+
+/// The platform failed: the cause, for the log and never for a client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PlatformError(pub String);
+
+/// Some bytes of a body, in the memory of the platform's choice.
+pub trait Chunk: Clone + 'static {
+    /// How many bytes.
+    fn length(&self) -> usize;
+    /// Those in `range`, which lies within the chunk; not copied if the platform can avoid it.
+    fn slice(&self, range: Range<usize>) -> Self;
+    /// A copy of the bytes.
+    fn to_vec(&self) -> Vec<u8>;
+    /// A chunk of these bytes.
+    fn of(bytes: &[u8]) -> Self;
+}
+
+/// The bytes of a body, chunk by chunk.
+pub type Chunks<C> = LocalBoxStream<'static, Result<C, PlatformError>>;
+
+/// The platform, as serving uses it. Every call may be retried.
+pub trait Platform: Clone + 'static {
+    /// Bytes in memory.
+    type Chunk: Chunk;
+    /// A body that nothing has been read of.
+    type Stream: 'static;
+
+    /// The time now. It may stand still while code runs.
+    fn now(&self) -> Timestamp;
+    /// Waits.
+    async fn sleep(&self, span: Duration);
+    /// Writes one JSON object to the operator's log.
+    fn log(&self, line: &serde_json::Value);
+    /// Runs `task` beside the request, which does not wait for it.
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>);
+
+    /// Reads a CRL in KV: its metadata, in JSON, and its body. None if KV has no such key.
+    async fn kv_crl(&self, key: &str) -> Result<Option<(String, Self::Stream)>, PlatformError>;
+    /// Reads one part of a large CRL in KV.
+    async fn kv_part(&self, key: &str) -> Result<Option<Self::Stream>, PlatformError>;
+    /// Reads the registry's index in KV.
+    async fn kv_index(&self) -> Result<Option<Index>, PlatformError>;
+    /// The index of the registry's object, which reads the origin if it must.
+    async fn registry_index(&self) -> Result<Index, PlatformError>;
+    /// Asks an issuer's object. A body comes with [`IssuerAnswer::Crl`] alone.
+    async fn issuer(
+        &self,
+        issuer: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<(IssuerAnswer, Option<Self::Stream>), PlatformError>;
+
+    /// Reads a stream to its end.
+    async fn read(&self, stream: Self::Stream) -> Result<Self::Chunk, PlatformError>;
+    /// The first `end` bytes of a stream; the rest stays unread.
+    fn chunks(&self, stream: Self::Stream, end: u64) -> Chunks<Self::Chunk>;
+    /// Gives up a stream that is not needed.
+    fn cancel(&self, stream: Self::Stream);
+}

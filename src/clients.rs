@@ -1,0 +1,319 @@
+//! KV and the objects, as the Worker reaches them.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use edge::actions::{Action, ActionAnswer, ActionRequest};
+use edge::config::Settings;
+use edge::events::pending::{PendingAnswer, PendingRequest};
+use edge::events::{Event, Trigger};
+use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, TrustAnswer};
+use edge::public::{Chunks, Platform, PlatformError, Serving};
+use edge::refresh::Sha256;
+use edge::registry::{Batch, Index, Lease, RegistryAnswer, RegistryRequest};
+use edge::replica;
+use edge::schedule::Objects;
+use edge::time::Timestamp;
+use futures_util::TryFutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use origin_api::{CrlName, IssuerId};
+use worker::Context;
+
+use crate::bindings::Bindings;
+use crate::host::{log, now};
+use crate::js_bytes::JsBytes;
+use crate::kv;
+use crate::memory::memory;
+use crate::object_call;
+use crate::registry_object;
+use crate::streams;
+
+/// KV, the registry's object and the issuers' objects.
+#[derive(Clone, Debug)]
+pub(crate) struct EdgeClients {
+    settings: Rc<Settings>,
+    // Each binding is looked up when it is needed: most requests need one, or none.
+    bindings: Bindings,
+    context: Option<Rc<Context>>,
+}
+
+/// An object did not answer as it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObjectError {
+    /// It could not be reached, or failed.
+    #[error("an object did not answer: {0}")]
+    Platform(#[from] worker::Error),
+    /// It could not carry out the request, or gave the answer to another.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<IssuerAnswer> for ObjectError {
+    /// Of an answer that does not belong to the request.
+    fn from(answer: IssuerAnswer) -> Self {
+        match answer {
+            IssuerAnswer::Failed(cause) => Self::Refused(cause),
+            _ => Self::Refused("an issuer's object answered another request".to_owned()),
+        }
+    }
+}
+
+impl From<RegistryAnswer> for ObjectError {
+    /// Of an answer that does not belong to the request.
+    fn from(answer: RegistryAnswer) -> Self {
+        match answer {
+            RegistryAnswer::Failed(cause) => Self::Refused(cause),
+            _ => Self::Refused("the registry's object answered another request".to_owned()),
+        }
+    }
+}
+
+impl EdgeClients {
+    /// What `bindings` bind. Background work needs the request's `context`.
+    #[must_use]
+    pub(crate) fn new(
+        bindings: &Bindings,
+        settings: &Rc<Settings>,
+        context: Option<Context>,
+    ) -> Self {
+        Self {
+            settings: Rc::clone(settings),
+            bindings: bindings.clone(),
+            context: context.map(Rc::new),
+        }
+    }
+
+    /// What the issuer's object knows.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectError> {
+        match self.call(issuer, IssuerRequest::Overview).await? {
+            (IssuerAnswer::Overview(overview), _) => Ok(*overview),
+            (other, _) => Err(other.into()),
+        }
+    }
+
+    /// Pins the changed certificate that waits, if it has this SHA-256.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn trust(
+        &self,
+        issuer: &IssuerId,
+        sha256: Sha256,
+    ) -> Result<TrustAnswer, ObjectError> {
+        match self.call(issuer, IssuerRequest::Trust { sha256 }).await? {
+            (IssuerAnswer::Trust(answer), _) => Ok(answer),
+            (other, _) => Err(other.into()),
+        }
+    }
+
+    /// Refreshes one CRL of the issuer, or all.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn refresh_crls(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+        trigger: Trigger,
+    ) -> Result<Vec<Event>, ObjectError> {
+        let request = IssuerRequest::Refresh { name, trigger };
+        match self.call(issuer, request).await? {
+            (IssuerAnswer::Refreshed(events), _) => Ok(events),
+            (other, _) => Err(other.into()),
+        }
+    }
+
+    async fn call(
+        &self,
+        issuer: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<(IssuerAnswer, Option<web_sys::ReadableStream>), ObjectError> {
+        let stub = self.bindings.issuers()?.get_by_name(issuer.as_str())?;
+        let issuer = issuer.clone();
+        Ok(object_call::send(&stub, &IssuerCall { issuer, request }).await?)
+    }
+
+    async fn registry(&self, request: &RegistryRequest) -> Result<RegistryAnswer, ObjectError> {
+        let registry = self.bindings.registry()?;
+        let stub = registry.get_by_name(registry_object::NAME)?;
+        let (answer, _) = object_call::send(&stub, request).await?;
+        Ok(answer)
+    }
+
+    /// How many events D1 refuses, as the issuers' objects report to the registry's.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn events_pending(&self) -> Result<u64, ObjectError> {
+        let registry = self.bindings.registry()?;
+        let stub = registry.get_by_name(registry_object::NAME)?;
+        match object_call::send(&stub, &PendingRequest::PendingTotal).await? {
+            (PendingAnswer::Total(events), _) => Ok(events),
+            (PendingAnswer::Noted, _) => Err(ObjectError::Refused(
+                "the registry's object answered another request".to_owned(),
+            )),
+        }
+    }
+
+    /// Keeps an action in the registry's object until D1 has it.
+    ///
+    /// # Errors
+    /// The object does not answer, or could not keep it.
+    pub(crate) async fn record(&self, action: &Action) -> Result<(), ObjectError> {
+        let registry = self.bindings.registry()?;
+        let stub = registry.get_by_name(registry_object::NAME)?;
+        let request = ActionRequest::Record(Box::new(action.clone()));
+        match object_call::send(&stub, &request).await? {
+            (ActionAnswer::Recorded, _) => Ok(()),
+            (ActionAnswer::Failed(cause), _) => Err(ObjectError::Refused(cause)),
+        }
+    }
+
+    /// The registry's index, no older than `REGISTRY_TTL_SECONDS` while the origin can be read.
+    ///
+    /// # Errors
+    /// None can be had.
+    pub(crate) async fn index(&self) -> Result<Rc<Index>, ObjectError> {
+        let serving = Serving {
+            platform: self.clone(),
+            memory: memory(),
+            policy: self.settings.as_ref().into(),
+            fast_path: self.settings.fast_path,
+            registry_ttl: self.settings.registry_ttl,
+        };
+        let index = serving.index().await;
+        index.map_err(|error| ObjectError::Refused(error.to_string()))
+    }
+}
+
+impl Platform for EdgeClients {
+    type Chunk = JsBytes;
+    type Stream = web_sys::ReadableStream;
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        worker::Delay::from(span).await;
+    }
+
+    fn log(&self, line: &serde_json::Value) {
+        log(line);
+    }
+
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
+        if let Some(context) = &self.context {
+            context.wait_until(task);
+        }
+    }
+
+    async fn kv_crl(
+        &self,
+        key: &str,
+    ) -> Result<Option<(String, web_sys::ReadableStream)>, PlatformError> {
+        let options = kv::GetOptions::stream(self.settings.kv_cache_ttl.as_secs());
+        let read = async { self.bindings.kv()?.read_with_metadata(key, options).await };
+        read.await.map_err(failed)
+    }
+
+    async fn kv_part(&self, key: &str) -> Result<Option<web_sys::ReadableStream>, PlatformError> {
+        let options = kv::GetOptions::stream(self.settings.kv_cache_ttl.as_secs());
+        let read = async { self.bindings.kv()?.read(key, options).await };
+        read.await.map_err(failed)
+    }
+
+    async fn kv_index(&self) -> Result<Option<Index>, PlatformError> {
+        let read = async {
+            let kv = self.bindings.kv()?;
+            let text = kv
+                .read_text(replica::REGISTRY, kv::GetOptions::text())
+                .await?;
+            Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+        };
+        read.await.map_err(failed)
+    }
+
+    async fn registry_index(&self) -> Result<Index, PlatformError> {
+        match self.registry(&RegistryRequest::Index).await {
+            Ok(RegistryAnswer::Index(index)) => Ok(index),
+            Ok(other) => Err(PlatformError(ObjectError::from(other).to_string())),
+            Err(error) => Err(PlatformError(error.to_string())),
+        }
+    }
+
+    async fn issuer(
+        &self,
+        issuer: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<(IssuerAnswer, Option<web_sys::ReadableStream>), PlatformError> {
+        let answer = self.call(issuer, request);
+        answer
+            .await
+            .map_err(|error| PlatformError(error.to_string()))
+    }
+
+    async fn read(&self, stream: web_sys::ReadableStream) -> Result<JsBytes, PlatformError> {
+        streams::whole(stream)
+            .map_err(|error| failed(error.into()))
+            .await
+    }
+
+    fn chunks(&self, stream: web_sys::ReadableStream, end: u64) -> Chunks<JsBytes> {
+        streams::first_bytes(&stream, end)
+    }
+
+    fn cancel(&self, stream: web_sys::ReadableStream) {
+        let _ = stream.cancel();
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn failed(error: worker::Error) -> PlatformError {
+    PlatformError(error.to_string())
+}
+
+impl Objects for EdgeClients {
+    type Error = ObjectError;
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        worker::Delay::from(span).await;
+    }
+
+    async fn begin_tick(&self) -> Result<Option<Lease>, ObjectError> {
+        match self.registry(&RegistryRequest::BeginTick).await? {
+            RegistryAnswer::Lease(lease) => Ok(lease),
+            other => Err(other.into()),
+        }
+    }
+
+    async fn next_batch(&self, lease: &Lease) -> Result<Batch, ObjectError> {
+        let request = RegistryRequest::NextBatch(lease.clone());
+        match self.registry(&request).await? {
+            RegistryAnswer::Batch(batch) => Ok(batch),
+            other => Err(other.into()),
+        }
+    }
+
+    async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), ObjectError> {
+        let request = RegistryRequest::EndTick {
+            lease: lease.clone(),
+            unreached: unreached.to_vec(),
+        };
+        match self.registry(&request).await? {
+            RegistryAnswer::Done => Ok(()),
+            other => Err(other.into()),
+        }
+    }
+
+    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, ObjectError> {
+        self.refresh_crls(id, None, trigger).await
+    }
+}

@@ -1,0 +1,99 @@
+//! A request: from the platform to its handler, and its answer back.
+
+use std::rc::Rc;
+
+use edge::config::Settings;
+use edge::problem::EdgeError;
+use edge::public::{Serving, Wanted, health};
+use edge::routes::{self, Handler};
+use edge::url;
+use web_sys::{Request, Response};
+use worker::js_sys::Promise;
+use worker::wasm_bindgen::JsValue;
+use worker::wasm_bindgen_futures::future_to_promise;
+use worker::{Context, Env};
+
+use crate::bindings::Bindings;
+use crate::clients::EdgeClients;
+use crate::fast_path::RequestKey;
+use crate::host::log;
+use crate::memory::memory;
+use crate::operator;
+use crate::response::{problem, respond, respond_with_crl};
+
+/// Answers a request. If there is a `key`, the fast path may remember the answer.
+pub(crate) fn fetch(
+    key: Option<RequestKey>,
+    request: Request,
+    env: Env,
+    context: Context,
+) -> Promise {
+    future_to_promise(async move {
+        let response = answer(key.as_ref(), &request, env, context).await;
+        response
+            .or_else(|error| {
+                log(&serde_json::json!({
+                    "level": "error", "what": "a request has no answer", "cause": error.to_string(),
+                }));
+                problem(&EdgeError::Internal)
+            })
+            .map(JsValue::from)
+            .map_err(JsValue::from)
+    })
+}
+
+async fn answer(
+    key: Option<&RequestKey>,
+    request: &Request,
+    env: Env,
+    context: Context,
+) -> worker::Result<Response> {
+    let bindings = Bindings { env };
+    let settings = bindings.settings();
+    let clients = EdgeClients::new(&bindings, &settings, Some(context));
+    let route = match routes::route(&request.method(), url::path(&request.url())) {
+        Ok((
+            method,
+            Handler::Crl {
+                issuer,
+                name,
+                encoding,
+            },
+        )) => {
+            let wanted = Wanted {
+                method,
+                issuer,
+                name,
+                encoding,
+            };
+            return crl(key, request, clients, &settings, &wanted).await;
+        }
+        Ok((method, Handler::Health)) => {
+            return respond(&health(method, &settings.wrong), &JsValue::NULL);
+        }
+        Ok((_, Handler::Operator(route))) => Ok(route),
+        Err(error) => Err(error),
+    };
+    operator::answer(request, &bindings, &clients, &settings, route).await
+}
+
+async fn crl(
+    key: Option<&RequestKey>,
+    request: &Request,
+    clients: EdgeClients,
+    settings: &Rc<Settings>,
+    wanted: &Wanted,
+) -> worker::Result<Response> {
+    let serving = Serving {
+        platform: clients,
+        memory: memory(),
+        policy: settings.as_ref().into(),
+        fast_path: settings.fast_path,
+        registry_ttl: settings.registry_ttl,
+    };
+    let headers = request.headers();
+    let header = |name: &str| headers.get(name).ok().flatten();
+    let served = serving.serve(wanted, header).await;
+    let served = served.map_err(|error| worker::Error::RustError(error.to_string()))?;
+    respond_with_crl(served, key, settings.kv_cache_ttl.as_secs())
+}

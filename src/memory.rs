@@ -1,0 +1,16 @@
+//! The isolate's memory of what it read, which `edge` fills and bounds.
+
+use std::rc::Rc;
+
+use edge::public::Memory;
+
+use crate::js_bytes::JsBytes;
+
+thread_local! {
+    static MEMORY: Rc<Memory<JsBytes>> = Rc::default();
+}
+
+/// The memory that all requests of this isolate share.
+pub(crate) fn memory() -> Rc<Memory<JsBytes>> {
+    MEMORY.with(Rc::clone)
+}
