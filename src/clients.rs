@@ -25,7 +25,7 @@ use crate::js_bytes::JsBytes;
 use crate::kv;
 use crate::memory::memory;
 use crate::object_call;
-use crate::registry_object;
+use crate::registry_object::{self, ObjectRequest};
 use crate::streams;
 
 /// KV, the registry's object and the issuers' objects.
@@ -136,11 +136,9 @@ impl EdgeClients {
         Ok(object_call::send(&stub, &IssuerCall { issuer, request }).await?)
     }
 
-    async fn registry(&self, request: &RegistryRequest) -> Result<RegistryAnswer, ObjectError> {
-        let registry = self.bindings.registry()?;
-        let stub = registry.get_by_name(registry_object::NAME)?;
-        let (answer, _) = object_call::send(&stub, request).await?;
-        Ok(answer)
+    async fn registry(&self, request: RegistryRequest) -> Result<RegistryAnswer, ObjectError> {
+        let request = ObjectRequest::Registry(request);
+        Ok(registry_object::ask(&self.bindings, &request).await?)
     }
 
     /// How many events D1 refuses, as the issuers' objects report to the registry's.
@@ -148,11 +146,10 @@ impl EdgeClients {
     /// # Errors
     /// The object does not answer.
     pub(crate) async fn events_pending(&self) -> Result<u64, ObjectError> {
-        let registry = self.bindings.registry()?;
-        let stub = registry.get_by_name(registry_object::NAME)?;
-        match object_call::send(&stub, &PendingRequest::PendingTotal).await? {
-            (PendingAnswer::Total(events), _) => Ok(events),
-            (PendingAnswer::Noted, _) => Err(ObjectError::Refused(
+        let request = ObjectRequest::Pending(PendingRequest::PendingTotal);
+        match registry_object::ask(&self.bindings, &request).await? {
+            PendingAnswer::Total(events) => Ok(events),
+            PendingAnswer::Noted => Err(ObjectError::Refused(
                 "the registry's object answered another request".to_owned(),
             )),
         }
@@ -163,12 +160,10 @@ impl EdgeClients {
     /// # Errors
     /// The object does not answer, or could not keep it.
     pub(crate) async fn record(&self, action: &Action) -> Result<(), ObjectError> {
-        let registry = self.bindings.registry()?;
-        let stub = registry.get_by_name(registry_object::NAME)?;
-        let request = ActionRequest::Record(Box::new(action.clone()));
-        match object_call::send(&stub, &request).await? {
-            (ActionAnswer::Recorded, _) => Ok(()),
-            (ActionAnswer::Failed(cause), _) => Err(ObjectError::Refused(cause)),
+        let request = ObjectRequest::Action(ActionRequest::Record(Box::new(action.clone())));
+        match registry_object::ask(&self.bindings, &request).await? {
+            ActionAnswer::Recorded => Ok(()),
+            ActionAnswer::Failed(cause) => Err(ObjectError::Refused(cause)),
         }
     }
 
@@ -238,7 +233,7 @@ impl Platform for EdgeClients {
     }
 
     async fn registry_index(&self) -> Result<Index, PlatformError> {
-        match self.registry(&RegistryRequest::Index).await {
+        match self.registry(RegistryRequest::Index).await {
             Ok(RegistryAnswer::Index(index)) => Ok(index),
             Ok(other) => Err(PlatformError(ObjectError::from(other).to_string())),
             Err(error) => Err(PlatformError(error.to_string())),
@@ -288,7 +283,7 @@ impl Objects for EdgeClients {
     }
 
     async fn begin_tick(&self) -> Result<Option<Lease>, ObjectError> {
-        match self.registry(&RegistryRequest::BeginTick).await? {
+        match self.registry(RegistryRequest::BeginTick).await? {
             RegistryAnswer::Lease(lease) => Ok(lease),
             other => Err(other.into()),
         }
@@ -296,7 +291,7 @@ impl Objects for EdgeClients {
 
     async fn next_batch(&self, lease: &Lease) -> Result<Batch, ObjectError> {
         let request = RegistryRequest::NextBatch(lease.clone());
-        match self.registry(&request).await? {
+        match self.registry(request).await? {
             RegistryAnswer::Batch(batch) => Ok(batch),
             other => Err(other.into()),
         }
@@ -307,7 +302,7 @@ impl Objects for EdgeClients {
             lease: lease.clone(),
             unreached: unreached.to_vec(),
         };
-        match self.registry(&request).await? {
+        match self.registry(request).await? {
             RegistryAnswer::Done => Ok(()),
             other => Err(other.into()),
         }

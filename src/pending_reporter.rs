@@ -8,17 +8,15 @@ use worker::Delay;
 
 use crate::bindings::Bindings;
 use crate::host::{log, now};
-use crate::{object_call, registry_object};
+use crate::registry_object::{self, ObjectRequest};
 
 /// The way to the registry's object.
 #[derive(Debug)]
 pub(crate) struct RegistryReporter(pub(crate) Bindings);
 
 impl RegistryReporter {
-    async fn send(&self, request: &PendingRequest) -> worker::Result<PendingAnswer> {
-        let stub = self.0.registry()?.get_by_name(registry_object::NAME)?;
-        let (answer, _) = object_call::send(&stub, request).await?;
-        Ok(answer)
+    async fn send(&self, request: PendingRequest) -> worker::Result<PendingAnswer> {
+        registry_object::ask(&self.0, &ObjectRequest::Pending(request)).await
     }
 }
 
@@ -32,7 +30,7 @@ impl PendingReporter for RegistryReporter {
     }
 
     async fn report(&self, request: PendingRequest) {
-        if let Err(error) = self.send(&request).await {
+        if let Err(error) = self.send(request).await {
             log(&serde_json::json!({
                 "level": "warning", "what": "pending events could not be reported",
                 "cause": error.to_string(),

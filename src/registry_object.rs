@@ -7,7 +7,8 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, durable_object};
 
@@ -24,7 +25,17 @@ use edge::events::pending::{PendingReports, PendingRequest};
 use edge::registry::{Keeper, KeeperParts, Reading, RegistryRequest};
 
 /// The name of the one registry object.
-pub(crate) const NAME: &str = "registry";
+const NAME: &str = "registry";
+
+/// Sends a request to the registry's object.
+pub(crate) async fn ask<A: DeserializeOwned>(
+    bindings: &Bindings,
+    request: &ObjectRequest,
+) -> worker::Result<A> {
+    let stub = bindings.registry()?.get_by_name(NAME)?;
+    let (answer, _) = object_call::send(&stub, request).await?;
+    Ok(answer)
+}
 
 /// Cloudflare's side of the seams.
 #[derive(Debug)]
@@ -49,11 +60,12 @@ pub struct RegistryObject {
 }
 
 /// A request to this object: about the registry, the actions of operators, or pending events.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ObjectRequest {
+///
+/// Tagged, not untagged: serde would compile every type a second time to try one after the other.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ObjectRequest {
     Registry(RegistryRequest),
-    Actions(ActionRequest),
+    Action(ActionRequest),
     Pending(PendingRequest),
 }
 
@@ -73,7 +85,7 @@ impl DurableObject for RegistryObject {
             ObjectRequest::Registry(request) => {
                 object_call::respond(&self.keeper()?.answer(request).await, None)
             }
-            ObjectRequest::Actions(request) => {
+            ObjectRequest::Action(request) => {
                 object_call::respond(&self.actions()?.answer(request).await, None)
             }
             ObjectRequest::Pending(request) => {
