@@ -88,7 +88,7 @@ async fn with_no_token_set_every_call_answers_503(world: Arc<Shared>) {
         }
     }
     // Relying parties are not affected.
-    assert_eq!(edge.get("/crl/good.crl").await.status(), 200);
+    assert_eq!(edge.get("/crl/misset.crl").await.status(), 200);
 }
 
 async fn a_wrong_setting_stops_nothing_that_does_not_need_it(world: Arc<Shared>) {
