@@ -3,6 +3,7 @@
 
 mod check;
 mod connectors;
+mod directories;
 mod external;
 mod fetch;
 mod follow;

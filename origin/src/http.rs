@@ -9,105 +9,56 @@ mod metrics;
 mod openapi;
 mod registry;
 mod server;
+mod service;
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware;
-use axum::response::Json;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use origin_api::{IssuerId, Timestamp};
+use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::connector::Connectors;
-use crate::origin::{Origin, OriginError};
-use crate::push::PushMetrics;
-use crate::runtime::{Runtime, blocking};
-
-pub(crate) use auth::StaticToken;
 use error::ApiError;
+
 pub(crate) use server::{Tls, serve};
+pub(crate) use service::Service;
 
 /// The largest body that a call takes, in bytes.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// State shared by the handlers.
-#[derive(Clone)]
-pub(crate) struct Service {
-    origin: Arc<Origin>,
-    runtime: Arc<dyn Runtime>,
-    connectors: Connectors,
-    tokens: Arc<[StaticToken]>,
-    metrics: Arc<metrics::Metrics>,
+/// All routes.
+pub(crate) fn router(service: Service) -> Router {
+    let (api, document) = documented_routes().split_for_parts();
+    let api = api.route_layer(middleware::from_fn_with_state(
+        service.clone(),
+        auth::require_token,
+    ));
+    let document = Json(openapi::complete(document));
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(metrics))
+        .route("/v1/openapi.json", get(async || document))
+        .merge(api)
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(
+            service.clone(),
+            log::log_request,
+        ))
+        .with_state(service)
 }
 
-impl Service {
-    /// A service over the origin, for callers with one of these tokens or one that the origin
-    /// keeps.
-    pub(crate) fn new(
-        origin: Arc<Origin>,
-        runtime: Arc<dyn Runtime>,
-        connectors: Connectors,
-        pushes: &PushMetrics,
-        tokens: Vec<StaticToken>,
-    ) -> Self {
-        Self {
-            metrics: Arc::new(metrics::Metrics::new(connectors.metrics(), pushes)),
-            origin,
-            runtime,
-            connectors,
-            tokens: tokens.into(),
-        }
-    }
-
-    /// All routes.
-    pub(crate) fn router(self) -> Router {
-        let (api, document) = documented_routes().split_for_parts();
-        let api = api.route_layer(middleware::from_fn_with_state(
-            self.clone(),
-            auth::require_token,
-        ));
-        let document = Json(openapi::complete(document));
-        Router::new()
-            .route("/healthz", get(async || "ok\n"))
-            .route("/metrics", get(metrics::metrics))
-            .route("/v1/openapi.json", get(async || document))
-            .merge(api)
-            .fallback(error::no_such_path)
-            .method_not_allowed_fallback(error::method_not_allowed)
-            .layer(DefaultBodyLimit::max(BODY_LIMIT))
-            .layer(CatchPanicLayer::custom(error::panicked))
-            .layer(middleware::from_fn_with_state(
-                self.clone(),
-                log::log_request,
-            ))
-            .with_state(self)
-    }
-
-    /// Runs a call of the origin, which blocks on the database, at the present moment.
-    async fn call<T: Send + 'static>(
-        &self,
-        f: impl FnOnce(&Origin, Timestamp) -> Result<T, OriginError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let (origin, now) = (Arc::clone(&self.origin), self.runtime.now());
-        let result = blocking(&*self.runtime, move || f(&origin, now)).await;
-        Ok(result.map_err(|_| ApiError::internal())??)
-    }
-
-    /// As [`call`](Self::call), for a call that signs with the issuer's key: if its HSM hangs,
-    /// other issuers' calls do not wait.
-    async fn call_and_sign<T: Send + 'static>(
-        &self,
-        issuer: &IssuerId,
-        f: impl FnOnce(&Origin, Timestamp) -> Result<T, OriginError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let now = self.runtime.now();
-        let call = move |origin: &Origin| f(origin, now);
-        Ok(self.connectors.in_lane(issuer, call).await?)
-    }
+/// All metrics. They need no token: the CRLs say the same, except for what fails and waits, which
+/// names no secret.
+async fn metrics(State(service): State<Service>) -> Result<Response, ApiError> {
+    let crls = service.call(|origin, _| origin.newest_crls()).await?;
+    let body = service.metrics.encode(&crls);
+    let body = body.map_err(|_| ApiError::internal())?;
+    Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], body).into_response())
 }
 
 fn documented_routes() -> OpenApiRouter<Service> {

@@ -14,9 +14,10 @@ use zeroize::Zeroizing;
 
 use super::common::{duration, read_text, web_url};
 use super::{CliError, Session, output};
+use crate::bearer_token::TokenHash;
 use crate::clock::Clock;
 use crate::connector::Connectors;
-use crate::http::{self, Service, StaticToken, Tls};
+use crate::http::{self, Service, Tls};
 use crate::http_client::{HttpClient, NetworkClient};
 use crate::origin::Origin;
 use crate::push::{EdgeClient, Push, PushMetrics};
@@ -107,7 +108,7 @@ impl Serve {
             let service = Service::new(origin, runtime, connectors, &pushes, tokens);
             let scheme = if tls.is_some() { "https" } else { "http" };
             output::print(&format!("ready {scheme}://{address}"))?;
-            http::serve(listener, tls, service.router(), stop, self.grace).await;
+            http::serve(listener, tls, http::router(service), stop, self.grace).await;
             for task in pushing {
                 task.abort();
             }
@@ -133,7 +134,7 @@ impl Serve {
         ]
     }
 
-    fn static_tokens(&self) -> Result<Vec<StaticToken>, CliError> {
+    fn static_tokens(&self) -> Result<Vec<TokenHash>, CliError> {
         let file = self
             .token_file
             .as_ref()
@@ -144,7 +145,7 @@ impl Serve {
         Ok(given
             .map(str::trim)
             .filter(|token| !token.is_empty())
-            .map(StaticToken::new)
+            .map(TokenHash::of)
             .collect())
     }
 }

@@ -5,20 +5,10 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::error::ApiError;
 use super::registry::{CRL_ROUTE, DEPARTED_ROUTE};
-use super::{ApiError, Service};
+use super::service::Service;
 use crate::bearer_token::{TokenHash, TokenScope};
-
-/// A token from the settings, of scope admin. Only its hash is kept, and only hashes are compared,
-/// so that the time of the comparison says nothing about the token.
-#[derive(Clone, Copy)]
-pub(crate) struct StaticToken(TokenHash);
-
-impl StaticToken {
-    pub(crate) fn new(token: &str) -> Self {
-        Self(TokenHash::of(token))
-    }
-}
 
 /// Lets a request through if its token has the scope that the call needs. Handlers get the token's
 /// hash, by which the origin tells edges apart.
@@ -63,7 +53,7 @@ fn token_of(headers: &HeaderMap) -> Option<TokenHash> {
 }
 
 async fn scope_of(service: &Service, token: TokenHash) -> Result<Option<TokenScope>, ApiError> {
-    if service.tokens.iter().any(|known| known.0 == token) {
+    if service.tokens.iter().any(|known| *known == token) {
         return Ok(Some(TokenScope::Admin));
     }
     service

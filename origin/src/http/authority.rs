@@ -11,9 +11,9 @@ use origin_api::{CrlName, Issuer, IssuerId, Problem, WATERMARK_HEADER};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Service;
 use super::error::{ApiError, Body, Path, Query};
 use super::registry::Page;
+use super::service::Service;
 use crate::ca::{self, KeyKind, Request};
 use crate::connector_config::ConnectorConfig;
 use crate::list_config::{Lists, NewList};

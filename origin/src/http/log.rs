@@ -4,7 +4,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::Service;
+use super::service::Service;
 
 pub(super) async fn log_request(
     State(service): State<Service>,

@@ -1,13 +1,11 @@
 //! Metrics in the `OpenMetrics` text format: requests, the newest CRLs, calls by issuer, and
 //! pushes.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{Method, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,10 +13,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{ApiError, Service};
 use crate::connector::ConnectorMetrics;
 use crate::origin::IssuedCrl;
 use crate::push::PushMetrics;
+
+/// The media type of the text.
+pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -107,6 +107,15 @@ impl Metrics {
         self.request_seconds.observe(duration.as_secs_f64());
     }
 
+    /// The metrics as text, with the newest CRLs among them.
+    pub(super) fn encode(&self, crls: &[IssuedCrl]) -> Result<String, fmt::Error> {
+        self.show(crls);
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut body = String::new();
+        text::encode(&mut body, &registry)?;
+        Ok(body)
+    }
+
     fn show(&self, crls: &[IssuedCrl]) {
         for gauges in [
             &self.entries,
@@ -148,20 +157,4 @@ fn label(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
-}
-
-/// All metrics. They need no token: the CRLs say the same, except for what fails and waits, which
-/// names no secret.
-pub(super) async fn metrics(State(service): State<Service>) -> Result<Response, ApiError> {
-    let crls = service.call(|origin, _| origin.newest_crls()).await?;
-    service.metrics.show(&crls);
-    let mut body = String::new();
-    let registry = service
-        .metrics
-        .registry
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    text::encode(&mut body, &registry).map_err(|_| ApiError::internal())?;
-    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
 }

@@ -16,8 +16,8 @@ use origin_api::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Service;
 use super::error::{ApiError, Body, Path, Query};
+use super::service::Service;
 use crate::bearer_token::TokenHash;
 use crate::connector::{Answer, CrlBody};
 use crate::hex;
