@@ -1,7 +1,9 @@
-//! How long it takes to make a CRL, beside `openssl ca -gencrl` on the same entries; how fast revocations come in.
+//! How long it takes to make a CRL, beside `openssl ca -gencrl` on the same entries; how fast
+//! revocations come in.
 //!
-//! `cargo xtask bench origin`. Figures are wall-clock time; of what is repeated, the median. "hashes" is what the two SHA-256 of
-//! a CRL take, one for its signature and one for its name, and nothing else.
+//! `cargo xtask bench origin`. Figures are wall-clock time; of what is repeated, the median.
+//! "hashes" is what the two SHA-256 of a CRL take, one for its signature and one for its name, and
+//! nothing else.
 
 use std::fs::File;
 use std::hint::black_box;

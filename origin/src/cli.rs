@@ -35,7 +35,8 @@ use output::Output;
 
 /// The origin CA API: makes CRLs with local keys, and passes on the CRLs of other CAs.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 not found, 4 conflict (already exists, already revoked).
+/// Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 not found, 4 conflict (already exists,
+/// already revoked).
 #[derive(Debug, Parser)]
 #[command(name = "crl-origin", version, max_term_width = 110)]
 struct Arguments {
@@ -57,8 +58,8 @@ struct Global {
         value_name = "FILE"
     )]
     database: PathBuf,
-    /// A file; its first line is the passphrase that encrypts private keys. `ORIGIN_PASSPHRASE` may hold
-    /// the passphrase itself
+    /// A file; its first line is the passphrase that encrypts private keys. `ORIGIN_PASSPHRASE` may
+    /// hold the passphrase itself
     #[arg(
         long,
         global = true,

@@ -1,9 +1,9 @@
-//! The encoded entries of a CRL, cached in memory between two makings and updated from the rows that
-//! changed.
+//! The encoded entries of a CRL, cached in memory between two makings and updated from the rows
+//! that changed.
 //!
-//! Entries are grouped in blocks of consecutive positions. A revocation touches one block, so a list
-//! of a million entries is up to date after reading about a thousand rows. The blocks are shared
-//! with the responses being sent.
+//! Entries are grouped in blocks of consecutive positions. A revocation touches one block, so a
+//! list of a million entries is up to date after reading about a thousand rows. The blocks are
+//! shared with the responses being sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
@@ -17,7 +17,8 @@ use crate::store::issuers::{self, IssuerNumber};
 use crate::store::revocations::{self, Scope};
 use crate::store::{Store, StoreError};
 
-/// Positions in a block: about 50 KB at 50 bytes an entry. Few in tests, so that there are many blocks.
+/// Positions in a block: about 50 KB at 50 bytes an entry. Few in tests, so that there are many
+/// blocks.
 const BLOCK: i64 = if cfg!(test) { 4 } else { 1024 };
 
 /// How many threads read a whole list.

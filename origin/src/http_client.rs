@@ -46,7 +46,7 @@ pub(crate) enum Reach {
     NotLocal,
 }
 
-/// A response whose body has yet to arrive.
+/// A response; the body has yet to arrive.
 pub(crate) struct Response {
     /// The status.
     pub(crate) status: StatusCode,

@@ -5,9 +5,10 @@
 //! refresh after a revocation; [`import`] reads revocations from other software.
 //!
 //! The rules that need no database: [`revocation`], [`sequence`], [`trusted_time`], [`profile`],
-//! [`list_config`] and [`ca`]. [`entries`] caches what a CRL is made of. Time and randomness come from [`clock`] and
-//! [`random`]; `main` chooses the system's, and everything below gets them as arguments. So do
-//! `connector` and `push` with timers, threads (`runtime`) and the HTTP client (`http_client`).
+//! [`list_config`] and [`ca`]. [`entries`] caches what a CRL is made of. Time and randomness come
+//! from [`clock`] and [`random`]; `main` chooses the system's, and everything below gets them as
+//! arguments. So do `connector` and `push` with timers, threads (`runtime`) and the HTTP client
+//! (`http_client`).
 #![cfg_attr(
     not(test),
     deny(

@@ -73,8 +73,9 @@ impl Origin {
         })
     }
 
-    /// Opens the private key of an issuer, which [`lookup::stored_key`] read. A PKCS#11 token may take
-    /// its time, or hang: other issuers do not wait for it, and no snapshot of the database is open.
+    /// Opens the private key of an issuer, which [`lookup::stored_key`] read. A PKCS#11 token may
+    /// take its time, or hang: other issuers do not wait for it, and no snapshot of the database is
+    /// open.
     fn open_key(
         &self,
         issuer: IssuerNumber,

@@ -14,7 +14,8 @@ pub enum Profile {
     /// RFC 5280.
     #[default]
     Rfc5280,
-    /// The CA/Browser Forum's Baseline Requirements for TLS server certificates, for CRLs of subscriber certificates.
+    /// The CA/Browser Forum's Baseline Requirements for TLS server certificates, for CRLs of
+    /// subscriber certificates.
     CabForum,
 }
 

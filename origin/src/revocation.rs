@@ -1,8 +1,8 @@
 //! Revoked certificates, and which change of a revocation may follow which. Pure rules: no database
 //! and no clock.
 //!
-//! A certificate on hold may be released, or revoked permanently. A permanent revocation stays; only
-//! its reason may be raised to keyCompromise. A request for the present state changes nothing.
+//! A certificate on hold may be released, or revoked permanently. A permanent revocation stays;
+//! only its reason may be raised to keyCompromise. A request for the present state changes nothing.
 
 use crl::{Reason, UnixTime, WriteError};
 
@@ -228,8 +228,8 @@ pub fn revoke(
     })
 }
 
-/// The expiry and the shard: what the certificate states; else what was stated first of the shard, and
-/// the later one of two expiries, as an entry must not leave too early.
+/// The expiry and the shard: what the certificate states; else what was stated first of the shard,
+/// and the later one of two expiries, as an entry must not leave too early.
 fn facts(
     known: Option<&RevokedCertificate>,
     request: &RevocationRequest,

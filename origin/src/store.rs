@@ -145,8 +145,8 @@ impl Store {
         result
     }
 
-    /// Runs `f` in a write transaction; no other writer, in any process, runs meanwhile. What it wrote
-    /// is durable when this returns `Ok`, and rolled back otherwise.
+    /// Runs `f` in a write transaction; no other writer, in any process, runs meanwhile. What it
+    /// wrote is durable when this returns `Ok`, and rolled back otherwise.
     ///
     /// # Errors
     /// Those of `f`, [`StoreError::Busy`] and [`StoreError::Sqlite`].
@@ -165,8 +165,8 @@ impl Store {
 }
 
 impl Store {
-    /// Like [`write`](Self::write), with a larger page cache for a transaction that touches pages all
-    /// over the file.
+    /// Like [`write`](Self::write), with a larger page cache for a transaction that touches pages
+    /// all over the file.
     ///
     /// # Errors
     /// Those of `f`, [`StoreError::Busy`] and [`StoreError::Sqlite`].

@@ -13,8 +13,8 @@ use origin_api::Timestamp;
 /// this long after their certificates expire ([`slack`]), so a smaller step removes no live entry.
 const JUMP: Duration = Duration::from_hours(12);
 
-/// How long the clock must keep going after a jump until the jump is trusted. Less than [`JUMP`], so
-/// that the readings after it are steps.
+/// How long the clock must keep going after a jump until the jump is trusted. Less than [`JUMP`],
+/// so that the readings after it are steps.
 const CONFIRMATION: Duration = Duration::from_hours(6);
 
 /// The state of the expiry clock, which the database stores.
@@ -60,9 +60,9 @@ impl TrustedTime {
     }
 }
 
-/// How long an entry stays after its certificate has expired: two update periods of its list, so that
-/// a list that was not published does not count as the last one, and at least as long as an undetected
-/// step of the clock.
+/// How long an entry stays after its certificate has expired: two update periods of its list, so
+/// that a list that was not published does not count as the last one, and at least as long as an
+/// undetected step of the clock.
 #[must_use]
 pub fn slack(validity: Duration, overlap: Duration) -> Duration {
     let update_period = validity.saturating_sub(overlap);

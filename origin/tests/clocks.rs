@@ -4,8 +4,9 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::ca::{Ca, DAY, Edge, HOUR};
 use origin_api::CrlName::Full;
+
+use harness::ca::{Ca, DAY, Edge, HOUR};
 
 /// The case of a review: the second CRL made 60 days ahead took the entry off, for good.
 #[test]

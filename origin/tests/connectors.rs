@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use crl_origin::hex::encode;
 use end_to_end::{OpensslAuthority, Skipped};
-use harness::{Origin, json, number, openssl, serials};
 use sha2::{Digest, Sha256};
+
+use harness::{Origin, json, number, openssl, serials};
 
 /// A web server with one file, which may be exchanged, and how often it sent it.
 #[derive(Default)]

@@ -6,8 +6,9 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use harness::{Origin, agent, header, json, number, parse, serials};
 use sha2::{Digest, Sha256};
+
+use harness::{Origin, agent, header, json, number, parse, serials};
 
 #[test]
 fn the_registry_is_walked_page_by_page() {
@@ -117,7 +118,8 @@ fn what_is_held_stays_current_until_something_changes() {
         header(&first, "revocation-watermark").to_owned(),
     );
     assert_eq!(server.crl("ca", "full", Some(&tag)).status(), 304);
-    // Without a condition there is always a new one; what was held before is no longer the last one then.
+    // Without a condition there is always a new one; what was held before is no longer the last one
+    // then.
     let second = server.crl("ca", "full", None);
     assert_ne!(header(&second, "etag"), tag);
     assert_eq!(header(&second, "revocation-watermark"), watermark);

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use end_to_end::{OpensslAuthority, Skipped};
+
 use harness::{Origin, openssl};
 
 const URL: &str = "http://crl.example/demo.crl";

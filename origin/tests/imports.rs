@@ -2,8 +2,9 @@
 
 mod harness;
 
-use harness::{Origin, serials};
 use serde_json::Value;
+
+use harness::{Origin, serials};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text.lines().next().unwrap()).unwrap()

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::{Origin, Server, header, json, openssl};
 use rusqlite::Connection;
+
+use harness::{Origin, Server, header, json, openssl};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

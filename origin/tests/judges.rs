@@ -1,16 +1,18 @@
-//! Programs that were written by others take what is made here: webpki, and pkilint where it is installed.
+//! Programs that were written by others take what is made here: webpki, and pkilint where it is
+//! installed.
 
 mod harness;
 
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use harness::Origin;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{
     EndEntityCert, Error, KeyUsage, OwnedCertRevocationList, RevocationCheckDepth,
     RevocationOptionsBuilder, anchor_from_trusted_cert,
 };
+
+use harness::Origin;
 
 /// Whether webpki takes a certificate, given a CRL.
 fn webpki(origin: &Origin, certificate: &str, crl: &[u8]) -> Result<(), Error> {

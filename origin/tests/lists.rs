@@ -5,11 +5,12 @@ mod harness;
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use harness::{Origin, number, openssl, parse, serials};
 use x509_cert::der::Decode;
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::pkix::CrlReason;
 use x509_cert::ext::pkix::crl::BaseCrlNumber;
+
+use harness::{Origin, number, openssl, parse, serials};
 
 const DELTA: &str = "http://crl.example/ca-delta.crl";
 
@@ -69,7 +70,8 @@ fn base_and_delta_together_are_the_full_list() {
     origin.run(&["revoke", "ca", "0d", "--reason", "keyCompromise"]);
     origin.run(&["revoke", "ca", "0a", "--reason", "keyCompromise"]);
     origin.run(&["release", "ca", "0b"]);
-    // On hold and released again between two full lists: nobody who has the base need know, but who had a delta must.
+    // On hold and released again between two full lists: nobody who has the base need know, but who
+    // had a delta must.
     origin.run(&["revoke", "ca", "0e", "--reason", "certificateHold"]);
     origin.run(&["release", "ca", "0e"]);
     let (_, delta) = origin.crl("ca", "delta");

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use end_to_end::{OpenBao, Skipped};
-use harness::{Origin, Server, header, json, number, serials};
 use serde_json::Value;
+
+use harness::{Origin, Server, header, json, number, serials};
 
 /// What the origin needs.
 const POLICY: &str = r#"path "pki/crl/rotate" { capabilities = ["read"] }

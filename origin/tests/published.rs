@@ -4,8 +4,9 @@
 mod harness;
 
 use crl_origin::origin::Cause;
-use harness::ca::{Ca, DAY, Edge, id};
 use origin_api::CrlName::{Full, Shard};
+
+use harness::ca::{Ca, DAY, Edge, id};
 
 #[test]
 fn what_is_made_by_hand_is_not_published() {

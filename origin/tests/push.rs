@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use end_to_end::{OpensslAuthority, Skipped};
-use harness::{Origin, Server};
 use rusqlite::Connection;
+
+use harness::{Origin, Server};
 
 /// A request to a stand-in for the edge.
 struct Asked {

@@ -5,9 +5,10 @@ mod harness;
 use crl_origin::import;
 use crl_origin::origin::{OriginError, ServedCrl};
 use crl_origin::store::records::AdoptedCrl;
+use origin_api::CrlName::{self, Full, Shard};
+
 use harness::ca::{Ca, DAY, Edge, id};
 use harness::{Origin, header, json, number, serials};
-use origin_api::CrlName::{self, Full, Shard};
 
 /// What `crl-origin recover` reads from an edge.
 fn served(edge: &Edge, name: CrlName) -> ServedCrl {

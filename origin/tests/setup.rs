@@ -2,8 +2,9 @@
 
 mod harness;
 
-use harness::{Origin, agent, header, json, number, serials};
 use serde_json::{Value, json};
+
+use harness::{Origin, agent, header, json, number, serials};
 
 const URL: &str = "http://crl.example/ca.crl";
 const DELTA: &str = "http://crl.example/ca/delta.crl";

@@ -36,7 +36,8 @@ pub struct Issuer {
 pub struct Crl {
     /// Which one.
     pub name: CrlName,
-    /// The URL in the certificates' CRL distribution points, and in the list's issuing distribution point if it has one.
+    /// The URL in the certificates' CRL distribution points, and in the list's issuing distribution
+    /// point if it has one.
     pub distribution_point: Option<String>,
 }
 

@@ -1,4 +1,5 @@
-//! The types of the origin CA API, version 1, which the origin and the edge share. No I/O, no rules.
+//! The types of the origin CA API, version 1, which the origin and the edge share. No I/O, no
+//! rules.
 
 mod crl_name;
 mod issuer;

@@ -194,8 +194,8 @@ impl PrivateKey {
         .map_err(|error| KeyError::Encode(error.to_string()))
     }
 
-    /// Signs the concatenation of `parts` without copying them together. The signature is encoded as
-    /// in an X.509 signature BIT STRING.
+    /// Signs the concatenation of `parts` without copying them together. The signature is encoded
+    /// as in an X.509 signature BIT STRING.
     ///
     /// # Errors
     /// [`KeyError::Sign`].

@@ -172,7 +172,7 @@ impl<'a> Pem<'a> {
     }
 }
 
-/// Decrypts with a block cipher whose blocks, and so IVs, have `IV` octets.
+/// Decrypts with a block cipher. Its blocks, and so its IVs, have `IV` octets.
 fn decrypt<C, const IV: usize>(passphrase: &[u8], iv: &str, contents: &[u8]) -> Option<Secret>
 where
     cbc::Decryptor<C>: KeyIvInit + BlockModeDecrypt,

@@ -1,4 +1,4 @@
-//! Keys in a PKCS#11 token: they sign there, and never leave it. Which one is told by a URI (RFC 7512).
+//! Keys in a PKCS#11 token: they sign there, and never leave it. A URI names the key (RFC 7512).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,7 +19,8 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use super::key_kind::KeyKind;
 
-/// Where a key is: `pkcs11:token=CRL;object=web?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/crl-origin/pin`.
+/// Where a key is:
+/// `pkcs11:token=CRL;object=web?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/crl-origin/pin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pkcs11Uri {
     token: String,
@@ -197,7 +198,8 @@ impl Pkcs11Key {
     }
 }
 
-/// `SEQUENCE { SEQUENCE { sha256, NULL }, OCTET STRING of 32 }`, up to the hash (RFC 8017, section 9.2, note 1).
+/// `SEQUENCE { SEQUENCE { sha256, NULL }, OCTET STRING of 32 }`, up to the hash (RFC 8017, section
+/// 9.2, note 1).
 const SHA256_DIGEST_INFO: [u8; 19] = [
     0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
     0x00, 0x04, 0x20,
@@ -249,8 +251,8 @@ fn read_public_key(
     }
 }
 
-/// `CKA_EC_PARAMS` is the DER of the curve's name, `CKA_EC_POINT` the DER of an OCTET STRING with the point (PKCS#11 v3.1,
-/// section 6.3.3).
+/// `CKA_EC_PARAMS` is the DER of the curve's name, `CKA_EC_POINT` the DER of an OCTET STRING with
+/// the point (PKCS#11 v3.1, section 6.3.3).
 fn read_ec_key(
     session: &Session,
     object: ObjectHandle,

@@ -61,8 +61,8 @@ impl Serial {
         }
     }
 
-    /// A random one: 16 octets with 126 random bits, where CA/Browser Forum BR, section 7.1, requires
-    /// 64.
+    /// A random one: 16 octets with 126 random bits, where CA/Browser Forum BR, section 7.1,
+    /// requires 64.
     ///
     /// # Errors
     /// [`NoRandomness`].
@@ -93,7 +93,8 @@ impl Serial {
         }))
     }
 
-    /// Parses a serial number as OpenSSL writes it: hexadecimal digits, after a `-` if it is negative.
+    /// Parses a serial number as OpenSSL writes it: hexadecimal digits, after a `-` if it is
+    /// negative.
     ///
     /// # Errors
     /// [`SerialError::NotHex`], [`SerialError::FarTooLong`].

@@ -8,8 +8,8 @@ use rsa::signature::hazmat::PrehashVerifier;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
-/// Whether the signature verifies: RSA PKCS#1 v1.5, ECDSA on P-256 or P-384 with SHA-256, SHA-384 or
-/// SHA-512, or Ed25519. Other algorithms do not.
+/// Whether the signature verifies: RSA PKCS#1 v1.5, ECDSA on P-256 or P-384 with SHA-256, SHA-384
+/// or SHA-512, or Ed25519. Other algorithms do not.
 pub(super) fn verifies(
     key: &SubjectPublicKeyInfoOwned,
     algorithm: &AlgorithmIdentifierOwned,

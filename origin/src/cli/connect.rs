@@ -195,7 +195,7 @@ impl Connect {
     }
 }
 
-/// Refuses a CA whose CRL no edge would serve; prints what its operator should know.
+/// Refuses a CA if no edge would serve its CRL; prints what its operator should know.
 fn check(new: &ConnectedIssuer, now: Timestamp) -> Result<(), CliError> {
     let Some(list) = new.lists.configs().first() else {
         return Ok(());

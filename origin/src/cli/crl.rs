@@ -18,12 +18,11 @@ use sha2::{Digest, Sha256};
 use super::common::{read, read_der, unlimited};
 use super::output::{self, Output};
 use super::{CliError, Session};
-use crate::ca;
 use crate::connector::{Answer, Connectors};
-use crate::hex;
 use crate::http_client::NetworkClient;
 use crate::origin::{Caller, OriginError};
 use crate::runtime::TokioRuntime;
+use crate::{ca, hex};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -35,7 +35,8 @@ pub(super) struct Import {
     /// Import a CRL although its issuer has another name
     #[arg(long)]
     other_issuer: bool,
-    /// The shard that the certificates' distribution point names [default: from the CRL's distribution point]
+    /// The shard that the certificates' distribution point names [default: from the CRL's
+    /// distribution point]
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
     /// The certificates name the full CRL, although the issuer has shards
@@ -138,8 +139,8 @@ impl Import {
         self.import(session, shard, progress.wrap_iter(crl.entries.into_iter()))
     }
 
-    /// A CRL covers the certificates of the CA that it names. Imported for another CA, it would revoke
-    /// unrelated certificates with the same serial numbers.
+    /// A CRL covers the certificates of the CA that it names. Imported for another CA, it would
+    /// revoke unrelated certificates with the same serial numbers.
     fn is_own(&self, issuer: &Setup, crl: &ImportedCrl) -> Result<bool, CliError> {
         let certificate = ca::certificate_from_pem_or_der(&issuer.certificate)?;
         let subject = certificate.tbs_certificate().subject();

@@ -1,4 +1,5 @@
-//! What commands print: aligned columns for people, JSON for programs; and the files that they write.
+//! What commands print: aligned columns for people, JSON for programs; and the files that they
+//! write.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -20,7 +20,8 @@ use crate::store::records::AdoptedCrl;
 pub(super) struct Recover {
     /// The issuer's id
     issuer: IssuerId,
-    /// The CRLs that the edge serves, each a file or an http(s) URL, in DER or PEM: the full CRL and every shard
+    /// The CRLs that the edge serves, each a file or an http(s) URL, in DER or PEM: the full CRL
+    /// and every shard
     #[arg(required = true, value_name = "FILE|URL")]
     crls: Vec<String>,
 }

@@ -1,5 +1,5 @@
-//! `crl-origin revoke` and `crl-origin release`. A running `serve --edge` pushes the change to the edge
-//! ([`crate::push`]).
+//! `crl-origin revoke` and `crl-origin release`. A running `serve --edge` pushes the change to the
+//! edge ([`crate::push`]).
 
 use std::path::PathBuf;
 
@@ -32,8 +32,8 @@ pub(super) struct Revoke {
     issuer: IssuerId,
     #[command(flatten)]
     certificate: Certificate,
-    /// The reason: unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation,
-    /// certificateHold, privilegeWithdrawn or aACompromise
+    /// The reason: unspecified, keyCompromise, cACompromise, affiliationChanged, superseded,
+    /// cessationOfOperation, certificateHold, privilegeWithdrawn or aACompromise
     #[arg(long, default_value = "unspecified")]
     reason: ReasonName,
     /// The revocation date, such as 2026-11-23T12:00:00Z [default: now]
@@ -42,10 +42,12 @@ pub(super) struct Revoke {
     /// When the certificate became, or may have become, invalid
     #[arg(long, value_name = "TIME")]
     invalidity_date: Option<UnixTime>,
-    /// When the certificate expires [default: from the certificate, if it is given or was issued here]
+    /// When the certificate expires [default: from the certificate, if it is given or was issued
+    /// here]
     #[arg(long, value_name = "TIME")]
     not_after: Option<UnixTime>,
-    /// The shard that the certificate's distribution point names [default: from the certificate, if it was issued here]
+    /// The shard that the certificate's distribution point names [default: from the certificate, if
+    /// it was issued here]
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
 }

@@ -23,9 +23,9 @@ use crate::origin::Origin;
 use crate::push::{EdgeClient, Push, PushMetrics};
 use crate::runtime::{Runtime, TokioRuntime, blocking};
 
-/// How many threads may wait for HSMs, directories and the database: enough that hundreds of
-/// issuers whose HSM hangs, each with a full lane, leave some to the others. A thread exists only
-/// while it is needed.
+/// How many threads may wait for HSMs, directories and the database. Hundreds of issuers may have a
+/// full lane because their HSM hangs, and the others still get threads. A thread exists only while
+/// it is needed.
 const BLOCKING_THREADS: usize = 4096;
 
 #[derive(Debug, Args)]

@@ -1,5 +1,5 @@
-//! Looks at all directories of `openssl ca` by itself, so that a revocation made there is pushed like
-//! any other.
+//! Looks at all directories of `openssl ca` by itself, so that a revocation made there is pushed
+//! like any other.
 
 use std::collections::HashSet;
 use std::pin::pin;

@@ -1,5 +1,6 @@
-//! A lane for each issuer: how many calls for it may run at once. One whose HSM, directory or CA
-//! hangs fills its own lane; its callers wait there, and the others' find threads and connections.
+//! A lane for each issuer limits how many calls for it run at once. If an issuer's HSM, directory
+//! or CA hangs, its calls fill its own lane and wait there; other issuers' calls still find threads
+//! and connections.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Issuers whose key and revocations are kept here.
+//! Issuers with a local key and local revocations.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! OpenBao and Vault, whose PKI engines have the same API: they issue, revoke, and make the CRL. It
-//! is fetched from there, and rotated when a new one is wanted or due.
+//! OpenBao and Vault. Their PKI engines have the same API: they issue, revoke, and make the CRL,
+//! which is fetched from there, and rotated when a new one is wanted or due.
 //!
 //! The engine's `config/crl` decides what its CRL is worth. With `disable=true` it is empty,
 //! whatever was revoked. With `auto_rebuild=true` a revocation is not on it until the engine

@@ -11,7 +11,7 @@ use super::service::Service;
 use crate::bearer_token::{TokenHash, TokenScope};
 
 /// Lets a request through if its token has the scope that the call needs. Handlers get the token's
-/// hash, by which the origin tells edges apart.
+/// hash, which identifies an edge to the origin.
 pub(super) async fn require_token(
     State(service): State<Service>,
     mut request: Request,

@@ -2,10 +2,11 @@
 
 use std::any::Any;
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, extract::FromRequest, extract::FromRequestParts};
 use origin_api::Problem;
 
 use crate::connector::ConnectorError;

@@ -18,7 +18,7 @@ pub(super) fn frame() -> OpenApi {
         .title("Origin CA API")
         .version("1")
         .description(Some(
-            "Makes CRLs, and tells an edge which there are. Errors are problem details (RFC 9457).",
+            "Makes CRLs, and lists them for edges. Errors are problem details (RFC 9457).",
         ))
         .contact(Some(contact))
         .build();

@@ -128,8 +128,8 @@ pub(super) async fn current_crl(
     })
 }
 
-/// What the headers say of the caller. A malformed value is refused: ignoring it could hide that the
-/// database was restored.
+/// What the headers say of the caller. A malformed value is refused: ignoring it could hide that
+/// the database was restored.
 fn caller(headers: &HeaderMap, token: TokenHash) -> Result<Caller, ApiError> {
     let text = |name: &str| {
         headers

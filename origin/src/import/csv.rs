@@ -1,5 +1,5 @@
-//! CSV with a line of column names: `serial`, and any of `revoked_at`, `reason`, `invalidity_date`, `not_after`, `shard`.
-//! Times are in RFC 3339.
+//! CSV with a line of column names: `serial`, and any of `revoked_at`, `reason`, `invalidity_date`,
+//! `not_after`, `shard`. Times are in RFC 3339.
 
 use std::io::Read;
 

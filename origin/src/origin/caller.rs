@@ -143,7 +143,8 @@ pub(super) fn store(
             records::insert_unknown(conn, issuer.number, crl, now.as_unix_time())?;
             return Ok(());
         }
-        // The CA's index says what is revoked, and was read before this: numbers are all that is lost.
+        // The CA's index says what is revoked, and was read before this: numbers are all that is
+        // lost.
         Note::Unknown(crl) => adopt(conn, issuer, crl, now)?,
         Note::RaiseWatermark(watermark) => raise_watermark(conn, issuer, *watermark)?,
     }

@@ -115,8 +115,8 @@ impl Origin {
 
 impl Origin {
     /// The serial number of a certificate and what it states, after checking that the issuer has
-    /// issued it. Also returns whether its distribution point is one of the issuer's: if not, the full
-    /// CRL lists it, but its relying parties look elsewhere.
+    /// issued it. Also returns whether its distribution point is one of the issuer's: if not, the
+    /// full CRL lists it, but its relying parties look elsewhere.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NotIssuedBy`], [`OriginError::NoList`],

@@ -12,11 +12,10 @@ use super::lookup::{find_issuer, find_list, find_signing, refuse_lost, scope, st
 use super::{Origin, OriginError};
 use crate::ca::PrivateKey;
 use crate::entries::Entries;
-use crate::store::expiry_clock;
 use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
 use crate::store::lists::{self as list_rows, ListRow};
 use crate::store::records::{self, RecordedCrl};
-use crate::store::revocations as rows;
+use crate::store::{expiry_clock, revocations as rows};
 
 /// The answer to a request for a CRL.
 #[derive(Clone, Debug)]
@@ -49,8 +48,8 @@ pub struct IssuedCrl {
 }
 
 impl Origin {
-    /// A new CRL of a list; or [`CrlAnswer::Unchanged`] if the CRL that the caller holds reflects every
-    /// change and is not due.
+    /// A new CRL of a list; or [`CrlAnswer::Unchanged`] if the CRL that the caller holds reflects
+    /// every change and is not due.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::CrlNotFound`], [`OriginError::NoKey`],
@@ -105,7 +104,8 @@ impl Origin {
         })
     }
 
-    /// Records what the caller holds. Returns the issuer, its key, and whether the held CRL is current.
+    /// Records what the caller holds. Returns the issuer, its key, and whether the held CRL is
+    /// current.
     fn receive(
         &self,
         id: &IssuerId,
@@ -176,8 +176,8 @@ impl Origin {
     }
 }
 
-/// Whether a CRL on record reflects every change to the revocations and to the configuration, and is
-/// not due.
+/// Whether a CRL on record reflects every change to the revocations and to the configuration, and
+/// is not due.
 fn is_current(
     conn: &Connection,
     issuer: &IssuerRow,

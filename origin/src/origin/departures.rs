@@ -1,5 +1,5 @@
-//! Why certificates are no longer on a CRL: the evidence that an edge asks for before it publishes a
-//! CRL that shrank.
+//! Why certificates are no longer on a CRL: the evidence that an edge asks for before it publishes
+//! a CRL that shrank.
 
 use crl::UnixTime;
 use origin_api::{CrlName, IssuerId};

@@ -1,7 +1,7 @@
 //! The next CRL of a list: its number, times and entries, and its signature.
 //!
-//! The contents are decided in one transaction, and signed after it. So concurrent makings of a list,
-//! in any process, are serialized, and no number is used twice.
+//! The contents are decided in one transaction, and signed after it. So concurrent makings of a
+//! list, in any process, are serialized, and no number is used twice.
 
 use std::sync::Arc;
 
@@ -62,7 +62,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Decides the contents of the next CRL, and uses up its number. `None` for a delta without a base.
+    /// Decides the contents of the next CRL, and uses up its number. `None` for a delta without a
+    /// base.
     pub(super) fn next(
         conn: &Connection,
         issuer: &IssuerId,

@@ -53,7 +53,8 @@ impl EntryCache {
         Arc::clone(&self.slots().lists.entry((issuer, name)).or_default().list)
     }
 
-    /// Records the use of a list of this size, and evicts the least recently used ones over the limit.
+    /// Records the use of a list of this size, and evicts the least recently used ones over the
+    /// limit.
     ///
     /// Evicting a list that another thread waits for only costs a second read: the database decides
     /// what goes into a CRL.

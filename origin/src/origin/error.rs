@@ -36,8 +36,8 @@ pub enum OriginError {
     /// The certificate's shard does not exist.
     #[error("issuer {0} has no shard {1}")]
     ShardNotFound(IssuerId, u32),
-    /// The database knows less than what an edge holds: it was restored from a backup, or the issuer
-    /// was moved here. Until a recovery, a CRL would drop revocations.
+    /// The database knows less than what an edge holds: it was restored from a backup, or the
+    /// issuer was moved here. Until a recovery, a CRL would drop revocations.
     #[error(
         "issuer {0}: an edge holds CRL {2} of list {1}, which this database does not know, so it was restored from a \
          backup or moved here; `crl-origin recover {0} URL…` takes over what the edge serves"

@@ -5,19 +5,18 @@ use rusqlite::Connection;
 
 use super::OriginError;
 use crate::revocation::{RevokedCertificate, State};
-use crate::sequence;
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::lists::ListRow;
 use crate::store::{expiry_clock, records, revocations as rows};
-use crate::trusted_time;
+use crate::{sequence, trusted_time};
 
 /// Removes the entries of expired certificates, and returns those that left too early. Returns the
 /// issuer's watermark after that.
 ///
-/// An entry leaves a list if, by the trusted time, its certificate expired longer ago than the list's
-/// slack, and if each edge that asked for the list within one validity holds a CRL with the entry that
-/// was made after the certificate expired (RFC 5280, section 3.3). What was made, but is not held by
-/// an edge, does not count.
+/// An entry leaves a list if, by the trusted time, its certificate expired longer ago than the
+/// list's slack, and if each edge that asked for the list within one validity holds a CRL with the
+/// entry that was made after the certificate expired (RFC 5280, section 3.3). What was made, but is
+/// not held by an edge, does not count.
 pub(super) fn follow_clock(
     conn: &Connection,
     issuer: &IssuerRow,

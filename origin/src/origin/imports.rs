@@ -36,8 +36,8 @@ impl Origin {
         })
     }
 
-    /// Revokes certificates as part of an import; without an import it only shows what would change.
-    /// One transaction.
+    /// Revokes certificates as part of an import; without an import it only shows what would
+    /// change. One transaction.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
@@ -83,8 +83,8 @@ impl Origin {
         })
     }
 
-    /// Gives the certificates that an import changed the state that they had before. Those that have
-    /// changed since stay as they are. With `dry_run` it only counts.
+    /// Gives the certificates that an import changed the state that they had before. Those that
+    /// have changed since stay as they are. With `dry_run` it only counts.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::ImportNotFound`],

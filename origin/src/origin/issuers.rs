@@ -80,7 +80,8 @@ impl Origin {
     /// Creates an issuer with a local key.
     ///
     /// # Errors
-    /// [`OriginError::IssuerExists`], [`OriginError::Certificate`], [`OriginError::Key`], [`OriginError::Store`].
+    /// [`OriginError::IssuerExists`], [`OriginError::Certificate`], [`OriginError::Key`],
+    /// [`OriginError::Store`].
     pub fn create_issuer(&self, new: NewIssuer, now: Timestamp) -> Result<Issuer, OriginError> {
         // Checked before generating a key, which may take seconds.
         self.refuse_taken(&new.id)?;

@@ -70,8 +70,8 @@ pub(super) fn refuse_lost(conn: &Connection, issuer: &IssuerRow) -> Result<(), O
     }
 }
 
-/// Refuses a URL of another CA's list: relying parties would get that CA's CRL. Issuers with the same
-/// name may share a URL, as they sign for the same certificates.
+/// Refuses a URL of another CA's list: relying parties would get that CA's CRL. Issuers with the
+/// same name may share a URL, as they sign for the same certificates.
 pub(super) fn refuse_shared_urls(
     conn: &Connection,
     issuer: IssuerNumber,

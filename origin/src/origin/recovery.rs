@@ -10,12 +10,11 @@ use rusqlite::Connection;
 use super::lookup::find_signing;
 use super::{Origin, OriginError};
 use crate::ca::Serial;
-use crate::crash;
 use crate::revocation::{self, Decision, RevocationRequest};
-use crate::sequence;
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::records::{self, AdoptedCrl, UnknownCrl};
 use crate::store::{certificates, lists, revocations as rows};
+use crate::{crash, sequence};
 
 /// A CRL that an edge serves. The caller has verified its signature.
 #[derive(Clone, Debug)]
@@ -35,15 +34,15 @@ pub struct Recovery {
     pub known: u64,
     /// The watermark now.
     pub watermark: Watermark,
-    /// The CRLs that edges hold and that are still missing. While there are any, the issuer makes no
-    /// CRL.
+    /// The CRLs that edges hold and that are still missing. While there are any, the issuer makes
+    /// no CRL.
     pub missing: Vec<(CrlName, CrlNumber)>,
 }
 
 impl Origin {
-    /// Takes over the entries, numbers and hashes of the CRLs that edges serve, and raises the numbers
-    /// and the watermark above theirs. One transaction: a crash leaves all of it or nothing, and
-    /// repeating it changes nothing more.
+    /// Takes over the entries, numbers and hashes of the CRLs that edges serve, and raises the
+    /// numbers and the watermark above theirs. One transaction: a crash leaves all of it or
+    /// nothing, and repeating it changes nothing more.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::CrlNotFound`],
@@ -142,8 +141,8 @@ fn resolve(
 /// Which shard each entry belongs to.
 struct Shards {
     by_serial: BTreeMap<Serial, u32>,
-    /// The issuer's shards without a served CRL. An entry that is on no served shard may be on one of
-    /// them.
+    /// The issuer's shards without a served CRL. An entry that is on no served shard may be on one
+    /// of them.
     not_served: BTreeSet<u32>,
 }
 

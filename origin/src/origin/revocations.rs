@@ -18,10 +18,9 @@ use crate::revocation::{
     self, CertificateFacts, Decision, RevocationError, RevocationRequest, RevokedCertificate,
 };
 use crate::sequence;
-use crate::store::StoreError;
 use crate::store::imports::{self, ImportChange};
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
-use crate::store::{certificates, lists, revocations as rows};
+use crate::store::{StoreError, certificates, lists, revocations as rows};
 
 /// The result of a revocation or a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,8 +147,8 @@ impl Origin {
         })
     }
 
-    /// Ensures that the numbers of the issuer's next CRLs are greater than `used`, which was used by
-    /// other software.
+    /// Ensures that the numbers of the issuer's next CRLs are greater than `used`, which was used
+    /// by other software.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
@@ -190,7 +189,8 @@ impl Origin {
     /// A certificate that is or was revoked.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::RevocationNotFound`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::RevocationNotFound`],
+    /// [`OriginError::Store`].
     pub fn revocation(
         &self,
         issuer: &IssuerId,
@@ -205,8 +205,8 @@ impl Origin {
         })
     }
 
-    /// Up to `limit` revocations in the order of the CRL, after `cursor`; and the cursor of the next
-    /// page.
+    /// Up to `limit` revocations in the order of the CRL, after `cursor`; and the cursor of the
+    /// next page.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].

@@ -12,8 +12,7 @@ use crate::list_config::{ListConfig, ListConfigError, Lists, NewList};
 use crate::profile::Profile;
 use crate::sequence;
 use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
-use crate::store::lists as list_rows;
-use crate::store::{certificates, revocations};
+use crate::store::{certificates, lists as list_rows, revocations};
 
 /// An issuer's configuration.
 #[derive(Clone, Debug)]
@@ -45,8 +44,8 @@ pub struct Changes {
     pub no_delta: bool,
 }
 
-/// Changes to a CRL's configuration. What is absent stays as it is, or has the default if the CRL is
-/// new.
+/// Changes to a CRL's configuration. What is absent stays as it is, or has the default if the CRL
+/// is new.
 #[derive(Clone, Debug)]
 pub struct ListChange {
     /// Its name.
@@ -79,12 +78,12 @@ impl Origin {
         self.store.read(|conn| setup(conn, &find_issuer(conn, id)?))
     }
 
-    /// Changes an issuer's configuration. The CRLs made before are no longer current, and the edge is
-    /// asked to refresh.
+    /// Changes an issuer's configuration. The CRLs made before are no longer current, and the edge
+    /// is asked to refresh.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`] for what another CA decides, [`OriginError::ListConfig`],
-    /// [`OriginError::Profile`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`] for what another CA decides,
+    /// [`OriginError::ListConfig`], [`OriginError::Profile`], [`OriginError::Store`].
     pub fn change_issuer(&self, id: &IssuerId, changes: &Changes) -> Result<Setup, OriginError> {
         self.store.write(|tx| {
             let issuer = find_issuer(tx, id)?;

@@ -1,7 +1,7 @@
 //! Copies the database to a file, and puts a copy in its place.
 //!
-//! Both write a new file beside the target and rename it, so that a crash leaves the old file or the
-//! new one, and never a part of one. Copies are readable by their owner alone (mode 0600).
+//! Both write a new file beside the target and rename it, so that a crash leaves the old file or
+//! the new one, and never a part of one. Copies are readable by their owner alone (mode 0600).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -26,12 +26,12 @@ pub fn back_up(database: &Path, target: &Path) -> Result<(), StoreError> {
     replace(&partial, target)
 }
 
-/// Puts the copy `source` in the place of the database, which no process may be using. The file that
-/// was there is kept as `<database>.before-restore`.
+/// Puts the copy `source` in the place of the database, which no process may be using. The file
+/// that was there is kept as `<database>.before-restore`.
 ///
 /// # Errors
-/// [`StoreError::Open`] if there is no copy, [`StoreError::NotOrigins`] or [`StoreError::TooNew`] if
-/// it is not a database of this program, [`StoreError::InUse`], [`StoreError::Write`],
+/// [`StoreError::Open`] if there is no copy, [`StoreError::NotOrigins`] or [`StoreError::TooNew`]
+/// if it is not a database of this program, [`StoreError::InUse`], [`StoreError::Write`],
 /// [`StoreError::Sqlite`].
 pub fn restore(source: &Path, database: &Path) -> Result<(), StoreError> {
     let copied = open_existing(source)?;

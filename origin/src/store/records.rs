@@ -1,5 +1,5 @@
-//! Rows by which the origin recognizes the CRLs that edges hold: those adopted from elsewhere, those
-//! unknown here, and what each edge holds. The CRLs made here are in [`super::lists`].
+//! Rows by which the origin recognizes the CRLs that edges hold: those adopted from elsewhere,
+//! those unknown here, and what each edge holds. The CRLs made here are in [`super::lists`].
 
 use crl::{CrlNumber, UnixTime};
 use origin_api::{CrlName, Timestamp, Watermark};
@@ -179,8 +179,8 @@ pub fn remove_unknown(
     Ok(())
 }
 
-/// What the edge with this token said when it last asked for a list: thisUpdate and watermark of what
-/// it holds, and when it asked.
+/// What the edge with this token said when it last asked for a list: thisUpdate and watermark of
+/// what it holds, and when it asked.
 ///
 /// # Errors
 /// [`StoreError`].

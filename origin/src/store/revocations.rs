@@ -146,8 +146,8 @@ pub fn put(
     Ok(())
 }
 
-/// Marks as expired the listed certificates of a shard, or of none, that expired before `before` and
-/// were last changed at watermark `seen` or before. Returns their number.
+/// Marks as expired the listed certificates of a shard, or of none, that expired before `before`
+/// and were last changed at watermark `seen` or before. Returns their number.
 ///
 /// # Errors
 /// [`StoreError`].
