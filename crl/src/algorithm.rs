@@ -35,8 +35,8 @@ pub enum Algorithm {
     },
     /// ECDSA, on the curve of the key (RFC 5758, section 3.2).
     Ecdsa(Digest),
-    /// Ed25519 (RFC 8410, section 3). It hashes a part of the signature before the message, although
-    /// the signature comes last in a CRL: see [`SecondPass`](crate::SecondPass).
+    /// Ed25519 (RFC 8410, section 3). It hashes a part of the signature before the message,
+    /// although the signature comes last in a CRL: see [`SecondPass`](crate::SecondPass).
     Ed25519,
 }
 

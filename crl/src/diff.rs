@@ -10,15 +10,26 @@
 //!    both lists again to see what each says of them. If the table is too small, it does so several
 //!    times, each time for another range of hashes.
 
-use alloc::vec;
-use alloc::vec::Vec;
 use core::ops::{ControlFlow, RangeInclusive};
 
+use crate::diff::bounds::{LOOK_AHEAD, MAX_RUNS, MAX_SIEVE, TABLE_OCTETS};
+use crate::diff::filter::Filter;
+use crate::diff::look_ahead::{LookAhead, Seen};
+use crate::diff::side::Side;
+use crate::diff::suspects::{Hits, Suspects};
+use crate::diff::table::Table;
 use crate::entry::Entry;
 use crate::finding::{Finding, FindingKind, Tally};
 use crate::hash::Hasher;
 use crate::source::Source;
-use crate::walk::{Walk, WalkError, first_entry, serial_contents};
+use crate::walk::{WalkError, first_entry, serial_contents};
+
+mod bounds;
+mod filter;
+mod look_ahead;
+mod side;
+mod suspects;
+mod table;
 
 /// A difference between two lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,22 +116,6 @@ pub fn diff<S: Source, T: Source<Error = S::Error>>(
     Ok(differences)
 }
 
-/// The bounds are small in tests, so that few entries reach all of them.
-const SMALL: bool = cfg!(any(test, fuzzing));
-
-/// Entries that are looked at ahead, of each list, to find where two lists agree again.
-const LOOK_AHEAD: usize = if SMALL { 8 } else { 4096 };
-/// Runs of each list that are remembered, 16 octets each; the last one then covers the rest.
-const MAX_RUNS: usize = if SMALL { 4 } else { 32 << 10 };
-/// Octets of entries in the table, and how many entries: 5 MiB together, with what the table needs.
-const TABLE_OCTETS: usize = if SMALL { 400 } else { 3 << 20 };
-const TABLE_ENTRIES: usize = if SMALL { 16 } else { 50_000 };
-
-/// Two to the power of this are the bits of the sieve at most: 4 MiB.
-const MAX_SIEVE: u32 = if SMALL { 7 } else { 25 };
-/// Suspects that the sieve keeps: 1 MiB.
-const MAX_SUSPECTS: usize = if SMALL { 24 } else { 128 << 10 };
-
 struct Comparison<'a, S, T> {
     earlier: Side<'a, S>,
     later: Side<'a, T>,
@@ -129,83 +124,10 @@ struct Comparison<'a, S, T> {
     duplicates: Tally,
 }
 
-/// One of the two lists.
-struct Side<'a, S> {
-    source: &'a mut S,
-    walk: Walk,
-    /// Where the entries are that alignment did not pair, from and to, in order. Run number n of one
-    /// list is in the place of run number n of the other; one of the two may be empty.
-    runs: Vec<(u64, u64)>,
-}
-
-impl<'a, S: Source> Side<'a, S> {
-    fn new(source: &'a mut S) -> Result<Self, WalkError<S::Error>> {
-        Ok(Self {
-            walk: Walk::new(source)?,
-            source,
-            runs: Vec::new(),
-        })
-    }
-
-    fn window(&mut self) -> Result<&[u8], WalkError<S::Error>> {
-        self.walk.window(self.source)
-    }
-
-    #[inline]
-    fn next(&mut self) -> Result<Option<&[u8]>, WalkError<S::Error>> {
-        self.walk.next(self.source)
-    }
-
-    /// Octets of the entries that alignment did not pair.
-    fn unpaired_octets(&self) -> u64 {
-        let sizes = self.runs.iter().map(|run| run.1.saturating_sub(run.0));
-        sizes.fold(0, u64::saturating_add)
-    }
-
-    /// Calls `each` for every entry of the list, with its offset and whether alignment paired it.
-    fn each(
-        &mut self,
-        mut each: impl FnMut(&[u8], u64, bool) -> Result<(), WalkError<S::Error>>,
-    ) -> Result<(), WalkError<S::Error>> {
-        self.walk.seek(self.walk.list().start);
-        let mut runs = self.runs.iter();
-        let mut run = runs.next();
-        loop {
-            let offset = self.walk.offset();
-            while run.is_some_and(|run| run.1 <= offset) {
-                run = runs.next();
-            }
-            let is_paired = run.is_none_or(|run| offset < run.0);
-            match self.walk.next(self.source)? {
-                Some(der) => each(der, offset, is_paired)?,
-                None => return Ok(()),
-            }
-        }
-    }
-
-    /// Calls `each` for every entry that alignment did not pair, with its offset.
-    fn each_unpaired(
-        &mut self,
-        mut each: impl FnMut(&[u8], u64) -> Result<(), WalkError<S::Error>>,
-    ) -> Result<(), WalkError<S::Error>> {
-        for (from, end) in &self.runs {
-            self.walk.seek(*from);
-            while self.walk.offset() < *end {
-                let offset = self.walk.offset();
-                match self.walk.next(self.source)? {
-                    Some(der) => each(der, offset)?,
-                    None => break,
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
     /// Pairs entries that are equal byte for byte, in order; leaves the others in runs.
     fn align(&mut self) -> Result<(), WalkError<S::Error>> {
-        let mut look_ahead = LookAhead::new();
+        let mut look_ahead = LookAhead::default();
         // Scanning ahead without a limit may read each list twice more in all.
         let size = |list: core::ops::Range<u64>| list.end.saturating_sub(list.start);
         let mut budget = size(self.earlier.walk.list())
@@ -297,11 +219,19 @@ impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
         &mut self,
         visit: &mut impl FnMut(Change<'_>) -> ControlFlow<()>,
     ) -> Result<(), WalkError<S::Error>> {
-        if self.earlier.runs.is_empty() && self.later.runs.is_empty() {
+        let octets = self.earlier.unpaired_octets();
+        let octets = octets.saturating_add(self.later.unpaired_octets());
+        if octets == 0 {
             return Ok(());
         }
-        let mut table = Table::new();
         let mut suspects = Suspects::All;
+        if octets > TABLE_OCTETS as u64 {
+            suspects = self.sieve(octets)?;
+            if self.report(&suspects, visit)? {
+                return Ok(());
+            }
+        }
+        let mut table = Table::new(octets);
         let (mut low, mut width) = (0u64, u64::MAX);
         loop {
             let range = low..=low.saturating_add(width);
@@ -314,17 +244,6 @@ impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
             let fits = collect(&mut self.earlier, &mut table, &wanted)?
                 && collect(&mut self.later, &mut table, &wanted)?
                 && self.read_earlier(&mut table, &range)?;
-            if !fits && width == u64::MAX && matches!(suspects, Suspects::All) {
-                table.drop_memory();
-                suspects = self.sieve()?;
-                if self.report(&suspects, visit)? {
-                    return Ok(());
-                }
-                table = Table::new();
-                // The sieve is used once: from here on, the range is halved.
-                width = u64::MAX - 1;
-                continue;
-            }
             if !fits {
                 // No range is too small: tens of thousands of serial numbers do not have one hash,
                 // unless their author knew the key.
@@ -509,7 +428,8 @@ struct Wanted<'a> {
     suspects: &'a Suspects,
 }
 
-/// Takes the serial numbers of the wanted unpaired entries into the table; false if it is too small.
+/// Takes the serial numbers of the wanted unpaired entries into the table; false if it is too
+/// small.
 fn collect<S: Source>(
     side: &mut Side<'_, S>,
     table: &mut Table,
@@ -532,93 +452,12 @@ fn collect<S: Source>(
     }
 }
 
-/// The lower bits of a hash, as many as an index has.
-#[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the upper bits are not wanted"
-)]
-const fn low_bits(hash: u64) -> usize {
-    hash as usize
-}
-
-/// A set of bits, each for many hashes.
-struct Filter {
-    bits: Vec<u64>,
-    shift: u32,
-}
-
-impl Filter {
-    /// With two to the power of `size` bits.
-    fn new(size: u32) -> Self {
-        let words = 1usize << size.saturating_sub(6);
-        Self {
-            bits: vec![0; words],
-            shift: u64::BITS.saturating_sub(size),
-        }
-    }
-
-    fn clear(&mut self) {
-        self.bits.fill(0);
-    }
-
-    /// The word, and the bit in it.
-    #[inline]
-    fn place(&self, hash: u64) -> (usize, u64) {
-        // The upper bits choose the place; the table uses the lower ones.
-        let place = hash >> self.shift;
-        (low_bits(place >> 6), 1 << (place & 63))
-    }
-
-    #[inline]
-    fn contains(&self, hash: u64) -> bool {
-        let (word, bit) = self.place(hash);
-        self.bits.get(word).is_some_and(|word| word & bit != 0)
-    }
-
-    /// Sets the bit; whether it was set before.
-    #[inline]
-    fn insert(&mut self, hash: u64) -> bool {
-        let (word, bit) = self.place(hash);
-        let Some(word) = self.bits.get_mut(word) else {
-            return false;
-        };
-        let was_set = *word & bit != 0;
-        *word |= bit;
-        was_set
-    }
-}
-
-/// Hashes of serial numbers that may have over one entry in the two lists.
-enum Suspects {
-    All,
-    These {
-        /// Sorted.
-        hashes: Vec<u64>,
-        filter: Filter,
-    },
-}
-
-impl Suspects {
-    #[inline]
-    fn contains(&self, hash: u64) -> bool {
-        match self {
-            Self::All => true,
-            Self::These { hashes, filter } => {
-                filter.contains(hash) && hashes.binary_search(&hash).is_ok()
-            }
-        }
-    }
-}
-
 impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
     /// Finds the hashes that an unpaired entry shares with another entry of either list. Different
     /// hashes mean different serial numbers, so all other unpaired entries were added or removed.
-    fn sieve(&mut self) -> Result<Suspects, WalkError<S::Error>> {
+    fn sieve(&mut self, octets: u64) -> Result<Suspects, WalkError<S::Error>> {
         let hasher = self.hasher;
         let mut suspects = Hits::default();
-        let octets = self.earlier.unpaired_octets();
-        let octets = octets.saturating_add(self.later.unpaired_octets());
         // About a bit for each octet: few bits are set, and the fewer there are, the more of them
         // are in the processor's cache.
         let size = u64::BITS.saturating_sub(octets.leading_zeros());
@@ -677,41 +516,6 @@ impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
     }
 }
 
-/// A list of hashes that does not grow beyond a bound.
-#[derive(Default)]
-struct Hits {
-    hashes: Vec<u64>,
-    is_full: bool,
-}
-
-impl Hits {
-    #[cold]
-    fn add(&mut self, hash: u64) {
-        if self.hashes.len() < MAX_SUSPECTS {
-            self.hashes.push(hash);
-        } else {
-            self.is_full = true;
-        }
-    }
-}
-
-impl From<Hits> for Suspects {
-    fn from(mut hits: Hits) -> Self {
-        if hits.is_full {
-            return Self::All;
-        }
-        let mut filter = Filter::new(20);
-        for hash in &hits.hashes {
-            filter.insert(*hash);
-        }
-        hits.hashes.sort_unstable();
-        Self::These {
-            hashes: hits.hashes,
-            filter,
-        }
-    }
-}
-
 /// Sets the bits of a list's unpaired entries; those whose bit was set before are suspects.
 fn mark<S: Source>(
     side: &mut Side<'_, S>,
@@ -727,222 +531,6 @@ fn mark<S: Source>(
         }
         Ok(())
     })
-}
-
-/// Entries of both lists that were looked at ahead.
-struct LookAhead {
-    earlier: Seen,
-    later: Seen,
-}
-
-impl LookAhead {
-    fn new() -> Self {
-        Self {
-            earlier: Seen::new(),
-            later: Seen::new(),
-        }
-    }
-
-    fn clear(&mut self) {
-        self.earlier.clear();
-        self.later.clear();
-    }
-}
-
-/// Hashes of entries with their offsets, at most [`LOOK_AHEAD`]. Clearing costs nothing.
-struct Seen {
-    slots: Vec<Slot>,
-    /// Slots of another generation are free.
-    generation: u64,
-    count: usize,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    generation: u64,
-    hash: u64,
-    offset: u64,
-}
-
-impl Seen {
-    fn new() -> Self {
-        Self {
-            slots: vec![Slot::default(); 2 * LOOK_AHEAD],
-            generation: 1,
-            count: 0,
-        }
-    }
-
-    fn clear(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
-        self.count = 0;
-    }
-
-    fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    fn find(&self, hash: u64) -> Option<u64> {
-        let slot = self.slots.get(self.slot(hash))?;
-        (slot.generation == self.generation).then_some(slot.offset)
-    }
-
-    fn insert(&mut self, hash: u64, offset: u64) {
-        let (at, generation) = (self.slot(hash), self.generation);
-        if let Some(slot) = self.slots.get_mut(at) {
-            // The first of equal entries stays.
-            if slot.generation != generation {
-                *slot = Slot {
-                    generation,
-                    hash,
-                    offset,
-                };
-                self.count = self.count.wrapping_add(1);
-            }
-        }
-    }
-
-    /// The slot that has the hash, or the free one where it would be: half of them are free.
-    fn slot(&self, hash: u64) -> usize {
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut at = low_bits(hash) & mask;
-        while let Some(slot) = self.slots.get(at) {
-            if slot.generation != self.generation || slot.hash == hash {
-                break;
-            }
-            at = at.wrapping_add(1) & mask;
-        }
-        at
-    }
-}
-
-/// Serial numbers, and what is known of each.
-struct Table {
-    records: Vec<Record>,
-    /// Entries, one after the other.
-    octets: Vec<u8>,
-    /// Index into `records` plus one; 0 is free.
-    slots: Vec<u32>,
-    /// Bits of the hashes: small enough for the fastest cache.
-    filter: Filter,
-    /// Whether a paired entry has one of the serial numbers: the later list has that entry, too.
-    has_pairs: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Record {
-    hash: u64,
-    /// An entry with this serial number, in `octets`: the earlier list's first, once that is known.
-    at: usize,
-    size: usize,
-    /// Where the earlier list's first entry begins.
-    offset: u64,
-    earlier_has_it: bool,
-    later_has_it: bool,
-}
-
-impl Table {
-    fn new() -> Self {
-        Self {
-            records: Vec::new(),
-            octets: Vec::new(),
-            slots: vec![0; (2 * TABLE_ENTRIES).next_power_of_two()],
-            filter: Filter::new(16),
-            has_pairs: false,
-        }
-    }
-
-    fn drop_memory(&mut self) {
-        (self.records, self.octets, self.slots) = (Vec::new(), Vec::new(), Vec::new());
-    }
-
-    #[inline]
-    fn may_have(&self, hash: u64) -> bool {
-        self.filter.contains(hash)
-    }
-
-    fn clear(&mut self) {
-        self.filter.clear();
-        self.has_pairs = false;
-        self.records.clear();
-        self.octets.clear();
-        self.slots.fill(0);
-    }
-
-    fn octets_of(&self, record: &Record) -> &[u8] {
-        let end = record.at.saturating_add(record.size);
-        self.octets.get(record.at..end).unwrap_or_default()
-    }
-
-    #[inline]
-    fn find(&self, hash: u64, serial: &[u8]) -> Option<usize> {
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut at = low_bits(hash) & mask;
-        loop {
-            let index = (*self.slots.get(at)? as usize).checked_sub(1)?;
-            let record = self.records.get(index)?;
-            if record.hash == hash && serial_contents(self.octets_of(record)) == Some(serial) {
-                return Some(index);
-            }
-            at = at.wrapping_add(1) & mask;
-        }
-    }
-
-    /// Adds an entry whose serial number is not there; false if the table is full.
-    fn insert(&mut self, hash: u64, der: &[u8]) -> bool {
-        // One entry always fits, so a range of one hash is always possible.
-        let is_full = self.records.len() >= TABLE_ENTRIES
-            || self.octets.len().saturating_add(der.len()) > TABLE_OCTETS;
-        if is_full && !self.records.is_empty() {
-            return false;
-        }
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut at = low_bits(hash) & mask;
-        while self.slots.get(at).is_some_and(|index| *index != 0) {
-            at = at.wrapping_add(1) & mask;
-        }
-        let record = Record {
-            hash,
-            at: self.octets.len(),
-            size: der.len(),
-            offset: 0,
-            earlier_has_it: false,
-            later_has_it: false,
-        };
-        self.octets.extend_from_slice(der);
-        self.records.push(record);
-        self.filter.insert(hash);
-        if let (Some(slot), Ok(index)) = (self.slots.get_mut(at), u32::try_from(self.records.len()))
-        {
-            *slot = index;
-        }
-        true
-    }
-
-    /// Keeps the earlier list's entry if it is the first of its serial number; false if the table
-    /// is full.
-    fn see_earlier(&mut self, index: usize, der: &[u8], offset: u64, is_paired: bool) -> bool {
-        let Some(record) = self.records.get_mut(index) else {
-            return true;
-        };
-        self.has_pairs |= is_paired;
-        if record.earlier_has_it {
-            return true;
-        }
-        record.earlier_has_it = true;
-        record.offset = offset;
-        if record.size == der.len() {
-            let place = record.at..record.at.saturating_add(record.size);
-            if let Some(place) = self.octets.get_mut(place) {
-                place.copy_from_slice(der);
-            }
-            return true;
-        }
-        (record.at, record.size) = (self.octets.len(), der.len());
-        self.octets.extend_from_slice(der);
-        // One entry of each list always fits, as in `insert`.
-        self.octets.len() <= TABLE_OCTETS || self.records.len() == 1
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! An index of a list's serial numbers: finds an entry without reading the list.
 //!
-//! A record has 8 octets: the first bits of the serial number's hash, and the offset of the entry in
-//! as many bits as that needs. Records are sorted and kept in rows. A lookup reads the rows that can
-//! have the hash, which is one in nearly all cases, and then the entries that they point to, to
+//! A record has 8 octets: the first bits of the serial number's hash, and the offset of the entry
+//! in as many bits as that needs. Records are sorted and kept in rows. A lookup reads the rows that
+//! can have the hash, which is one in nearly all cases, and then the entries that they point to, to
 //! compare the serial numbers themselves.
 
 use alloc::vec;
@@ -90,11 +90,11 @@ pub struct Found {
 }
 
 impl Index {
-    /// Makes the index of the list in `source`. Uses at most 6 MiB of memory and reads the list once
-    /// for every 524,288 entries.
+    /// Makes the index of the list in `source`. Uses at most 6 MiB of memory and reads the list
+    /// once for every 524,288 entries.
     ///
-    /// `key` chooses the hash function. It should be a random number: who knows it can choose serial
-    /// numbers that make lookups slow, though not wrong.
+    /// `key` chooses the hash function. It should be a random number: who knows it can choose
+    /// serial numbers that make lookups slow, though not wrong.
     ///
     /// # Errors
     /// [`WalkError`], also with an error of `rows`.
@@ -250,7 +250,7 @@ impl<S: Source, R: Rows<Error = S::Error>> Building<'_, S, R> {
         let mask = self.index.offset_mask();
         let mut high = u64::MAX;
         let mut limit = BATCH;
-        let mut records = Vec::new();
+        let mut records: Vec<u64> = Vec::new();
         walk.seek(walk.list().start);
         loop {
             let offset = walk.offset();
@@ -264,13 +264,13 @@ impl<S: Source, R: Rows<Error = S::Error>> Building<'_, S, R> {
             }
             if records.len() >= limit {
                 // Keep the lower half. Equal prefixes stay together, whatever their number.
-                records.sort_unstable();
-                let middle = records.get(records.len() / 2).copied().unwrap_or(high);
-                high = match (middle & !mask).checked_sub(1) {
-                    Some(end) if records.first().is_some_and(|first| *first <= end) => end,
-                    _ => middle | mask,
+                let middle = records.len() / 2;
+                let (lower, middle, _) = records.select_nth_unstable(middle);
+                high = match (*middle & !mask).checked_sub(1) {
+                    Some(end) if lower.iter().any(|record| *record <= end) => end,
+                    _ => *middle | mask,
                 };
-                records.truncate(records.partition_point(|record| *record <= high));
+                records.retain(|record| *record <= high);
                 limit = BATCH.max(records.len().saturating_mul(2));
             }
             if record <= high {

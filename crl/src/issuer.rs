@@ -78,8 +78,8 @@ impl Issuer {
         })
     }
 
-    /// An issuer of which only the name and the key are known, such as a trust anchor: `spki` is the
-    /// DER of its `SubjectPublicKeyInfo`. Any key identifier is then accepted.
+    /// An issuer of which only the name and the key are known, such as a trust anchor: `spki` is
+    /// the DER of its `SubjectPublicKeyInfo`. Any key identifier is then accepted.
     ///
     /// # Errors
     /// [`IssuerError`].

@@ -108,8 +108,8 @@ impl PublicKey {
         }
     }
 
-    /// Begins to verify an Ed25519 signature over a message that comes in pieces; `None` if it cannot
-    /// be one by this key.
+    /// Begins to verify an Ed25519 signature over a message that comes in pieces; `None` if it
+    /// cannot be one by this key.
     pub(crate) fn verify_stream(&self, signature: &[u8]) -> Option<StreamVerifier> {
         let Self::Ed25519(key) = self else {
             return None;

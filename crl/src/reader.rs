@@ -514,8 +514,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The hot loop: entries that are whole in `list`, read without a copy. Gives what is left, less
-    /// than one entry.
+    /// The hot loop: entries that are whole in `list`, read without a copy. Gives what is left,
+    /// less than one entry.
     #[inline]
     fn whole_entries<'a>(
         &mut self,

@@ -148,8 +148,9 @@ impl Key {
                 key.verify_prehash(hash, &p384::ecdsa::Signature::from_der(signature)?)?;
             }
             (Self::P521(key), Algorithm::Ecdsa(_)) => {
-                // The hash is a number (FIPS 186-5, section 6.4.2), so leading zeros change nothing;
-                // p521 refuses a hash under half the curve's size, which that of SHA-256 is.
+                // The hash is a number (FIPS 186-5, section 6.4.2), so leading zeros change
+                // nothing; p521 refuses a hash under half the curve's size, which that of SHA-256
+                // is.
                 let mut padded = [0; 64];
                 for (to, from) in padded.iter_mut().rev().zip(hash.iter().rev()) {
                     *to = *from;

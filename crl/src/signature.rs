@@ -12,10 +12,12 @@ pub trait Hashed {
     /// Takes the next bytes.
     fn update(&mut self, bytes: &[u8]);
 
-    /// Checks that `signature` is by the key over what was hashed. Called once, after the last byte.
+    /// Checks that `signature` is by the key over what was hashed. Called once, after the last
+    /// byte.
     ///
-    /// `key` is the DER of a `SubjectPublicKeyInfo` for RSA, P-256, P-384 or P-521, whichever fits the
-    /// algorithm. An RSA key that is for RSASSA-PSS alone is given as one for any RSA signature.
+    /// `key` is the DER of a `SubjectPublicKeyInfo` for RSA, P-256, P-384 or P-521, whichever fits
+    /// the algorithm. An RSA key that is for RSASSA-PSS alone is given as one for any RSA
+    /// signature.
     ///
     /// # Errors
     /// [`Unverified`].

@@ -35,8 +35,8 @@ impl Source for &[u8] {
     }
 }
 
-/// Whether two CRLs have the same tbsCertList, byte for byte: then they say the same, and only their
-/// signatures may differ. False if one of them is not a CRL.
+/// Whether two CRLs have the same tbsCertList, byte for byte: then they say the same, and only
+/// their signatures may differ. False if one of them is not a CRL.
 ///
 /// # Errors
 /// The error of a source.

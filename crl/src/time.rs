@@ -95,8 +95,8 @@ impl UnixTime {
         Ok(())
     }
 
-    /// Takes a `Time` from the front of `input`. Also gives whether it is a GeneralizedTime although
-    /// its year is one that RFC 5280, section 4.1.2.5, wants in a UTCTime.
+    /// Takes a `Time` from the front of `input`. Also gives whether it is a GeneralizedTime
+    /// although its year is one that RFC 5280, section 4.1.2.5, wants in a UTCTime.
     #[inline(always)]
     pub(crate) fn take(input: &mut &[u8]) -> Result<(Self, bool), Fault> {
         match tlv::take_any(input)? {
@@ -238,8 +238,8 @@ impl Civil {
         .ok_or(FAULT)
     }
 
-    /// `self`, if there is such a moment. No branch depends on the month: the dates of a list are in
-    /// no order, so the processor would mispredict it.
+    /// `self`, if there is such a moment. No branch depends on the month: the dates of a list are
+    /// in no order, so the processor would mispredict it.
     #[inline(always)]
     fn checked(self) -> Option<Self> {
         const DAYS: [u32; 13] = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];

@@ -9,7 +9,7 @@ use crate::source::{Source, head_at, read_up_to, tbs_range};
 use crate::tlv::{self, GENERALIZED_TIME, Head, INTEGER, SEQUENCE, UTC_TIME};
 
 /// The largest entry, as [`Limits`](crate::Limits) has it by default.
-const MAX_ENTRY: usize = 64 << 10;
+pub(crate) const MAX_ENTRY: usize = 64 << 10;
 /// Octets in memory: at least one entry.
 const BUFFER: usize = 2 * MAX_ENTRY;
 

@@ -157,8 +157,8 @@ impl Template {
         })
     }
 
-    /// A whole CRL in memory. `sign` receives the tbsCertList and returns the signature: the contents
-    /// of the BIT STRING, for ECDSA in DER (RFC 5758, section 3.2).
+    /// A whole CRL in memory. `sign` receives the tbsCertList and returns the signature: the
+    /// contents of the BIT STRING, for ECDSA in DER (RFC 5758, section 3.2).
     ///
     /// # Errors
     /// [`SignError`].
@@ -277,24 +277,21 @@ fn point_value(point: &IssuingDistributionPoint) -> Result<Vec<u8>, WriteError> 
     if let Some(urls) = &point.distribution_point {
         fields.append(&mut point_name(urls)?);
     }
-    let mut flag = |number, is_set: bool| {
-        if is_set {
-            fields.extend_from_slice(&[primitive(number), 1, 0xff]);
-        }
-    };
-    flag(1, point.only_user_certificates);
-    flag(2, point.only_ca_certificates);
+    put_flag(&mut fields, 1, point.only_user_certificates);
+    put_flag(&mut fields, 2, point.only_ca_certificates);
     if let Some(reasons) = point.only_some_reasons {
         fields.append(&mut element(primitive(3), &reasons.to_bit_string())?);
     }
-    let mut flag = |number, is_set: bool| {
-        if is_set {
-            fields.extend_from_slice(&[primitive(number), 1, 0xff]);
-        }
-    };
-    flag(4, point.is_indirect);
-    flag(5, point.only_attribute_certificates);
+    put_flag(&mut fields, 4, point.is_indirect);
+    put_flag(&mut fields, 5, point.only_attribute_certificates);
     element(SEQUENCE, &fields)
+}
+
+/// `[number] BOOLEAN DEFAULT FALSE`.
+fn put_flag(fields: &mut Vec<u8>, number: u8, is_set: bool) {
+    if is_set {
+        fields.extend_from_slice(&[primitive(number), 1, 0xff]);
+    }
 }
 
 /// `[0]` with a DistributionPointName: the full name, made of URLs.

@@ -13,13 +13,14 @@ mod oracle;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use common::{Ca, HOUR, NOW, complete, verify};
 use crl::{
     Algorithm, CrlKind, CrlNumber, Digest, Issuer, IssuingDistributionPoint, Reason, Requirements,
     Revocation, Serial, Template, UnixTime,
 };
-use oracle::run_openssl;
 use rustls_pki_types::CertificateDer;
+
+use common::{Ca, HOUR, NOW, complete, verify};
+use oracle::run_openssl;
 
 const URL: &str = "http://crl.example.com/shard-0.crl";
 
@@ -571,8 +572,8 @@ fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Every byte of a small CRL, replaced by every other value: if we still read it, others that read it
-/// read the same, and it is not verified.
+/// Every byte of a small CRL, replaced by every other value: if we still read it, others that read
+/// it read the same, and it is not verified.
 #[test]
 fn every_change_of_one_byte_is_refused_or_read_alike() {
     let ca = Ca::p256();
@@ -592,7 +593,8 @@ fn every_change_of_one_byte_is_refused_or_read_alike() {
                 oracle::x509_parser(&changed),
             ];
             for other in others.into_iter().flatten() {
-                // x509-parser leaves out what it cannot decode, and x509-cert knows no date before 1970.
+                // x509-parser leaves out what it cannot decode, and x509-cert knows no date before
+                // 1970.
                 if other.entries.len() == reading.entries.len() {
                     for (other, ours) in other.entries.iter().zip(&reading.entries) {
                         assert_eq!(other.serial, ours.serial);

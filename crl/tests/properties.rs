@@ -11,10 +11,11 @@ use crl::{
     Algorithm, CrlNumber, Digest, DistinguishedName, Entry, Header, IssuingDistributionPoint,
     Limits, ReadError, Reader, Reason, Revocation, Serial, Status, Template, UnixTime, Visitor,
 };
-use oracle::{Listed, Reading};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
+
+use oracle::{Listed, Reading};
 
 /// Years 1970 to 9999: der knows none before.
 fn time() -> impl Strategy<Value = UnixTime> {

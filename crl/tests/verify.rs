@@ -6,12 +6,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Ca, HOUR, NOW, complete, examine, second_pass, verify};
 use crl::{
     Algorithm, Coverage, CrlKind, CrlNumber, Digest, DistinguishedName, Examination, Extension,
     FindingKind, Issuer, IssuingDistributionPoint, Limits, Reason, Reasons, Refusal, Requirements,
     Revocation, RustCrypto, Serial, Template, UnixTime, Verification,
 };
+
+use common::{Ca, HOUR, NOW, complete, examine, second_pass, verify};
 
 const URL: &str = "http://crl.example.com/shard-0.crl";
 

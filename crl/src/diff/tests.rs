@@ -1,6 +1,7 @@
 //! Differences against those of maps.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -288,3 +288,46 @@ fn memory_is_bounded_by_one_element() {
     }
     assert_eq!(reader.parts.entry_count, 100_000);
 }
+
+#[test]
+fn a_visitor_stops_the_reader() {
+    struct First(u64);
+    impl Visitor for First {
+        fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
+            assert_eq!(entry.offset, LIST as u64 + 4);
+            self.0 += 1;
+            ControlFlow::Break(())
+        }
+    }
+    for size in [1, 50, P256.len()] {
+        let mut reader = Reader::new(Limits::default());
+        let mut first = First(0);
+        let mut pieces = P256.chunks(size);
+        let stopped = pieces.try_for_each(|piece| reader.push(piece, &mut first));
+        assert_eq!(stopped, Err(ReadError::Stopped));
+        assert_eq!(reader.push(P256, &mut first), Err(ReadError::Stopped));
+        assert_eq!(first.0, 1);
+    }
+}
+
+/// Each entry has its own octets and offset, wherever the CRL is cut.
+#[test]
+fn entries_say_where_they_are() {
+    struct Place;
+    impl Visitor for Place {
+        fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
+            let start = usize::try_from(entry.offset).unwrap();
+            assert_eq!(&P256[start..start + entry.der.len()], entry.der);
+            assert_eq!(Entry::from_der(entry.der).unwrap().serial, entry.serial);
+            assert!(entry.extensions().count() >= entry.reason.iter().count());
+            ControlFlow::Continue(())
+        }
+    }
+    for size in 1..200 {
+        let mut reader = Reader::new(Limits::default());
+        for piece in P256.chunks(size) {
+            reader.push(piece, &mut Place).unwrap();
+        }
+        assert_eq!(reader.finish().unwrap().entry_count, 8);
+    }
+}
