@@ -15,8 +15,8 @@ function instance() {
   return { ...exports, write };
 }
 
-// The best of several runs of `step` over all pieces. Copying a piece into wasm memory counts, as it
-// does in a Worker.
+// The best of several runs of `step` over all pieces. Copying a piece into wasm memory counts, as
+// it does in a Worker.
 function overPieces(step, end) {
   const wasm = instance();
   const piece = wasm.allocate(PIECE);

@@ -59,6 +59,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Features
+//!
+//! `rust-crypto`, on by default, brings [`RustCrypto`]: RSA and ECDSA by the crates of that
+//! project. Without it, implement [`Hashed`] over another library or the platform. Ed25519 is
+//! always there.
+//! `rustls-pki-types` converts from the types of rustls and webpki.
+//!
+//! # Errors
+//!
 //! Each rule that a CRL breaks has a stable code: [`ReadError::code`], [`Refusal::code`],
 //! [`Conflict::code`].
 #![no_std]
@@ -96,6 +105,8 @@ mod lookup;
 mod name;
 mod number;
 mod oid;
+#[cfg(feature = "rustls-pki-types")]
+mod pki_types;
 mod read_error;
 mod reader;
 mod reason;

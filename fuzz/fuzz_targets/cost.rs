@@ -1,5 +1,6 @@
-//! Any bytes: reading them takes time in proportion to their number. The bound is far above what the
-//! instrumented reader takes for honest lists, so that only a cost that is not linear reaches it.
+//! Any bytes: reading them takes time in proportion to their number. The bound is far above what
+//! the instrumented reader takes for honest lists, so that only a cost that is not linear reaches
+//! it.
 #![no_main]
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Any two lists: the differences are those of maps, and the index finds what a map finds. Any bytes
-//! as a list: no panic.
+//! Any two lists: the differences are those of maps, and the index finds what a map finds. Any
+//! bytes as a list: no panic.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
-//! Any bytes, cut anywhere: no panic, the same result as in one piece, and the same entries as others read.
-//! The first octet says where to cut, the rest is the CRL.
+//! Any bytes, cut anywhere: no panic, the same result as in one piece, and the same entries as
+//! others read. The first octet says where to cut, the rest is the CRL.
 #![no_main]
 
 use std::ops::ControlFlow;

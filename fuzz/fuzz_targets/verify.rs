@@ -1,5 +1,5 @@
-//! Changed CRLs against the issuers that signed them: no panic, and nothing is verified that was not signed.
-//! The first octet chooses the issuer, the rest is the CRL.
+//! Changed CRLs against the issuers that signed them: no panic, and nothing is verified that was
+//! not signed. The first octet chooses the issuer, the rest is the CRL.
 #![no_main]
 
 use crl::{CrlKind, Examination, Issuer, Limits, Requirements, RustCrypto, Verification};

@@ -1,4 +1,5 @@
-//! A CRL of some size and its CA. Entries have 49 octets: a serial number of 16 octets and a reason.
+//! A CRL of some size and its CA. Entries have 49 octets: a serial number of 16 octets and a
+//! reason.
 
 use crl::{Algorithm, CrlNumber, Digest, Issuer, Reason, Revocation, Serial, Template, UnixTime};
 use rcgen::{

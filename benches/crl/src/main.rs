@@ -1,7 +1,8 @@
 //! Measures crl beside other readers and writers of CRLs, in one run, and prints tables.
 //!
-//! `cargo run --profile native -p bench-crl -- [--entries N,N,…] [--wasm MODULE.wasm]`. The module is
-//! what bench-crl-wasm compiles to: with it, the same reader is also measured in wasm, under node.
+//! `cargo run --profile native -p bench-crl -- [--entries N,N,…] [--wasm MODULE.wasm]`. The module
+//! is what bench-crl-wasm compiles to: with it, the same reader is also measured in wasm, under
+//! node.
 
 mod compare;
 mod hostile;

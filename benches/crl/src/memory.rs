@@ -2,7 +2,8 @@
 #![allow(unsafe_code, reason = "an allocator is made of unsafe functions")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 struct Counting;
 

@@ -1,4 +1,5 @@
-//! Reading, hashing and checking, beside the hash alone and beside readers that neither hash nor check.
+//! Reading, hashing and checking, beside the hash alone and beside readers that neither hash nor
+//! check.
 
 use crl::x509_cert::crl::CertificateList;
 use crl::x509_cert::der::Decode as _;

@@ -65,7 +65,7 @@ pub(crate) fn roots<'a>(sources: &'a Sources) -> Vec<&'a str> {
         match path.as_slice() {
             [.., "src", "lib.rs" | "main.rs"] | [.., "src", "bin", _] | [.., "build.rs"] => true,
             // A folder of this name within src is a module.
-            [.., "tests" | "benches" | "fuzz_targets", _]
+            [.., "tests" | "benches" | "examples" | "fuzz_targets", _]
             | [.., "tests" | "benches", _, "main.rs"] => !path.contains(&"src"),
             _ => false,
         }
