@@ -1,7 +1,8 @@
 //! A bounded map: the entries that were used least recently give way to new ones.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 
 /// A map of at most a given total weight.
 #[derive(Debug)]
@@ -9,9 +10,10 @@ pub(crate) struct LruCache<K, V> {
     /// In the unit of the weights: entries, or bytes.
     capacity: u64,
     weight: u64,
-    entries: BTreeMap<K, Entry<V>>,
-    /// Each key by its last use.
-    uses: BTreeMap<u64, K>,
+    // Not a `BTreeMap`, of which removing alone is several kilobytes for each type.
+    entries: HashMap<K, Entry<V>>,
+    /// Each use and its key, the oldest first. A use counts only if it is its entry's last.
+    uses: VecDeque<(u64, K)>,
     next_use: u64,
 }
 
@@ -22,28 +24,35 @@ struct Entry<V> {
     last_use: u64,
 }
 
-impl<K: Ord + Clone, V> LruCache<K, V> {
-    pub(crate) const fn new(capacity: u64) -> Self {
+impl<K: Clone + Eq + Hash, V> LruCache<K, V> {
+    pub(crate) fn new(capacity: u64) -> Self {
         Self {
             capacity,
             weight: 0,
-            entries: BTreeMap::new(),
-            uses: BTreeMap::new(),
+            entries: HashMap::new(),
+            uses: VecDeque::new(),
             next_use: 0,
         }
     }
 
     /// The value of `key`, which counts as a use.
-    pub(crate) fn get<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    pub(crate) fn get<Q: Eq + Hash + ToOwned<Owned = K> + ?Sized>(
+        &mut self,
+        key: &Q,
+    ) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
+        let last_use = self.entries.get(key)?.last_use;
+        // The entry that was used last is so still.
+        let is_last = last_use.wrapping_add(1) == self.next_use;
+        let last_use = if is_last {
+            last_use
+        } else {
+            self.note_use(key.to_owned())
+        };
         let entry = self.entries.get_mut(key)?;
-        if let Some(key) = self.uses.remove(&entry.last_use) {
-            self.uses.insert(self.next_use, key);
-            entry.last_use = self.next_use;
-            self.next_use = self.next_use.wrapping_add(1);
-        }
+        entry.last_use = last_use;
         Some(&mut entry.value)
     }
 
@@ -54,14 +63,14 @@ impl<K: Ord + Clone, V> LruCache<K, V> {
             return;
         }
         while self.weight.saturating_add(weight) > self.capacity {
-            let Some((_, least_recent)) = self.uses.pop_first() else {
+            let Some((last_use, key)) = self.uses.pop_front() else {
                 break;
             };
-            self.forget(&least_recent);
+            if self.is_last_use(last_use, &key) {
+                self.remove(&key);
+            }
         }
-        let last_use = self.next_use;
-        self.next_use = last_use.wrapping_add(1);
-        self.uses.insert(last_use, key.clone());
+        let last_use = self.note_use(key.clone());
         self.weight = self.weight.saturating_add(weight);
         let entry = Entry {
             value,
@@ -71,22 +80,32 @@ impl<K: Ord + Clone, V> LruCache<K, V> {
         self.entries.insert(key, entry);
     }
 
-    pub(crate) fn remove<Q: Ord + ?Sized>(&mut self, key: &Q)
+    pub(crate) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
     {
-        if let Some(last_use) = self.forget(key) {
-            self.uses.remove(&last_use);
+        if let Some(entry) = self.entries.remove(key) {
+            self.weight = self.weight.saturating_sub(entry.weight);
         }
     }
 
-    fn forget<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<u64>
-    where
-        K: Borrow<Q>,
-    {
-        let entry = self.entries.remove(key)?;
-        self.weight = self.weight.saturating_sub(entry.weight);
-        Some(entry.last_use)
+    fn is_last_use(&self, at: u64, key: &K) -> bool {
+        let entry = self.entries.get(key);
+        entry.is_some_and(|entry| entry.last_use == at)
+    }
+
+    fn note_use(&mut self, key: K) -> u64 {
+        // Of more uses than entries, half at least no longer count.
+        if self.uses.len() > self.entries.len().saturating_mul(2).saturating_add(16) {
+            let uses = std::mem::take(&mut self.uses).into_iter();
+            self.uses = uses
+                .filter(|(at, key)| self.is_last_use(*at, key))
+                .collect();
+        }
+        let at = self.next_use;
+        self.next_use = at.wrapping_add(1);
+        self.uses.push_back((at, key));
+        at
     }
 }
 
@@ -152,7 +171,9 @@ mod tests {
                     }
                 }
                 let weight: u64 = model.iter().map(|(_, weight)| weight).sum();
-                prop_assert_eq!((cache.entries.len(), cache.uses.len(), cache.weight), (model.len(), model.len(), weight));
+                prop_assert_eq!((cache.entries.len(), cache.weight), (model.len(), weight));
+                // Eight entries are the most that fit.
+                prop_assert!(cache.uses.len() <= 8 * 2 + 17);
                 for (key, _) in &model {
                     prop_assert!(cache.entries.contains_key(key));
                 }
