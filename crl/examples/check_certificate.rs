@@ -1,6 +1,6 @@
 //! Says whether a CRL revokes a certificate: `check_certificate CRL CERTIFICATE
 //! ISSUER-CERTIFICATE`, all in DER. Exits with 0 for a good certificate, 1 for a revoked one, and 2
-//! if the CRL does not say.
+//! if the CRL does not say or cannot be used.
 
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +12,14 @@ use crl::{
     UnixTime, Verification,
 };
 
-fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::from(2)
+    })
+}
+
+fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let paths: Vec<_> = std::env::args_os().skip(1).collect();
     let [crl, certificate, issuer] = &paths[..] else {
         return Err("usage: check_certificate CRL CERTIFICATE ISSUER-CERTIFICATE".into());

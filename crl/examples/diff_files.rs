@@ -1,9 +1,10 @@
-//! Shows what one CRL says otherwise than an earlier one: `diff_files EARLIER LATER`, both in DER.
+//! Shows what changed from one CRL to a later one: `diff_files EARLIER LATER`, both in DER.
 //! The files are read where they are, whatever their size.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
+use std::process::ExitCode;
 
 use crl::{Change, Source};
 
@@ -18,7 +19,17 @@ impl Source for FileSource {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let paths: Vec<_> = std::env::args_os().skip(1).collect();
     let [earlier, later] = &paths[..] else {
         return Err("usage: diff_files EARLIER LATER".into());

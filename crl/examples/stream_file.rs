@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
+use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crl::{
@@ -23,7 +24,17 @@ impl Visitor for ByReason {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let paths: Vec<_> = std::env::args_os().skip(1).collect();
     let [crl, issuer] = &paths[..] else {
         return Err("usage: stream_file CRL ISSUER-CERTIFICATE".into());

@@ -1,12 +1,23 @@
 //! Writes a CRL, signed by a new P-256 key: `write_crl CRL ISSUER-CERTIFICATE SERIAL…`, serial
 //! numbers in decimal. Any signer will do: `Template::sign` takes a closure.
 
+use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crl::{Algorithm, CrlNumber, Digest, Issuer, Reason, Revocation, Serial, Template, UnixTime};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SigningKey};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(crl_path), Some(issuer_path)) = (arguments.next(), arguments.next()) else {
         return Err("usage: write_crl CRL ISSUER-CERTIFICATE SERIAL…".into());
