@@ -236,6 +236,7 @@ fn an_engine_that_lists_nothing_is_refused() {
     let serial = connected.revoke();
     let (tag, crl) = fetch(&server, None);
     assert_eq!(serials(&crl), [serial]);
+    assert_eq!(server.crl("bao", "full", Some(&tag)).status(), 304);
     connected.write("pki/config/crl", &["disable=true"]);
     for mut response in [
         server.crl("bao", "full", Some(&tag)),
@@ -244,6 +245,12 @@ fn an_engine_that_lists_nothing_is_refused() {
     ] {
         assert_eq!(response.status(), 502);
         assert_eq!(json(&mut response)["code"], "upstream_crl_disabled");
+    }
+    let metrics = server.get("/metrics").body_mut().read_to_string().unwrap();
+    let changed = r#"crl_origin_issuer_config_changed_seconds{issuer="bao"}"#;
+    let failing = r#"crl_origin_issuer_failing{issuer="bao",code="upstream_crl_disabled"} 1"#;
+    for line in [changed, failing] {
+        assert!(metrics.contains(line), "no {line} in {metrics}");
     }
     let another = Connected {
         origin: Origin::new(),

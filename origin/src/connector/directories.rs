@@ -75,7 +75,7 @@ impl Connectors {
         let (id, now) = (issuer.clone(), self.runtime.now());
         let look = move || follow(&origin, &config, &indexes, &id, Reread::IfChanged, now);
         match blocking(&*self.runtime, look).await {
-            Ok(Ok(())) => self.metrics.succeeded(&issuer),
+            Ok(Ok(())) => self.metrics.recovered(&issuer, "upstream_file_unreadable"),
             Ok(Err(error)) => {
                 tracing::warn!(%issuer, %error, "cannot follow a CA's directory");
                 self.metrics.failed(&issuer, error.code());

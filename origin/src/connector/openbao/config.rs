@@ -73,7 +73,7 @@ impl CrlConfigs {
                 }
             }
             if before.is_some() {
-                self.metrics.config_changed(issuer);
+                self.metrics.config_changed(issuer, runtime.now());
             }
         }
         Ok(config)
