@@ -1,16 +1,16 @@
 //! D1: the event table and the status table.
 
+use edge::events::Event;
+use edge::events::retention::OldEvents;
+use edge::refresh::{EventLog, EventLogError, Status};
+use edge::tables::{self, Query};
+use edge::time::Timestamp;
 use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{D1Database, D1PreparedStatement};
 
 use crate::js::from_js;
-use edge::events::Event;
-use edge::events::retention::OldEvents;
-use edge::refresh::{EventLog, EventLogError, Status};
-use edge::tables::{self, Query};
-use edge::time::Timestamp;
 
 /// What D1 tells of a statement beside its rows.
 #[derive(Default, serde::Deserialize)]

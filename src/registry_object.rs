@@ -7,6 +7,9 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use edge::actions::{ActionLog, ActionRequest};
+use edge::events::pending::{PendingReports, PendingRequest};
+use edge::registry::{Keeper, KeeperParts, Reading, RegistryRequest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use worker::durable::State;
@@ -20,9 +23,6 @@ use crate::kv::KvIndex;
 use crate::object_call;
 use crate::origin::FetchOrigin;
 use crate::registry_store::SqlRegistry;
-use edge::actions::{ActionLog, ActionRequest};
-use edge::events::pending::{PendingReports, PendingRequest};
-use edge::registry::{Keeper, KeeperParts, Reading, RegistryRequest};
 
 /// The name of the one registry object.
 const NAME: &str = "registry";

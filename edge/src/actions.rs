@@ -95,8 +95,8 @@ impl fmt::Display for Act {
     }
 }
 
-/// The network of a client's address, coarse enough not to single out a person: a /24 of IPv4, a /48
-/// of IPv6.
+/// The network of a client's address, coarse enough not to single out a person: a /24 of IPv4, a
+/// /48 of IPv6.
 pub(crate) fn network_of(address: &str) -> Option<String> {
     match address.trim().parse().ok()? {
         IpAddr::V4(address) => {

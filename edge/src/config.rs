@@ -184,7 +184,8 @@ impl Settings {
         Err(SettingsError(wrong.cloned().collect()))
     }
 
-    /// Whether a setting of operators' tokens is wrong, so that a token may be unknown for that reason.
+    /// Whether a setting of operators' tokens is wrong, so that a token may be unknown for that
+    /// reason.
     pub(crate) fn wrong_tokens(&self) -> Option<SettingsError> {
         let wrong = self.wrong.iter();
         let wrong = wrong.filter(|wrong| TOKEN_SETTINGS.contains(&wrong.name));
@@ -222,13 +223,15 @@ impl Settings {
     }
 }
 
+type Parse<T> = dyn Fn(&str) -> Result<T, &'static str>;
+
 /// The values of a setting that are allowed.
 struct Values<T> {
     /// The end of a sentence that begins with "set it to".
     allowed: String,
     is_required: bool,
     /// The error completes a sentence that begins with the setting's name.
-    parse: Box<dyn Fn(&str) -> Result<T, &'static str>>,
+    parse: Box<Parse<T>>,
 }
 
 impl<T> Values<T> {

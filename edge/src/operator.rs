@@ -24,15 +24,15 @@ mod tests;
 
 use std::rc::Rc;
 
-use call::Endpoint;
-use dashboard::place::Place;
-use desk::Desk;
-pub use ports::{Ports, Request};
-pub use reply::Reply;
-
+use self::call::Endpoint;
+use self::dashboard::place::Place;
+use self::desk::Desk;
 use crate::config::Settings;
 use crate::problem::EdgeError;
 use crate::url;
+
+pub use self::ports::{Ports, Request};
+pub use self::reply::Reply;
 
 /// The handler of an operator's request, as the table of routes names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

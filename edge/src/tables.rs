@@ -1,5 +1,5 @@
-//! The tables in D1: `crl_generation_events`, `crl_status` and `operator_actions`, and the SQL that writes them. The
-//! migrations describe the columns; reading is in `operator::query`.
+//! The tables in D1: `crl_generation_events`, `crl_status` and `operator_actions`, and the SQL that
+//! writes them. The migrations describe the columns; reading is in `operator::query`.
 //!
 //! Rows are bound as one JSON array and taken apart by SQLite, so that a statement writes any
 //! number of them, and a column is spelled once, as a field of its row.

@@ -183,8 +183,8 @@ impl CrlStatus {
         self.state == State::Absent && self.last_outcome == Some(Outcome::Skipped)
     }
 
-    /// Whether relying parties should find it here: metrics, alerts and the overall health are about
-    /// these CRLs alone.
+    /// Whether relying parties should find it here: metrics, alerts and the overall health are
+    /// about these CRLs alone.
     #[must_use]
     pub(crate) fn is_expected(&self) -> bool {
         !self.withdrawn && !self.is_published_elsewhere()

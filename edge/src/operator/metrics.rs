@@ -64,8 +64,8 @@ impl Format {
 
 pub(crate) type Subject<'a> = (&'a IssuerId, &'a CrlStatus);
 
-/// The CRLs that have series of their own: the `limit` most urgent and every expired one, of `issuer`
-/// if it is given.
+/// The CRLs that have series of their own: the `limit` most urgent and every expired one, of
+/// `issuer` if it is given.
 #[must_use]
 pub(crate) fn with_series<'a>(
     issuers: &'a [IssuerStatus],

@@ -121,96 +121,101 @@ enum Opens {
     Nothing(u16, &'static str),
 }
 
+use Opens::{Everything, Nothing, OneRefresh, Reading};
+
+const UNAUTHORIZED: Opens = Nothing(401, "unauthorized");
+const MISCONFIGURED: Opens = Nothing(503, "misconfigured");
+const OPERATORS: &str = "ann:operator-token-0001 operator-token-0002";
+const VIEWERS: &str = "viewer-token-0001";
+const HOOKS: &str = "ca:hook-token-00000001";
+
+/// The settings of operators, viewers and hooks; a token that is shown; and what it opens.
+const TOKENS: [(&str, [&str; 3], &str, Opens); 15] = [
+    (
+        "right",
+        [OPERATORS, VIEWERS, HOOKS],
+        "operator-token-0001",
+        Everything,
+    ),
+    (
+        "right, the other",
+        [OPERATORS, VIEWERS, HOOKS],
+        "operator-token-0002",
+        Everything,
+    ),
+    (
+        "right",
+        [OPERATORS, VIEWERS, HOOKS],
+        "viewer-token-0001",
+        Reading,
+    ),
+    (
+        "right",
+        [OPERATORS, VIEWERS, HOOKS],
+        "hook-token-00000001",
+        OneRefresh,
+    ),
+    (
+        "wrong",
+        [OPERATORS, VIEWERS, HOOKS],
+        "operator-token-0003",
+        UNAUTHORIZED,
+    ),
+    ("none", [OPERATORS, VIEWERS, HOOKS], "", UNAUTHORIZED),
+    (
+        "with its name",
+        [OPERATORS, VIEWERS, HOOKS],
+        "ann:operator-token-0001",
+        UNAUTHORIZED,
+    ),
+    (
+        "rotated",
+        ["operator-token-0002", VIEWERS, HOOKS],
+        "operator-token-0001",
+        UNAUTHORIZED,
+    ),
+    (
+        "no operator's",
+        ["", VIEWERS, HOOKS],
+        "viewer-token-0001",
+        Reading,
+    ),
+    (
+        "no operator's",
+        ["", VIEWERS, HOOKS],
+        "operator-token-0001",
+        UNAUTHORIZED,
+    ),
+    (
+        "no token",
+        ["", "", ""],
+        "x",
+        Nothing(503, "operator_token_not_set"),
+    ),
+    ("short", ["short", VIEWERS, HOOKS], "short", MISCONFIGURED),
+    (
+        "another is short",
+        [OPERATORS, "short", HOOKS],
+        "operator-token-0001",
+        Everything,
+    ),
+    (
+        "doubled",
+        [OPERATORS, "operator-token-0001", HOOKS],
+        "operator-token-0001",
+        MISCONFIGURED,
+    ),
+    (
+        "another is doubled",
+        [OPERATORS, "operator-token-0001", HOOKS],
+        "hook-token-00000001",
+        OneRefresh,
+    ),
+];
+
 #[test]
 fn every_call_with_every_kind_of_token() {
-    use Opens::{Everything, Nothing, OneRefresh, Reading};
-    const UNAUTHORIZED: Opens = Nothing(401, "unauthorized");
-    const MISCONFIGURED: Opens = Nothing(503, "misconfigured");
-    const OPERATOR: &str = "ann:operator-token-0001 operator-token-0002";
-    const VIEWER: &str = "viewer-token-0001";
-    const HOOKS: &str = "ca:hook-token-00000001";
-    for (title, [operator, viewer, hook], token, opens) in [
-        (
-            "right",
-            [OPERATOR, VIEWER, HOOKS],
-            "operator-token-0001",
-            Everything,
-        ),
-        (
-            "right, the other",
-            [OPERATOR, VIEWER, HOOKS],
-            "operator-token-0002",
-            Everything,
-        ),
-        (
-            "right",
-            [OPERATOR, VIEWER, HOOKS],
-            "viewer-token-0001",
-            Reading,
-        ),
-        (
-            "right",
-            [OPERATOR, VIEWER, HOOKS],
-            "hook-token-00000001",
-            OneRefresh,
-        ),
-        (
-            "wrong",
-            [OPERATOR, VIEWER, HOOKS],
-            "operator-token-0003",
-            UNAUTHORIZED,
-        ),
-        ("none", [OPERATOR, VIEWER, HOOKS], "", UNAUTHORIZED),
-        (
-            "with its name",
-            [OPERATOR, VIEWER, HOOKS],
-            "ann:operator-token-0001",
-            UNAUTHORIZED,
-        ),
-        (
-            "rotated",
-            ["operator-token-0002", VIEWER, HOOKS],
-            "operator-token-0001",
-            UNAUTHORIZED,
-        ),
-        (
-            "no operator's",
-            ["", VIEWER, HOOKS],
-            "viewer-token-0001",
-            Reading,
-        ),
-        (
-            "no operator's",
-            ["", VIEWER, HOOKS],
-            "operator-token-0001",
-            UNAUTHORIZED,
-        ),
-        (
-            "no token",
-            ["", "", ""],
-            "x",
-            Nothing(503, "operator_token_not_set"),
-        ),
-        ("short", ["short", VIEWER, HOOKS], "short", MISCONFIGURED),
-        (
-            "another is short",
-            [OPERATOR, "short", HOOKS],
-            "operator-token-0001",
-            Everything,
-        ),
-        (
-            "doubled",
-            [OPERATOR, "operator-token-0001", HOOKS],
-            "operator-token-0001",
-            MISCONFIGURED,
-        ),
-        (
-            "another is doubled",
-            [OPERATOR, "operator-token-0001", HOOKS],
-            "hook-token-00000001",
-            OneRefresh,
-        ),
-    ] {
+    for (title, [operator, viewer, hook], token, opens) in TOKENS {
         let settings = Rc::new(Settings::read(|name| match name {
             "OPERATOR_TOKEN" => Some(operator.to_owned()),
             "VIEWER_TOKEN" => Some(viewer.to_owned()),

@@ -386,11 +386,11 @@ mod tests {
         vec![hostile, event(2), event(1)]
     }
 
-    fn signed_in(may_act: bool) -> Option<SignedIn> {
-        Some(SignedIn {
+    fn signed_in(may_act: bool) -> SignedIn {
+        SignedIn {
             form_token: "form-token".to_owned(),
             may_act,
-        })
+        }
     }
 
     fn hostile_action() -> Action {
@@ -409,7 +409,7 @@ mod tests {
 
     fn every_page() -> Vec<String> {
         let issuers = issuers();
-        let token = || signed_in(true);
+        let token = || Some(signed_in(true));
         let wrong = Settings::read(|name| match name {
             "ORIGIN_URL" => Some("http://127.0.0.1".to_owned()),
             "REFRESH_AT" => Some(HOSTILE.to_owned()),
@@ -509,7 +509,7 @@ mod tests {
 
     #[test]
     fn a_viewer_sees_no_button_but_the_one_to_sign_out() {
-        let page = IssuerPage::new(signed_in(false), &issuers()[1], true, None, NOW);
+        let page = IssuerPage::new(Some(signed_in(false)), &issuers()[1], true, None, NOW);
         let page = page.render().unwrap();
         let forms: Vec<_> = page.split("<form").skip(1).collect();
         assert_eq!(forms.len(), 1, "{page}");

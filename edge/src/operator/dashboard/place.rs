@@ -50,7 +50,8 @@ pub(crate) enum Inner {
     SignOut,
 }
 
-/// Where somebody goes after signing in: a page of the dashboard, with its query. The first one by default.
+/// Where somebody goes after signing in: a page of the dashboard, with its query. The first one by
+/// default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Destination(String);
 

@@ -1,8 +1,8 @@
 //! Sessions of the dashboard: a cookie that only this edge can make, and the tokens of its forms.
 //!
-//! Nothing is stored. The cookie is `{expiry}.{nonce}.{HMAC-SHA-256}`, keyed by the token that began
-//! the session, so the session has that token's rights and ends when the token is removed. Tokens
-//! are long enough to be keys: shorter ones are refused with the settings.
+//! Nothing is stored. The cookie is `{expiry}.{nonce}.{HMAC-SHA-256}`, keyed by the token that
+//! began the session, so the session has that token's rights and ends when the token is removed.
+//! Tokens are long enough to be keys: shorter ones are refused with the settings.
 
 use std::fmt::Write as _;
 use std::time::Duration;
