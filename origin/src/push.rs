@@ -141,3 +141,6 @@ impl Push {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,7 @@ fn token_of(headers: &HeaderMap) -> Option<TokenHash> {
 }
 
 async fn scope_of(service: &Service, token: TokenHash) -> Result<Option<TokenScope>, ApiError> {
-    if service.tokens.iter().any(|known| *known == token) {
+    if service.tokens.contains(&token) {
         return Ok(Some(TokenScope::Admin));
     }
     service
