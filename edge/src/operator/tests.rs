@@ -121,10 +121,8 @@ enum Opens {
     Nothing(u16, &'static str),
 }
 
-use Opens::{Everything, Nothing, OneRefresh, Reading};
-
-const UNAUTHORIZED: Opens = Nothing(401, "unauthorized");
-const MISCONFIGURED: Opens = Nothing(503, "misconfigured");
+const UNAUTHORIZED: Opens = Opens::Nothing(401, "unauthorized");
+const MISCONFIGURED: Opens = Opens::Nothing(503, "misconfigured");
 const OPERATORS: &str = "ann:operator-token-0001 operator-token-0002";
 const VIEWERS: &str = "viewer-token-0001";
 const HOOKS: &str = "ca:hook-token-00000001";
@@ -135,25 +133,25 @@ const TOKENS: [(&str, [&str; 3], &str, Opens); 15] = [
         "right",
         [OPERATORS, VIEWERS, HOOKS],
         "operator-token-0001",
-        Everything,
+        Opens::Everything,
     ),
     (
         "right, the other",
         [OPERATORS, VIEWERS, HOOKS],
         "operator-token-0002",
-        Everything,
+        Opens::Everything,
     ),
     (
         "right",
         [OPERATORS, VIEWERS, HOOKS],
         "viewer-token-0001",
-        Reading,
+        Opens::Reading,
     ),
     (
         "right",
         [OPERATORS, VIEWERS, HOOKS],
         "hook-token-00000001",
-        OneRefresh,
+        Opens::OneRefresh,
     ),
     (
         "wrong",
@@ -178,7 +176,7 @@ const TOKENS: [(&str, [&str; 3], &str, Opens); 15] = [
         "no operator's",
         ["", VIEWERS, HOOKS],
         "viewer-token-0001",
-        Reading,
+        Opens::Reading,
     ),
     (
         "no operator's",
@@ -190,14 +188,14 @@ const TOKENS: [(&str, [&str; 3], &str, Opens); 15] = [
         "no token",
         ["", "", ""],
         "x",
-        Nothing(503, "operator_token_not_set"),
+        Opens::Nothing(503, "operator_token_not_set"),
     ),
     ("short", ["short", VIEWERS, HOOKS], "short", MISCONFIGURED),
     (
         "another is short",
         [OPERATORS, "short", HOOKS],
         "operator-token-0001",
-        Everything,
+        Opens::Everything,
     ),
     (
         "doubled",
@@ -209,7 +207,7 @@ const TOKENS: [(&str, [&str; 3], &str, Opens); 15] = [
         "another is doubled",
         [OPERATORS, "operator-token-0001", HOOKS],
         "hook-token-00000001",
-        OneRefresh,
+        Opens::OneRefresh,
     ),
 ];
 
@@ -233,15 +231,15 @@ fn every_call_with_every_kind_of_token() {
                 panic!("a stream")
             };
             let is_open = match opens {
-                Everything => true,
-                Reading => method == "GET",
-                OneRefresh => path == "/v1/issuers/a/refresh",
-                Nothing(..) => false,
+                Opens::Everything => true,
+                Opens::Reading => method == "GET",
+                Opens::OneRefresh => path == "/v1/issuers/a/refresh",
+                Opens::Nothing(..) => false,
             };
             let line = format!("{title}: {token} {method} {path}");
             match opens {
                 _ if is_open => assert_eq!(reply.status, 200, "{line}"),
-                Nothing(status, expected) => {
+                Opens::Nothing(status, expected) => {
                     assert_eq!(code(&reply), (status, expected.to_owned()), "{line}");
                 }
                 _ => assert_eq!(
