@@ -1,5 +1,5 @@
-// The module that the platform loads: worker.js, which worker-build makes of the crate, behind the fast
-// path.
+// The module that the platform loads: worker.js, which the build bundles from instance.js and the
+// bindings, behind the fast path.
 import Worker, { Edge } from "./worker.js";
 
 export { IssuerObject, RegistryObject } from "./worker.js";
@@ -26,7 +26,7 @@ function handle(key, request, env, context) {
   }
 }
 
-/** After a panic: worker-build's class replaces the broken instance of wasm before it makes itself. */
+/** After a panic: the Worker's class replaces the broken instance of wasm. */
 function restart(env, context) {
   state.criticalError = true;
   new Worker(context, env);

@@ -27,7 +27,7 @@ const edge = {
   modules: () => [
     module("ESModule", "index.js", readFileSync(`${settings.build}/index.js`, "utf8")),
     module("ESModule", "worker.js", readFileSync(`${settings.build}/worker.js`, "utf8")),
-    module("CompiledWasm", "index_bg.wasm", readFileSync(`${settings.build}/index_bg.wasm`)),
+    module("CompiledWasm", "wasm_bg.wasm", readFileSync(`${settings.build}/wasm_bg.wasm`)),
   ],
   durableObjects: {
     ISSUERS: { className: "IssuerObject", useSQLite: true },

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::{progress::Progress, toolchain, workspace::Workspace};
+use crate::build::{self, Profile};
+use crate::toolchain;
+use crate::workspace::Workspace;
 
 /// A benchmark: its name, what it shows, and the cargo arguments that run it.
 struct Bench {
@@ -99,6 +101,8 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
             .join("\n");
         bail!("no such benchmark; there are:\n{known}");
     }
+    // Benchmarks measure what is deployed.
+    build::ensure(workspace, Profile::Release)?;
     for bench in chosen {
         println!("{}: {}", bench.name, bench.shows);
         let module = bench
@@ -106,6 +110,7 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
             .map(|(package, module)| build_wasm(workspace, package, module))
             .transpose()?;
         let mut cargo = workspace.cargo();
+        cargo.env(build::BUILT, "1");
         if !cargo.args(bench.cargo).args(module).status()?.success() {
             bail!("{} failed", bench.name);
         }
@@ -122,7 +127,11 @@ fn build_wasm(workspace: &Workspace, package: &str, module: &str) -> Result<Path
         .args(["build", "--release", "--target", toolchain::TARGET])
         .args(["--package", package, "--target-dir"])
         .arg(&target);
-    toolchain.apply(&mut cargo, &workspace.tools())?;
-    Progress::default().run(&format!("building {package}"), &mut cargo)?;
+    toolchain.apply(&mut cargo)?;
+    workspace.progress().run(
+        &format!("building {package}"),
+        &mut cargo,
+        "The errors above are the compiler's.",
+    )?;
     Ok(target.join(toolchain::TARGET).join("release").join(module))
 }

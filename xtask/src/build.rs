@@ -1,29 +1,28 @@
-//! The Worker's build: worker-build with this machine's toolchain, skipped where nothing changed.
+//! The Worker's build: compiled to wasm32, bound to JavaScript, bundled into build/. Skipped if
+//! nothing changed.
 
-use std::{
-    env, fmt,
-    fs::{self, File},
-    io::Write,
-    time::Instant,
-};
+use std::any::Any;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+use std::{env, fmt, thread};
 
-use anyhow::{Result, ensure};
-use flate2::{Compression, write::GzEncoder};
+use anyhow::{Context as _, Error, Result, anyhow, ensure};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
-use crate::{
-    fingerprint::Fingerprint,
-    progress::Progress,
-    toolchain::{self, Toolchain},
-    tools::Tools,
-    workspace::Workspace,
-};
+use crate::fingerprint::Fingerprint;
+use crate::toolchain::{self, TARGET, Toolchain};
+use crate::tools::Tools;
+use crate::workspace::Workspace;
 
-/// Set for what xtask starts, wrangler with its `[build]` command and the end-to-end tests: it has been built already,
-/// and does not change under them.
+/// Set for what xtask starts, wrangler with its `[build]` command and the end-to-end tests: the
+/// Worker is built already, and does not change under them.
 pub(crate) const BUILT: &str = "CRL_EDGE_BUILT";
 
-/// What the Worker is made from; missing ones count as such.
-const INPUTS: [&str; 12] = [
+/// The Worker's sources. A missing one counts as such.
+const INPUTS: [&str; 13] = [
     ".cargo/config.toml",
     "Cargo.lock",
     "Cargo.toml",
@@ -36,9 +35,10 @@ const INPUTS: [&str; 12] = [
     "origin/api/Cargo.toml",
     "origin/api/src",
     "src",
+    "xtask/bindgen/src",
 ];
 
-/// What workerd can run, and worker-build lets wasm-opt use.
+/// What workerd can run, and rustc's wasm32 target emits.
 const WASM_FEATURES: [&str; 7] = [
     "--enable-bulk-memory",
     "--enable-exception-handling",
@@ -49,9 +49,10 @@ const WASM_FEATURES: [&str; 7] = [
     "--enable-sign-ext",
 ];
 
-/// What makes the module small where it counts, in the gzipped form that is uploaded and that limits are set for. More of wasm-opt's
-/// work, as `-Oz`, takes 6% off the module and adds 9% to its gzipped form: what was alike is so no longer. Sorted by name, what is
-/// made from one generic function stands side by side, which gzip sees. Then the names go.
+/// Makes the module small in its gzipped form, which is what is uploaded and what limits apply to.
+/// `-Oz` takes 6% off the module and adds 9% to its gzipped form, since it makes equal code differ.
+/// Sorted by name, the instances of one generic function stand side by side, which helps gzip. Then
+/// the names go.
 const SHRINK: [&str; 4] = [
     "-O1",
     "--reorder-functions-by-name",
@@ -59,70 +60,170 @@ const SHRINK: [&str; 4] = [
     "--strip-producers",
 ];
 
-/// Above this a release build fails: 400 KiB, which leaves some room for what another compiler makes of it.
+/// A release build above this fails: 400 KiB, which leaves room for the differences of compilers.
 const LARGEST_GZIPPED: usize = 400 * 1024;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
+    /// Builds fast; for development and tests.
     Dev,
+    /// As it is deployed: small.
     Release,
 }
 
 /// `cargo xtask build`, which is also wrangler.toml's `[build]`.
 pub(crate) fn run(workspace: &Workspace, profile: Profile) -> Result<()> {
-    ensure(workspace, &Tools::ensure(workspace)?, profile)
+    ensure(workspace, profile).map(drop)
 }
 
-/// Builds into build/, unless it holds just that already. Only one process does so at a time.
-pub(crate) fn ensure(workspace: &Workspace, tools: &Tools, profile: Profile) -> Result<()> {
+/// Builds the Worker into build/, unless it holds exactly that already.
+pub(crate) fn ensure(workspace: &Workspace, profile: Profile) -> Result<Tools<'_>> {
+    ensure_beside(workspace, profile, || {
+        build_native(
+            workspace,
+            "building bindgen",
+            &["--package", "bindgen", "--bins"],
+        )
+    })
+}
+
+/// Builds native packages by these arguments of `cargo build`.
+pub(crate) fn build_native(workspace: &Workspace, what: &str, arguments: &[&str]) -> Result<()> {
+    workspace.progress().run(
+        what,
+        workspace.cargo().arg("build").args(arguments),
+        "The errors above are the compiler's. If a C compiler is missing, install gcc or clang.",
+    )
+}
+
+/// Builds the Worker into build/ while `native` builds bindgen and what else the caller needs, and
+/// while npm installs. Only one process builds the Worker at a time.
+pub(crate) fn ensure_beside(
+    workspace: &Workspace,
+    profile: Profile,
+    native: impl FnOnce() -> Result<()> + Send,
+) -> Result<Tools<'_>> {
     if env::var_os(BUILT).is_some() {
-        return Ok(());
+        return Tools::ensure(workspace);
     }
     let target = workspace.join("target/wasm");
     fs::create_dir_all(&target)?;
     let lock = File::create(target.join("lock"))?;
     lock.lock()?;
 
-    let toolchain = toolchain::ensure(workspace)?;
-    let wanted = fingerprint(workspace, &toolchain, profile)?;
-    let stamp = target.join("built");
-    let output = workspace.join("build");
-    let there = ["index.js", "worker.js", "index_bg.wasm"]
-        .iter()
-        .all(|file| output.join(file).exists());
-    if there && fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) {
-        return Ok(());
-    }
+    thread::scope(|scope| {
+        let tools = scope.spawn(|| Tools::ensure(workspace));
+        let native = scope.spawn(native);
+        let toolchain = toolchain::ensure(workspace)?;
+        let wanted = fingerprint(workspace, &toolchain, profile)?;
+        let stamp = target.join("built");
+        let output = workspace.join("build");
+        let is_fresh = ["index.js", "worker.js", WASM]
+            .iter()
+            .all(|file| output.join(file).exists())
+            && fs::read_to_string(&stamp).is_ok_and(|built| built == wanted);
+        let started = Instant::now();
+        if !is_fresh {
+            let _ = fs::remove_file(&stamp);
+            compile(workspace, &toolchain, &target, profile)?;
+        }
+        native.join().map_err(panicked)??;
+        let tools = tools.join().map_err(panicked)??;
+        if is_fresh {
+            return Ok(tools);
+        }
+        let module = target.join(TARGET).join(profile.name()).join(MODULE);
+        bind_and_bundle(workspace, &tools, &module, profile)?;
+        let size = Size::of(&fs::read(output.join(WASM))?)?;
+        eprintln!(
+            "built the Worker in {:.0} s: {size}",
+            started.elapsed().as_secs_f64(),
+        );
+        if let Profile::Release = profile {
+            size.admit()?;
+        }
+        fs::write(&stamp, wanted)?;
+        Ok(tools)
+    })
+}
 
-    let _ = fs::remove_file(&stamp);
-    let mut build = tools.worker_build();
-    // Its own wasm-opt is the one that makes the Worker larger; see below.
-    build.args([profile.flag(), "--no-opt"]);
-    build.env("CARGO_TARGET_DIR", &target);
-    toolchain.apply(&mut build, &tools.npm_bin())?;
-    let started = Instant::now();
-    Progress::default().run(
-        "building the Worker (the first time about 2 min)",
-        &mut build,
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn panicked(panic: Box<dyn Any + Send>) -> Error {
+    anyhow!("a thread panicked: {panic:?}")
+}
+
+/// What cargo makes of the root package.
+const MODULE: &str = "crl_edge.wasm";
+
+/// What the Worker loads.
+const WASM: &str = "wasm_bg.wasm";
+
+fn compile(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    target: &Path,
+    profile: Profile,
+) -> Result<()> {
+    let mut cargo = workspace.command("cargo");
+    cargo
+        .args(["build", "--package", "crl-edge", "--lib"])
+        .args(["--target", TARGET, "--profile", profile.name()])
+        .env("CARGO_TARGET_DIR", target);
+    toolchain.apply(&mut cargo)?;
+    workspace.progress().run(
+        &format!("compiling the Worker ({})", profile.name()),
+        &mut cargo,
+        "The errors above are the compiler's; `cargo check --package crl-edge` finds most of them sooner.",
+    )
+}
+
+/// Makes build/ of the compiled module: worker.js, bundled from src/instance.js and the bindings,
+/// and the module itself.
+fn bind_and_bundle(
+    workspace: &Workspace,
+    tools: &Tools<'_>,
+    module: &Path,
+    profile: Profile,
+) -> Result<()> {
+    let progress = workspace.progress();
+    let bound = workspace.join("target/wasm/bound");
+    let _ = fs::remove_dir_all(&bound);
+    let mut bindgen = workspace.command(workspace.native_target().join("debug/bindgen"));
+    bindgen.args([module, &bound]);
+    progress.run(
+        "making the Worker's JavaScript",
+        &mut bindgen,
+        "wasm-bindgen in Cargo.toml and wasm-bindgen-cli-support in xtask/bindgen/Cargo.toml must have one version.",
     )?;
-    fs::rename(output.join("index.js"), output.join("worker.js"))?;
+    fs::copy(workspace.join("src/instance.js"), bound.join("instance.js"))?;
+
+    let output = workspace.join("build");
+    fs::create_dir_all(&output)?;
+    let mut esbuild = tools.npm_program("esbuild");
+    esbuild
+        .arg(bound.join("instance.js"))
+        .args(["--bundle", "--format=esm", "--log-level=warning"])
+        .args(["--external:*.wasm", "--external:cloudflare:*"])
+        .args(matches!(profile, Profile::Release).then_some("--minify"))
+        .arg(format!("--outfile={}", output.join("worker.js").display()));
+    progress.run(
+        "bundling the Worker's JavaScript",
+        &mut esbuild,
+        "esbuild names the file and line above.",
+    )?;
     fs::copy(workspace.join("src/entry.js"), output.join("index.js"))?;
-    let wasm = output.join("index_bg.wasm");
+    let wasm = output.join(WASM);
+    fs::copy(bound.join(WASM), &wasm).context("bindgen wrote no module")?;
     if let Profile::Release = profile {
-        let mut shrink = tools.wasm_opt();
+        let mut shrink = tools.npm_program("wasm-opt");
         shrink.args(WASM_FEATURES).args(SHRINK);
         shrink.arg(&wasm).arg("-o").arg(&wasm);
-        Progress::default().run("shrinking the Worker", &mut shrink)?;
+        progress.run(
+            "shrinking the Worker",
+            &mut shrink,
+            "If wasm-opt names a feature of WebAssembly, WASM_FEATURES in xtask/src/build.rs lacks it.",
+        )?;
     }
-    let size = Size::of(&fs::read(&wasm)?)?;
-    eprintln!(
-        "built the Worker in {:.0} s: {size}",
-        started.elapsed().as_secs_f64(),
-    );
-    if let Profile::Release = profile {
-        size.admit()?;
-    }
-    fs::write(&stamp, wanted)?;
     Ok(())
 }
 
@@ -146,7 +247,7 @@ impl Size {
     fn admit(&self) -> Result<()> {
         ensure!(
             self.gzipped <= LARGEST_GZIPPED,
-            "the Worker is larger than {LARGEST_GZIPPED} bytes gzipped: docs/development.md tells how to see what grew"
+            "the Worker is larger than {LARGEST_GZIPPED} bytes gzipped: CONTRIBUTING.md says how to see what grew"
         );
         Ok(())
     }
@@ -159,22 +260,33 @@ impl fmt::Display for Size {
 }
 
 impl Profile {
-    fn flag(self) -> &'static str {
+    pub(crate) fn chosen(release: bool) -> Self {
+        if release { Self::Release } else { Self::Dev }
+    }
+
+    /// The cargo profile.
+    fn name(self) -> &'static str {
         match self {
-            Self::Dev => "--dev",
-            Self::Release => "--release",
+            Self::Dev => "worker-dev",
+            Self::Release => "release",
         }
     }
 }
 
 fn fingerprint(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> Result<String> {
-    let mut fingerprint = Fingerprint::default();
+    let mut fingerprint = sources(workspace)?;
     fingerprint
-        .word(profile.flag())
+        .word(profile.name())
         .word(&toolchain.version()?)
-        .word(&Tools::versions(workspace)?);
+        .path(&workspace.join("xtask/npm/package-lock.json"))?;
+    Ok(fingerprint.finish())
+}
+
+/// A hash over all that the Worker is made from.
+pub(crate) fn sources(workspace: &Workspace) -> Result<Fingerprint> {
+    let mut fingerprint = Fingerprint::default();
     for input in INPUTS {
         fingerprint.path(&workspace.join(input))?;
     }
-    Ok(fingerprint.finish())
+    Ok(fingerprint)
 }

@@ -1,24 +1,20 @@
-//! The edge in workerd: migrations applied, wrangler started, waited for, stopped with all that it started.
+//! The edge in workerd: migrations applied, wrangler started, waited for, stopped with all that it
+//! started.
 
-use std::{
-    fs::{self, File},
-    io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
-use crate::{
-    build::{self, Profile},
-    fingerprint::Fingerprint,
-    process::{Group, Stop, run_until_stopped, wait_until},
-    progress::Progress,
-    tools::Tools,
-    workspace::Workspace,
-};
+use crate::build::{self, Profile};
+use crate::fingerprint::Fingerprint;
+use crate::process::{Group, Stop, run_until_stopped, wait_until};
+use crate::tools::Tools;
+use crate::workspace::Workspace;
 
 /// The database's name in wrangler.toml.
 pub(crate) const DATABASE: &str = "crl-edge";
@@ -72,10 +68,10 @@ fn is_key(key: &str) -> bool {
 pub(crate) fn run(
     workspace: &Workspace,
     settings: &Settings,
+    profile: Profile,
     until_stdin_closes: bool,
 ) -> Result<()> {
-    let tools = Tools::ensure(workspace)?;
-    build::ensure(workspace, &tools, Profile::Release)?;
+    let tools = build::ensure(workspace, profile)?;
     let stop = Stop::on_signals()?;
     if until_stdin_closes {
         stop.also_when_stdin_closes();
@@ -86,12 +82,12 @@ pub(crate) fn run(
         settings.port,
         edge.id()
     );
-    run_until_stopped(&stop, &mut [&mut edge])
+    run_until_stopped(&stop, &mut [&mut edge], || {})
 }
 
 /// Starts an edge from what is in build/, and returns once it answers.
 pub(crate) fn start(
-    tools: &Tools,
+    tools: &Tools<'_>,
     workspace: &Workspace,
     settings: &Settings,
     stop: &Stop,
@@ -140,7 +136,7 @@ pub(crate) fn start(
 /// Applies the D1 migrations to a state folder that has not seen these.
 ///
 /// wrangler takes seconds for it; so a new folder gets a copy of one that was migrated before.
-fn migrate(tools: &Tools, workspace: &Workspace, state: &Path) -> Result<()> {
+fn migrate(tools: &Tools<'_>, workspace: &Workspace, state: &Path) -> Result<()> {
     let mut made_from = Fingerprint::default();
     for input in ["migrations", "wrangler.toml", "xtask/npm/package-lock.json"] {
         made_from.path(&workspace.join(input))?;
@@ -151,7 +147,7 @@ fn migrate(tools: &Tools, workspace: &Workspace, state: &Path) -> Result<()> {
         return Ok(());
     }
     if state.join(D1).exists() {
-        apply_migrations(tools, state)?;
+        apply_migrations(tools, workspace, state)?;
     } else {
         copy_folder(
             &migrated_template(tools, workspace, &made_from)?,
@@ -166,7 +162,7 @@ fn migrate(tools: &Tools, workspace: &Workspace, state: &Path) -> Result<()> {
 const D1: &str = "v3/d1";
 
 /// A D1 folder with the migrations applied and nothing else, made once.
-fn migrated_template(tools: &Tools, workspace: &Workspace, made_from: &str) -> Result<PathBuf> {
+fn migrated_template(tools: &Tools<'_>, workspace: &Workspace, made_from: &str) -> Result<PathBuf> {
     let folder = workspace.join("target/wasm/migrated");
     fs::create_dir_all(&folder)?;
     let lock = File::create(folder.join("lock"))?;
@@ -174,13 +170,13 @@ fn migrated_template(tools: &Tools, workspace: &Workspace, made_from: &str) -> R
     let stamp = folder.join("made-from");
     if !fs::read_to_string(&stamp).is_ok_and(|known| known == made_from) {
         let _ = fs::remove_dir_all(folder.join("v3"));
-        apply_migrations(tools, &folder)?;
+        apply_migrations(tools, workspace, &folder)?;
         fs::write(stamp, made_from)?;
     }
     Ok(folder.join(D1))
 }
 
-fn apply_migrations(tools: &Tools, state: &Path) -> Result<()> {
+fn apply_migrations(tools: &Tools<'_>, workspace: &Workspace, state: &Path) -> Result<()> {
     let mut apply = tools.wrangler();
     apply
         .args([
@@ -194,7 +190,11 @@ fn apply_migrations(tools: &Tools, state: &Path) -> Result<()> {
         .arg(state)
         // Never asks.
         .env("CI", "1");
-    Progress::default().run("applying the D1 migrations", &mut apply)
+    workspace.progress().run(
+        "applying the D1 migrations",
+        &mut apply,
+        "If the database in the state folder is from elsewhere, use another folder.",
+    )
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
@@ -215,27 +215,41 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 pub(crate) fn refuse_taken_port(port: u16) -> Result<()> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
-        Err(error) => bail!("port {port} on 127.0.0.1 cannot be used: {error}"),
+        Err(error) => bail!(
+            "port {port} on 127.0.0.1 cannot be used: {error}; choose another by --port or --origin-port"
+        ),
     }
 }
 
 /// Whether a GET of `path` is answered by 200 within a second.
 pub(crate) fn answers_200(port: u16, path: &str) -> bool {
-    status_line(port, path).is_ok_and(|line| line.starts_with(b"HTTP/1.1 200"))
+    request(port, "GET", path, None, Duration::from_secs(1)).is_ok_and(|status| status == 200)
 }
 
-fn status_line(port: u16, path: &str) -> std::io::Result<[u8; 12]> {
-    let limit = Duration::from_secs(1);
-    let mut stream =
-        TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), limit)?;
+/// Sends a request without a body; returns the status of the answer.
+pub(crate) fn request(
+    port: u16,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    limit: Duration,
+) -> Result<u16> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
+    let authorization = token.map_or_else(String::new, |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    });
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{authorization}Content-Length: 0\r\nConnection: close\r\n\r\n"
     )?;
-    let mut line = [0; 12];
-    stream.read_exact(&mut line)?;
-    Ok(line)
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let status = answer
+        .strip_prefix(b"HTTP/1.1 ")
+        .and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok());
+    status.with_context(|| format!("port {port} does not speak HTTP"))
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! A hash over files and words, to tell whether something was made from just these.
+//! A hash over files and words, which shows whether something was made from exactly these.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
+/// Not cryptographic: it guards against forgetting a rebuild, not against an attacker. Another
+/// compiler may hash differently, which costs one rebuild.
 #[derive(Default)]
-pub(crate) struct Fingerprint(Sha256);
+pub(crate) struct Fingerprint(DefaultHasher);
 
 impl Fingerprint {
     pub(crate) fn word(&mut self, word: &str) -> &mut Self {
@@ -17,7 +17,7 @@ impl Fingerprint {
         self
     }
 
-    /// A file, or all files of a folder and what lies below it. Nothing there is a state like any other.
+    /// Adds a file, or all files below a folder. A missing path is a state like any other.
     pub(crate) fn path(&mut self, path: &Path) -> Result<&mut Self> {
         for file in files_below(path)? {
             self.bytes(file.as_os_str().as_encoded_bytes());
@@ -28,21 +28,14 @@ impl Fingerprint {
         Ok(self)
     }
 
-    pub(crate) fn finish(self) -> String {
-        use std::fmt::Write;
-        self.0
-            .finalize()
-            .iter()
-            .fold(String::new(), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
+    pub(crate) fn finish(&self) -> String {
+        format!("{:016x}", self.0.finish())
     }
 
-    /// Lengths are hashed too, so that no two sequences of pieces look alike.
+    /// Hashes the length too, so that no two sequences of pieces look alike.
     fn bytes(&mut self, bytes: &[u8]) {
-        self.0.update(bytes.len().to_le_bytes());
-        self.0.update(bytes);
+        self.0.write(&bytes.len().to_le_bytes());
+        self.0.write(bytes);
     }
 }
 

@@ -1,31 +1,39 @@
-//! A bounded run of each fuzz target in fuzz/: enough to see that it works and that the seeds pass; long runs are a person's.
+//! A bounded run of each fuzz target in fuzz/: enough to see that it works and that the seeds pass.
+//! Longer runs are started by hand.
 
-use std::{fs, process::Command};
+use std::fs;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
-use crate::{
-    progress::Progress,
-    summary::{Outcome, Summary},
-    tools::Tools,
-    workspace::Workspace,
-};
+use crate::summary::{Outcome, Summary};
+use crate::tools::Tools;
+use crate::workspace::Workspace;
 
 /// Inputs tried of each target, beside its seeds; some seconds.
 const RUNS: u32 = 100_000;
 
 /// Runs all targets, and counts each as one test.
-pub(crate) fn run(workspace: &Workspace, tools: &Tools, summary: &mut Summary) -> Result<()> {
+pub(crate) fn run(
+    workspace: &Workspace,
+    tools: &Tools<'_>,
+    summary: &Mutex<Summary>,
+) -> Result<()> {
+    let count = |target: &str, outcome| {
+        let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+        summary.count(&format!("fuzz {target}"), outcome);
+    };
     let targets = targets(workspace)?;
     if !has_nightly() {
         let why = "libFuzzer needs a nightly toolchain: rustup toolchain install nightly";
         for target in targets {
-            summary.count(&format!("fuzz {target}"), Outcome::Skipped(why.to_owned()));
+            count(&target, Outcome::Skipped(why.to_owned()));
         }
         return Ok(());
     }
-    let progress = Progress::default();
-    let cargo_fuzz = tools.cargo_fuzz(&progress)?;
+    let progress = workspace.progress();
+    let cargo_fuzz = tools.cargo_fuzz()?;
     let fuzz = |verb: &str, target: &str| {
         let mut command = workspace.command(&cargo_fuzz);
         command
@@ -50,19 +58,24 @@ pub(crate) fn run(workspace: &Workspace, tools: &Tools, summary: &mut Summary) -
         let built = progress.run(
             &format!("building fuzz target {target}"),
             &mut fuzz("build", &target),
+            "fuzz/README.md says what a fuzz target needs.",
         );
         let passed = built.and_then(|()| {
             let mut run = fuzz("run", &target);
             run.arg(&found)
                 .arg(workspace.join("fuzz/corpus").join(&target))
                 .args(["--", &format!("-runs={RUNS}"), "-max_total_time=60"]);
-            progress.run(&format!("fuzzing {target}"), &mut run)
+            progress.run(
+                &format!("fuzzing {target}"),
+                &mut run,
+                "The input that failed is under fuzz/artifacts; fuzz/README.md says how to replay it.",
+            )
         });
         match passed {
-            Ok(()) => summary.count(&target, Outcome::Passed),
+            Ok(()) => count(&target, Outcome::Passed),
             Err(error) => {
                 eprintln!("{error:#}");
-                summary.count(&target, Outcome::Failed);
+                count(&target, Outcome::Failed);
             }
         }
     }

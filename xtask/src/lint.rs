@@ -11,7 +11,6 @@ use clap::{Args, ValueEnum};
 
 use crate::lint::command::{passes, silently};
 use crate::lint::sources::Sources;
-use crate::progress::Progress;
 use crate::toolchain::{self, TARGET, Toolchain};
 use crate::tools::Tools;
 use crate::workspace::Workspace;
@@ -171,7 +170,7 @@ fn clippy(workspace: &Workspace, cargo: impl Fn(&str) -> Command) -> Result<Vec<
 }
 
 fn deny(workspace: &Workspace, what: &str) -> Result<Vec<String>> {
-    let mut deny = Tools::ensure(workspace)?.cargo_deny(&Progress::default())?;
+    let mut deny = Tools::ensure(workspace)?.cargo_deny()?;
     deny.args(["--workspace", "--log-level", "error", "check"])
         .args(what.split(' '));
     passes(&mut deny)

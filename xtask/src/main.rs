@@ -1,10 +1,13 @@
-//! `cargo xtask`: everything that a person or CI runs. Here are the commands; what they do is in the modules, one idea each.
+//! `cargo xtask`: everything that a person or CI runs. The commands are here; each module does one
+//! thing for them.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::build::Profile;
 use crate::workspace::Workspace;
 
 mod apt;
@@ -26,8 +29,8 @@ mod workspace;
 
 /// Everything that a person or CI runs.
 ///
-/// Each command first brings what is missing: the wasm32 target, worker-build and wasm-bindgen (compiled once, some minutes),
-/// wrangler with workerd and a Node that fits it. All of it goes under target/tools, but for the target itself.
+/// Each command first installs what is missing: the wasm32 target, and wrangler with workerd and a
+/// Node that fits it. All but the target goes under target/tools.
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
@@ -41,17 +44,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Bring what is missing, and do nothing else
-    Setup,
-    /// Run the demo: an origin with three issuers on 8788, the edge on 8787; Ctrl-C stops both
-    Dev(dev::Ports),
+    /// Install what is missing, and do nothing else
+    Setup {
+        /// Also the programs that only some tests need: OpenBao, Chromium, nginx and others. Debian
+        /// packages install on Linux as root; elsewhere this prints what to install
+        #[arg(long)]
+        all: bool,
+    },
+    /// Run the demo: an origin with issuers on 8788, the edge on 8787; Ctrl-C stops both
+    ///
+    /// While it runs, a change of the Worker's sources rebuilds and reloads the edge.
+    Dev(dev::Options),
     /// Run every test, unit to end-to-end; ends with a summary
-    Test,
+    Test(test::Options),
     /// Run the edge alone in workerd, against any origin
     Edge(EdgeArgs),
     /// Build the Worker into build/, where wrangler expects it
     Build {
-        /// Compile faster, without optimisation
+        /// Build fast instead of small, as `dev` and `test` do
         #[arg(long)]
         dev: bool,
     },
@@ -78,7 +88,7 @@ struct EdgeArgs {
     /// Port on 127.0.0.1
     #[arg(long)]
     port: u16,
-    /// Folder for KV, D1 and the Durable Objects; made where missing, kept
+    /// Folder for KV, D1 and the Durable Objects; created if it is missing, and kept
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     /// A setting or token, e.g. `ORIGIN_TOKEN=secret`; may be repeated
@@ -87,10 +97,13 @@ struct EdgeArgs {
     /// Also fire the cron trigger on GET /__scheduled
     #[arg(long)]
     test_scheduled: bool,
-    /// A script that wraps the Worker, for benchmarks
+    /// Run the Worker as it is deployed; without it, one that builds fast
+    #[arg(long)]
+    release: bool,
+    /// A script that wraps the Worker, for tests
     #[arg(long, value_name = "FILE", hide = true)]
     script: Option<PathBuf>,
-    /// End when standard input does: the test harness's way to leave nothing behind
+    /// End when standard input does, so that the test harness leaves nothing behind
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
 }
@@ -108,14 +121,17 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     let workspace = Workspace::find()?;
     match command {
-        Command::Setup => {
+        Command::Setup { all } => {
             tools::Tools::ensure(&workspace)?;
             toolchain::ensure(&workspace)?;
-            println!("everything is there");
+            if all {
+                optional::install(&workspace)?;
+            }
+            println!("everything is installed");
             Ok(())
         }
-        Command::Dev(ports) => dev::run(&workspace, &ports),
-        Command::Test => test::run(&workspace),
+        Command::Dev(options) => dev::run(&workspace, &options),
+        Command::Test(options) => test::run(&workspace, &options),
         Command::Edge(args) => {
             let settings = edge::Settings {
                 origin_url: args.origin_url,
@@ -125,16 +141,10 @@ fn run(command: Command) -> Result<()> {
                 test_scheduled: args.test_scheduled,
                 script: args.script,
             };
-            edge::run(&workspace, &settings, args.until_stdin_closes)
+            let profile = Profile::chosen(args.release);
+            edge::run(&workspace, &settings, profile, args.until_stdin_closes)
         }
-        Command::Build { dev } => {
-            let profile = if dev {
-                build::Profile::Dev
-            } else {
-                build::Profile::Release
-            };
-            build::run(&workspace, profile)
-        }
+        Command::Build { dev } => build::run(&workspace, Profile::chosen(!dev)),
         Command::Lint(options) => lint::run(&workspace, &options, &Cli::command()),
         Command::Bench { name } => bench::run(&workspace, name.as_deref()),
         Command::Wrangler { args } => {

@@ -1,15 +1,15 @@
-//! Outside programs that some tests compare with or drive. A test whose program is missing is skipped;
-//! with `CI=true` the programs are installed, and a skip is a failure.
+//! Outside programs that some tests compare with or drive. A test whose program is missing is
+//! skipped; `cargo xtask setup --all` installs them, and so does a test run with `CI=true`, in
+//! which a skip is a failure.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
 
 use anyhow::Result;
 
-use crate::{apt, progress::Progress, workspace::Workspace};
+use crate::apt;
+use crate::workspace::Workspace;
 
 /// A program, and the Debian package that brings it.
 const PROGRAMS: [(&str, &str); 8] = [
@@ -31,25 +31,28 @@ pub(crate) fn is_ci() -> bool {
     env::var("CI").is_ok_and(|ci| ci == "true")
 }
 
-/// Installs what is missing, in CI. A program that cannot be had is left to the tests that need it.
-pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
-    if !is_ci() {
-        return Ok(());
-    }
-    let progress = Progress::default();
+/// Installs what is missing. A program that cannot be had is left to the tests that need it.
+pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let missing = PROGRAMS
         .iter()
         .filter(|(program, _)| !is_in_path(program))
         .map(|(_, package)| *package)
         .collect::<Vec<_>>();
-    if !missing.is_empty() && apt::is_usable() {
-        apt::install(
-            &progress,
-            &format!("installing {} for the tests", missing.join(", ")),
-            &missing,
-        )?;
+    if !missing.is_empty() {
+        if apt::is_usable() {
+            apt::install(
+                &workspace.progress(),
+                "installing Debian packages for the tests",
+                &missing,
+            )?;
+        } else {
+            eprintln!(
+                "Debian packages install only on Linux as root. Install these, or what your system calls them: {}",
+                missing.join(", ")
+            );
+        }
     }
-    ensure_python(&progress, workspace)
+    install_python(workspace)
 }
 
 /// Folders with programs that tests should find first.
@@ -61,7 +64,8 @@ fn python(workspace: &Workspace) -> PathBuf {
     workspace.tools().join("python")
 }
 
-fn ensure_python(progress: &Progress, workspace: &Workspace) -> Result<()> {
+fn install_python(workspace: &Workspace) -> Result<()> {
+    let progress = workspace.progress();
     let requirements = workspace.join(REQUIREMENTS);
     let Ok(wanted) = fs::read_to_string(&requirements) else {
         return Ok(());
@@ -74,12 +78,14 @@ fn ensure_python(progress: &Progress, workspace: &Workspace) -> Result<()> {
     progress.run(
         "making a Python environment",
         Command::new("python3").args(["-m", "venv"]).arg(&folder),
+        "On Debian, install python3-venv.",
     )?;
     progress.run(
         "installing Python programs for the tests",
         Command::new(folder.join("bin/pip"))
             .args(["install", "--require-virtualenv", "-r"])
             .arg(&requirements),
+        "Check that PyPI can be reached.",
     )?;
     fs::write(installed, wanted)?;
     Ok(())

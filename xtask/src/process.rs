@@ -1,18 +1,14 @@
-//! Children that run beside xtask: each in a process group of its own, so that all that it started ends with it.
+//! Children that run beside xtask, each in a process group of its own: whatever a child started
+//! ends with xtask, also if xtask is killed.
 
-use std::{
-    fs::File,
-    io,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
@@ -24,8 +20,15 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Group {
     name: &'static str,
     child: Child,
+    /// Ends the group if xtask is killed, when the pipe to its standard input closes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "held for its pipe"))]
+    watchdog: Child,
     log: PathBuf,
 }
+
+/// Waits until its standard input closes, which is when xtask ends in whatever way, and then ends
+/// its process group. While xtask lives, xtask ends the group.
+const WATCHDOG: &str = "read _; trap '' TERM; kill -TERM 0; sleep 5; kill -KILL 0";
 
 impl Group {
     /// Starts `command` with its output going to the file `log`.
@@ -40,9 +43,18 @@ impl Group {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
+        let watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(i32::try_from(child.id())?)
+            .spawn()
+            .context("cannot start sh")?;
         Ok(Self {
             name,
             child,
+            watchdog,
             log: log.to_owned(),
         })
     }
@@ -147,7 +159,8 @@ impl Stop {
     }
 }
 
-/// Waits until `is_ready`; ends early, and with an error, when a child does, someone wants to stop, or it takes over `limit`.
+/// Waits until `is_ready`. Fails early if a child ends, someone wants to stop, or it takes longer
+/// than `limit`.
 pub(crate) fn wait_until(
     limit: Duration,
     stop: &Stop,
@@ -174,12 +187,17 @@ pub(crate) fn wait_until(
     Ok(())
 }
 
-/// Waits until someone wants to stop, which is no error, or a child ends, which is one.
-pub(crate) fn run_until_stopped(stop: &Stop, groups: &mut [&mut Group]) -> Result<()> {
+/// Runs `meanwhile` every 100 ms until someone wants to stop. Fails if a child ends before.
+pub(crate) fn run_until_stopped(
+    stop: &Stop,
+    groups: &mut [&mut Group],
+    mut meanwhile: impl FnMut(),
+) -> Result<()> {
     while !stop.is_wanted() {
         for group in groups.iter_mut() {
             group.check()?;
         }
+        meanwhile();
         thread::sleep(Duration::from_millis(100));
     }
     Ok(())
@@ -187,12 +205,9 @@ pub(crate) fn run_until_stopped(stop: &Stop, groups: &mut [&mut Group]) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        process::Command,
-        thread,
-        time::{Duration, Instant},
-    };
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+    use std::{fs, thread};
 
     use rustix::process::{Pid, test_kill_process};
 
@@ -211,6 +226,29 @@ mod tests {
         let grandchild = first_line_as_pid(&log);
         assert!(test_kill_process(grandchild).is_ok());
         group.stop(Duration::from_millis(100));
+        let _ = fs::remove_file(&log);
+        assert!(test_kill_process(grandchild).is_err());
+    }
+
+    /// As the system ends xtask by SIGKILL: nothing is dropped, and its pipes close.
+    #[test]
+    fn a_group_ends_when_thewatchdogs_pipe_closes() {
+        let log = std::env::temp_dir().join(format!("watchdog-{}.log", std::process::id()));
+        let script = "sh -c 'echo $$; while :; do sleep 0.05; done' & wait";
+        let mut group = Group::spawn(
+            "a child of a killed parent",
+            Command::new("sh").args(["-c", script]),
+            &log,
+        )
+        .unwrap();
+        let grandchild = first_line_as_pid(&log);
+        drop(group.watchdog.stdin.take());
+        let started = Instant::now();
+        // The test is the parent of orphans and reaps them, as init would.
+        let pid = Pid::from_raw(i32::try_from(group.child.id()).unwrap()).unwrap();
+        while !super::has_ended(pid) && started.elapsed() < Duration::from_secs(20) {
+            thread::sleep(Duration::from_millis(10));
+        }
         let _ = fs::remove_file(&log);
         assert!(test_kill_process(grandchild).is_err());
     }

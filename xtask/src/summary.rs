@@ -21,8 +21,9 @@ pub(crate) struct Summary {
 impl Summary {
     /// Takes in one line that a test program printed.
     ///
-    /// Programs end with libtest's `test result:` line. A test that lacks an outside tool either prints
-    /// `skipped: WHAT: why` and passes, or is reported as `test NAME ... ignored, why` (or `(why)`).
+    /// Programs end with libtest's `test result:` line. A test that lacks an outside tool either
+    /// prints `skipped: WHAT: why` and passes, or is reported as `test NAME ... ignored, why` (or
+    /// `(why)`).
     pub(crate) fn read(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             self.ok += count(result, " passed");

@@ -1,90 +1,232 @@
 //! `cargo xtask test`: every test there is, and one summary.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
+use clap::Args;
 
-use crate::{
-    build::{self, Profile},
-    fuzz, optional,
-    summary::Summary,
-    toolchain::path_with,
-    tools::Tools,
-    workspace::Workspace,
-};
+use crate::build::{self, Profile};
+use crate::progress::Progress;
+use crate::summary::Summary;
+use crate::toolchain::path_with;
+use crate::tools::Tools;
+use crate::workspace::Workspace;
+use crate::{fuzz, optional};
 
-/// Tells the end-to-end tests that xtask and crl-origin are built and fresh.
+/// Says to the end-to-end tests that xtask and crl-origin are built and fresh.
 const BINARIES_BUILT: &str = "CRL_EDGE_BINARIES_BUILT";
 
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+/// Everything but the benchmarks, which have their own dependencies and no tests. One selection of
+/// packages for both the programs and the tests, so that cargo compiles nothing twice.
+const PACKAGES: [&str; 5] = [
+    "--workspace",
+    "--exclude",
+    "bench-crl",
+    "--exclude",
+    "bench-crl-wasm",
+];
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Test the Worker as it is deployed; without it, one that builds fast
+    #[arg(long)]
+    release: bool,
+    /// How many test programs run at once; by default one more than the machine has cores, since
+    /// end-to-end tests mostly wait
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let started = Instant::now();
-    let tools = Tools::ensure(workspace)?;
-    optional::ensure(workspace)?;
-    build::ensure(workspace, &tools, Profile::Release)?;
-
-    let mut summary = Summary::default();
-    let built = workspace
-        .cargo()
-        .args(["build", "--workspace", "--bins"])
-        .status()?
-        .success();
-    let tested = built && cargo_test(workspace, &mut summary)?;
-    if built {
-        fuzz::run(workspace, &tools, &mut summary)?;
+    if optional::is_ci() {
+        optional::install(workspace)?;
     }
+    let programs = Mutex::default();
+    let tools = build::ensure_beside(workspace, Profile::chosen(options.release), || {
+        let built = build_tests(workspace)?;
+        *programs.lock().unwrap_or_else(PoisonError::into_inner) = built;
+        Ok(())
+    })?;
+    let programs = programs
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
 
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = options.jobs.unwrap_or(cores + 1).max(1);
+    let summary = Mutex::new(Summary::default());
+    let failed = run_all(workspace, &tools, programs, jobs, &summary)?;
+
+    let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!(
         "\nafter {:.0} s:\n{summary}",
         started.elapsed().as_secs_f64()
     );
-    if !built {
-        bail!("the workspace does not build");
+    if summary.has_failures() || !failed.is_empty() {
+        bail!(
+            "tests failed ({}); CONTRIBUTING.md says how to run one alone",
+            failed.join(", ")
+        );
     }
-    if summary.has_failures() || !tested {
-        bail!("tests failed");
-    }
-    if optional::is_ci() && !summary.skipped().is_empty() {
-        bail!("in CI nothing may be skipped");
+    if !summary.skipped().is_empty() {
+        eprintln!("`cargo xtask setup --all` installs what the skipped tests need");
+        if optional::is_ci() {
+            bail!("in CI nothing may be skipped");
+        }
     }
     Ok(())
 }
 
-/// Unit, integration and end-to-end tests: one cargo run, so that nothing is compiled twice.
-fn cargo_test(workspace: &Workspace, summary: &mut Summary) -> Result<bool> {
-    let mut tests = workspace.cargo();
-    tests
-        // Output of tests that pass is shown too: a skipped one says so there.
-        .args([
-            "test",
-            "--workspace",
-            "--no-fail-fast",
-            "--color",
-            "always",
-            "--",
-            "--show-output",
-        ])
-        .env("PATH", path_with(&optional::paths(workspace))?)
-        .env(BINARIES_BUILT, "1")
-        .env(build::BUILT, "1");
-    stream(&mut tests, summary)
+/// A program that runs tests.
+struct TestProgram {
+    name: String,
+    command: Command,
 }
 
-/// Runs `command`, shows what it prints and counts the results in it.
-fn stream(command: &mut Command, summary: &mut Summary) -> Result<bool> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let output = child.stdout.take().context("cargo's output is not piped")?;
-    let mut shown = std::io::stdout().lock();
-    for line in BufReader::new(output).lines() {
-        let line = line?;
-        writeln!(shown, "{line}")?;
-        summary.read(&line);
+/// Builds every test program, and the programs that end-to-end tests run.
+fn build_tests(workspace: &Workspace) -> Result<Vec<TestProgram>> {
+    build::build_native(
+        workspace,
+        "compiling the tests",
+        &[&PACKAGES[..], &["--lib", "--bins", "--tests"]].concat(),
+    )?;
+    // Nothing is left to compile: this only lists them.
+    let listed = workspace
+        .cargo()
+        .arg("build")
+        .args(PACKAGES)
+        .args(["--lib", "--bins", "--tests", "--message-format", "json"])
+        .stderr(Stdio::null())
+        .output()?;
+    let mut programs = String::from_utf8(listed.stdout)?
+        .lines()
+        .filter_map(|message| test_program(message, workspace).transpose())
+        .collect::<Result<Vec<_>>>()?;
+    // Examples in doc comments.
+    let mut docs = workspace.cargo();
+    docs.args(["test", "--doc"]).args(PACKAGES).arg("--");
+    programs.push(TestProgram {
+        name: "doc tests".to_owned(),
+        command: docs,
+    });
+    Ok(programs)
+}
+
+/// The test program of a message by cargo, if it is about one.
+fn test_program(message: &str, workspace: &Workspace) -> Result<Option<TestProgram>> {
+    let message: serde_json::Value =
+        serde_json::from_str(message).context("cargo printed a message that is not JSON")?;
+    let is_test = message["profile"]["test"].as_bool() == Some(true);
+    let (Some(executable), true) = (message["executable"].as_str(), is_test) else {
+        return Ok(None);
+    };
+    let manifest = PathBuf::from(text(&message, "manifest_path")?);
+    let folder = manifest.parent().context("a manifest in no folder")?;
+    let package = folder.strip_prefix(workspace.root()).unwrap_or(folder);
+    let mut command = Command::new(executable);
+    // As `cargo test` runs it.
+    command
+        .current_dir(folder)
+        .env("CARGO_MANIFEST_DIR", folder);
+    Ok(Some(TestProgram {
+        name: format!(
+            "{}: {}",
+            package.display(),
+            text(&message["target"], "name")?
+        ),
+        command,
+    }))
+}
+
+fn text<'m>(message: &'m serde_json::Value, field: &str) -> Result<&'m str> {
+    message[field]
+        .as_str()
+        .with_context(|| format!("cargo's message has no {field}"))
+}
+
+/// Runs all programs, `jobs` at once, the slowest of last time first; and the fuzz targets beside
+/// them. Returns the names of the programs that failed.
+fn run_all(
+    workspace: &Workspace,
+    tools: &Tools<'_>,
+    mut programs: Vec<TestProgram>,
+    jobs: usize,
+    summary: &Mutex<Summary>,
+) -> Result<Vec<String>> {
+    let progress = workspace.progress();
+    let path = path_with(&optional::paths(workspace))?;
+    programs.sort_by_key(|program| {
+        // One that never ran here may be a slow one.
+        let last = progress.last(&program.name).unwrap_or(Duration::MAX);
+        std::cmp::Reverse(last)
+    });
+    for program in &mut programs {
+        program
+            .command
+            // Output of tests that pass is shown too, since a skipped one says so there.
+            .args(["--show-output", "--color", "always"])
+            .env("PATH", &path)
+            .env(BINARIES_BUILT, "1")
+            .env(build::BUILT, "1");
     }
-    Ok(child.wait()?.success())
+    let queue = Mutex::new(VecDeque::from(programs));
+    let failed = Mutex::new(Vec::new());
+    let work = || -> Result<()> {
+        loop {
+            let next = queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front();
+            let Some(program) = next else { return Ok(()) };
+            let name = program.name.clone();
+            if !run_program(program, &progress, summary)? {
+                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.push(name);
+            }
+        }
+    };
+    thread::scope(|scope| -> Result<()> {
+        let fuzzing = scope.spawn(|| fuzz::run(workspace, tools, summary));
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        for worker in workers.into_iter().chain([fuzzing]) {
+            worker
+                .join()
+                .map_err(|panic| Error::msg(format!("a thread panicked: {panic:?}")))??;
+        }
+        Ok(())
+    })?;
+    Ok(failed.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Runs one program, shows what it printed once it has ended, and counts the results in it.
+fn run_program(
+    TestProgram { name, mut command }: TestProgram,
+    progress: &Progress,
+    summary: &Mutex<Summary>,
+) -> Result<bool> {
+    let step = progress.begin(&name);
+    let started = Instant::now();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {name}"))?;
+    progress.remember(&name, started.elapsed());
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed);
+    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+    println!("{printed}");
+    for line in printed.lines() {
+        summary.read(line);
+    }
+    step.end(if output.status.success() {
+        "passed"
+    } else {
+        "failed"
+    });
+    Ok(output.status.success())
 }

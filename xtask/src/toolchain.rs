@@ -1,18 +1,16 @@
-//! How this machine compiles to wasm32: found, brought, and told to one command by its environment.
-//! Native builds never see any of it.
+//! How this machine compiles to wasm32: found or installed, and applied to one command by its
+//! environment. Native builds never see any of it.
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::ffi::OsString;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, progress::Progress, workspace::Workspace};
+use crate::apt;
+use crate::workspace::Workspace;
 
 /// What Workers run.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -27,14 +25,15 @@ pub(crate) enum Toolchain {
     Default,
     /// Debian's compiler, and a standard library built from its source.
     Debian {
-        /// A folder with `cargo` and `rustc` alone, to stand first in PATH without hiding other programs.
+        /// A folder with `cargo` and `rustc` alone, to stand first in PATH without hiding other
+        /// programs.
         bin: PathBuf,
         linker: PathBuf,
     },
 }
 
 impl Toolchain {
-    /// Says which compiler it is, so that a build by another is not taken for its own.
+    /// Identifies the compiler, so that a build by another one counts as stale.
     pub(crate) fn version(&self) -> Result<String> {
         let rustc = match self {
             Self::Default => PathBuf::from("rustc"),
@@ -43,12 +42,11 @@ impl Toolchain {
         output(Command::new(rustc).arg("--version"))
     }
 
-    /// Lets `command` compile to wasm32 by plain `cargo` and `rustc`. `path` is what else it finds first.
-    pub(crate) fn apply(&self, command: &mut Command, path: &Path) -> Result<()> {
-        let mut first = vec![path.to_owned()];
+    /// Lets `command`, which runs plain `cargo`, compile to wasm32.
+    pub(crate) fn apply(&self, command: &mut Command) -> Result<()> {
         if let Self::Debian { bin, linker } = self {
-            first.insert(0, bin.clone());
             command
+                .env("PATH", path_with(std::slice::from_ref(bin))?)
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
@@ -56,12 +54,12 @@ impl Toolchain {
                 .env_remove("LD_LIBRARY_PATH")
                 .env_remove("RUSTUP_TOOLCHAIN");
         }
-        command.env("PATH", path_with(&first)?);
         Ok(())
     }
 }
 
-/// Finds the toolchain, or brings it: the installed target, then rustup, then Debian's packages. Says which it took, when it had to look.
+/// Finds or installs the toolchain: the installed target, then rustup, then, on Debian as root, its
+/// packages. Says which it took if it had to look.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<Toolchain> {
     if default_has_target()? {
         return Ok(Toolchain::Default);
@@ -69,10 +67,11 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<Toolchain> {
     if let Some(debian) = debian_toolchain(workspace)? {
         return Ok(debian);
     }
-    let progress = Progress::default();
+    let progress = workspace.progress();
     let rustup = progress.run(
         &format!("wasm32 target: rustup target add {TARGET}"),
         Command::new("rustup").args(["target", "add", TARGET]),
+        "",
     );
     let refusal = match rustup {
         Ok(()) => return Ok(Toolchain::Default),
@@ -82,26 +81,22 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<Toolchain> {
         bail!(
             "no compiler for {TARGET}: rustup could not bring it, and this is not Debian as root.\n\
              Run `rustup target add {TARGET}` where the network allows it, or let root run\n    \
-             apt-get install --no-install-recommends {}\n    mkdir -p {DEBIAN_LIBRARY}\n\n{refusal}",
+             apt-get install --no-install-recommends {}\n\n{refusal}",
             DEBIAN_PACKAGES.join(" ")
         );
     }
     eprintln!(
-        "wasm32 target: rustup cannot download it here, so Debian's compiler is taken, with the standard library built from source"
+        "wasm32 target: rustup cannot download it here; using Debian's compiler, with the standard library built from source"
     );
     apt::install(
         &progress,
         "wasm32 target: apt-get install rustc-web",
         &DEBIAN_PACKAGES,
     )?;
-    // worker-build looks for this folder and needs nothing in it.
-    fs::create_dir_all(DEBIAN_LIBRARY)?;
     debian_toolchain(workspace)?.context(
         "Debian's packages are installed, but /usr/bin/rustc still has no standard library source",
     )
 }
-
-const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/wasm32-unknown-unknown/lib";
 
 fn default_has_target() -> Result<bool> {
     let library =
@@ -116,7 +111,6 @@ fn debian_toolchain(workspace: &Workspace) -> Result<Option<Toolchain>> {
         Path::new("/usr/bin/cargo"),
         Path::new("/usr/bin/rustc"),
         source,
-        Path::new(DEBIAN_LIBRARY),
     ];
     if !there.iter().all(|path| path.exists()) {
         return Ok(None);

@@ -1,12 +1,12 @@
-//! Where things are in this checkout. Paths only; nothing is read or run here but Cargo.lock.
+//! Where things are in this checkout, and commands that run at its root.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
+
+use crate::progress::Progress;
 
 /// The checkout that this xtask was compiled from.
 pub(crate) struct Workspace {
@@ -17,7 +17,7 @@ impl Workspace {
     pub(crate) fn find() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
-            .context("xtask lies in no workspace")?;
+            .context("xtask is in no workspace")?;
         Ok(Self {
             root: root.to_owned(),
         })
@@ -54,44 +54,8 @@ impl Workspace {
         self.command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
     }
 
-    /// The version of a dependency that Cargo.lock has chosen.
-    pub(crate) fn locked_version(&self, package: &str) -> Result<String> {
-        let lock = fs::read_to_string(self.join("Cargo.lock")).context("cannot read Cargo.lock")?;
-        version_in(&lock, package).with_context(|| format!("Cargo.lock has no {package}"))
-    }
-}
-
-fn version_in(lock: &str, package: &str) -> Option<String> {
-    let name = format!("name = \"{package}\"");
-    let mut lines = lock.lines().skip_while(|line| *line != name);
-    let version = lines
-        .nth(1)?
-        .strip_prefix("version = \"")?
-        .strip_suffix('"')?;
-    Some(version.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version_in;
-
-    const LOCK: &str = "\
-[[package]]
-name = \"wasm-bindgen\"
-version = \"0.2.130\"
-
-[[package]]
-name = \"wasm-bindgen-futures\"
-version = \"0.4.80\"
-";
-
-    #[test]
-    fn the_locked_version_is_that_of_the_exact_name() {
-        assert_eq!(version_in(LOCK, "wasm-bindgen").as_deref(), Some("0.2.130"));
-        assert_eq!(
-            version_in(LOCK, "wasm-bindgen-futures").as_deref(),
-            Some("0.4.80")
-        );
-        assert_eq!(version_in(LOCK, "wasm"), None);
+    /// Shows long steps, and remembers how long they took in this checkout.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress::new(self.join("target/tools/times"))
     }
 }

@@ -13,7 +13,7 @@ const STARTS: usize = 11;
 /// Prints the size of the built module and the time that V8 takes to compile and instantiate it.
 pub(crate) fn show() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let module = root.join("build/index_bg.wasm");
+    let module = root.join("build/wasm_bg.wasm");
     let wasm = fs::read(&module).expect("`cargo xtask build` makes it");
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(&wasm).expect("memory");

@@ -1,4 +1,5 @@
-//! JavaScript by Biome, as biome.jsonc at the root sets it up: its layout and its recommended rules.
+//! JavaScript by Biome, as biome.jsonc at the root sets it up: its layout and its recommended
+//! rules.
 
 use anyhow::Result;
 

@@ -1,4 +1,5 @@
-//! Modules of a crate depend on each other in one direction, and every Rust file belongs to a crate.
+//! Modules of a crate depend on each other in one direction, and every Rust file belongs to a
+//! crate.
 //!
 //! A module depends on another if it imports or names, outside of tests, something that the other
 //! declares. Re-exports are followed to the declaration, and re-exporting is no dependency: a
