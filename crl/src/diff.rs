@@ -68,7 +68,8 @@ pub struct Differences {
 ///
 /// At most 8 MiB of memory are used. Both lists are read about twice if they keep the order of the
 /// entries that they share and not too many entries differ; otherwise twice for every 50,000
-/// entries that stand elsewhere or differ.
+/// entries that have moved or differ.
+///
 /// `key` should be a random number: see [`Index`](crate::Index).
 ///
 /// ```
@@ -128,7 +129,7 @@ impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
     /// Pairs entries that are equal byte for byte, in order; leaves the others in runs.
     fn align(&mut self) -> Result<(), WalkError<S::Error>> {
         let mut look_ahead = LookAhead::default();
-        // Scanning ahead without a limit may read each list twice more in all.
+        // Scans for the end of a long run read each list at most twice more in all.
         let size = |list: core::ops::Range<u64>| list.end.saturating_sub(list.start);
         let mut budget = size(self.earlier.walk.list())
             .saturating_add(size(self.later.walk.list()))
