@@ -268,4 +268,34 @@ mod tests {
             assert_eq!(lookup.listed.unwrap().reason, reason);
         }
     }
+
+    /// The issuer is the one of the header: an entry that names it is for its own certificate.
+    #[test]
+    fn an_entry_that_names_the_issuer_of_the_crl_counts() {
+        let element = |tag: u8, parts: &[&[u8]]| {
+            let mut der = Vec::new();
+            tlv::put(&mut der, tag, &parts.concat()).unwrap();
+            der
+        };
+        let find = |name: &[u8]| {
+            let names = element(SEQUENCE, &[&element(constructed(4), &[name])]);
+            let value = element(0x04, &[&names]);
+            let fields = [&b"\x06\x03\x55\x1d\x1d\x01\x01\xff"[..], &value];
+            let extensions = element(SEQUENCE, &[&element(SEQUENCE, &fields)]);
+            let entry = [&b"\x02\x01\x01\x17\x0d240102030405Z"[..], &extensions];
+            let list = element(SEQUENCE, &entry);
+            let tbs = crate::testing::template().tbs(list.len() as u64).unwrap();
+            let seal = tbs.seal(&[7; 70]).unwrap();
+            let parts = [&seal.prefix, tbs.before(), &list, tbs.after(), &seal.suffix];
+            super::find(&parts.concat(), Serial::from_be_bytes(&[1])).unwrap()
+        };
+        let root = b"\x30\x0f1\x0d0\x0b\x06\x03\x55\x04\x03\x13\x04Root";
+        assert!(matches!(find(root), Status::Revoked(_)));
+        let mut other = *root;
+        *other.last_mut().unwrap() = b'x';
+        let Status::NotListedInPart(scope) = find(&other) else {
+            panic!();
+        };
+        assert!(scope.is_indirect);
+    }
 }

@@ -14,12 +14,7 @@ use crate::writer::Template;
 
 /// A CRL with these serial numbers and reasons, and a made-up signature.
 pub(crate) fn crl(entries: &[(u16, u8)]) -> Vec<u8> {
-    let template = Template::new(
-        DistinguishedName::from_der(b"\x30\x0f1\x0d0\x0b\x06\x03\x55\x04\x03\x13\x04Root").unwrap(),
-        Algorithm::Ecdsa(Digest::Sha256).identifier().unwrap(),
-        CrlNumber::from(1),
-        UnixTime(1_700_000_000)..UnixTime(1_800_000_000),
-    );
+    let template = template();
     let serials: Vec<_> = entries
         .iter()
         .map(|(serial, _)| serial.to_be_bytes())
@@ -36,4 +31,14 @@ pub(crate) fn crl(entries: &[(u16, u8)]) -> Vec<u8> {
     template
         .sign(revocations, |_| Ok::<_, ()>(vec![7; 70]))
         .unwrap()
+}
+
+/// What a CRL of the issuer `CN=Root` says.
+pub(crate) fn template() -> Template {
+    Template::new(
+        DistinguishedName::from_der(b"\x30\x0f1\x0d0\x0b\x06\x03\x55\x04\x03\x13\x04Root").unwrap(),
+        Algorithm::Ecdsa(Digest::Sha256).identifier().unwrap(),
+        CrlNumber::from(1),
+        UnixTime(1_700_000_000)..UnixTime(1_800_000_000),
+    )
 }
