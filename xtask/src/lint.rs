@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// Checks to run; all of them if none is given, `advisories` aside
     #[arg(value_enum)]
     checks: Vec<Check>,
-    /// Repair what can be repaired: formatting, imports, JavaScript
+    /// Repair what can be repaired: formatting, imports, long comments, JavaScript
     #[arg(long)]
     fix: bool,
 }
@@ -108,6 +108,9 @@ fn selected(named: &[Check]) -> Vec<Check> {
 fn fix(workspace: &Workspace, checks: &[Check], sources: &Sources) -> Result<()> {
     if checks.contains(&Check::Imports) {
         imports::fix(sources)?;
+    }
+    if checks.contains(&Check::Comments) {
+        comments::fix(sources)?;
     }
     // After the imports, because rustfmt sorts them.
     if checks.contains(&Check::Format) || checks.contains(&Check::Imports) {

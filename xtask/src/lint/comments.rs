@@ -1,5 +1,7 @@
 //! Comments end by column 100, which is where rustfmt breaks code but not comments.
 
+use std::fs;
+
 use anyhow::Result;
 
 use crate::lint::sources::Sources;
@@ -21,6 +23,78 @@ pub(crate) fn check(sources: &Sources) -> Result<Vec<String>> {
         }
     }
     Ok(findings)
+}
+
+/// Moves words beyond the last column to the next line of their comment. A comment that follows
+/// code is left to a person, and so are tables and code blocks.
+pub(crate) fn fix(sources: &Sources) -> Result<()> {
+    for (extensions, opening) in [(SLASHES, "//"), (HASH, "#")] {
+        for file in sources.with_extension(extensions) {
+            let text = sources.read(file)?;
+            let wrapped = wrapped(&text, opening);
+            if wrapped != text {
+                fs::write(sources.root().join(file), wrapped)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn wrapped(text: &str, opening: &str) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut in_block = false;
+    let mut at = 0;
+    while at < lines.len() {
+        let line = lines[at].clone();
+        let Some((prefix, words)) = comment(&line, opening) else {
+            in_block = false;
+            at += 1;
+            continue;
+        };
+        in_block ^= words.starts_with("```");
+        if !in_block && !words.starts_with('|') && line.chars().count() > COLUMNS {
+            // Items of a list hang.
+            let hang = if words.starts_with("- ") { "  " } else { "" };
+            if let Some((kept, moved)) = split(words, COLUMNS - prefix.chars().count()) {
+                lines[at] = format!("{prefix}{kept}");
+                let next_prefix = format!("{prefix}{hang}");
+                match lines.get(at + 1).and_then(|next| comment(next, opening)) {
+                    Some((next, rest)) if next == next_prefix && is_prose(rest) => {
+                        lines[at + 1] = format!("{next_prefix}{moved} {rest}");
+                    }
+                    _ => lines.insert(at + 1, format!("{next_prefix}{moved}")),
+                }
+            }
+        }
+        at += 1;
+    }
+    let end = if text.ends_with('\n') { "\n" } else { "" };
+    lines.join("\n") + end
+}
+
+/// The indentation and marker of a line that is a comment, and its words.
+fn comment<'l>(line: &'l str, opening: &str) -> Option<(&'l str, &'l str)> {
+    let text = line
+        .trim_start()
+        .strip_prefix(opening)?
+        .trim_start_matches(['/', '!', '#'])
+        .trim_start();
+    Some(line.split_at(line.len() - text.len()))
+}
+
+/// Whether words continue a paragraph.
+fn is_prose(words: &str) -> bool {
+    !words.is_empty() && !words.starts_with(['-', '*', '|', '#', '`'])
+}
+
+/// Words that fit into so many columns, and the others.
+fn split(words: &str, columns: usize) -> Option<(&str, &str)> {
+    let end = words
+        .match_indices(' ')
+        .map(|(at, _)| at)
+        .take_while(|at| words[..*at].chars().count() <= columns)
+        .last()?;
+    Some((&words[..end], words[end..].trim_start()))
 }
 
 /// Lines, from 1, that a comment carries beyond the last column, and where it ends.
@@ -76,6 +150,35 @@ mod tests {
         assert_eq!(fits.len(), COLUMNS);
         assert_eq!(found(&fits, "//"), []);
         assert_eq!(found(&format!("x\n{fits}w"), "//"), [(2, 101)]);
+    }
+
+    #[test]
+    fn repair_moves_words_to_the_next_line_of_the_paragraph() {
+        let long = "word ".repeat(20);
+        let text =
+            format!("    /// {long}last\n    /// line.\n    ///\n    /// Next.\nfn f() {{}}\n");
+        let repaired = wrapped(&text, "//");
+        let first = "word ".repeat(18);
+        assert_eq!(
+            repaired,
+            format!(
+                "    /// {}\n    /// word word last line.\n    ///\n    /// Next.\nfn f() {{}}\n",
+                first.trim_end()
+            )
+        );
+        assert_eq!(wrapped(&repaired, "//"), repaired);
+    }
+
+    #[test]
+    fn repair_leaves_code_and_tables_alone() {
+        let long = "word ".repeat(30);
+        for text in [
+            format!("let x = 1; // {long}\n"),
+            format!("/// ```\n/// {long}\n/// ```\n"),
+            format!("/// | {long} |\n"),
+        ] {
+            assert_eq!(wrapped(&text, "//"), text);
+        }
     }
 
     #[test]
