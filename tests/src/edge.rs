@@ -31,7 +31,8 @@ pub struct Start {
 }
 
 impl Start {
-    /// An edge in front of the origin at this URL, with all tokens set and a registry TTL of one second.
+    /// An edge in front of the origin at this URL, with all tokens set and a registry TTL of one
+    /// second.
     #[must_use]
     pub fn new(origin_url: &str) -> Self {
         let start = Self {

@@ -67,7 +67,8 @@ macro_rules! suite {
     };
 }
 
-/// As [`suite!`], with the whole suite a second time, in a world of its own, with `FAST_PATH=false`.
+/// As [`suite!`], with the whole suite a second time, in a world of its own, with
+/// `FAST_PATH=false`.
 #[macro_export]
 macro_rules! serving_suite {
     ($world:ty; $($test:ident),+ $(,)?) => {

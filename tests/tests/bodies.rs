@@ -80,8 +80,8 @@ async fn a_range_returns_exactly_its_bytes(_: Arc<Large>) {
     }
 }
 
-/// The fast path kept a DER of up to 128 KiB, and took the PEM made from it, which is longer, for bytes
-/// when it was a stream: the second client within a second got a 500.
+/// The fast path kept a DER of up to 128 KiB, and took the PEM made from it, which is longer, for
+/// bytes when it was a stream: the second client within a second got a 500.
 async fn a_body_is_the_same_however_often_it_is_asked_for(_: Arc<Large>) {
     let path = |encoding| format!("/crl/repeated.{encoding}");
     // In bytes: below, between and above what is remembered, in DER and in PEM.

@@ -94,9 +94,9 @@ async fn refresh(entries: u32) {
 /// Many clients request an issuer's first CRL at once; all of them wait before the origin answers.
 ///
 /// Two limits of workerd shape this. It takes two file descriptors for each connection and ends
-/// when there are no more, so the clients run inside the runtime and each causes an invocation of the
-/// Worker. And a request that leaves an isolate wakes all that wait for it, which takes quadratic
-/// time, so the clients arrive a hundred at a time and then wait for the origin together.
+/// when there are no more, so the clients run inside the runtime and each causes an invocation of
+/// the Worker. And a request that leaves an isolate wakes all that wait for it, which takes
+/// quadratic time, so the clients arrive a hundred at a time and then wait for the origin together.
 async fn crowd(clients: usize) {
     const AT_ONCE: usize = 100;
     let origins_time = Duration::from_mins(1);
