@@ -31,9 +31,9 @@ impl World for Shared {
 }
 
 /// Registered before the edge first reads the registry, so that no test waits for the next read.
-const ISSUERS: [&str; 11] = [
+const ISSUERS: [&str; 12] = [
     "cold", "crowded", "known", "garbage", "failing", "foreign", "replaced", "pinned", "operated",
-    "polled", "polled2",
+    "polled", "dated", "polled2",
 ];
 
 async fn a_cold_issuer_is_fetched_verified_and_served(world: Arc<Shared>) {
@@ -271,6 +271,33 @@ async fn an_expired_crl_is_served_only_if_allowed(_: Arc<Shared>) {
     }
 }
 
+/// Many clients send the date they got, or that of their own download. Of two CRLs with one thisUpdate,
+/// or a backdated one, that date must not hide the newer.
+async fn no_date_hides_a_newer_crl(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("dated");
+    let this_update = time(SystemTime::now() - Duration::from_mins(10));
+    let [old, new] = [1, 2].map(|number| ca.crl_with(number, |tbs| tbs.this_update = this_update));
+    world.origin.answer("dated", Answer::crl(old.clone()));
+    assert_eq!(world.edge.refresh("dated").await.status(), 200);
+    let first = world.edge.get("/crl/dated.crl").await;
+    let date = header(&first, "last-modified").to_owned();
+    assert_eq!(body(first).await, old);
+    let since = async |date: &str| {
+        let request = world.edge.request(Method::GET, "/crl/dated.crl");
+        let request = request.header("If-Modified-Since", date);
+        request.send().await.unwrap()
+    };
+    assert_eq!(since(&date).await.status(), 304);
+
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    world.origin.answer("dated", Answer::crl(new.clone()));
+    assert_eq!(world.edge.refresh("dated").await.status(), 200);
+
+    for date in [date.as_str(), "Fri, 01 Jan 2100 00:00:00 GMT"] {
+        assert_eq!(body(since(date).await).await, new, "since {date}");
+    }
+}
+
 async fn a_published_crl_is_served_from_kv_alone(_: Arc<Shared>) {
     let origin = TestOrigin::start().await;
     let ca = CertificateAuthority::new("replica");
@@ -372,6 +399,7 @@ serving_suite!(
     an_origin_that_rejects_the_token_is_a_failure_that_operators_see,
     an_unreachable_origin_gives_503_until_it_is_back,
     an_expired_crl_is_served_only_if_allowed,
+    no_date_hides_a_newer_crl,
     a_published_crl_is_served_from_kv_alone,
     polling_a_small_crl_shows_the_next_one_at_once,
     polling_a_larger_crl_shows_the_next_one_at_once,

@@ -1,7 +1,7 @@
 //! Conditional requests: RFC 9110, section 13.
 
 use super::date;
-use super::representation::{LastModified, Representation};
+use super::representation::Representation;
 
 /// What a request's conditions come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,24 +19,19 @@ pub(super) fn evaluate(
     header: &impl Fn(&str) -> Option<String>,
     current: &Representation,
 ) -> Verdict {
-    let modified_since = |date: &str| {
-        // A date that is not one is as good as absent (sections 13.1.3 and 13.1.4).
-        date::parse(date).map(|date| current.last_modified.time > date)
-    };
+    let last_modified = current.last_modified;
+    // A malformed date is as good as absent (sections 13.1.3 and 13.1.4).
+    let date = |name| header(name).and_then(|date| date::parse(&date));
     let refused = match header("If-Match") {
         Some(tags) => !matches(&tags, &current.etag(), Comparison::Strong),
-        None => header("If-Unmodified-Since")
-            .and_then(|date| modified_since(&date))
-            .unwrap_or(false),
+        None => date("If-Unmodified-Since").is_some_and(|date| last_modified.is_after(date)),
     };
     if refused {
         return Verdict::PreconditionFailed;
     }
     let held = match header("If-None-Match") {
         Some(tags) => matches(&tags, &current.etag(), Comparison::Weak),
-        None => header("If-Modified-Since")
-            .and_then(|date| modified_since(&date))
-            .is_some_and(|modified| !modified),
+        None => date("If-Modified-Since").is_some_and(|date| last_modified.is(date)),
     };
     if held {
         Verdict::NotModified
@@ -45,12 +40,11 @@ pub(super) fn evaluate(
     }
 }
 
-/// Whether `If-Range` lets a range be sent (section 13.1.5): only if what the client has a part of is the current
-/// CRL, byte for byte. A date counts only if it is exactly the current one; a CA that issues two CRLs in one second
-/// can defeat it, and the tag cannot be.
+/// Whether `If-Range` lets a range be sent (section 13.1.5): only if the client has a part of the current
+/// CRL, byte for byte.
 pub(super) fn if_range_holds(value: &str, current: &Representation) -> bool {
-    let LastModified { time, is_strong } = current.last_modified;
-    value == current.etag() || (is_strong && date::parse(value) == Some(time))
+    let is_date = |date| current.last_modified.is_strongly(date);
+    value == current.etag() || date::parse(value).is_some_and(is_date)
 }
 
 /// How entity tags are compared (section 8.8.3.2).

@@ -195,7 +195,7 @@ impl CrlAnswer {
             ("ETag", current.etag().into()),
             (
                 "Last-Modified",
-                date::format(current.last_modified.time).into(),
+                date::format(current.last_modified.shown()).into(),
             ),
             ("Cache-Control", freshness.cache_control()),
             ("Expires", date::format(freshness.expires()).into()),

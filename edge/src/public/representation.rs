@@ -56,12 +56,12 @@ pub(super) struct Representation {
     pub(super) last_modified: LastModified,
 }
 
-/// When the CRL was issued, and whether that tells it from every other one.
+/// `Last-Modified`: the second of the commit at the edge, and not thisUpdate, which a CA may backdate or
+/// repeat. The commits of two CRLs lie at least a second apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LastModified {
-    pub(super) time: UnixTime,
-    /// Whether the time may be compared strongly: not while it lies ahead (RFC 9110, section 8.8.2.2).
-    pub(super) is_strong: bool,
+    committed: UnixTime,
+    now: UnixTime,
 }
 
 impl Representation {
@@ -85,13 +85,33 @@ impl Representation {
 }
 
 impl LastModified {
-    /// The thisUpdate. One that a CA's fast clock has put ahead is replaced by `now` (RFC 9110, section 8.8.2.1).
     fn of(head: &Head, now: Timestamp) -> Self {
-        let now = now.as_unix_time();
         Self {
-            time: head.this_update.min(now),
-            is_strong: head.this_update < now,
+            committed: head.generated_at.as_unix_time(),
+            now: now.as_unix_time(),
         }
+    }
+
+    /// What clients see: no later than the answer's own `Date` (RFC 9110, section 8.8.2.1).
+    pub(super) fn shown(self) -> UnixTime {
+        self.committed.min(self.now)
+    }
+
+    /// Whether a client that has this date has this CRL. Only the very date says so: one from a client's
+    /// own clock, or of an older copy in a cache, would hide the newer CRL.
+    pub(super) fn is(self, date: UnixTime) -> bool {
+        date == self.committed
+    }
+
+    /// Whether the CRL was committed after `date`.
+    pub(super) fn is_after(self, date: UnixTime) -> bool {
+        self.shown() > date
+    }
+
+    /// As [`is`](Self::is), for joining parts: not within the commit's own second (RFC 9110, section
+    /// 8.8.2.2).
+    pub(super) fn is_strongly(self, date: UnixTime) -> bool {
+        self.is(date) && self.committed < self.now
     }
 }
 

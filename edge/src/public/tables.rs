@@ -127,6 +127,7 @@ impl Setting {
             "sha256" => self.head.sha256 = value.parse().expect(line),
             "size" => self.head.size = value.parse().expect(line),
             "this-update" => self.head.this_update = moment().as_unix_time(),
+            "committed" => self.head.generated_at = moment(),
             "next-update" => self.head.next_update = moment().as_unix_time(),
             "refresh-after" => self.head.refresh_after = moment(),
             "MAX_AGE_SECONDS" => self.policy.max_age = seconds(),
