@@ -177,6 +177,7 @@ impl EdgeClients {
             memory: memory(),
             policy: self.settings.as_ref().into(),
             fast_path: self.settings.fast_path,
+            patience: self.settings.origin_timeout,
             registry_ttl: self.settings.registry_ttl,
         };
         let index = serving.index().await;

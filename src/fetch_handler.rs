@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use edge::config::Settings;
+use edge::method::Method;
 use edge::problem::EdgeError;
-use edge::public::{Serving, Wanted, health};
+use edge::public::{Serving, Wanted, health, preflight};
 use edge::routes::{self, Handler};
 use edge::url;
 use web_sys::{Request, Response};
@@ -52,6 +53,9 @@ async fn answer(
     let settings = bindings.settings();
     let clients = EdgeClients::new(&bindings, &settings, Some(context));
     let route = match routes::route(&request.method(), url::path(&request.url())) {
+        Ok((Method::Options, Handler::Crl { .. } | Handler::Health)) => {
+            return respond(&preflight(), &JsValue::NULL);
+        }
         Ok((
             method,
             Handler::Crl {
@@ -89,6 +93,7 @@ async fn crl(
         memory: memory(),
         policy: settings.as_ref().into(),
         fast_path: settings.fast_path,
+        patience: settings.origin_timeout,
         registry_ttl: settings.registry_ttl,
     };
     let headers = request.headers();

@@ -7,6 +7,8 @@ pub enum Method {
     Get,
     /// Reads the same headers without the body.
     Head,
+    /// Asks which methods and headers are allowed.
+    Options,
     /// Acts, or submits a form.
     Post,
 }
@@ -17,6 +19,7 @@ impl Method {
         match method {
             "GET" => Some(Self::Get),
             "HEAD" => Some(Self::Head),
+            "OPTIONS" => Some(Self::Options),
             "POST" => Some(Self::Post),
             _ => None,
         }

@@ -38,13 +38,15 @@ type Route = (
 );
 
 const READ: &str = "GET, HEAD";
+/// For scripts of other origins too.
+const PUBLIC: &str = "GET, HEAD, OPTIONS";
 
 #[rustfmt::skip]
 const ROUTES: &[Route] = &[
-    ("/crl/{file}",                      READ,   |path| crl_file(path.first()?, None)),
-    ("/crl/{issuer}/{file}",             READ,   |path| crl_file(path.second()?, Some(path.first()?))),
-    ("/.well-known/pki/crl/{issuer}",    READ,   |path| Some(crl(path.id()?, CrlName::Full, Encoding::Der))),
-    ("/healthz",                         READ,   |_| Some(Handler::Health)),
+    ("/crl/{file}",                      PUBLIC, |path| crl_file(path.first()?, None)),
+    ("/crl/{issuer}/{file}",             PUBLIC, |path| crl_file(path.second()?, Some(path.first()?))),
+    ("/.well-known/pki/crl/{issuer}",    PUBLIC, |path| Some(crl(path.id()?, CrlName::Full, Encoding::Der))),
+    ("/healthz",                         PUBLIC, |_| Some(Handler::Health)),
 
     ("/v1/issuers",                      READ,   |_| Some(call(Endpoint::Issuers))),
     ("/v1/issuers/{id}",                 READ,   |path| Some(call(Endpoint::Issuer(path.id()?)))),

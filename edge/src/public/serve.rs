@@ -24,10 +24,14 @@ use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::Index;
 use crate::replica;
-use crate::time::within;
+use crate::time::{Timestamp, within};
 
 /// How long KV may take to answer; what it does not give, the objects have.
 const KV_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a client waits for the object if an expired CRL may be served. The object starts the refresh
+/// all the same.
+const EXPIRED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// When to ask again if an issuer's object does not answer.
 const OBJECT_RETRY: Duration = Duration::from_secs(5);
@@ -46,6 +50,8 @@ pub struct Serving<P: Platform> {
     pub policy: Policy,
     /// `FAST_PATH`: whether what KV returned a moment ago may answer without another read.
     pub fast_path: bool,
+    /// `ORIGIN_TIMEOUT_MS`: the longest that a client waits for the registry and the issuer's object.
+    pub patience: Duration,
     /// `REGISTRY_TTL_SECONDS`: how old an index may be that says which issuers do not exist.
     pub registry_ttl: Duration,
 }
@@ -112,6 +118,7 @@ impl<P: Platform> Serving<P> {
         wanted: &Wanted,
         header: impl Fn(&str) -> Option<String>,
     ) -> Result<Served<P>, PlatformError> {
+        let asked_at = self.platform.now();
         let key = replica::key(&wanted.issuer, wanted.name);
         if let Some(found) = self.remembered(&key)
             && let Some(served) = self.answer(wanted, &key, &header, found).await?
@@ -130,13 +137,17 @@ impl<P: Platform> Serving<P> {
                     None => None,
                 }
             }
-            None => match self.unlisted(wanted).await {
+            None => match self.unlisted(wanted, asked_at).await {
                 Some(error) => return Ok(refused(wanted.method, &error)),
                 None => None,
             },
         };
         let seen = expired.as_ref().map(|found| found.head.sha256);
-        let found = match (self.object(wanted, seen).await, expired) {
+        let mut deadline = asked_at.after(self.patience);
+        if expired.is_some() && self.policy.serve_expired {
+            deadline = deadline.min(self.platform.now().after(EXPIRED_PATIENCE));
+        }
+        let found = match (self.object(wanted, seen, deadline).await, expired) {
             (Ok(found), _) => found,
             (Err(Unavailable::RetryAfter { .. }), Some(expired)) if self.policy.serve_expired => {
                 expired
@@ -219,12 +230,23 @@ impl<P: Platform> Serving<P> {
     }
 
     /// The CRL of the issuer's object. `seen` is the hash of what KV returned.
-    async fn object(&self, wanted: &Wanted, seen: Option<Sha256>) -> Result<Found<P>, Unavailable> {
+    async fn object(
+        &self,
+        wanted: &Wanted,
+        seen: Option<Sha256>,
+        deadline: Timestamp,
+    ) -> Result<Found<P>, Unavailable> {
         let request = IssuerRequest::Serve {
             name: wanted.name,
             seen,
         };
-        let cause = match self.platform.issuer(&wanted.issuer, request).await {
+        let asked = self.platform.issuer(&wanted.issuer, request);
+        let Some(answer) = self.until(deadline, asked).await else {
+            return Err(Unavailable::RetryAfter {
+                seconds: OBJECT_RETRY.as_secs(),
+            });
+        };
+        let cause = match answer {
             Ok((IssuerAnswer::Crl(head), Some(stream))) => {
                 let source = match seen {
                     Some(_) => Source::ObjectForExpired,
@@ -247,12 +269,13 @@ impl<P: Platform> Serving<P> {
     }
 
     /// Why the registry keeps a request from the issuer's object, if it does.
-    async fn unlisted(&self, wanted: &Wanted) -> Option<EdgeError> {
+    async fn unlisted(&self, wanted: &Wanted, asked_at: Timestamp) -> Option<EdgeError> {
         let Wanted { issuer, name, .. } = wanted;
         let crl = (issuer, *name);
-        let lookup = index::lookup(&self.platform, &self.memory, self.registry_ttl, crl).await;
+        let lookup = index::lookup(&self.platform, &self.memory, self.registry_ttl, crl);
+        let lookup = self.until(asked_at.after(self.patience), lookup).await;
         let issuer = issuer.clone();
-        match lookup {
+        match lookup.unwrap_or(Lookup::NoIndex) {
             Lookup::Known(listed) if listed.may_have(*name) => None,
             Lookup::Known(_) => Some(EdgeError::UnknownCrl {
                 issuer,
@@ -264,6 +287,12 @@ impl<P: Platform> Serving<P> {
                 retry_after: INDEX_RETRY,
             }),
         }
+    }
+
+    /// The result of `step`, if there is one before `deadline`.
+    async fn until<T>(&self, deadline: Timestamp, step: impl Future<Output = T>) -> Option<T> {
+        let left = deadline.since(self.platform.now());
+        within(self.platform.sleep(left), step).await
     }
 
     /// Has the object refresh what is due, without waiting for it, and rarely per isolate.

@@ -22,8 +22,9 @@ use crl::UnixTime;
 use origin_api::Problem;
 
 use super::decision::decide;
-use super::{Policy, Validity, health};
+use super::{Policy, Validity, health, preflight};
 use crate::answer::{Answer, Body};
+use crate::method::Method;
 use crate::problem::EdgeError;
 use crate::refresh::head::Head;
 use crate::routes::{Handler, route};
@@ -205,6 +206,7 @@ impl Case {
         };
         let Setting { head, policy, now } = &self.setting;
         match route(method, &self.path) {
+            Ok((Method::Options, Handler::Crl { .. } | Handler::Health)) => Some(preflight()),
             Ok((method, Handler::Crl { encoding, .. })) => {
                 let validity = Validity::of(head, *now, policy.clock_skew);
                 Some(decide(method, header, head, validity, encoding, policy, *now).answer())

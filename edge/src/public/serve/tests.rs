@@ -76,6 +76,7 @@ impl Edge {
                     serve_expired: false,
                 },
                 fast_path: true,
+                patience: Duration::from_secs(30),
                 registry_ttl: Duration::from_mins(1),
             },
         }
@@ -338,6 +339,25 @@ fn with_nothing_in_kv_and_no_object_it_is_503() {
         edge.twin().0.object_state.set(State::Fails);
         assert_eq!(edge.get(), saw(503, "crl_unavailable", "kv object"));
     }
+}
+
+#[test]
+fn a_client_waits_for_one_origin_timeout_at_most() {
+    let edge = Edge::new().without_kv();
+    edge.twin().0.object_state.set(State::Hangs);
+    let asked_at = edge.twin().0.now.get();
+    assert_eq!(edge.get().1, "crl_unavailable");
+    let waited = edge.twin().0.now.get().since(asked_at);
+    assert_eq!(waited, Duration::from_secs(30));
+}
+
+#[test]
+fn an_expired_crl_that_may_be_served_is_served_at_once() {
+    let edge = Edge::new().at(after_expiry()).serve_expired();
+    edge.twin().0.object_state.set(State::Hangs);
+    assert_eq!(edge.get(), saw(200, "1", "kv read object"));
+    let waited = edge.twin().0.now.get().since(after_expiry());
+    assert_eq!(waited, Duration::from_secs(1));
 }
 
 #[test]
