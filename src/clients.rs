@@ -17,9 +17,11 @@ use edge::time::Timestamp;
 use futures_util::TryFutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use origin_api::{CrlName, IssuerId};
+use web_sys::Request;
 use worker::Context;
 
 use crate::bindings::Bindings;
+use crate::client;
 use crate::host::{log, now};
 use crate::js_bytes::JsBytes;
 use crate::kv;
@@ -35,6 +37,8 @@ pub(crate) struct EdgeClients {
     // Each binding is looked up when it is needed: most requests need one, or none.
     bindings: Bindings,
     context: Option<Rc<Context>>,
+    /// The client's request, if there is a client.
+    request: Option<Request>,
 }
 
 /// An object did not answer as it should.
@@ -69,17 +73,19 @@ impl From<RegistryAnswer> for ObjectError {
 }
 
 impl EdgeClients {
-    /// What `bindings` bind. Background work needs the request's `context`.
+    /// What `bindings` bind, for the cron trigger or a request.
     #[must_use]
     pub(crate) fn new(
         bindings: &Bindings,
         settings: &Rc<Settings>,
-        context: Option<Context>,
+        request: Option<(Request, Context)>,
     ) -> Self {
+        let (request, context) = request.unzip();
         Self {
             settings: Rc::clone(settings),
             bindings: bindings.clone(),
             context: context.map(Rc::new),
+            request,
         }
     }
 
@@ -195,6 +201,13 @@ impl Platform for EdgeClients {
 
     async fn sleep(&self, span: Duration) {
         worker::Delay::from(span).await;
+    }
+
+    async fn client_left(&self) {
+        match &self.request {
+            Some(request) => client::left(request).await,
+            None => std::future::pending().await,
+        }
     }
 
     fn log(&self, line: &serde_json::Value) {

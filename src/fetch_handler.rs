@@ -51,7 +51,7 @@ async fn answer(
 ) -> worker::Result<Response> {
     let bindings = Bindings { env };
     let settings = bindings.settings();
-    let clients = EdgeClients::new(&bindings, &settings, Some(context));
+    let clients = EdgeClients::new(&bindings, &settings, Some((Clone::clone(request), context)));
     let route = match routes::route(&request.method(), url::path(&request.url())) {
         Ok((Method::Options, Handler::Crl { .. } | Handler::Health)) => {
             return respond(&preflight(), &JsValue::NULL);

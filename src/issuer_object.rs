@@ -12,8 +12,9 @@ use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, durable_object};
 
 use crate::bindings::Bindings;
+use crate::client;
 use crate::d1::D1Log;
-use crate::host::JsHost;
+use crate::host::{JsHost, now};
 use crate::issuer_store::SqlStore;
 use crate::kv::KvReplica;
 use crate::object_call;
@@ -21,8 +22,13 @@ use crate::origin::FetchOrigin;
 use crate::pending_reporter::RegistryReporter;
 use crate::streams::Stored;
 use edge::events::pending::ReportingLog;
-use edge::issuer::{Custodian, Flights, IssuerCall, Leases, OneAtATime, Parts, Serving};
+use edge::issuer::{
+    Custodian, Flights, IssuerAnswer, IssuerCall, IssuerRequest, Leases, OneAtATime, Parts,
+    Serving, Unavailable,
+};
+use edge::places::Places;
 use edge::refresh::Pieces;
+use edge::time::within;
 
 /// Cloudflare's side of the seams.
 #[derive(Debug)]
@@ -36,6 +42,9 @@ impl Parts for Cloudflare {
     type Log = ReportingLog<D1Log, RegistryReporter>;
 }
 
+/// When to ask again if too many wait at the object already.
+const CROWD_RETRY_SECONDS: u64 = 2;
+
 /// One issuer's object.
 #[durable_object(alarm)]
 #[derive(Debug)]
@@ -43,6 +52,7 @@ pub struct IssuerObject {
     state: Rc<State>,
     bindings: Bindings,
     custodian: OnceCell<Rc<Custodian<Cloudflare>>>,
+    places: Places,
 }
 
 impl DurableObject for IssuerObject {
@@ -51,13 +61,31 @@ impl DurableObject for IssuerObject {
             state: Rc::new(state),
             bindings: Bindings { env },
             custodian: OnceCell::new(),
+            places: Places::default(),
         }
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
-        let IssuerCall { issuer, request } = object_call::receive(&mut request).await?;
+        let IssuerCall {
+            issuer,
+            request: asked,
+        } = object_call::receive(&mut request).await?;
         let custodian = self.custodian(Some(&issuer))?;
-        let (answer, serving) = custodian.answer(request).await;
+        let (answer, serving) = if matches!(asked, IssuerRequest::Serve { .. }) {
+            let deadline = now().after(custodian.settings.origin_timeout);
+            let Some(_place) = self.places.take(now(), deadline) else {
+                let seconds = CROWD_RETRY_SECONDS;
+                let turned_away = IssuerAnswer::Unavailable(Unavailable::RetryAfter { seconds });
+                return object_call::respond(&turned_away, None);
+            };
+            let caller_left = client::left(request.inner());
+            match within(caller_left, custodian.answer(asked)).await {
+                Some(answered) => answered,
+                None => return Response::empty(),
+            }
+        } else {
+            custodian.answer(asked).await
+        };
         let stream = serving
             .map(|serving| stream(&custodian.store, serving))
             .transpose()?;

@@ -13,6 +13,7 @@
 
 mod action_store;
 mod bindings;
+mod client;
 mod clients;
 mod d1;
 mod fast_path;

@@ -21,6 +21,7 @@ pub mod issuer;
 mod lru;
 pub mod method;
 pub mod operator;
+pub mod places;
 pub mod problem;
 pub mod public;
 pub mod refresh;

@@ -39,6 +39,7 @@ const edge = {
 const worker = ({ kind, key, port }, index) => ({
   name: `${kind}-${index}`,
   compatibilityDate: "2026-10-01",
+  compatibilityFlags: ["enable_request_signal"],
   modules: kind === "edge" ? edge.modules() : [module("ESModule", "index.js", scripts[kind](key))],
   kvNamespaces: { CRLS: "crls" },
   bindings: settings.vars,

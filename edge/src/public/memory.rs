@@ -6,10 +6,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use origin_api::{CrlName, IssuerId};
-
 use super::ports::Chunk;
 use crate::lru::LruCache;
+use crate::places::Places;
 use crate::refresh::{Metadata, Sha256};
 use crate::registry::Index;
 use crate::time::Timestamp;
@@ -17,6 +16,24 @@ use crate::time::Timestamp;
 /// How long a head that was read from KV answers requests without another read. KV itself lags by
 /// `KV_CACHE_TTL_SECONDS`, at least 30.
 const HEAD_MEMORY: Duration = Duration::from_secs(2);
+
+/// How long it answers them while KV fails. Then the issuer's object is asked, which may have a newer
+/// CRL; if it fails too, what is remembered answers until it expires.
+const OUTAGE_MEMORY: Duration = Duration::from_mins(5);
+
+/// How long a key that KV does not have is not read again. KV itself caches misses for longer.
+const ABSENT_MEMORY: Duration = Duration::from_secs(1);
+
+/// How old what is remembered may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Age {
+    /// [`HEAD_MEMORY`].
+    Recent,
+    /// [`OUTAGE_MEMORY`].
+    Outage,
+    /// Until it expires.
+    Any,
+}
 
 /// The largest CRL that is read whole and remembered, in bytes. Reading a small one from KV costs five
 /// times as much as all else that an answer takes.
@@ -31,9 +48,6 @@ const BODY_BYTES: u64 = 12 * 1024 * 1024;
 /// How rarely one isolate asks for the refresh of one CRL.
 const REFRESH_PAUSE: Duration = Duration::from_secs(20);
 
-/// How many CRLs it remembers to have asked about. One that is forgotten is asked about once more.
-const REFRESHES: u64 = 10_000;
-
 /// The memory of one isolate, which all its requests share.
 #[derive(Debug)]
 pub struct Memory<C> {
@@ -43,15 +57,17 @@ pub struct Memory<C> {
     bodies: RefCell<LruCache<Sha256, C>>,
     /// The registry's index, and until when it says which issuers do not exist.
     index: RefCell<Option<(Rc<Index>, Timestamp)>>,
-    /// When a refresh was last asked for.
-    refreshes: RefCell<LruCache<(IssuerId, CrlName), Timestamp>>,
+    /// The requests that wait for the registry or an issuer's object.
+    pub(super) places: Places,
 }
 
 #[derive(Debug)]
 struct Remembered {
-    json: String,
-    metadata: Rc<Metadata>,
+    /// The metadata, in JSON and parsed; none if KV had no such key.
+    value: Option<(String, Rc<Metadata>)>,
     read_at: Timestamp,
+    /// When this isolate last asked for the CRL's refresh.
+    refresh_asked_at: Option<Timestamp>,
 }
 
 impl<C> Default for Memory<C> {
@@ -60,7 +76,7 @@ impl<C> Default for Memory<C> {
             heads: RefCell::new(LruCache::new(HEADS)),
             bodies: RefCell::new(LruCache::new(BODY_BYTES)),
             index: RefCell::default(),
-            refreshes: RefCell::new(LruCache::new(REFRESHES)),
+            places: Places::default(),
         }
     }
 }
@@ -71,12 +87,17 @@ impl<C: Chunk> Memory<C> {
         self.heads.borrow_mut().remove(key);
     }
 
-    /// The metadata that KV returned for `key` a moment ago.
-    pub(super) fn recent(&self, key: &str, now: Timestamp) -> Option<Rc<Metadata>> {
+    /// The metadata that KV last returned for `key`, if that was at most `age` before `now`.
+    pub(super) fn head(&self, key: &str, now: Timestamp, age: Age) -> Option<Rc<Metadata>> {
         let mut heads = self.heads.borrow_mut();
         let remembered = heads.get(key)?;
-        let is_recent = now.since(remembered.read_at) < HEAD_MEMORY;
-        is_recent.then(|| Rc::clone(&remembered.metadata))
+        let is_usable = match age {
+            Age::Recent => now.since(remembered.read_at) < HEAD_MEMORY,
+            Age::Outage => now.since(remembered.read_at) < OUTAGE_MEMORY,
+            Age::Any => true,
+        };
+        let (_, metadata) = remembered.value.as_ref().filter(|_| is_usable)?;
+        Some(Rc::clone(metadata))
     }
 
     /// Parses metadata that was read from KV at `now`, unless it is what was read last time, and
@@ -88,15 +109,18 @@ impl<C: Chunk> Memory<C> {
         now: Timestamp,
     ) -> Result<Rc<Metadata>, serde_json::Error> {
         let mut heads = self.heads.borrow_mut();
-        if let Some(known) = heads.get(key).filter(|known| known.json == json) {
+        if let Some(known) = heads.get(key)
+            && let Some((known_json, metadata)) = &known.value
+            && known_json == json
+        {
             known.read_at = now;
-            return Ok(Rc::clone(&known.metadata));
+            return Ok(Rc::clone(metadata));
         }
         let metadata = Rc::new(serde_json::from_str(json)?);
         let remembered = Remembered {
-            json: json.to_owned(),
-            metadata: Rc::clone(&metadata),
+            value: Some((json.to_owned(), Rc::clone(&metadata))),
             read_at: now,
+            refresh_asked_at: None,
         };
         heads.insert(key.to_owned(), 1, remembered);
         Ok(metadata)
@@ -105,7 +129,8 @@ impl<C: Chunk> Memory<C> {
     /// The JSON of the metadata that is remembered for `key`.
     pub(super) fn json(&self, key: &str) -> Option<String> {
         let mut heads = self.heads.borrow_mut();
-        heads.get(key).map(|remembered| remembered.json.clone())
+        let (json, _) = heads.get(key)?.value.as_ref()?;
+        Some(json.clone())
     }
 
     pub(super) fn body(&self, sha256: Sha256) -> Option<C> {
@@ -132,22 +157,34 @@ impl<C: Chunk> Memory<C> {
         self.index.replace(Some((Rc::clone(index), until)));
     }
 
-    /// Whether a refresh may be asked for now; if so, not again for a while.
-    pub(super) fn may_ask_for_refresh(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        now: Timestamp,
-    ) -> bool {
-        let mut refreshes = self.refreshes.borrow_mut();
-        let crl = (issuer.clone(), name);
-        if refreshes
-            .get(&crl)
-            .is_some_and(|asked_at| now.since(*asked_at) < REFRESH_PAUSE)
-        {
+    /// Whether KV had no such key a moment ago: a crowd that waits for a CRL need not read KV each time.
+    pub(super) fn is_absent(&self, key: &str, now: Timestamp) -> bool {
+        let mut heads = self.heads.borrow_mut();
+        heads.get(key).is_some_and(|remembered| {
+            remembered.value.is_none() && now.since(remembered.read_at) < ABSENT_MEMORY
+        })
+    }
+
+    pub(super) fn keep_absent(&self, key: &str, now: Timestamp) {
+        let absent = Remembered {
+            value: None,
+            read_at: now,
+            refresh_asked_at: None,
+        };
+        self.heads.borrow_mut().insert(key.to_owned(), 1, absent);
+    }
+
+    /// Whether the refresh of the CRL with this key may be asked for now; if so, not again for a while.
+    pub(super) fn may_ask_for_refresh(&self, key: &str, now: Timestamp) -> bool {
+        let mut heads = self.heads.borrow_mut();
+        let Some(remembered) = heads.get(key) else {
+            return true;
+        };
+        let asked_at = remembered.refresh_asked_at;
+        if asked_at.is_some_and(|asked_at| now.since(asked_at) < REFRESH_PAUSE) {
             return false;
         }
-        refreshes.insert(crl, 1, now);
+        remembered.refresh_asked_at = Some(now);
         true
     }
 }

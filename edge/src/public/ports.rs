@@ -47,6 +47,8 @@ pub trait Platform: Clone + 'static {
     fn now(&self) -> Timestamp;
     /// Waits.
     async fn sleep(&self, span: Duration);
+    /// Waits until the client of this request has left; for ever if that cannot be seen.
+    async fn client_left(&self);
     /// Writes one JSON object to the operator's log.
     fn log(&self, line: &serde_json::Value);
     /// Runs `task` beside the request, which does not wait for it.

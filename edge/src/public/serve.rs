@@ -13,7 +13,7 @@ use sha2::Digest as _;
 
 use super::body::{self, ResponseBody, StoredBody};
 use super::index::{self, Lookup};
-use super::memory::{Memory, SMALL};
+use super::memory::{Age, Memory, SMALL};
 use super::ports::{Chunk, Platform, PlatformError};
 use super::replay::Replay;
 use super::{Encoding, Policy, Validity, decision};
@@ -35,6 +35,9 @@ const EXPIRED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// When to ask again if an issuer's object does not answer.
 const OBJECT_RETRY: Duration = Duration::from_secs(5);
+
+/// When to ask again if too many wait already.
+const CROWD_RETRY: Duration = Duration::from_secs(2);
 
 /// When to ask again if there is no list of issuers.
 const INDEX_RETRY: Duration = Duration::from_secs(10);
@@ -79,6 +82,9 @@ pub struct Served<P: Platform> {
     pub replay: Replay<P::Chunk>,
 }
 
+/// KV did not answer, or not in a form that this release reads. The log says why.
+struct KvFailed;
+
 /// A CRL that can answer a request.
 struct Found<P: Platform> {
     head: Head,
@@ -120,16 +126,42 @@ impl<P: Platform> Serving<P> {
     ) -> Result<Served<P>, PlatformError> {
         let asked_at = self.platform.now();
         let key = replica::key(&wanted.issuer, wanted.name);
-        if let Some(found) = self.remembered(&key)
+        if self.fast_path
+            && let Some(found) = self.remembered(&key, Age::Recent)
+            && found.validity == Validity::Fresh
             && let Some(served) = self.answer(wanted, &key, &header, found).await?
         {
             return Ok(served);
         }
-        let expired = match self.replica(&key).await {
+        let is_absent = self.fast_path && self.memory.is_absent(&key, self.platform.now());
+        let replica = match is_absent {
+            true => Ok(None),
+            false => self.replica(&key).await,
+        };
+        let kv_failed = replica.is_err();
+        let found = replica.unwrap_or_else(|KvFailed| self.remembered(&key, Age::Outage));
+        let mut deadline = asked_at.after(self.patience);
+        let must_wait = found
+            .as_ref()
+            .is_none_or(|found| found.validity == Validity::Expired);
+        let place = self.memory.places.take(self.platform.now(), deadline);
+        if must_wait && place.is_none() {
+            let retry_after = CROWD_RETRY;
+            return Ok(refused(
+                wanted.method,
+                &EdgeError::CrlUnavailable { retry_after },
+            ));
+        }
+        if found.is_none()
+            && let Some(error) = self.unlisted(wanted, deadline).await
+        {
+            return Ok(refused(wanted.method, &error));
+        }
+        let expired = match found {
             Some(found) if found.validity == Validity::Expired => Some(found),
             Some(found) => {
                 if found.validity == Validity::Due {
-                    self.refresh_soon(wanted);
+                    self.refresh_soon(wanted, &key);
                 }
                 match self.answer(wanted, &key, &header, found).await? {
                     Some(served) => return Ok(served),
@@ -137,20 +169,22 @@ impl<P: Platform> Serving<P> {
                     None => None,
                 }
             }
-            None => match self.unlisted(wanted, asked_at).await {
-                Some(error) => return Ok(refused(wanted.method, &error)),
-                None => None,
-            },
+            None => None,
         };
         let seen = expired.as_ref().map(|found| found.head.sha256);
-        let mut deadline = asked_at.after(self.patience);
         if expired.is_some() && self.policy.serve_expired {
             deadline = deadline.min(self.platform.now().after(EXPIRED_PATIENCE));
         }
-        let found = match (self.object(wanted, seen, deadline).await, expired) {
+        let fallback = match expired {
+            None if kv_failed => self.remembered(&key, Age::Any),
+            expired => expired,
+        };
+        let found = match (self.object(wanted, seen, deadline).await, fallback) {
             (Ok(found), _) => found,
-            (Err(Unavailable::RetryAfter { .. }), Some(expired)) if self.policy.serve_expired => {
-                expired
+            (Err(Unavailable::RetryAfter { .. }), Some(fallback))
+                if fallback.validity != Validity::Expired || self.policy.serve_expired =>
+            {
+                fallback
             }
             (Err(unavailable), _) => {
                 return Ok(refused(wanted.method, &unserved(wanted, &unavailable)));
@@ -171,34 +205,30 @@ impl<P: Platform> Serving<P> {
         index::index(&self.platform, &self.memory, self.registry_ttl).await
     }
 
-    /// A CRL that this isolate read from KV a moment ago, while nothing is to be done about it.
-    fn remembered(&self, key: &str) -> Option<Found<P>> {
-        if !self.fast_path {
-            return None;
-        }
-        let metadata = self.memory.recent(key, self.platform.now())?;
+    /// A CRL that this isolate read from KV before, and its body if it was small.
+    fn remembered(&self, key: &str, age: Age) -> Option<Found<P>> {
+        let metadata = self.memory.head(key, self.platform.now(), age)?;
         let head = metadata.head.clone();
         let body = self.memory.body(head.sha256);
         let body = body.map_or(StoredBody::Unread, StoredBody::Bytes);
-        let found = self.found(head, body, Source::Replica);
-        (found.validity == Validity::Fresh).then_some(found)
+        Some(self.found(head, body, Source::Replica))
     }
 
     /// The CRL in KV, if KV has it in a form that this release reads.
-    async fn replica(&self, key: &str) -> Option<Found<P>> {
+    async fn replica(&self, key: &str) -> Result<Option<Found<P>>, KvFailed> {
         let read = within(self.platform.sleep(KV_LIMIT), self.read_replica(key)).await;
         let read = read.unwrap_or_else(|| Err(PlatformError("it timed out".to_owned())));
-        read.unwrap_or_else(|error| {
-            // The object has the truth.
+        read.map_err(|error| {
             self.platform.log(&serde_json::json!({
                 "level": "warning", "what": "KV did not give a CRL", "key": key, "cause": error.to_string(),
             }));
-            None
+            KvFailed
         })
     }
 
     async fn read_replica(&self, key: &str) -> Result<Option<Found<P>>, PlatformError> {
         let Some((json, stream)) = self.platform.kv_crl(key).await? else {
+            self.memory.keep_absent(key, self.platform.now());
             return Ok(None);
         };
         let metadata = self.memory.metadata(key, &json, self.platform.now());
@@ -269,11 +299,11 @@ impl<P: Platform> Serving<P> {
     }
 
     /// Why the registry keeps a request from the issuer's object, if it does.
-    async fn unlisted(&self, wanted: &Wanted, asked_at: Timestamp) -> Option<EdgeError> {
+    async fn unlisted(&self, wanted: &Wanted, deadline: Timestamp) -> Option<EdgeError> {
         let Wanted { issuer, name, .. } = wanted;
         let crl = (issuer, *name);
         let lookup = index::lookup(&self.platform, &self.memory, self.registry_ttl, crl);
-        let lookup = self.until(asked_at.after(self.patience), lookup).await;
+        let lookup = self.until(deadline, lookup).await;
         let issuer = issuer.clone();
         match lookup.unwrap_or(Lookup::NoIndex) {
             Lookup::Known(listed) if listed.may_have(*name) => None,
@@ -289,16 +319,17 @@ impl<P: Platform> Serving<P> {
         }
     }
 
-    /// The result of `step`, if there is one before `deadline`.
+    /// The result of `step`, if there is one before `deadline` and before the client leaves.
     async fn until<T>(&self, deadline: Timestamp, step: impl Future<Output = T>) -> Option<T> {
         let left = deadline.since(self.platform.now());
-        within(self.platform.sleep(left), step).await
+        let step = within(self.platform.sleep(left), step);
+        within(self.platform.client_left(), step).await.flatten()
     }
 
     /// Has the object refresh what is due, without waiting for it, and rarely per isolate.
-    fn refresh_soon(&self, Wanted { issuer, name, .. }: &Wanted) {
+    fn refresh_soon(&self, Wanted { issuer, name, .. }: &Wanted, key: &str) {
         let now = self.platform.now();
-        if !self.memory.may_ask_for_refresh(issuer, *name, now) {
+        if !self.memory.may_ask_for_refresh(key, now) {
             return;
         }
         let (platform, issuer, name) = (self.platform.clone(), issuer.clone(), *name);

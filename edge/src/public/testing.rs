@@ -66,6 +66,7 @@ pub(super) struct World {
     /// The object's CRL, or why it has none.
     pub(super) object: RefCell<Result<(Head, Vec<u8>), Unavailable>>,
     pub(super) object_state: Cell<State>,
+    pub(super) client_left: Cell<bool>,
     pub(super) index: RefCell<Option<Index>>,
     pub(super) asked: RefCell<Vec<&'static str>>,
     pub(super) seen: RefCell<Vec<Option<Sha256>>>,
@@ -138,9 +139,16 @@ impl Platform for Twin {
     async fn sleep(&self, span: Duration) {
         // Time passes only when nothing else can happen.
         let hangs = [&self.0.kv_state, &self.0.object_state];
-        if hangs.iter().any(|state| state.get() == State::Hangs) {
+        let hangs = hangs.iter().any(|state| state.get() == State::Hangs);
+        if hangs && !self.0.client_left.get() {
             self.0.now.set(self.0.now.get().after(span));
         } else {
+            std::future::pending().await
+        }
+    }
+
+    async fn client_left(&self) {
+        if !self.0.client_left.get() {
             std::future::pending().await
         }
     }

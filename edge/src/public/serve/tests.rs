@@ -5,6 +5,7 @@ use origin_api::Problem;
 
 use super::*;
 use crate::answer::Body;
+use crate::places::MOST_WAITING;
 use crate::public::tables;
 use crate::public::testing::{State, Twin, World, bytes, index, wanted};
 use crate::time::Timestamp;
@@ -60,6 +61,7 @@ impl Edge {
             kv_state: State::Up.into(),
             object: Ok(newer(size)).into(),
             object_state: State::Up.into(),
+            client_left: false.into(),
             index: Some(index(now, &[CrlName::Full])).into(),
             asked: Default::default(),
             seen: Default::default(),
@@ -243,7 +245,9 @@ fn what_kv_does_not_have_comes_from_the_object_if_the_issuer_is_known() {
     let edge = Edge::new().without_kv();
     assert_eq!(edge.get(), saw(200, "2", "kv kv-index object"));
     assert_eq!(edge.twin().0.seen.take(), [None]);
-    // The index is remembered.
+    // The index is remembered, and for a second that KV has nothing.
+    assert_eq!(edge.get(), saw(200, "2", "object"));
+    edge.later(Duration::from_secs(1));
     assert_eq!(edge.get(), saw(200, "2", "kv object"));
 }
 
@@ -261,12 +265,42 @@ fn a_kv_that_fails_or_hangs_is_passed_over() {
 }
 
 #[test]
+fn while_kv_fails_what_is_remembered_and_valid_is_served() {
+    let edge = Edge::new();
+    edge.get();
+    edge.twin().asked();
+    edge.twin().0.kv_state.set(State::Fails);
+    edge.later(Duration::from_secs(299));
+    assert_eq!(edge.get(), saw(200, "1", "kv"));
+    // The object may have a newer one by now.
+    edge.later(Duration::from_secs(1));
+    assert_eq!(edge.get(), saw(200, "2", "kv kv-index registry object"));
+    edge.twin().0.object_state.set(State::Fails);
+    assert_eq!(edge.get(), saw(200, "1", "kv object"));
+    let edge = edge.at(after_expiry());
+    assert_eq!(edge.get(), saw(503, "crl_unavailable", "kv object"));
+}
+
+#[test]
+fn while_kv_fails_what_was_only_remembered_by_its_head_comes_from_the_object() {
+    let edge = Edge::with(200_000);
+    edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+    edge.twin().asked();
+    edge.twin().0.kv_state.set(State::Fails);
+    edge.later(Duration::from_secs(10));
+    assert_eq!(edge.ask(Method::Head), saw(200, "1", "kv"));
+    let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+    assert_eq!(served.answer.header("CRL-Number"), Some("2"));
+    assert_eq!(edge.twin().asked(), "kv object");
+}
+
+#[test]
 fn a_body_that_does_not_fit_its_head_is_not_served() {
     let edge = Edge::new();
     for value in edge.twin().0.kv.borrow_mut().values_mut() {
         value.1[7] ^= 1;
     }
-    assert_eq!(edge.get(), saw(200, "2", "kv read kv-index object"));
+    assert_eq!(edge.get(), saw(200, "2", "kv read object"));
 }
 
 #[test]
@@ -285,7 +319,7 @@ fn an_unknown_issuer_or_crl_never_reaches_an_object() {
     let edge = Edge::new().without_kv().listing(Some(&others));
     assert_eq!(edge.get(), saw(404, "unknown_crl", "kv kv-index registry"));
     // A crowd that asks for it reads the index once.
-    assert_eq!(edge.get(), saw(404, "unknown_crl", "kv"));
+    assert_eq!(edge.get(), saw(404, "unknown_crl", ""));
     edge.later(Duration::from_mins(1));
     assert_eq!(edge.get(), saw(404, "unknown_crl", "kv kv-index registry"));
 }
@@ -337,7 +371,7 @@ fn with_nothing_in_kv_and_no_object_it_is_503() {
             saw(503, "crl_unavailable", "kv kv-index object")
         );
         edge.twin().0.object_state.set(State::Fails);
-        assert_eq!(edge.get(), saw(503, "crl_unavailable", "kv object"));
+        assert_eq!(edge.get(), saw(503, "crl_unavailable", "object"));
     }
 }
 
@@ -349,6 +383,59 @@ fn a_client_waits_for_one_origin_timeout_at_most() {
     assert_eq!(edge.get().1, "crl_unavailable");
     let waited = edge.twin().0.now.get().since(asked_at);
     assert_eq!(waited, Duration::from_secs(30));
+}
+
+#[test]
+fn a_client_that_leaves_waits_no_longer() {
+    let edge = Edge::new().without_kv();
+    edge.twin().0.object_state.set(State::Hangs);
+    edge.twin().0.client_left.set(true);
+    let asked_at = edge.twin().0.now.get();
+    edge.get();
+    assert_eq!(edge.twin().0.now.get(), asked_at);
+}
+
+#[test]
+fn when_too_many_wait_the_rest_are_turned_away_and_nothing_keeps_its_place_for_ever() {
+    let edge = Edge::new().without_kv();
+    let now = edge.twin().0.now.get();
+    let until = now.after(Duration::from_secs(30));
+    let memory = Rc::clone(&edge.serving.memory);
+    let places: Vec<_> = (0..MOST_WAITING)
+        .map(|_| memory.places.take(now, until))
+        .collect();
+    let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+    let status = (served.answer.status, served.answer.header("Retry-After"));
+    assert_eq!(
+        (status, edge.twin().asked().as_str()),
+        ((503, Some("2")), "kv")
+    );
+    // What KV has is served to any crowd.
+    let (head, der) = newer(SMALL_CRL);
+    edge.twin().publish(&head, &der);
+    edge.later(Duration::from_secs(1));
+    assert_eq!(edge.get().0, 200);
+    let edge = edge.without_kv();
+    edge.later(Duration::from_secs(10));
+    drop(places.into_iter().take(1).collect::<Vec<_>>());
+    assert_eq!(edge.get().0, 200);
+}
+
+#[test]
+fn a_place_whose_request_was_never_dropped_is_free_after_its_deadline() {
+    let edge = Edge::new().without_kv();
+    let now = edge.twin().0.now.get();
+    for _ in 0..MOST_WAITING {
+        let place = edge
+            .serving
+            .memory
+            .places
+            .take(now, now.after(Duration::from_secs(30)));
+        std::mem::forget(place);
+    }
+    assert_eq!(edge.get().0, 503);
+    edge.later(Duration::from_secs(30));
+    assert_eq!(edge.get().0, 200);
 }
 
 #[test]
