@@ -2,30 +2,11 @@
 
 mod harness;
 
-use crl_origin::import;
-use crl_origin::origin::{OriginError, ServedCrl};
-use crl_origin::store::records::AdoptedCrl;
+use crl_origin::origin::{OriginError, UnknownShard};
 use origin_api::CrlName::{self, Full, Shard};
 
-use harness::ca::{Ca, DAY, Edge, id};
+use harness::ca::{Ca, DAY, Edge, id, served};
 use harness::{Origin, header, json, number, serials};
-
-/// What `crl-origin recover` reads from an edge.
-fn served(edge: &Edge, name: CrlName) -> ServedCrl {
-    let held = &edge.held[&name];
-    let crl = import::read_crl(&held.to_der()).unwrap();
-    let entries = crl.entries.into_iter().map(|entry| entry.unwrap().request);
-    ServedCrl {
-        crl: AdoptedCrl {
-            name,
-            sha256: held.sha256,
-            number: held.number,
-            this_update: held.this_update,
-            next_update: held.next_update,
-        },
-        entries: entries.collect(),
-    }
-}
 
 fn is_lost<T>(result: &Result<T, OriginError>) -> bool {
     matches!(result, Err(OriginError::StateLost(..)))
@@ -53,7 +34,12 @@ fn a_restored_database_recovers_what_the_edge_serves() {
     assert!(is_lost(&ca.make(Full)));
     let recovery = ca
         .origin()
-        .recover(&id(), &[served(&edge, Full)], ca.now())
+        .recover(
+            &id(),
+            &[served(&edge, Full)],
+            UnknownShard::Refuse,
+            ca.now(),
+        )
         .unwrap();
     assert_eq!((recovery.recovered, recovery.known), (1, 1));
     assert!(recovery.missing.is_empty());
@@ -77,7 +63,12 @@ fn numbers_and_watermarks_pass_what_was_lost_even_if_the_clock_was_set_back() {
     ca.set(ca.now().before(365 * DAY));
     assert!(is_lost(&edge.refresh(&ca, Full)));
     ca.origin()
-        .recover(&id(), &[served(&edge, Full)], ca.now())
+        .recover(
+            &id(),
+            &[served(&edge, Full)],
+            UnknownShard::Refuse,
+            ca.now(),
+        )
         .unwrap();
     edge.renew(&ca, Full).unwrap();
     assert_eq!(edge.serials(Full).len(), 4);
@@ -129,7 +120,8 @@ fn a_shard_that_is_missing_is_asked_for() {
     }
     let recover = |names: &[CrlName]| {
         let served: Vec<_> = names.iter().map(|name| served(&edge, *name)).collect();
-        ca.origin().recover(&id(), &served, ca.now())
+        ca.origin()
+            .recover(&id(), &served, UnknownShard::Refuse, ca.now())
     };
     assert!(matches!(
         recover(&[Full, Shard(0)]),

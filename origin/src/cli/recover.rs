@@ -13,7 +13,7 @@ use super::{CliError, Session};
 use crate::ca::{self, CertificateError};
 use crate::import::{self, ImportedCrl};
 use crate::list_config::ListConfig;
-use crate::origin::{OriginError, ServedCrl, Setup};
+use crate::origin::{OriginError, ServedCrl, Setup, UnknownShard};
 use crate::store::records::AdoptedCrl;
 
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub(super) struct Recover {
     /// and every shard
     #[arg(required = true, value_name = "FILE|URL")]
     crls: Vec<String>,
+    /// Entries on no shard's CRL are of certificates that name the full CRL
+    #[arg(long)]
+    no_shard: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,9 +51,15 @@ impl Recover {
             .iter()
             .map(|source| read(source, &setup, session))
             .collect::<Result<Vec<_>, _>>()?;
-        let recovery = session
-            .origin
-            .recover(&self.issuer, &served, session.clock.now())?;
+        let unknown_shard = if self.no_shard {
+            UnknownShard::FullOnly
+        } else {
+            UnknownShard::Refuse
+        };
+        let recovery =
+            session
+                .origin
+                .recover(&self.issuer, &served, unknown_shard, session.clock.now())?;
         let summary = Summary {
             recovered: recovery.recovered,
             already_revoked: recovery.known,

@@ -45,7 +45,8 @@ pub enum OriginError {
     StateLost(IssuerId, CrlName, CrlNumber),
     /// A certificate may belong to a shard that was not given.
     #[error(
-        "issuer {0}: which shard certificate {1} belongs to is unknown; give the CRL of shard-{2} as well"
+        "issuer {0}: certificate {1} may belong to shard-{2}; give a CRL of that shard newer than the full one, revoke it by \
+         --certificate, or say by --no-shard that it names the full CRL"
     )]
     ShardUnknown(IssuerId, Serial, u32),
     /// The revocation would be on no CRL.

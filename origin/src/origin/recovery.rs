@@ -8,6 +8,7 @@ use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
 use rusqlite::Connection;
 
 use super::lookup::find_signing;
+use super::revocations::UnknownShard;
 use super::{Origin, OriginError};
 use crate::ca::Serial;
 use crate::revocation::{self, Decision, RevocationRequest};
@@ -51,6 +52,7 @@ impl Origin {
         &self,
         issuer: &IssuerId,
         served: &[ServedCrl],
+        unknown_shard: UnknownShard,
         now: Timestamp,
     ) -> Result<Recovery, OriginError> {
         self.store.write_in_bulk(|tx| {
@@ -61,7 +63,7 @@ impl Origin {
                 .map(|crl| crl.watermark)
                 .fold(issuer.watermark, Watermark::max);
             let watermark = sequence::next_watermark(watermark);
-            let shards = Shards::of(tx, &issuer, served)?;
+            let shards = Shards::of(tx, &issuer, served, unknown_shard)?;
             let (mut recovered, mut known) = (0_u64, 0_u64);
             crash::point("recover: entries");
             for entry in served.iter().flat_map(|served| &served.entries) {
@@ -141,9 +143,10 @@ fn resolve(
 /// Which shard each entry belongs to.
 struct Shards {
     by_serial: BTreeMap<Serial, u32>,
-    /// The issuer's shards without a served CRL. An entry that is on no served shard may be on one
-    /// of them.
-    not_served: BTreeSet<u32>,
+    /// The issuer's shards that an entry on no served shard may belong to: those without a served
+    /// CRL, and those with one that is not newer than the served full CRL.
+    uncertain: BTreeSet<u32>,
+    unknown_shard: UnknownShard,
 }
 
 impl Shards {
@@ -151,17 +154,26 @@ impl Shards {
         conn: &Connection,
         issuer: &IssuerRow,
         served: &[ServedCrl],
+        unknown_shard: UnknownShard,
     ) -> Result<Self, OriginError> {
+        let published = lists::all(conn, issuer.number)?;
+        let is_full = |served: &&ServedCrl| !matches!(served.crl.name, CrlName::Shard(_));
+        let newest = served
+            .iter()
+            .filter(is_full)
+            .map(|full| full.crl.this_update);
+        let newest = newest.max();
         let mut shards = Self {
             by_serial: BTreeMap::new(),
-            not_served: BTreeSet::new(),
+            uncertain: published
+                .iter()
+                .filter_map(|list| match list.config.name {
+                    CrlName::Shard(number) => Some(number),
+                    CrlName::Full | CrlName::Delta => None,
+                })
+                .collect(),
+            unknown_shard,
         };
-        let published = lists::all(conn, issuer.number)?;
-        for list in &published {
-            if let CrlName::Shard(number) = list.config.name {
-                shards.not_served.insert(number);
-            }
-        }
         for served in served {
             let name = served.crl.name;
             if published.iter().all(|list| list.config.name != name) {
@@ -170,7 +182,9 @@ impl Shards {
             let CrlName::Shard(number) = name else {
                 continue;
             };
-            shards.not_served.remove(&number);
+            if newest.is_none_or(|full| served.crl.this_update > full) {
+                shards.uncertain.remove(&number);
+            }
             let serials = served.entries.iter().map(|entry| entry.serial.clone());
             shards
                 .by_serial
@@ -194,13 +208,12 @@ impl Shards {
         if let Some((_, known)) = rows::find(conn, issuer.number, serial)? {
             return Ok(known.shard);
         }
-        match self.not_served.first() {
-            Some(shard) => Err(OriginError::ShardUnknown(
-                issuer.id.clone(),
-                serial.clone(),
-                *shard,
-            )),
-            None => Ok(None),
+        match self.uncertain.first() {
+            Some(shard) if self.unknown_shard == UnknownShard::Refuse => {
+                let (id, serial) = (issuer.id.clone(), serial.clone());
+                Err(OriginError::ShardUnknown(id, serial, *shard))
+            }
+            _ => Ok(None),
         }
     }
 }

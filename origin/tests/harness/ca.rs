@@ -2,20 +2,23 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crl::{CrlNumber, Reason, UnixTime};
 use crl_origin::bearer_token::TokenHash;
 use crl_origin::ca::{KeyKind, parse_subject};
 use crl_origin::connector_config::ConnectorConfig;
+use crl_origin::import;
 use crl_origin::list_config::{Lists, NewList};
 use crl_origin::origin::{
-    Caller, CrlAnswer, HeldCrl, MadeCrl, NewIssuer, NewKey, Origin, OriginError, Revoked, SignedBy,
+    Caller, CrlAnswer, HeldCrl, MadeCrl, NewIssuer, NewKey, Origin, OriginError, Revoked,
+    ServedCrl, SignedBy,
 };
 use crl_origin::profile::Profile;
-use crl_origin::random::SystemRandom;
+use crl_origin::random::{NoRandomness, RandomSource};
 use crl_origin::revocation::RevocationRequest;
+use crl_origin::store::records::AdoptedCrl;
 use crl_origin::vault::Vault;
 use origin_api::{CrlName, IssuerId, Timestamp};
 use tempfile::TempDir;
@@ -33,12 +36,45 @@ pub(crate) struct Ca {
     folder: TempDir,
     origin: Cell<Option<Arc<Origin>>>,
     now: Cell<Timestamp>,
+    random: Arc<SeededRandom>,
+}
+
+/// A reproducible sequence (`SplitMix64`), for keys and serial numbers of tests.
+pub(crate) struct SeededRandom(Mutex<u64>);
+
+impl SeededRandom {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Mutex::new(seed))
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        let mut state = self.0.lock().unwrap();
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = *state;
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl RandomSource for SeededRandom {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
 }
 
 impl Ca {
     pub(crate) fn new(names: &[CrlName]) -> Self {
+        Self::seeded(names, 1)
+    }
+
+    pub(crate) fn seeded(names: &[CrlName], seed: u64) -> Self {
         let ca = Self {
-            folder: tempfile::tempdir().unwrap(),
+            random: Arc::new(SeededRandom::new(seed)),
+            folder: folder(),
             origin: Cell::new(None),
             now: Cell::new(START),
         };
@@ -72,7 +108,7 @@ impl Ca {
     pub(crate) fn origin(&self) -> Arc<Origin> {
         let origin = self.origin.take().unwrap_or_else(|| {
             let path = self.folder.path().join("origin.db");
-            Arc::new(Origin::open(&path, Vault::default(), Arc::new(SystemRandom)).unwrap())
+            Arc::new(Origin::open(&path, Vault::default(), self.random.clone()).unwrap())
         });
         self.origin.set(Some(Arc::clone(&origin)));
         origin
@@ -167,6 +203,11 @@ impl Ca {
     }
 }
 
+/// In memory, if the system has such a folder: thousands of transactions need not wait for a disk.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
 pub(crate) fn id() -> IssuerId {
     "ca".parse().unwrap()
 }
@@ -177,6 +218,8 @@ pub(crate) struct Edge {
     pub(crate) held: BTreeMap<CrlName, MadeCrl>,
     /// What it gets is lost: the transfer breaks, or its rules refuse it.
     pub(crate) loses: bool,
+    /// What the origin made at the last call, held or lost.
+    pub(crate) made: Option<MadeCrl>,
 }
 
 impl Edge {
@@ -185,6 +228,7 @@ impl Edge {
             token: TokenHash::of(token),
             held: BTreeMap::new(),
             loses: false,
+            made: None,
         }
     }
 
@@ -204,9 +248,11 @@ impl Edge {
     fn ask(&mut self, ca: &Ca, name: CrlName, renew: bool) -> Result<(), OriginError> {
         let caller = self.caller(name, renew);
         let answer = ca.origin().make_crl(&id(), name, &caller, ca.now())?;
-        if let CrlAnswer::Crl(made) = answer
-            && !self.loses
-        {
+        self.made = match answer {
+            CrlAnswer::Crl(made) => Some(made),
+            CrlAnswer::Unchanged | CrlAnswer::Nothing => None,
+        };
+        if let Some(made) = self.made.clone().filter(|_| !self.loses) {
             self.held.insert(name, made);
         }
         Ok(())
@@ -228,5 +274,23 @@ impl Edge {
 
     pub(crate) fn number(&self, name: CrlName) -> CrlNumber {
         self.held[&name].number
+    }
+}
+
+/// What `crl-origin recover` reads from an edge.
+pub(crate) fn served(edge: &Edge, name: CrlName) -> ServedCrl {
+    let held = &edge.held[&name];
+    let crl = import::read_crl(&held.to_der()).unwrap();
+    let entries = crl.entries.into_iter().map(|entry| entry.unwrap().request);
+    let entries = entries.filter(|entry| entry.reason != Reason::RemoveFromCrl);
+    ServedCrl {
+        crl: AdoptedCrl {
+            name,
+            sha256: held.sha256,
+            number: held.number,
+            this_update: held.this_update,
+            next_update: held.next_update,
+        },
+        entries: entries.collect(),
     }
 }
