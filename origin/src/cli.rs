@@ -11,6 +11,7 @@ mod issuer_view;
 mod output;
 mod recover;
 mod revocation;
+mod revocations;
 mod serve;
 mod setup;
 mod token;
@@ -77,13 +78,15 @@ enum Command {
     /// Create, import, change, list and show issuers
     #[command(subcommand)]
     Issuer(issuer::Command),
-    /// Issue certificates
+    /// Issue, list and show certificates
     #[command(subcommand)]
     Cert(certificate::Command),
     /// Revoke a certificate, or put it on hold with --reason certificateHold
     Revoke(revocation::Revoke),
     /// End a certificate's hold
     Release(revocation::Release),
+    /// List what an issuer has revoked
+    Revocations(revocations::Revocations),
     /// Import revocations from OpenSSL's index.txt, a CSV file or a CRL
     Import(import::Import),
     /// List the imports of an issuer
@@ -148,6 +151,7 @@ impl Arguments {
             Command::Cert(command) => command.run(&session()?),
             Command::Revoke(command) => command.run(&session()?),
             Command::Release(command) => command.run(&session()?),
+            Command::Revocations(command) => command.run(&session()?),
             Command::Import(command) => command.run(&session()?),
             Command::Imports(command) => command.run(&session()?),
             Command::Undo(command) => command.run(&session()?),

@@ -68,7 +68,11 @@ fn documented_routes() -> OpenApiRouter<Service> {
         .routes(routes!(authority::show_setup))
         .routes(routes!(registry::current_crl))
         .routes(routes!(registry::departed))
-        .routes(routes!(authority::issue_certificate))
+        .routes(routes!(
+            authority::list_certificates,
+            authority::issue_certificate
+        ))
+        .routes(routes!(authority::show_certificate))
         .routes(routes!(authority::list_revocations, authority::revoke))
         .routes(routes!(authority::revoke_batch))
         .routes(routes!(authority::show_revocation))

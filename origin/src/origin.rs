@@ -15,6 +15,7 @@ mod imports;
 mod issuers;
 mod lookup;
 mod recovery;
+mod renewal;
 mod revocations;
 mod setup;
 mod tokens;

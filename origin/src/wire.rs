@@ -13,6 +13,7 @@ use crate::ca::{KeyKind, KeyKindError, Serial, SerialError};
 use crate::origin::Setup;
 use crate::profile::Profile;
 use crate::revocation::RevokedCertificate;
+use crate::store::certificates::CertificateRow;
 
 /// A certificate that is or was revoked.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -48,6 +49,34 @@ impl From<RevokedCertificate> for RevocationView {
     }
 }
 
+/// A certificate that the origin issued.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = IssuedCertificate)]
+pub struct IssuedCertificateView {
+    /// Its serial number.
+    pub serial: HexSerial,
+    /// Its subject, in the form of RFC 4514.
+    pub subject: String,
+    /// When it expires.
+    pub not_after: Time,
+    /// The shard that its distribution point names; the full CRL if absent.
+    pub shard: Option<u32>,
+    /// Its DER.
+    pub certificate: Der,
+}
+
+impl From<CertificateRow> for IssuedCertificateView {
+    fn from(row: CertificateRow) -> Self {
+        Self {
+            serial: HexSerial(row.serial),
+            subject: row.subject,
+            not_after: Time(row.not_after),
+            shard: row.shard,
+            certificate: Der(row.der),
+        }
+    }
+}
+
 /// An issuer and its configuration.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct IssuerSetup {
@@ -59,6 +88,8 @@ pub struct IssuerSetup {
     pub connector: &'static str,
     /// The rules that the issuer is held to.
     pub profile: ProfileName,
+    /// From when on it keeps the entries of expired certificates on its CRLs; absent if it does not.
+    pub keeps_expired_since: Option<Time>,
     /// The CRLs that it publishes.
     pub crls: Vec<CrlSetup>,
 }
@@ -86,6 +117,7 @@ impl From<Setup> for IssuerSetup {
             overlap_seconds: seconds(list.overlap),
         });
         Self {
+            keeps_expired_since: setup.keeps_expired_since.map(Time),
             crls: crls.collect(),
             connector: setup.connector.kind(),
             id: setup.id,

@@ -101,3 +101,22 @@ fn an_entry_of_a_shard_leaves_when_both_its_lists_have_shown_it() {
     assert!(edge.serials(Full).is_empty());
     assert!(edge.serials(Shard(0)).is_empty());
 }
+
+#[test]
+fn an_issuer_that_keeps_expired_entries_keeps_them() {
+    let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
+    let changes = crl_origin::origin::Changes {
+        keep_expired: Some(true),
+        ..Default::default()
+    };
+    ca.origin()
+        .change_issuer(&id(), &changes, ca.now())
+        .unwrap();
+    ca.revoke("0a", ca.in_days(1));
+    edge.refresh(&ca, Full).unwrap();
+    ca.pass(30 * DAY);
+    for _ in 0..3 {
+        edge.renew(&ca, Full).unwrap();
+        assert_eq!(edge.serials(Full), ["0a"]);
+    }
+}

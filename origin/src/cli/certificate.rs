@@ -1,4 +1,4 @@
-//! `crl-origin cert`: issues certificates.
+//! `crl-origin cert`: issues, lists and shows certificates.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,13 +11,26 @@ use serde::Serialize;
 
 use super::common::{duration, key_kind, read};
 use super::{CliError, Session, output};
-use crate::ca::{self, CertificateError, KeyKind, Request};
+use crate::ca::{self, CertificateError, KeyKind, Request, Serial};
 use crate::origin::{NewCertificate, Subject};
+use crate::wire::IssuedCertificateView;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Issue a certificate; it names the issuer's CRL distribution point
     Issue(Issue),
+    /// List the certificates that an issuer issued here
+    List {
+        /// The issuer's id
+        issuer: IssuerId,
+    },
+    /// Print a certificate that an issuer issued here, in PEM
+    Show {
+        /// The issuer's id
+        issuer: IssuerId,
+        /// Its serial number, in hexadecimal
+        serial: Serial,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -59,7 +72,46 @@ struct View {
 
 impl Command {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
-        let Self::Issue(issue) = self;
+        match self {
+            Self::Issue(issue) => issue.run(session),
+            Self::List { issuer } => list(&issuer, session),
+            Self::Show { issuer, serial } => {
+                let row = session.origin.certificate(&issuer, &serial)?;
+                let certificate = ca::certificate_from_pem_or_der(&row.der)?;
+                let pem = certificate.to_pem(LineEnding::LF);
+                output::print(pem.map_err(CertificateError::from)?.trim_end())
+            }
+        }
+    }
+}
+
+fn list(issuer: &IssuerId, session: &Session) -> Result<(), CliError> {
+    let mut views: Vec<IssuedCertificateView> = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = session.origin.certificates(issuer, cursor.as_ref(), 1000)?;
+        views.extend(page.0.into_iter().map(IssuedCertificateView::from));
+        cursor = page.1;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let heads = ["SERIAL", "SUBJECT", "EXPIRES", "SHARD"];
+    session.output.rows(&views, heads, |view| {
+        [
+            String::from(view.serial.clone()),
+            view.subject.clone(),
+            String::from(view.not_after),
+            view.shard
+                .map(|shard| shard.to_string())
+                .unwrap_or_default(),
+        ]
+    })
+}
+
+impl Issue {
+    fn run(self, session: &Session) -> Result<(), CliError> {
+        let issue = self;
         let subject = match &issue.csr {
             Some(path) => Subject::Request(Request::from_pem_or_der(&read(path)?)?),
             None => Subject::New {

@@ -27,6 +27,8 @@ pub(super) enum Command {
     Connect(connect::Connect),
     /// Change an issuer's configuration: its CRLs, its profile, the address of its CA
     Set(Box<setup::Set>),
+    /// Renew an issuer's certificate; its name and key stay
+    Renew(Renew),
     /// List the issuers of an OpenBao or Vault PKI engine
     Discover(connect::Discover),
     /// List the issuers
@@ -68,6 +70,18 @@ pub(super) struct Create {
     rules: Rules,
     #[command(flatten)]
     crls: Crls,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Renew {
+    /// The issuer's id
+    id: IssuerId,
+    /// The new certificate, in PEM or DER, that its CA signed [default: sign it with its own key]
+    #[arg(long, value_name = "FILE", conflicts_with = "validity")]
+    certificate: Option<PathBuf>,
+    /// The validity of a self-signed certificate, from now
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "3650d")]
+    validity: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +146,16 @@ impl Command {
                     Err(CliError::Origin(error)) => report(session, &id, if_missing, Err(error)),
                     result => report(session, &id, if_missing, Ok(result?)),
                 }
+            }
+            Self::Renew(renew) => {
+                match &renew.certificate {
+                    Some(path) => {
+                        let certificate = ca::certificate_from_pem_or_der(&read(path)?)?;
+                        origin.replace_certificate(&renew.id, &certificate)?;
+                    }
+                    None => origin.renew_self_signed(&renew.id, renew.validity, now)?,
+                }
+                show(origin.setup(&renew.id)?, session.output)
             }
             Self::Set(set) => set.run(session),
             Self::Discover(discover) => discover.run(session.output),

@@ -41,6 +41,12 @@ pub(super) struct Set {
     /// Publish one more shard at this http URL; may be repeated
     #[arg(long = "shard", value_name = "URL")]
     shards: Vec<String>,
+    /// Keep certificates that expire from now on, on the CRLs, as code signing needs (expiredCertsOnCRL)
+    #[arg(long)]
+    keep_expired: bool,
+    /// Let expired certificates leave the CRLs
+    #[arg(long, conflicts_with = "keep_expired")]
+    no_keep_expired: bool,
     #[command(flatten)]
     source: Source,
 }
@@ -86,7 +92,9 @@ impl Set {
         let before = session.origin.setup(&self.id)?;
         let id = self.id.clone();
         let changes = self.changes(&before)?;
-        let setup = session.origin.change_issuer(&id, &changes)?;
+        let setup = session
+            .origin
+            .change_issuer(&id, &changes, session.clock.now())?;
         show(setup, session.output)
     }
 
@@ -129,6 +137,11 @@ impl Set {
             connector: self.source.connector(before)?,
             profile: self.profile,
             lists,
+            keep_expired: match (self.keep_expired, self.no_keep_expired) {
+                (true, _) => Some(true),
+                (_, true) => Some(false),
+                _ => None,
+            },
             no_delta: self.no_delta,
         };
         if changes.is_empty() {

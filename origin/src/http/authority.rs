@@ -9,12 +9,12 @@ use der::EncodePem;
 use der::pem::LineEnding;
 use origin_api::{CrlName, Issuer, IssuerId, Problem, WATERMARK_HEADER};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::{ApiError, Body, Path, Query};
 use super::registry::Page;
 use super::service::Service;
-use crate::ca::{self, KeyKind, Request};
+use crate::ca::{self, KeyKind, Request, Serial};
 use crate::connector_config::ConnectorConfig;
 use crate::list_config::{Lists, NewList};
 use crate::origin::{
@@ -22,8 +22,12 @@ use crate::origin::{
     Subject, UnknownShard,
 };
 use crate::profile::Profile;
-use crate::revocation::RevocationRequest;
-use crate::wire::{HexSerial, IssuerSetup, KeyName, ProfileName, ReasonName, RevocationView, Time};
+use crate::revocation::{self, RevocationRequest};
+use crate::store::revocations::Filter;
+use crate::wire::{
+    HexSerial, IssuedCertificateView, IssuerSetup, KeyName, ProfileName, ReasonName,
+    RevocationView, Time,
+};
 
 /// An issuer to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -116,6 +120,8 @@ pub(super) struct IssuerChanges {
     /// Its delta CRL is no longer published.
     #[serde(default)]
     no_delta: bool,
+    /// Keep the entries of certificates that expire from now on (expiredCertsOnCRL), or do not.
+    keep_expired: Option<bool>,
 }
 
 /// Changes how an issuer is set up. The CRLs made before are current no longer.
@@ -134,10 +140,11 @@ pub(super) async fn change_issuer(
         connector: None,
         profile: body.profile.map(|profile| profile.0),
         lists: body.crls.into_iter().map(ListChange::from).collect(),
+        keep_expired: body.keep_expired,
         no_delta: body.no_delta,
     };
     let setup = service
-        .call(move |origin, _| origin.change_issuer(&id, &changes))
+        .call(move |origin, now| origin.change_issuer(&id, &changes, now))
         .await?;
     Ok(Json(setup.into()))
 }
@@ -416,8 +423,84 @@ pub(super) struct RevocationsPage {
     next_cursor: Option<String>,
 }
 
+/// Which revocations to list; all if absent.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RevocationFilter {
+    /// `listed`, `released` or `expired`.
+    state: Option<String>,
+    /// A reason, by its name in RFC 5280.
+    reason: Option<String>,
+    /// A shard.
+    shard: Option<u32>,
+}
+
+impl RevocationFilter {
+    fn parse(self) -> Result<Filter, ApiError> {
+        let state = self.state.map(|name| {
+            revocation::State::from_name(&name)
+                .ok_or_else(|| ApiError::invalid("state is listed, released or expired"))
+        });
+        let reason = self.reason.map(|name| {
+            name.parse::<ReasonName>()
+                .map(|reason| reason.0)
+                .map_err(|error| ApiError::invalid(error.to_string()))
+        });
+        Ok(Filter {
+            state: state.transpose()?,
+            reason: reason.transpose()?,
+            shard: self.shard,
+        })
+    }
+}
+
+/// One page of the certificates that an issuer issued.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CertificatesPage {
+    /// In order of serial number.
+    certificates: Vec<IssuedCertificateView>,
+    /// Asks for the next page; absent on the last one.
+    next_cursor: Option<String>,
+}
+
+/// The certificates that an issuer issued here, in order of serial number.
+#[utoipa::path(get, path = "/v1/issuers/{id}/certificates", params(("id" = IssuerId, Path), Page), responses(
+    (status = 200, body = CertificatesPage),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn list_certificates(
+    State(service): State<Service>,
+    Path(id): Path<IssuerId>,
+    Query(page): Query<Page>,
+) -> Result<Json<CertificatesPage>, ApiError> {
+    let (cursor, limit) = (page.cursor::<Serial>()?, page.limit()?);
+    let (certificates, next) = service
+        .call(move |origin, _| origin.certificates(&id, cursor.as_ref(), limit))
+        .await?;
+    Ok(Json(CertificatesPage {
+        certificates: certificates.into_iter().map(Into::into).collect(),
+        next_cursor: next.map(|serial| serial.to_string()),
+    }))
+}
+
+/// A certificate that an issuer issued here.
+#[utoipa::path(get, path = "/v1/issuers/{id}/certificates/{serial}",
+    params(("id" = IssuerId, Path), ("serial" = HexSerial, Path)), responses(
+    (status = 200, body = IssuedCertificateView),
+    (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
+))]
+pub(super) async fn show_certificate(
+    State(service): State<Service>,
+    Path((id, HexSerial(serial))): Path<(IssuerId, HexSerial)>,
+) -> Result<Json<IssuedCertificateView>, ApiError> {
+    let certificate = service
+        .call(move |origin, _| origin.certificate(&id, &serial))
+        .await?;
+    Ok(Json(certificate.into()))
+}
+
 /// An issuer's revocations, in the order of its CRL.
-#[utoipa::path(get, path = "/v1/issuers/{id}/revocations", params(("id" = IssuerId, Path), Page), responses(
+#[utoipa::path(get, path = "/v1/issuers/{id}/revocations", params(("id" = IssuerId, Path), Page, RevocationFilter), responses(
     (status = 200, body = RevocationsPage),
     (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
 ))]
@@ -425,10 +508,12 @@ pub(super) async fn list_revocations(
     State(service): State<Service>,
     Path(id): Path<IssuerId>,
     Query(page): Query<Page>,
+    Query(filter): Query<RevocationFilter>,
 ) -> Result<Json<RevocationsPage>, ApiError> {
     let (cursor, limit) = (page.cursor()?, page.limit()?);
+    let filter = filter.parse()?;
     let (revocations, next) = service
-        .call(move |origin, _| origin.revocations(&id, cursor, limit))
+        .call(move |origin, _| origin.revocations(&id, filter, cursor, limit))
         .await?;
     Ok(Json(RevocationsPage {
         revocations: revocations.into_iter().map(RevocationView::from).collect(),

@@ -114,6 +114,44 @@ impl Origin {
 }
 
 impl Origin {
+    /// Up to `limit` certificates that the issuer issued here, in order of serial number, after
+    /// `cursor`; and the cursor of the next page.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
+    pub fn certificates(
+        &self,
+        issuer: &IssuerId,
+        cursor: Option<&Serial>,
+        limit: u32,
+    ) -> Result<(Vec<CertificateRow>, Option<Serial>), OriginError> {
+        self.store.read(|conn| {
+            let issuer = find_issuer(conn, issuer)?;
+            let mut found = rows::page(conn, issuer.number, cursor, limit.saturating_add(1))?;
+            let more = found.len() > limit as usize;
+            found.truncate(limit as usize);
+            let next = found.last().filter(|_| more);
+            let next = next.map(|certificate| certificate.serial.clone());
+            Ok((found, next))
+        })
+    }
+
+    /// A certificate that the issuer issued here.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::CertificateNotFound`], [`OriginError::Store`].
+    pub fn certificate(
+        &self,
+        issuer: &IssuerId,
+        serial: &Serial,
+    ) -> Result<CertificateRow, OriginError> {
+        self.store.read(|conn| {
+            let issuer = find_issuer(conn, issuer)?;
+            rows::find(conn, issuer.number, serial)?
+                .ok_or_else(|| OriginError::CertificateNotFound(issuer.id, serial.clone()))
+        })
+    }
+
     /// The serial number of a certificate and what it states, after checking that the issuer has
     /// issued it. Also returns whether its distribution point is one of the issuer's: if not, the
     /// full CRL lists it, but its relying parties look elsewhere.

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crl::{
-    AlgorithmIdentifier, CrlNumber, DistinguishedName, IssuingDistributionPoint, Template, UnixTime,
+    AlgorithmIdentifier, CrlNumber, DistinguishedName, Extension, IssuingDistributionPoint,
+    Template, UnixTime,
 };
 use der::Encode;
+use der::asn1::ObjectIdentifier;
 use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
@@ -216,6 +218,11 @@ fn template(
                 .collect(),
             CrlName::Delta | CrlName::Shard(_) => Vec::new(),
         },
+        extra_extensions: issuer
+            .keeps_expired_since
+            .map(expired_certs_on_crl)
+            .into_iter()
+            .collect(),
         ..Template::new(
             DistinguishedName::try_from(subject).map_err(CertificateError::from)?,
             AlgorithmIdentifier::from_der(&algorithm).map_err(CertificateError::from)?,
@@ -223,6 +230,25 @@ fn template(
             next.this_update..next.next_update,
         )
     })
+}
+
+/// expiredCertsOnCRL (X.509, section 9.5.2.12): the CRL lists certificates that expired since then.
+fn expired_certs_on_crl(since: UnixTime) -> Extension {
+    const ID_CE_EXPIRED_CERTS_ON_CRL: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.60");
+    // A GeneralizedTime, YYYYMMDDHHMMSSZ, from RFC 3339.
+    let digits: String = since
+        .to_string()
+        .chars()
+        .filter(|c| c.is_ascii_digit())
+        .collect();
+    let mut value = vec![0x18, 0x0f];
+    value.extend_from_slice(digits.as_bytes());
+    value.push(b'Z');
+    Extension {
+        oid: ID_CE_EXPIRED_CERTS_ON_CRL,
+        critical: false,
+        value,
+    }
 }
 
 /// A full CRL and its deltas share one sequence of numbers (RFC 5280, section 5.2.3).

@@ -60,6 +60,11 @@ pub enum OriginError {
     /// No certificate with that serial number was issued here.
     #[error("issuer {0} has issued no certificate {1} here")]
     CertificateNotFound(IssuerId, Serial),
+    /// Its certificate is signed by another CA.
+    #[error(
+        "the certificate of issuer {0} is signed by another CA: have it signed there, and give it by --certificate"
+    )]
+    NotSelfSigned(IssuerId),
     /// No such import.
     #[error("issuer {0} has no import {1}")]
     ImportNotFound(IssuerId, i64),
@@ -129,6 +134,7 @@ impl OriginError {
             Self::NoList(_) => "no_list",
             Self::NotIssuedBy(_) => "wrong_issuer",
             Self::CertificateNotFound(..) => "certificate_not_found",
+            Self::NotSelfSigned(_) => "not_self_signed",
             Self::ImportNotFound(..) => "import_not_found",
             Self::NumbersUsedUp(_) => "numbers_used_up",
             Self::ListConfig(_) => "invalid_settings",
@@ -179,6 +185,7 @@ impl OriginError {
             | Self::ShardUnknown(..)
             | Self::NoList(_)
             | Self::NotIssuedBy(_)
+            | Self::NotSelfSigned(_)
             | Self::ListConfig(_)
             | Self::Profile(_)
             | Self::Revocation(_)

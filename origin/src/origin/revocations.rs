@@ -205,7 +205,7 @@ impl Origin {
         })
     }
 
-    /// Up to `limit` revocations in the order of the CRL, after `cursor`; and the cursor of the
+    /// Up to `limit` selected revocations in the order of the CRL, after `cursor`; and the cursor of the
     /// next page.
     ///
     /// # Errors
@@ -213,6 +213,7 @@ impl Origin {
     pub fn revocations(
         &self,
         issuer: &IssuerId,
+        filter: rows::Filter,
         cursor: Option<i64>,
         limit: u32,
     ) -> Result<(Vec<RevokedCertificate>, Option<i64>), OriginError> {
@@ -221,6 +222,7 @@ impl Origin {
             let mut found = rows::page(
                 conn,
                 issuer.number,
+                filter,
                 cursor.unwrap_or(-1),
                 limit.saturating_add(1),
             )?;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use origin_api::{CrlName, IssuerId};
+use crl::UnixTime;
+use origin_api::{CrlName, IssuerId, Timestamp};
 use rusqlite::Connection;
 
 use super::lookup::{find_issuer, refuse_shared_urls};
@@ -25,6 +26,8 @@ pub struct Setup {
     pub profile: Profile,
     /// Where its CRLs come from.
     pub connector: ConnectorConfig,
+    /// From when on it keeps the entries of expired certificates; `None` if it does not.
+    pub keeps_expired_since: Option<UnixTime>,
     /// The CRLs that it publishes.
     pub lists: Vec<ListConfig>,
     /// Whether the origin makes them. If not, another CA decides their times.
@@ -40,6 +43,8 @@ pub struct Changes {
     pub profile: Option<Profile>,
     /// Its CRLs, by name; a new name adds a CRL.
     pub lists: Vec<ListChange>,
+    /// Keep the entries of certificates that expire from now on, or do not.
+    pub keep_expired: Option<bool>,
     /// Stop publishing its delta.
     pub no_delta: bool,
 }
@@ -65,6 +70,7 @@ impl Changes {
         self.connector.is_none()
             && self.profile.is_none()
             && self.lists.is_empty()
+            && self.keep_expired.is_none()
             && !self.no_delta
     }
 }
@@ -84,7 +90,12 @@ impl Origin {
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`] for what another CA decides,
     /// [`OriginError::ListConfig`], [`OriginError::Profile`], [`OriginError::Store`].
-    pub fn change_issuer(&self, id: &IssuerId, changes: &Changes) -> Result<Setup, OriginError> {
+    pub fn change_issuer(
+        &self,
+        id: &IssuerId,
+        changes: &Changes,
+        now: Timestamp,
+    ) -> Result<Setup, OriginError> {
         self.store.write(|tx| {
             let issuer = find_issuer(tx, id)?;
             let before = setup(tx, &issuer)?;
@@ -95,6 +106,10 @@ impl Origin {
                 change_lists(tx, &issuer, &before, changes)?;
             } else {
                 change_distribution_point(tx, &issuer, &before, changes)?;
+            }
+            if let Some(keep) = changes.keep_expired {
+                let since = issuer.keeps_expired_since.unwrap_or(now.as_unix_time());
+                issuer_rows::keep_expired(tx, issuer.number, keep.then_some(since))?;
             }
             let connector = changes.connector.as_ref().unwrap_or(&issuer.connector);
             let profile = changes.profile.unwrap_or(issuer.profile);
@@ -112,6 +127,7 @@ fn setup(conn: &Connection, issuer: &IssuerRow) -> Result<Setup, OriginError> {
         certificate: issuer.certificate.clone(),
         profile: issuer.profile,
         connector: issuer.connector.clone(),
+        keeps_expired_since: issuer.keeps_expired_since,
         lists: lists.into_iter().map(|list| list.config).collect(),
         signs_here: issuer_rows::key(conn, issuer.number)?.is_some(),
     })
@@ -197,7 +213,7 @@ fn change_distribution_point(
     changes: &Changes,
 ) -> Result<(), OriginError> {
     let elsewhere = || OriginError::NoKey(issuer.id.clone());
-    if changes.profile.is_some() || changes.no_delta {
+    if changes.profile.is_some() || changes.no_delta || changes.keep_expired.is_some() {
         return Err(elsewhere());
     }
     for change in &changes.lists {

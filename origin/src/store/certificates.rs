@@ -61,6 +61,38 @@ pub fn any_of_shard(
     Ok(statement.query_row(params![issuer.0, shard], |row| row.get(0))?)
 }
 
+/// Up to `limit` certificates in order of serial number, after the serial number `after`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn page(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    after: Option<&Serial>,
+    limit: u32,
+) -> Result<Vec<CertificateRow>, StoreError> {
+    let after = after.map(Serial::as_bytes).unwrap_or_default();
+    conn.prepare_cached(
+        "SELECT serial, subject, not_after, shard, certificate FROM certificates
+         WHERE issuer = ?1 AND serial > ?2 ORDER BY serial LIMIT ?3",
+    )?
+    .query_map(params![issuer.0, after, limit], |row| {
+        let Ok(serial) = Serial::from_be_bytes(row.get_ref(0)?.as_blob().unwrap_or_default())
+        else {
+            return Ok(Err(StoreError::Corrupt("certificate's serial number")));
+        };
+        Ok(Ok(CertificateRow {
+            serial,
+            subject: row.get(1)?,
+            not_after: UnixTime(row.get(2)?),
+            shard: row.get(3)?,
+            der: row.get(4)?,
+        }))
+    })?
+    .map(|row| row?)
+    .collect()
+}
+
 /// Finds a certificate.
 ///
 /// # Errors

@@ -72,6 +72,17 @@ pub fn find_changed(
         .transpose()
 }
 
+/// Which revocations to list; `None` selects all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Those in this state.
+    pub state: Option<State>,
+    /// Those with this reason.
+    pub reason: Option<Reason>,
+    /// Those of this shard.
+    pub shard: Option<u32>,
+}
+
 /// Up to `limit` revocations and their positions, in order of position, after position `after`.
 ///
 /// # Errors
@@ -79,20 +90,29 @@ pub fn find_changed(
 pub fn page(
     conn: &Connection,
     issuer: IssuerNumber,
+    filter: Filter,
     after: i64,
     limit: u32,
 ) -> Result<Vec<(i64, RevokedCertificate)>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS}, position FROM revocations WHERE issuer = ?1 AND position > ?2 ORDER BY position LIMIT ?3"
+        "SELECT {COLUMNS}, position FROM revocations WHERE issuer = ?1 AND position > ?2
+         AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR reason = ?5) AND (?6 IS NULL OR shard = ?6)
+         ORDER BY position LIMIT ?3"
     );
+    let parameters = params![
+        issuer.0,
+        after,
+        limit,
+        filter.state.map(State::as_str),
+        filter.reason.map(Reason::code),
+        filter.shard,
+    ];
     conn.prepare_cached(&sql)?
-        .query_map(params![issuer.0, after, limit], |row| {
-            Ok((row.get(7)?, from_row(row)?))
-        })?
+        .query_map(parameters, |row| Ok((row.get(7)?, from_row(row)?)))?
         .map(|found| {
             found
                 .map_err(StoreError::from)
-                .and_then(|(position, row)| Ok((position, row?)))
+                .and_then(|(position, certificate)| Ok((position, certificate?)))
         })
         .collect()
 }
