@@ -421,3 +421,35 @@ fn calls_under_way_finish_when_the_service_is_told_to_stop() {
     });
     assert!(server.child.wait().unwrap().success());
 }
+
+#[test]
+fn an_edge_is_answered_why_entries_left() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    let edge = origin.run(&["token", "create", "edge-1"]);
+    origin.run(&["revoke", "ca", "0a", "--reason", "certificateHold"]);
+    origin.run(&["release", "ca", "0a"]);
+    origin.run(&["revoke", "ca", "0b"]);
+    let server = origin.serve();
+    let ask = |name: &str, body: &serde_json::Value| {
+        agent()
+            .post(format!("{}/v1/issuers/ca/crls/{name}/departed", server.url))
+            .header("Authorization", format!("Bearer {}", edge.trim()))
+            .send_json(body)
+            .unwrap()
+    };
+    let mut answer = ask("full", &serde_json::json!({"serials": ["0A", "0b", "0c"]}));
+    assert_eq!(answer.status(), 200);
+    assert_eq!(
+        json(&mut answer),
+        serde_json::json!({"departed": [
+            {"serial": "0a", "because": "released"},
+            {"serial": "0b", "because": "unknown"},
+            {"serial": "0c", "because": "unknown"},
+        ]})
+    );
+    let none = serde_json::json!({"serials": []});
+    assert_eq!(ask("full", &none).status(), 400);
+    let one = serde_json::json!({"serials": ["0a"]});
+    assert_eq!(ask("delta", &one).status(), 404);
+}

@@ -170,6 +170,9 @@ fn the_api_answers_state_lost_until_the_command_has_recovered() {
         assert_eq!(json(&mut lost)["code"], "state_lost");
     }
     assert_eq!(server.crl("ca", "full", None).status(), 503);
+    let metrics = server.get("/metrics").body_mut().read_to_string().unwrap();
+    let alarm = r#"crl_origin_crl_state_lost{issuer="ca",name="full"} 1"#;
+    assert!(metrics.contains(alarm), "{metrics}");
     let (_, complaint) = origin.fail(&["crl", "make", "ca", "--json"]);
     assert!(complaint.contains("state_lost"), "{complaint}");
     let recovered = origin.run(&["recover", "ca", "served.crl", "--json"]);

@@ -41,6 +41,7 @@ pub(super) struct Metrics {
     size: Family<CrlLabels, Gauge>,
     this_update: Family<CrlLabels, Gauge>,
     next_update: Family<CrlLabels, Gauge>,
+    lost: Family<CrlLabels, Gauge>,
     registry: Mutex<Registry>,
 }
 
@@ -53,6 +54,7 @@ impl Metrics {
             size: Family::default(),
             this_update: Family::default(),
             next_update: Family::default(),
+            lost: Family::default(),
             registry: Mutex::new(Registry::with_prefix("crl_origin")),
         };
         metrics.register(connectors, pushes);
@@ -81,6 +83,11 @@ impl Metrics {
             "Size of the newest CRL",
             Unit::Bytes,
             self.size.clone(),
+        );
+        registry.register(
+            "crl_state_lost",
+            "1 if the database was restored and no CRL is made until `crl-origin recover`",
+            self.lost.clone(),
         );
         let (this_update, next_update) = (self.this_update.clone(), self.next_update.clone());
         registry.register_with_unit(
@@ -122,6 +129,7 @@ impl Metrics {
             &self.size,
             &self.this_update,
             &self.next_update,
+            &self.lost,
         ] {
             // Lists that are no longer published disappear.
             gauges.clear();
@@ -134,6 +142,7 @@ impl Metrics {
             self.entries
                 .get_or_create(&labels)
                 .set(crl.entries.cast_signed());
+            self.lost.get_or_create(&labels).set(crl.is_lost.into());
             self.size.get_or_create(&labels).set(crl.size.cast_signed());
             self.this_update
                 .get_or_create(&labels)

@@ -45,6 +45,8 @@ pub struct IssuedCrl {
     pub entries: u64,
     /// Its size in bytes.
     pub size: u64,
+    /// Whether the issuer is in `state_lost`: an edge holds a newer CRL that the database does not know.
+    pub is_lost: bool,
 }
 
 impl Origin {
@@ -155,6 +157,7 @@ impl Origin {
         self.store.read(|conn| {
             let mut newest = Vec::new();
             for issuer in issuer_rows::page(conn, "", u32::MAX)? {
+                let is_lost = !records::unknown(conn, issuer.number)?.is_empty();
                 for list in list_rows::all(conn, issuer.number)? {
                     let Some(latest) = list_rows::latest(conn, issuer.number, list.config.name)?
                     else {
@@ -168,6 +171,7 @@ impl Origin {
                         next_update: latest.next_update,
                         entries: latest.entries,
                         size: latest.size.unwrap_or_default(),
+                        is_lost,
                     });
                 }
             }
