@@ -28,3 +28,8 @@ pub const WATERMARK_HEADER: &str = "revocation-watermark";
 
 /// The number of issuers on one page.
 pub const PAGE_LIMIT: std::ops::RangeInclusive<u32> = 1..=1000;
+
+/// The README's example, compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
