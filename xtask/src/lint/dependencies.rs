@@ -22,7 +22,7 @@ const PLATFORM: [&str; 6] = [
 ];
 
 /// Packages of this tree, and those of this tree that each may use outside of tests.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("crl-edge", &["edge", "crl", "origin-api"]),
     ("edge", &["crl", "origin-api"]),
     ("crl-origin", &["crl", "origin-api"]),
@@ -30,6 +30,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("origin-api", &[]),
     ("end-to-end", &["crl", "origin-api"]),
     ("xtask", &[]),
+    ("bindgen", &[]),
     ("bench-crl", &["crl"]),
     ("bench-crl-wasm", &["crl"]),
 ];
