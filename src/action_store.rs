@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use edge::actions::{Action, ActionPorts};
 use edge::events::EventId;
-use edge::refresh::{EventLogError, Host as _, StoreError};
+use edge::refresh::{EventLogError, Runtime as _, StoreError};
 use edge::tables;
 use edge::time::Timestamp;
 use worker::durable::State;

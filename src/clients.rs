@@ -8,10 +8,10 @@ use edge::config::Settings;
 use edge::events::pending::{PendingAnswer, PendingRequest};
 use edge::events::{Event, Trigger};
 use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, TrustAnswer};
+use edge::kv_layout;
 use edge::public::{Chunks, Platform, PlatformError, Serving};
 use edge::refresh::Sha256;
 use edge::registry::{Batch, Index, Lease, RegistryAnswer, RegistryRequest};
-use edge::replica;
 use edge::schedule::Objects;
 use edge::time::Timestamp;
 use futures_util::TryFutureExt as _;
@@ -239,7 +239,7 @@ impl Platform for EdgeClients {
         let read = async {
             let kv = self.bindings.kv()?;
             let text = kv
-                .read_text(replica::REGISTRY, kv::GetOptions::text())
+                .read_text(kv_layout::REGISTRY, kv::GetOptions::text())
                 .await?;
             Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
         };

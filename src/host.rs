@@ -1,4 +1,4 @@
-//! The machine: the platform's clock, chance, timers, tasks and log; its signatures have a file of their own.
+//! The platform's clock, randomness, timers, tasks and log. Signatures are in `signature`.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use worker::js_sys;
 use worker::{Delay, ScheduledTime};
 
 use crate::signature::JsHashed;
-use edge::refresh::{Host, StoreError};
+use edge::refresh::{Runtime, StoreError};
 use edge::time::Timestamp;
 
 /// The machine, as a Durable Object has it.
@@ -39,7 +39,7 @@ pub(crate) fn log(line: &serde_json::Value) {
     }
 }
 
-impl Host for JsHost {
+impl Runtime for JsHost {
     type Hashed = JsHashed;
 
     fn now(&self) -> Timestamp {

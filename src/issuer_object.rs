@@ -1,4 +1,4 @@
-//! The issuer's Durable Object: its calls and its alarm, carried over to [`Custodian`].
+//! The issuer's Durable Object: its calls and its alarm, carried out by [`IssuerService`].
 #![expect(
     missing_docs,
     reason = "the macro's exports are for the platform, not for people"
@@ -23,19 +23,19 @@ use crate::pending_reporter::RegistryReporter;
 use crate::streams::Stored;
 use edge::events::pending::ReportingLog;
 use edge::issuer::{
-    Custodian, Flights, IssuerAnswer, IssuerCall, IssuerRequest, Leases, OneAtATime, Parts,
-    Serving, Unavailable,
+    IssuerAnswer, IssuerCall, IssuerDeps, IssuerPorts, IssuerRequest, IssuerService, Serving,
+    Unavailable,
 };
 use edge::places::Places;
 use edge::refresh::Pieces;
 use edge::time::within;
 
-/// Cloudflare's side of the seams.
+/// Cloudflare's side of the ports.
 #[derive(Debug)]
 pub(crate) struct Cloudflare;
 
-impl Parts for Cloudflare {
-    type Host = JsHost;
+impl IssuerPorts for Cloudflare {
+    type Runtime = JsHost;
     type Origin = FetchOrigin;
     type Store = SqlStore;
     type Replica = KvReplica;
@@ -51,7 +51,7 @@ const CROWD_RETRY_SECONDS: u64 = 2;
 pub struct IssuerObject {
     state: Rc<State>,
     bindings: Bindings,
-    custodian: OnceCell<Rc<Custodian<Cloudflare>>>,
+    service: OnceCell<Rc<IssuerService<Cloudflare>>>,
     places: Places,
 }
 
@@ -60,7 +60,7 @@ impl DurableObject for IssuerObject {
         Self {
             state: Rc::new(state),
             bindings: Bindings { env },
-            custodian: OnceCell::new(),
+            service: OnceCell::new(),
             places: Places::default(),
         }
     }
@@ -70,39 +70,39 @@ impl DurableObject for IssuerObject {
             issuer,
             request: asked,
         } = object_call::receive(&mut request).await?;
-        let custodian = self.custodian(Some(&issuer))?;
+        let service = self.service(Some(&issuer))?;
         let (answer, serving) = if matches!(asked, IssuerRequest::Serve { .. }) {
-            let deadline = now().after(custodian.settings.origin_timeout);
+            let deadline = now().after(self.bindings.settings().origin_timeout);
             let Some(_place) = self.places.take(now(), deadline) else {
                 let seconds = CROWD_RETRY_SECONDS;
                 let turned_away = IssuerAnswer::Unavailable(Unavailable::RetryAfter { seconds });
                 return object_call::respond(&turned_away, None);
             };
             let caller_left = client::left(request.inner());
-            match within(caller_left, custodian.answer(asked)).await {
+            match within(caller_left, service.answer(asked)).await {
                 Some(answered) => answered,
                 None => return Response::empty(),
             }
         } else {
-            custodian.answer(asked).await
+            service.answer(asked).await
         };
         let stream = serving
-            .map(|serving| stream(&custodian.store, serving))
+            .map(|serving| stream(service.store(), serving))
             .transpose()?;
         object_call::respond(&answer, stream)
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
-        self.custodian(None)?.alarm().await.map_err(failed)?;
+        self.service(None)?.alarm().await.map_err(failed)?;
         Response::empty()
     }
 }
 
 impl IssuerObject {
-    /// The custodian. An alarm does not say whose object it wakes: that was noted with the first call.
-    fn custodian(&self, caller: Option<&IssuerId>) -> worker::Result<Rc<Custodian<Cloudflare>>> {
-        if let Some(custodian) = self.custodian.get() {
-            return Ok(Rc::clone(custodian));
+    /// The service. An alarm does not say whose object it wakes: that was noted with the first call.
+    fn service(&self, caller: Option<&IssuerId>) -> worker::Result<Rc<IssuerService<Cloudflare>>> {
+        if let Some(service) = self.service.get() {
+            return Ok(Rc::clone(service));
         }
         let settings = self.bindings.settings();
         let store = Rc::new(SqlStore::open(&self.state).map_err(failed)?);
@@ -114,8 +114,8 @@ impl IssuerObject {
             }
             (None, None) => return Err("an alarm of an object that was never called".into()),
         };
-        let custodian = Rc::new(Custodian {
-            host: JsHost {
+        let service = IssuerService::start(IssuerDeps {
+            runtime: JsHost {
                 state: Rc::clone(&self.state),
             },
             origin: FetchOrigin {
@@ -134,18 +134,13 @@ impl IssuerObject {
             store,
             settings,
             issuer,
-            flights: Flights::default(),
-            leases: Leases::default(),
-            publishing: OneAtATime::default(),
-            delivering: OneAtATime::default(),
         });
-        custodian.start();
-        Ok(Rc::clone(self.custodian.get_or_init(|| custodian)))
+        Ok(Rc::clone(self.service.get_or_init(|| service)))
     }
 }
 
 /// The DER of a CRL, out of storage.
-fn stream(store: &Rc<SqlStore>, serving: Serving) -> worker::Result<web_sys::ReadableStream> {
+fn stream(store: Rc<SqlStore>, serving: Serving) -> worker::Result<web_sys::ReadableStream> {
     let Serving { current, lease } = serving;
     let pieces = Pieces {
         body: current.body,
@@ -153,7 +148,6 @@ fn stream(store: &Rc<SqlStore>, serving: Serving) -> worker::Result<web_sys::Rea
         end: current.pieces,
         size: current.head.size,
     };
-    let store = Rc::clone(store);
     let stream = Stored { store }.stream(pieces, Some(lease));
     stream.map_err(worker::Error::from)
 }

@@ -1,16 +1,21 @@
 //! What an issuer's object stores: `Store` over its SQLite.
 
+use std::collections::BTreeMap;
+
 use origin_api::{CrlName, IssuerId};
 use worker::SqlStorageValue;
 use worker::durable::State;
 use worker::wasm_bindgen::JsValue;
 
 use crate::sql::{Sql, integer, json, to_json};
-use edge::events::{Event, EventId};
-use edge::refresh::{BodyId, Conclusion, CrlState, Doomed, IssuerState, Sha256, Store, StoreError};
+use edge::events::Event;
+use edge::refresh::{
+    BodyId, Change, CrlState, IssuerState, ObjectState, Sha256, Store, StoreError,
+};
 use edge::time::Timestamp;
 
-/// Tables are only ever added to: the next release reads what this one wrote.
+/// Tables are only ever added to: the next release reads what this one wrote. `doomed` has the KV
+/// keys to be deleted.
 const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS crl (name TEXT PRIMARY KEY, sha256 TEXT, body INTEGER, state TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS body (id INTEGER PRIMARY KEY AUTOINCREMENT)",
@@ -60,39 +65,106 @@ impl SqlStore {
         rows.iter().map(|row| json(row.first())).collect()
     }
 
+    fn count(&self, sql: &str) -> Result<u64, StoreError> {
+        let rows = self.sql.rows(sql, vec![])?;
+        let count = integer(rows.first().and_then(|row| row.first()))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    fn crls(&self) -> Result<BTreeMap<CrlName, CrlState>, StoreError> {
+        self.sql
+            .rows("SELECT json_quote(name), state FROM crl", vec![])?
+            .iter()
+            .map(|row| Ok((json(row.first())?, json(row.get(1))?)))
+            .collect()
+    }
+
+    fn pending_deletes(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+        self.sql
+            .rows("SELECT json_quote(key), after FROM doomed", vec![])?
+            .iter()
+            .map(|row| {
+                let after = Timestamp::from_millis(integer(row.get(1))?);
+                Ok((json(row.first())?, after))
+            })
+            .collect()
+    }
+
+    /// The SHA-256 of the CRL that storage has committed.
     fn held(&self, name: CrlName) -> Result<Option<Sha256>, StoreError> {
-        Ok(self.crl(name)?.head().map(|head| head.sha256))
+        self.sql
+            .rows(
+                "SELECT json_quote(sha256) FROM crl WHERE name = ?",
+                vec![name.to_string().into()],
+            )?
+            .first()
+            .map_or(Ok(None), |row| json(row.first()))
+    }
+
+    fn set_crl(&self, name: CrlName, state: &CrlState) -> Result<(), StoreError> {
+        let current = state.current.as_ref();
+        self.sql.run(
+            "INSERT OR REPLACE INTO crl (name, sha256, body, state) VALUES (?, ?, ?, ?)",
+            vec![
+                name.to_string().into(),
+                current
+                    .map(|current| current.head.sha256.to_string())
+                    .into(),
+                current.map(|current| i64::from(current.body.0)).into(),
+                to_json(state)?,
+            ],
+        )
     }
 }
 
 impl Store for SqlStore {
-    fn issuer(&self) -> Result<IssuerState, StoreError> {
-        Ok(self.sql.fact("issuer")?.unwrap_or_default())
+    fn load(&self) -> Result<ObjectState, StoreError> {
+        let issuer: Option<IssuerState> = self.sql.fact("issuer")?;
+        Ok(ObjectState {
+            issuer: issuer.unwrap_or_default(),
+            crls: self.crls()?,
+            pending_deletes: self.pending_deletes()?,
+            events_owed: self.count("SELECT count(*) FROM outbox")?,
+        })
     }
 
-    fn set_issuer(&self, issuer: &IssuerState) -> Result<(), StoreError> {
-        self.sql.set_fact("issuer", issuer)
-    }
-
-    fn crl(&self, name: CrlName) -> Result<CrlState, StoreError> {
-        self.sql
-            .rows(
-                "SELECT state FROM crl WHERE name = ?",
-                vec![name.to_string().into()],
-            )?
-            .first()
-            .map_or_else(|| Ok(CrlState::default()), |row| json(row.first()))
-    }
-
-    fn crls(&self) -> Result<Vec<(CrlName, CrlState)>, StoreError> {
-        self.sql
-            .rows(
-                "SELECT json_quote(name), state FROM crl ORDER BY name",
-                vec![],
-            )?
-            .iter()
-            .map(|row| Ok((json(row.first())?, json(row.get(1))?)))
-            .collect()
+    fn commit(&self, change: &Change, held: Option<Sha256>) -> Result<(), StoreError> {
+        self.sql.atomically(|| {
+            if let Some((name, state)) = &change.crl {
+                if self.held(*name)? != held {
+                    return Err(StoreError::Conflict);
+                }
+                self.set_crl(*name, state)?;
+            }
+            if let Some(issuer) = &change.issuer {
+                self.sql.set_fact("issuer", issuer)?;
+            }
+            if let Some(event) = &change.event {
+                self.sql.run(
+                    "INSERT INTO outbox (id, event) VALUES (?, ?)",
+                    vec![event.id.to_string().into(), to_json(event)?],
+                )?;
+            }
+            if !change.delivered.is_empty() {
+                self.sql.run(
+                    "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
+                    vec![to_json(&change.delivered)?],
+                )?;
+            }
+            for (key, after) in &change.schedule_deletes {
+                self.sql.run(
+                    "INSERT OR REPLACE INTO doomed (key, after) VALUES (?, ?)",
+                    vec![key.as_str().into(), after.as_millis().into()],
+                )?;
+            }
+            for key in &change.deleted {
+                self.sql.run(
+                    "DELETE FROM doomed WHERE key = ?",
+                    vec![key.as_str().into()],
+                )?;
+            }
+            Ok(())
+        })
     }
 
     fn new_body(&self) -> Result<BodyId, StoreError> {
@@ -128,57 +200,15 @@ impl Store for SqlStore {
     }
 
     fn sweep(&self, keep: &[BodyId]) -> Result<(), StoreError> {
-        let keep = serde_json::to_string(keep).unwrap_or_default();
         for (table, column) in [("piece", "body"), ("body", "id")] {
             self.sql.run(
                 &format!(
-                    "DELETE FROM {table} WHERE {column} NOT IN (SELECT body FROM crl WHERE body IS NOT NULL UNION SELECT value FROM json_each(?))"
+                    "DELETE FROM {table} WHERE {column} NOT IN (SELECT value FROM json_each(?))"
                 ),
-                vec![keep.as_str().into()],
+                vec![to_json(&keep)?],
             )?;
         }
         Ok(())
-    }
-
-    fn conclude(&self, conclusion: &Conclusion<'_>) -> Result<(), StoreError> {
-        let Conclusion {
-            name,
-            drawn_from,
-            state,
-            issuer,
-            event,
-        } = conclusion;
-        self.sql.atomically(|| {
-            if self.held(*name)? != *drawn_from {
-                return Err(StoreError::Conflict);
-            }
-            self.set_crl(*name, state)?;
-            if let Some(issuer) = issuer {
-                self.set_issuer(issuer)?;
-            }
-            if let Some(event) = event {
-                self.sql.run(
-                    "INSERT OR IGNORE INTO outbox (id, event) VALUES (?, ?)",
-                    vec![event.id.to_string().into(), to_json(event)?],
-                )?;
-            }
-            Ok(())
-        })
-    }
-
-    fn set_crl(&self, name: CrlName, state: &CrlState) -> Result<(), StoreError> {
-        let current = state.current.as_ref();
-        self.sql.run(
-            "INSERT OR REPLACE INTO crl (name, sha256, body, state) VALUES (?, ?, ?, ?)",
-            vec![
-                name.to_string().into(),
-                current
-                    .map(|current| current.head.sha256.to_string())
-                    .into(),
-                current.map(|current| i64::from(current.body.0)).into(),
-                to_json(state)?,
-            ],
-        )
     }
 
     fn owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
@@ -187,47 +217,6 @@ impl Store for SqlStore {
 
     fn newest_owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.events("SELECT event FROM outbox ORDER BY id DESC LIMIT ?", limit)
-    }
-
-    fn owed_event_count(&self) -> Result<u64, StoreError> {
-        let rows = self.sql.rows("SELECT count(*) FROM outbox", vec![])?;
-        let count = integer(rows.first().and_then(|row| row.first()))?;
-        Ok(u64::try_from(count).unwrap_or(0))
-    }
-
-    fn events_delivered(&self, ids: &[EventId]) -> Result<(), StoreError> {
-        self.sql.run(
-            "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
-            vec![to_json(&ids)?],
-        )
-    }
-
-    fn doomed(&self) -> Result<Vec<Doomed>, StoreError> {
-        self.sql
-            .rows("SELECT json_quote(key), after FROM doomed", vec![])?
-            .iter()
-            .map(|row| {
-                Ok(Doomed {
-                    key: json(row.first())?,
-                    after: Timestamp::from_millis(integer(row.get(1))?),
-                })
-            })
-            .collect()
-    }
-
-    fn doom(&self, doomed: &[Doomed]) -> Result<(), StoreError> {
-        for Doomed { key, after } in doomed {
-            self.sql.run(
-                "INSERT OR REPLACE INTO doomed (key, after) VALUES (?, ?)",
-                vec![key.as_str().into(), after.as_millis().into()],
-            )?;
-        }
-        Ok(())
-    }
-
-    fn buried(&self, key: &str) -> Result<(), StoreError> {
-        self.sql
-            .run("DELETE FROM doomed WHERE key = ?", vec![key.into()])
     }
 }
 

@@ -1,9 +1,9 @@
 //! KV: the replica of CRLs and of the registry's index, written by the objects and read by every
 //! isolate.
 
+use edge::kv_layout;
 use edge::refresh::{Metadata, Pieces, Replica, ReplicaError};
 use edge::registry::{Index, IndexReplica};
-use edge::replica;
 use worker::js_sys::{JSON, Promise};
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
@@ -194,7 +194,7 @@ impl IndexReplica for KvIndex {
     async fn put(&self, index: &Index) -> Result<(), ReplicaError> {
         let put = async {
             let text = serde_json::to_string(index)?;
-            self.0.write(replica::REGISTRY, &text.into(), None).await
+            self.0.write(kv_layout::REGISTRY, &text.into(), None).await
         };
         put.await.map_err(failed("take the registry"))
     }

@@ -15,11 +15,18 @@ use worker::wasm_bindgen_futures::JsFuture;
 use crate::host::log;
 use crate::js::to_js;
 use edge::config::Settings;
-use edge::refresh::{Answer, Origin, OriginBody, OriginError, Sha256};
+use edge::refresh::{Answer, CrlRequest, Origin, OriginBody, OriginCrl, OriginError};
 use edge::registry::OriginPages;
 
 /// How many issuers a page of the registry has.
 const PAGE: u32 = 1000;
+
+/// The largest record of an issuer, in bytes: a certificate and thousands of distribution points.
+const LARGEST_RECORD: usize = 1024 * 1024;
+/// The largest page of the registry, in bytes: 16 KiB for each issuer.
+const LARGEST_PAGE: usize = 16 * 1024 * 1024;
+/// The largest error that is read, in bytes.
+const LARGEST_PROBLEM: usize = 64 * 1024;
 
 /// The origin, reached over HTTP.
 #[derive(Clone, Debug)]
@@ -48,6 +55,12 @@ struct InitHeaders {
     authorization: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     if_none_match: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crl_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation_watermark: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<&'static str>,
 }
 
 /// A response whose connection ends when this is dropped.
@@ -70,8 +83,9 @@ impl FetchOrigin {
         &self,
         method: &'static str,
         path: &str,
-        held: Option<Sha256>,
+        request: &CrlRequest,
     ) -> Result<Exchange, OriginError> {
+        let held = request.held.as_ref();
         let unreachable = |error: worker::Error| OriginError::Unreachable(error.to_string());
         let controller = AbortController::new().map_err(|error| unreachable(error.into()))?;
         let origin = self.settings.origin();
@@ -81,7 +95,12 @@ impl FetchOrigin {
             redirect: "manual",
             headers: InitHeaders {
                 authorization: format!("Bearer {}", token.reveal()),
-                if_none_match: held.map(|held| format!("\"{held}\"")),
+                if_none_match: held.map(|held| format!("\"{}\"", held.sha256)),
+                crl_number: held.map(|held| held.number.to_string()),
+                revocation_watermark: held
+                    .and_then(|held| held.watermark)
+                    .map(|watermark| watermark.to_string()),
+                cache_control: request.new_crl.then_some("no-cache"),
             },
         })
         .map_err(unreachable)?;
@@ -101,14 +120,30 @@ impl FetchOrigin {
 
 impl Exchange {
     /// The answer, if its status is 200, 204 or 304.
-    fn accepted(self) -> Result<Self, OriginError> {
-        match self.response.status() {
-            200 | 204 | 304 => Ok(self),
-            status => Err(OriginError::Status {
-                status,
-                retry_after: self.retry_after(),
-            }),
+    async fn accepted(self) -> Result<Self, OriginError> {
+        let status = self.response.status();
+        if matches!(status, 200 | 204 | 304) {
+            return Ok(self);
         }
+        let retry_after = self.retry_after();
+        if status == 503 && self.problem_code().await.as_deref() == Some("state_lost") {
+            return Err(OriginError::StateLost { retry_after });
+        }
+        Err(OriginError::Status {
+            status,
+            retry_after,
+        })
+    }
+
+    /// The stable code of an error (RFC 9457), if the body has one.
+    async fn problem_code(self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Problem {
+            code: String,
+        }
+        let text = self.text(LARGEST_PROBLEM).await.ok()?;
+        let problem: Problem = serde_json::from_slice(&text).ok()?;
+        Some(problem.code)
     }
 
     fn header(&self, name: &str) -> Option<String> {
@@ -127,17 +162,40 @@ impl Exchange {
         Some(since_epoch.saturating_sub(Duration::from_millis(now)))
     }
 
-    async fn text(&self) -> worker::Result<String> {
-        let text = JsFuture::from(self.response.text()?).await?;
-        Ok(text.as_string().unwrap_or_default())
+    /// The body, if it has at most `limit` bytes.
+    async fn text(self, limit: usize) -> Result<Vec<u8>, OriginError> {
+        let mut body = self.body();
+        let mut text = Vec::new();
+        let mut chunk = vec![0; 64 * 1024];
+        loop {
+            let read = body.read(&mut chunk).await?;
+            let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                return Ok(text);
+            };
+            if text.len().saturating_add(read) > limit {
+                return Err(OriginError::MalformedRecord(format!(
+                    "it has more than {limit} bytes"
+                )));
+            }
+            text.extend_from_slice(bytes);
+        }
     }
 
-    async fn json<T: serde::de::DeserializeOwned>(self) -> Result<T, OriginError> {
-        let text = self.text().await.map_err(|error| OriginError::Truncated {
+    async fn json<T: serde::de::DeserializeOwned>(self, limit: usize) -> Result<T, OriginError> {
+        let text = self.text(limit).await?;
+        serde_json::from_slice(&text)
+            .map_err(|error| OriginError::MalformedRecord(error.to_string()))
+    }
+
+    fn body(self) -> FetchBody {
+        let reader = self.response.body().map(|body| {
+            wasm_streams::ReadableStream::from_raw(body.unchecked_into()).into_async_read()
+        });
+        FetchBody {
+            reader,
             received: 0,
-            cause: error.to_string(),
-        })?;
-        serde_json::from_str(&text).map_err(|error| OriginError::MalformedRecord(error.to_string()))
+            _connection: self.connection,
+        }
     }
 }
 
@@ -146,10 +204,10 @@ impl Origin for FetchOrigin {
 
     async fn issuer(&self, id: &IssuerId) -> Result<Option<Issuer>, OriginError> {
         let path = format!("/v1/issuers/{id}");
-        let exchange = self.send("GET", &path, None).await?;
+        let exchange = self.send("GET", &path, &CrlRequest::default()).await?;
         match exchange.response.status() {
             404 => Ok(None),
-            200 => exchange.json().await.map(Some),
+            200 => exchange.json(LARGEST_RECORD).await.map(Some),
             status => Err(OriginError::Status {
                 status,
                 retry_after: exchange.retry_after(),
@@ -161,13 +219,13 @@ impl Origin for FetchOrigin {
         &self,
         id: &IssuerId,
         name: CrlName,
-        held: Option<Sha256>,
-    ) -> Result<Answer<FetchBody>, OriginError> {
+        request: &CrlRequest,
+    ) -> Result<Answer<OriginCrl<FetchBody>>, OriginError> {
         let path = format!("/v1/issuers/{id}/crls/{name}");
-        let exchange = self.send("POST", &path, held).await?.accepted()?;
+        let exchange = self.send("POST", &path, request).await?.accepted().await?;
         match exchange.response.status() {
-            204 => return Ok(Answer::Nothing),
-            304 => return Ok(Answer::Current),
+            204 => return Ok(Answer::NothingToPublish),
+            304 => return Ok(Answer::Unchanged),
             _ => {}
         }
         let media_type = exchange.header("content-type");
@@ -181,21 +239,12 @@ impl Origin for FetchOrigin {
         let watermark = exchange
             .header(WATERMARK_HEADER)
             .and_then(|text| text.trim().parse().ok());
-        let reader = exchange.response.body().map(|body| {
-            wasm_streams::ReadableStream::from_raw(body.unchecked_into()).into_async_read()
-        });
-        Ok(Answer::Crl {
-            body: FetchBody {
-                reader,
-                received: 0,
-                _connection: exchange.connection,
-            },
-            watermark,
-        })
+        let body = exchange.body();
+        Ok(Answer::Crl(OriginCrl { body, watermark }))
     }
 }
 
-/// A CRL on its way.
+/// A body as it arrives.
 pub(crate) struct FetchBody {
     /// None where the response has no body at all.
     reader: Option<IntoAsyncRead<'static>>,
@@ -237,14 +286,14 @@ impl OriginPages for FetchOrigin {
             path.push_str("&cursor=");
             path.extend(form_urlencoded::byte_serialize(cursor.as_bytes()));
         }
-        let exchange = self.send("GET", &path, None).await?;
+        let exchange = self.send("GET", &path, &CrlRequest::default()).await?;
         if exchange.response.status() != 200 {
             return Err(OriginError::Status {
                 status: exchange.response.status(),
                 retry_after: exchange.retry_after(),
             });
         }
-        let page: Page = exchange.json().await?;
+        let page: Page = exchange.json(LARGEST_PAGE).await?;
         let issuers = page.issuers.iter().filter_map(readable).collect();
         Ok((issuers, page.next_cursor))
     }

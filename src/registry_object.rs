@@ -1,4 +1,4 @@
-//! The registry's Durable Object: its calls, carried over to [`Keeper`].
+//! The registry's Durable Object: its calls, carried out by [`RegistryService`].
 #![expect(
     missing_docs,
     reason = "the macro's exports are for the platform, not for people"
@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use edge::actions::{ActionLog, ActionRequest};
 use edge::events::pending::{PendingReports, PendingRequest};
-use edge::registry::{Keeper, KeeperParts, Reading, RegistryRequest};
+use edge::registry::{Reading, RegistryPorts, RegistryRequest, RegistryService};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use worker::durable::State;
@@ -37,12 +37,12 @@ pub(crate) async fn ask<A: DeserializeOwned>(
     Ok(answer)
 }
 
-/// Cloudflare's side of the seams.
+/// Cloudflare's side of the ports.
 #[derive(Debug)]
 struct Cloudflare;
 
-impl KeeperParts for Cloudflare {
-    type Host = JsHost;
+impl RegistryPorts for Cloudflare {
+    type Runtime = JsHost;
     type Origin = FetchOrigin;
     type Store = SqlRegistry;
     type Replica = KvIndex;
@@ -54,7 +54,7 @@ impl KeeperParts for Cloudflare {
 pub struct RegistryObject {
     state: Rc<State>,
     bindings: Bindings,
-    keeper: OnceCell<Rc<Keeper<Cloudflare>>>,
+    service: OnceCell<Rc<RegistryService<Cloudflare>>>,
     actions: OnceCell<Rc<ActionLog<WorkerActions>>>,
     pending: PendingReports,
 }
@@ -74,7 +74,7 @@ impl DurableObject for RegistryObject {
         Self {
             state: Rc::new(state),
             bindings: Bindings { env },
-            keeper: OnceCell::new(),
+            service: OnceCell::new(),
             actions: OnceCell::new(),
             pending: PendingReports::default(),
         }
@@ -83,7 +83,7 @@ impl DurableObject for RegistryObject {
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
         match object_call::receive(&mut request).await? {
             ObjectRequest::Registry(request) => {
-                object_call::respond(&self.keeper()?.answer(request).await, None)
+                object_call::respond(&self.service()?.answer(request).await, None)
             }
             ObjectRequest::Action(request) => {
                 object_call::respond(&self.actions()?.answer(request).await, None)
@@ -117,13 +117,13 @@ impl RegistryObject {
         ))
     }
 
-    fn keeper(&self) -> worker::Result<Rc<Keeper<Cloudflare>>> {
-        if let Some(keeper) = self.keeper.get() {
-            return Ok(Rc::clone(keeper));
+    fn service(&self) -> worker::Result<Rc<RegistryService<Cloudflare>>> {
+        if let Some(service) = self.service.get() {
+            return Ok(Rc::clone(service));
         }
         let settings = self.bindings.settings();
-        let keeper = Rc::new(Keeper {
-            host: JsHost {
+        let service = Rc::new(RegistryService {
+            runtime: JsHost {
                 state: Rc::clone(&self.state),
             },
             origin: FetchOrigin {
@@ -134,6 +134,6 @@ impl RegistryObject {
             settings,
             reading: Reading::default(),
         });
-        Ok(Rc::clone(self.keeper.get_or_init(|| keeper)))
+        Ok(Rc::clone(self.service.get_or_init(|| service)))
     }
 }

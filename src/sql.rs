@@ -139,7 +139,7 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(
         Some(SqlStorageValue::String(text)) => {
             serde_json::from_str(text).map_err(|error| StoreError::Unreadable(error.to_string()))
         }
-        _ => Err(StoreError::Unreadable("a column is no text".to_owned())),
+        _ => Err(StoreError::Unreadable("expected a text column".to_owned())),
     }
 }
 
@@ -147,7 +147,9 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(
 pub(crate) fn integer(value: Option<&SqlStorageValue>) -> Result<i64, StoreError> {
     match value {
         Some(SqlStorageValue::Integer(number)) => Ok(*number),
-        _ => Err(StoreError::Unreadable("a column is no integer".to_owned())),
+        _ => Err(StoreError::Unreadable(
+            "expected an integer column".to_owned(),
+        )),
     }
 }
 

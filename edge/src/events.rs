@@ -1,4 +1,4 @@
-//! Events: what each refresh did, one row each in the D1 table. Shapes and seams; the SQL runs in the root package.
+//! Events: what each refresh did, one row each in the D1 table. Their shape; the SQL is in `tables`.
 
 pub mod pending;
 pub mod retention;
@@ -88,13 +88,13 @@ impl Event {
 
     /// Tells what is known of the CRL.
     #[must_use]
-    pub fn about(mut self, seen: &Seen) -> Self {
-        self.crl_number = seen.number.map(|number| number.to_string());
-        self.revoked_count = seen.entry_count;
-        self.size_bytes = seen.size;
-        self.sha256 = seen.sha256.map(|sha256| sha256.to_string());
-        self.this_update = seen.this_update.map(rfc_3339);
-        self.next_update = seen.next_update.map(rfc_3339);
+    pub fn about(mut self, crl: &PartialCrl) -> Self {
+        self.crl_number = crl.number.map(|number| number.to_string());
+        self.revoked_count = crl.entry_count;
+        self.size_bytes = crl.size;
+        self.sha256 = crl.sha256.map(|sha256| sha256.to_string());
+        self.this_update = crl.this_update.map(rfc_3339);
+        self.next_update = crl.next_update.map(rfc_3339);
         self
     }
 
@@ -111,9 +111,9 @@ fn rfc_3339(time: UnixTime) -> String {
     Timestamp::from(time).to_string()
 }
 
-/// As much as a refresh saw of a CRL before it ended.
+/// As much of a CRL as a refresh has read.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct PartialCrl {
     /// The CRLNumber.
     pub number: Option<CrlNumber>,
     /// How many certificates it revokes.
@@ -128,7 +128,7 @@ pub struct Seen {
     pub next_update: Option<UnixTime>,
 }
 
-impl From<&Head> for Seen {
+impl From<&Head> for PartialCrl {
     fn from(head: &Head) -> Self {
         Self {
             number: Some(head.number),

@@ -20,8 +20,8 @@ mod slice;
 mod tables;
 #[cfg(test)]
 mod testing;
-mod validity;
 
+pub use crate::validity::Validity;
 pub use body::ResponseBody;
 pub use decision::health;
 pub use freshness::Policy;
@@ -32,4 +32,3 @@ pub use replay::{ANSWER_BYTES, REPLAY_BYTES, Replay};
 pub use representation::Encoding;
 pub use serve::{Served, Serving, Wanted};
 use slice::Slice;
-pub use validity::Validity;

@@ -1,8 +1,8 @@
 //! The registry: which issuers there are. One object keeps it, KV has a copy, and the origin is asked by one caller at a time.
 
 mod index;
-mod keeper;
 mod protocol;
+mod service;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -10,8 +10,9 @@ mod tests;
 mod tick;
 
 pub use index::{Index, IndexError, Listed};
-pub use keeper::{
-    IndexReplica, Keeper, KeeperParts, OriginPages, Reading, RegistryError, RegistryStore, Row,
-};
 pub use protocol::{RegistryAnswer, RegistryRequest};
+pub use service::{
+    IndexReplica, OriginPages, Reading, RegistryError, RegistryPorts, RegistryService,
+    RegistryStore, Row,
+};
 pub use tick::{Batch, Lease, TICK_BATCH};

@@ -11,8 +11,8 @@ use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
 use crate::actions::Action;
-use crate::events::{Event, Outcome};
-use crate::refresh::{Publication, Status};
+use crate::events::{Event, Outcome, Trigger};
+use crate::refresh::Status;
 use crate::row::row;
 use crate::time::{Rfc3339, Timestamp};
 
@@ -90,18 +90,58 @@ impl From<&Status> for StatusRow {
             last_error: error.map(|error| error.message.clone()),
             last_error_at: error.map(|error| Rfc3339(error.at)),
             pinned_certificate_sha256: status.pinned.map(|sha256| sha256.to_string()),
-            waiting_certificate_sha256: status.waiting.map(|sha256| sha256.to_string()),
+            waiting_certificate_sha256: status.pending_certificate.map(|sha256| sha256.to_string()),
             // A publication that was not tried yet is about to be: nothing is late.
-            publish_owed: matches!(
-                state.publication,
-                Publication::Owed { attempts, .. } if attempts > 0
-            )
-            .into(),
+            publish_owed: state.is_publish_overdue().into(),
             events_owed: status.events_owed,
             failing_since: state.failing_since.map(Rfc3339),
             last_checked_at: state.last_outcome.map(|_| Rfc3339(state.refreshed_at())),
         }
     }
+}
+
+row! {
+    /// A row of `crl_refresh_counts`: how many refreshes of one CRL ended in one way.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    struct CountRow {
+        issuer_id: IssuerId,
+        crl_name: CrlName,
+        trigger: Trigger,
+        outcome: Outcome,
+        refreshes: u64,
+        duration_ms: u64,
+        revision: u64,
+    }
+}
+
+/// Replaces the counts of CRLs, unless the table has newer ones.
+#[must_use]
+pub fn report_counts(statuses: &[Status]) -> Query {
+    let rows_of = |status: &Status| {
+        let (issuer_id, crl_name) = (status.issuer_id.clone(), status.crl_name);
+        let revision = status.state.revision;
+        let counts = status.state.counts.clone();
+        counts.into_iter().map(move |count| CountRow {
+            issuer_id: issuer_id.clone(),
+            crl_name,
+            trigger: count.trigger,
+            outcome: count.outcome,
+            refreshes: count.refreshes,
+            duration_ms: count.duration_ms,
+            revision,
+        })
+    };
+    let rows: Vec<_> = statuses.iter().flat_map(rows_of).collect();
+    let insert = insert("crl_refresh_counts", CountRow::COLUMNS);
+    Query::new(
+        format!(
+            "{insert} ON CONFLICT (issuer_id, crl_name, trigger, outcome) DO UPDATE SET \
+             refreshes = excluded.refreshes, duration_ms = excluded.duration_ms, \
+             revision = excluded.revision \
+             WHERE excluded.revision >= revision AND excluded.refreshes <> refreshes"
+        ),
+        [json(&rows)],
+    )
 }
 
 /// Appends events. An event that the table has already, by its id, changes nothing; one that breaks
@@ -192,7 +232,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::refresh::{BodyId, CrlState, Current, testing};
+    use crate::refresh::{BodyId, CrlState, Current, Publication, testing};
     use crate::tables::testing::{NOW, Tables, event};
 
     fn status(revision: u64) -> Status {
@@ -219,12 +259,47 @@ mod tests {
                 publication: Publication::Owed {
                     attempts: 1,
                     retry_at: NOW,
+                    parts_done: 0,
+                    is_begun: false,
                 },
                 ..CrlState::default()
             },
             pinned: Some(testing::head(7).sha256),
-            waiting: None,
+            pending_certificate: None,
             events_owed: 3,
+        }
+    }
+
+    #[test]
+    fn counts_are_absolute_and_totals_never_decrease() {
+        let counted = |revision, refreshes| {
+            let mut status = status(revision);
+            status.state.counts = vec![crate::refresh::RefreshCount {
+                trigger: Trigger::Cron,
+                outcome: Outcome::Unchanged,
+                refreshes,
+                duration_ms: refreshes * 10,
+            }];
+            report_counts(&[status])
+        };
+        let tables = Tables::new();
+        let total = || {
+            let query = Query::new("SELECT refreshes, duration_ms FROM crl_refresh_totals", []);
+            tables.typed::<serde_json::Value>(&query).remove(0)
+        };
+        // The same again, an older report, and an object that lost its storage.
+        for (revision, refreshes, expected) in [
+            (1, 3, 3),
+            (1, 3, 3),
+            (5, 7, 7),
+            (4, 6, 7),
+            (6, 1, 8),
+            (7, 2, 9),
+        ] {
+            tables.run(&counted(revision, refreshes)).unwrap();
+            let expected =
+                serde_json::json!({ "refreshes": expected, "duration_ms": expected * 10 });
+            assert_eq!(total(), expected, "{revision}");
         }
     }
 

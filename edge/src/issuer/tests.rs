@@ -13,22 +13,22 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use origin_api::{CrlName, IssuerId};
 
-use super::{Custodian, Flights, Leases, OneAtATime, Parts, Serving, TrustAnswer, Unavailable};
+use super::{IssuerDeps, IssuerPorts, IssuerService, Serving, TrustAnswer, Unavailable};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::refresh::testing::{
     Ca, Client, Disk, Faults, HOUR, MINUTE, Machine, NOW, Reply, TwinHost, TwinLog, TwinOrigin,
     TwinReplica, TwinStore, settings,
 };
-use crate::refresh::{Host as _, Sha256, fingerprint};
+use crate::refresh::{Runtime as _, Sha256, fingerprint};
 use crate::time::Timestamp;
 
 const FULL: CrlName = CrlName::Full;
 
 struct Twins;
 
-impl Parts for Twins {
-    type Host = TwinHost;
+impl IssuerPorts for Twins {
+    type Runtime = TwinHost;
     type Origin = TwinOrigin;
     type Store = TwinStore;
     type Replica = TwinReplica;
@@ -45,7 +45,7 @@ struct Stage {
     replica: TwinReplica,
     log: TwinLog,
     settings: Rc<Settings>,
-    custodian: RefCell<Option<Rc<Custodian<Twins>>>>,
+    service: RefCell<Option<Rc<IssuerService<Twins>>>>,
     alarms: RefCell<Vec<Timestamp>>,
 }
 
@@ -60,7 +60,7 @@ impl Stage {
             replica: TwinReplica::new(&disk, &faults),
             log: TwinLog::new(&faults),
             settings: Rc::new(settings(set)),
-            custodian: RefCell::default(),
+            service: RefCell::default(),
             alarms: RefCell::default(),
             faults,
             machine,
@@ -74,31 +74,25 @@ impl Stage {
     }
 
     /// The object, started where it is not.
-    fn object(&self) -> Rc<Custodian<Twins>> {
-        let mut custodian = self.custodian.borrow_mut();
-        Rc::clone(custodian.get_or_insert_with(|| {
-            let custodian = Rc::new(Custodian {
-                host: self.host.clone(),
+    fn object(&self) -> Rc<IssuerService<Twins>> {
+        let mut service = self.service.borrow_mut();
+        Rc::clone(service.get_or_insert_with(|| {
+            IssuerService::start(IssuerDeps {
+                runtime: self.host.clone(),
                 origin: self.origin.clone(),
                 store: Rc::new(TwinStore::new(&self.disk, &self.faults)),
                 replica: self.replica.clone(),
                 log: self.log.clone(),
                 settings: Rc::clone(&self.settings),
                 issuer: id(),
-                flights: Flights::default(),
-                leases: Leases::default(),
-                publishing: OneAtATime::default(),
-                delivering: OneAtATime::default(),
-            });
-            custodian.start();
-            custodian
+            })
         }))
     }
 
     /// Ends the object as the platform may at any moment: what is in memory is lost.
     fn kill(&self) {
         self.machine.end();
-        self.custodian.take();
+        self.service.take();
     }
 
     fn refresh(&self, trigger: Trigger) -> Client<Vec<Event>> {
@@ -121,7 +115,11 @@ impl Stage {
 
     /// Trusts the certificate that waits now.
     fn trust_waiting(&self) -> Client<TrustAnswer> {
-        let waiting = self.disk.issuer().waiting.expect("a certificate waits");
+        let waiting = self
+            .disk
+            .issuer()
+            .pending_certificate
+            .expect("a certificate waits");
         self.trust(fingerprint(&waiting))
     }
 
@@ -196,5 +194,5 @@ fn id() -> IssuerId {
 }
 
 fn key(name: CrlName) -> String {
-    crate::replica::key(&id(), name)
+    crate::kv_layout::key(&id(), name)
 }

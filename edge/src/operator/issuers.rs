@@ -87,7 +87,10 @@ impl IssuerStatus {
         overview: &Overview,
         now: Timestamp,
     ) -> Self {
-        let (pinned, waiting) = (&overview.issuer.pinned, &overview.issuer.waiting);
+        let (pinned, waiting) = (
+            &overview.issuer.pinned,
+            &overview.issuer.pending_certificate,
+        );
         let (pinned, waiting) = (
             pinned.as_ref().map(fingerprint),
             waiting.as_ref().map(fingerprint),
@@ -97,7 +100,7 @@ impl IssuerStatus {
             crl_name: *name,
             state: state.clone(),
             pinned,
-            waiting,
+            pending_certificate: waiting,
             events_owed: overview.events_owed,
         });
         let rows = statuses.map(|status| StatusRow::from(&status)).collect();

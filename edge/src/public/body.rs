@@ -7,8 +7,8 @@ use super::ports::{Chunk, Chunks, Platform, PlatformError};
 use super::{Encoding, Slice, Wanted, pem};
 use crate::answer::ByteRange;
 use crate::issuer::{IssuerAnswer, IssuerRequest};
+use crate::kv_layout;
 use crate::refresh::Head;
-use crate::replica;
 
 /// Where the bytes of a CRL are.
 pub(super) enum StoredBody<P: Platform> {
@@ -103,7 +103,7 @@ async fn parts<P: Platform>(
     head: &Head,
     range: ByteRange,
 ) -> Option<Chunks<P::Chunk>> {
-    let mut parts = replica::parts_of(range);
+    let mut parts = kv_layout::parts_of(range);
     let (first, within) = parts.next()?;
     let first = part(platform, wanted, head, first).await?;
     let first = cut_stream(platform, first, within);
@@ -134,7 +134,7 @@ async fn later_part<P: Platform>(
     };
     match platform.issuer(&wanted.issuer, request).await {
         Ok((IssuerAnswer::Crl(current), Some(stream))) if current.sha256 == head.sha256 => {
-            let part = replica::part_range(number, head.size);
+            let part = kv_layout::part_range(number, head.size);
             let range = ByteRange {
                 first: part.first.saturating_add(within.first),
                 length: within.length,
@@ -154,7 +154,7 @@ async fn part<P: Platform>(
     head: &Head,
     number: u32,
 ) -> Option<P::Stream> {
-    let key = replica::part_key(issuer, *name, head.sha256, number);
+    let key = kv_layout::part_key(issuer, *name, head.sha256, number);
     let (stream, cause) = match platform.kv_part(&key).await {
         Ok(Some(stream)) => return Some(stream),
         Ok(None) => (None, "KV has no such key".to_owned()),

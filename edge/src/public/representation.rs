@@ -118,7 +118,7 @@ impl LastModified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replica::{PART_BYTES, parts_of};
+    use crate::kv_layout::{PART_BYTES, parts_of};
 
     #[test]
     fn a_range_reads_only_the_parts_that_it_is_made_from() {

@@ -19,11 +19,11 @@ use super::replay::Replay;
 use super::{Encoding, Policy, Validity, decision};
 use crate::answer::Answer;
 use crate::issuer::{IssuerAnswer, IssuerRequest, Unavailable};
+use crate::kv_layout;
 use crate::method::Method;
 use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::Index;
-use crate::replica;
 use crate::time::{Timestamp, within};
 
 /// How long KV may take to answer; what it does not give, the objects have.
@@ -125,7 +125,7 @@ impl<P: Platform> Serving<P> {
         header: impl Fn(&str) -> Option<String>,
     ) -> Result<Served<P>, PlatformError> {
         let asked_at = self.platform.now();
-        let key = replica::key(&wanted.issuer, wanted.name);
+        let key = kv_layout::key(&wanted.issuer, wanted.name);
         if self.fast_path
             && let Some(found) = self.remembered(&key, Age::Recent)
             && found.validity == Validity::Fresh

@@ -15,10 +15,10 @@ use origin_api::{CrlName, IssuerId};
 use super::*;
 use crate::answer::Body;
 use crate::issuer::{IssuerAnswer, IssuerRequest, Unavailable};
+use crate::kv_layout;
 use crate::method::Method;
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::{Index, Listed};
-use crate::replica;
 use crate::time::Timestamp;
 
 impl Chunk for Vec<u8> {
@@ -105,10 +105,10 @@ impl Twin {
     /// Puts a CRL into KV, in parts if it is large.
     pub(super) fn publish(&self, head: &Head, der: &[u8]) {
         let mut kv = self.0.kv.borrow_mut();
-        let parts = replica::part_count(head.size);
+        let parts = kv_layout::part_count(head.size);
         for part in 0..parts {
-            let key = replica::part_key(&issuer(), CrlName::Full, head.sha256, part);
-            let range = replica::part_range(part, head.size);
+            let key = kv_layout::part_key(&issuer(), CrlName::Full, head.sha256, part);
+            let range = kv_layout::part_range(part, head.size);
             let bytes =
                 &der[usize::try_from(range.first).unwrap()..usize::try_from(range.end()).unwrap()];
             kv.insert(key, (String::new(), bytes.to_vec()));
@@ -119,7 +119,7 @@ impl Twin {
         };
         let json = serde_json::to_string(&metadata).unwrap();
         let body = if parts == 0 { der.to_vec() } else { Vec::new() };
-        kv.insert(replica::key(&issuer(), CrlName::Full), (json, body));
+        kv.insert(kv_layout::key(&issuer(), CrlName::Full), (json, body));
     }
 
     pub(super) fn lose(&self, part: u32) {

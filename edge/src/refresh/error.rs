@@ -116,6 +116,14 @@ pub enum OriginError {
         /// Its `Retry-After`.
         retry_after: Option<Duration>,
     },
+    /// 503 with the code `state_lost`: the origin was restored from a backup, or moved.
+    #[error(
+        "the origin knows less than what is served: restore what it lost with crl-origin recover"
+    )]
+    StateLost {
+        /// Its `Retry-After`.
+        retry_after: Option<Duration>,
+    },
     /// The body ended before its announced length, or broke.
     #[error("the origin's answer broke off after {received} bytes: {cause}")]
     Truncated {
@@ -140,6 +148,7 @@ impl OriginError {
             Self::Unreachable(_) => "origin_unreachable",
             Self::Timeout(_) => "origin_timeout",
             Self::Status { .. } => "origin_status",
+            Self::StateLost { .. } => "state_lost",
             Self::Truncated { .. } => "origin_truncated",
             Self::WrongContentType(_) => "wrong_content_type",
             Self::MalformedRecord(_) => "malformed_record",
@@ -156,7 +165,7 @@ impl OriginError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Status { retry_after, .. } => *retry_after,
+            Self::Status { retry_after, .. } | Self::StateLost { retry_after } => *retry_after,
             _ => None,
         }
     }

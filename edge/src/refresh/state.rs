@@ -1,13 +1,17 @@
-//! What the issuer's object knows between refreshes. Its JSON is stored: fields may be added with a default, never change.
+//! What an issuer's object knows between refreshes. Its JSON is stored: fields may be added with a
+//! default, and their stored names never change.
 
-use origin_api::Issuer;
+use std::time::Duration;
+
+use origin_api::{CrlName, Der, Issuer};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use super::head::{Head, Sha256};
-use super::seams::BodyId;
-use crate::events::{EventId, Outcome};
+use super::ports::{BodyId, HeldCrl};
+use crate::events::{EventId, Outcome, Trigger};
 use crate::time::Timestamp;
+use crate::validity::Validity;
 
 /// One CRL of the issuer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +21,8 @@ pub struct CrlState {
     pub current: Option<Current>,
     /// The last `Revocation-Watermark` that came with a committed CRL.
     pub watermark: Option<u64>,
-    /// Grows with every refresh, and is no less than its time in milliseconds: so it grows also where the object was lost.
+    /// Grows with every refresh, and is at least its time in milliseconds: so it also grows if the
+    /// object's storage was lost.
     pub revision: u64,
     /// How the last refresh ended.
     pub last_outcome: Option<Outcome>,
@@ -25,25 +30,31 @@ pub struct CrlState {
     pub last_duration_ms: u64,
     /// The event of the last refresh that recorded one.
     pub last_event: Option<EventId>,
-    /// Refreshes that failed or were refused since the last that did well.
+    /// Refreshes that failed or were refused since the last that succeeded.
     pub consecutive_failures: u32,
     /// When the first of them was.
     pub failing_since: Option<Timestamp>,
-    /// Why the last of them did.
+    /// Why the last of them failed.
     pub last_error: Option<LastError>,
-    /// When the alarm refreshes; none where only the cron or a request does.
+    /// The last failure that has an event.
+    pub recorded_failure: Option<RecordedFailure>,
+    /// When the alarm refreshes; `None` if only the cron or a request does.
     pub next_attempt: Option<Timestamp>,
     /// Requests cause no refresh before this: back-off.
     pub not_before: Option<Timestamp>,
-    /// The origin wants nobody but an operator before this: its `Retry-After`.
+    /// The origin wants no calls but an operator's before this: its `Retry-After`.
     pub origin_closed_until: Option<Timestamp>,
     /// What is owed to KV.
     pub publication: Publication,
-    /// What was replaced, but not yet in KV: its manifest may still be read there.
+    /// A write to KV whose outcome is not known may still land: KV is compared until then.
+    pub unsettled: Option<Unsettled>,
+    /// CRLs that were replaced, but not yet in KV: its manifest may still be read there.
     pub replaced: Vec<Head>,
+    /// Refreshes since the object's storage began, by trigger and outcome.
+    pub counts: Vec<RefreshCount>,
 }
 
-/// A committed CRL: its head, and where its body lies.
+/// A committed CRL: its head, and its body's place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Current {
     /// The head.
@@ -65,6 +76,28 @@ pub struct LastError {
     pub at: Timestamp,
 }
 
+/// A failure that has an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFailure {
+    /// The stable code.
+    pub code: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How many refreshes ended in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshCount {
+    /// Who asked for them.
+    pub trigger: Trigger,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// How many there were.
+    pub refreshes: u64,
+    /// How long they took together, in milliseconds.
+    pub duration_ms: u64,
+}
+
 /// Whether KV has the committed CRL.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,12 +111,27 @@ pub enum Publication {
         attempts: u32,
         /// When it is tried next.
         retry_at: Timestamp,
+        /// How many parts of it KV has.
+        #[serde(default)]
+        parts_done: u32,
+        /// Whether a write was begun whose outcome is not known: it may land at any time.
+        #[serde(default)]
+        is_begun: bool,
     },
     /// KV has it.
     Done {
         /// Since when.
         at: Timestamp,
     },
+}
+
+/// How long KV is compared with the committed CRL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsettled {
+    /// When the next comparison is.
+    pub compare_at: Timestamp,
+    /// When the last comparison is.
+    pub until: Timestamp,
 }
 
 impl CrlState {
@@ -98,7 +146,7 @@ impl CrlState {
     pub fn valid(&self, now: Timestamp) -> Option<&Current> {
         self.current
             .as_ref()
-            .filter(|current| now < Timestamp::from(current.head.next_update))
+            .filter(|current| validity(&current.head, now).is_valid())
     }
 
     /// When the last refresh ended, to a few milliseconds.
@@ -107,11 +155,43 @@ impl CrlState {
         Timestamp::from_millis(i64::try_from(self.revision).unwrap_or(i64::MAX))
     }
 
-    /// Whether a refresh is due at `now`: also where the CRL expired sooner than it was to be refreshed.
+    /// Whether a refresh is due at `now`.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.valid(now).is_none() || self.next_attempt.is_none_or(|at| at <= now)
+        self.head().is_none_or(|head| validity(head, now).is_due())
     }
+
+    /// Whether a request may cause a refresh at `now`: one is due, and no back-off forbids it.
+    #[must_use]
+    pub fn may_refresh(&self, now: Timestamp) -> bool {
+        self.is_due(now) && self.not_before.is_none_or(|not_before| not_before <= now)
+    }
+
+    /// How the origin is told of the CRL held.
+    #[must_use]
+    pub fn held(&self) -> Option<HeldCrl> {
+        self.head().map(|head| HeldCrl {
+            sha256: head.sha256,
+            number: head.number,
+            watermark: self.watermark,
+        })
+    }
+
+    /// The bodies that this state names.
+    pub fn bodies(&self) -> impl Iterator<Item = BodyId> {
+        self.current.iter().map(|current| current.body)
+    }
+
+    /// Whether KV did not take the committed CRL, and is tried again. A first try is about to come.
+    #[must_use]
+    pub const fn is_publish_overdue(&self) -> bool {
+        matches!(self.publication, Publication::Owed { attempts: 1.., .. })
+    }
+}
+
+/// The clocks' difference does not matter here: what is not yet valid is neither due nor expired.
+fn validity(head: &Head, now: Timestamp) -> Validity {
+    Validity::of(head, now, Duration::ZERO)
 }
 
 /// What is known of the issuer itself.
@@ -121,11 +201,31 @@ pub struct IssuerState {
     /// The origin's record, and when it was read.
     pub record: Option<Record>,
     /// DER of the certificate that verified the first CRL that was admitted: the pinned one.
-    pub pinned: Option<origin_api::Der>,
+    pub pinned: Option<Der>,
     /// DER of another one that the origin names now.
-    pub waiting: Option<origin_api::Der>,
-    /// When the last refresh began whose event says that there is no CRL to publish.
-    pub skip_told_at: Option<Timestamp>,
+    #[serde(rename = "waiting")]
+    pub pending_certificate: Option<Der>,
+}
+
+impl IssuerState {
+    /// Whether the origin's record lists this CRL.
+    #[must_use]
+    pub fn lists(&self, name: CrlName) -> bool {
+        self.record
+            .as_ref()
+            .is_some_and(|record| record.issuer.crls.iter().any(|crl| crl.name == name))
+    }
+
+    /// The issuer's CRLs, as far as is known: the full one, if nothing is.
+    #[must_use]
+    pub fn listed(&self) -> Vec<CrlName> {
+        match &self.record {
+            Some(record) if !record.issuer.crls.is_empty() => {
+                record.issuer.crls.iter().map(|crl| crl.name).collect()
+            }
+            _ => vec![CrlName::Full],
+        }
+    }
 }
 
 /// The origin's record of the issuer.
@@ -139,7 +239,7 @@ pub struct Record {
 
 /// The SHA-256 of a certificate, by which operators compare it.
 #[must_use]
-pub fn fingerprint(certificate: &origin_api::Der) -> Sha256 {
+pub fn fingerprint(certificate: &Der) -> Sha256 {
     Sha256(sha2::Sha256::digest(&certificate.0).into())
 }
 
@@ -149,9 +249,20 @@ mod tests {
 
     #[test]
     fn what_an_earlier_release_stored_is_read_with_defaults_for_the_rest() {
-        let state: CrlState = serde_json::from_str(r#"{"revision":4}"#).unwrap();
+        let state: CrlState = serde_json::from_str(
+            r#"{"revision":4,"publication":{"owed":{"attempts":2,"retry_at":5}}}"#,
+        )
+        .unwrap();
         assert_eq!(state.revision, 4);
-        assert_eq!(state.publication, Publication::Nothing);
+        assert_eq!(
+            state.publication,
+            Publication::Owed {
+                attempts: 2,
+                retry_at: Timestamp::from_millis(5),
+                parts_done: 0,
+                is_begun: false,
+            }
+        );
         let issuer: IssuerState = serde_json::from_str("{}").unwrap();
         assert_eq!(issuer, IssuerState::default());
     }

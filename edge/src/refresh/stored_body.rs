@@ -1,8 +1,7 @@
 //! A stored body as the source of bytes that the CRL library compares.
 
-use super::PIECE_BYTES;
 use super::error::StoreError;
-use super::seams::{BodyId, Store};
+use super::ports::{BodyId, PIECE_BYTES, Store};
 
 /// A body in the object's storage. Keeps the piece that was read last: reads are in order, and
 /// shorter than a piece.
@@ -37,11 +36,13 @@ impl<S: Store> crl::Source for StoredBody<'_, S> {
 
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, StoreError> {
         // Every piece but the last has `PIECE_BYTES`.
-        let index = u32::try_from(offset / PIECE_BYTES as u64).unwrap_or(u32::MAX);
+        let index = u32::try_from(offset.checked_div(PIECE_BYTES as u64).unwrap_or(u64::MAX))
+            .unwrap_or(u32::MAX);
         if index >= self.pieces {
             return Ok(0);
         }
-        let start = usize::try_from(offset % PIECE_BYTES as u64).unwrap_or_default();
+        let start = usize::try_from(offset.checked_rem(PIECE_BYTES as u64).unwrap_or_default())
+            .unwrap_or_default();
         let rest = self.piece(index)?.get(start..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {

@@ -1,4 +1,4 @@
-//! Twins of the seams, for tests: they keep in memory what the platform would, and fail on demand.
+//! Twins of the ports, for tests: they keep in memory what the platform would, and fail on demand.
 
 mod ca;
 mod faults;

@@ -1,4 +1,4 @@
-//! Twins of the registry's seams: the origin's list, the object's storage, and the copy in KV.
+//! Twins of the registry's ports: the origin's list, the object's storage, and the copy in KV.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -6,8 +6,10 @@ use std::rc::Rc;
 
 use origin_api::{Crl, CrlName, Der, Issuer, IssuerId};
 
-use super::keeper::Reading;
-use super::{Index, IndexReplica, Keeper, KeeperParts, Lease, OriginPages, RegistryStore, Row};
+use super::service::Reading;
+use super::{
+    Index, IndexReplica, Lease, OriginPages, RegistryPorts, RegistryService, RegistryStore, Row,
+};
 use crate::config::Settings;
 use crate::refresh::testing::{Faults, Gate, Machine, TwinHost};
 use crate::refresh::{OriginError, ReplicaError, StoreError};
@@ -15,23 +17,23 @@ use crate::time::Timestamp;
 
 pub(crate) struct Twins;
 
-impl KeeperParts for Twins {
-    type Host = TwinHost;
+impl RegistryPorts for Twins {
+    type Runtime = TwinHost;
     type Origin = TwinPages;
     type Store = TwinRegistry;
     type Replica = TwinIndex;
 }
 
-/// A keeper over twins that stay when it ends.
-pub(crate) fn keeper(
+/// A service over twins that stay when it ends.
+pub(crate) fn service(
     machine: &Machine,
     pages: &TwinPages,
     store: &TwinRegistry,
     replica: &TwinIndex,
     settings: &Rc<Settings>,
-) -> Rc<Keeper<Twins>> {
-    Rc::new(Keeper {
-        host: machine.host.clone(),
+) -> Rc<RegistryService<Twins>> {
+    Rc::new(RegistryService {
+        runtime: machine.host.clone(),
         origin: pages.clone(),
         store: store.clone(),
         replica: replica.clone(),

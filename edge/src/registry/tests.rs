@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::testing::{TwinIndex, TwinPages, TwinRegistry, Twins, id, keeper};
-use super::{Index, Keeper, RegistryError};
+use super::testing::{TwinIndex, TwinPages, TwinRegistry, Twins, id, service};
+use super::{Index, RegistryError, RegistryService};
 use crate::config::Settings;
 use crate::refresh::OriginError;
 use crate::refresh::testing::{Client, Failure, Faults, HOUR, MINUTE, Machine, settings};
@@ -17,7 +17,7 @@ struct Stage {
     store: TwinRegistry,
     replica: TwinIndex,
     settings: Rc<Settings>,
-    keeper: Rc<Keeper<Twins>>,
+    service: Rc<RegistryService<Twins>>,
 }
 
 type Read = Result<Rc<Index>, RegistryError>;
@@ -34,7 +34,7 @@ impl Stage {
             faults: Rc::clone(&faults),
         };
         let settings = Rc::new(settings(&[]));
-        let keeper = keeper(&machine, &pages, &store, &replica, &settings);
+        let service = service(&machine, &pages, &store, &replica, &settings);
         Self {
             faults,
             machine,
@@ -42,14 +42,14 @@ impl Stage {
             store,
             replica,
             settings,
-            keeper,
+            service,
         }
     }
 
     /// Ends the object and starts it again: what is in memory is lost.
     fn restart(&mut self) {
         self.machine.end();
-        self.keeper = keeper(
+        self.service = service(
             &self.machine,
             &self.pages,
             &self.store,
@@ -59,13 +59,13 @@ impl Stage {
     }
 
     fn ask(&self) -> Client<Read> {
-        let keeper = Rc::clone(&self.keeper);
-        self.machine.client(async move { keeper.index().await })
+        let service = Rc::clone(&self.service);
+        self.machine.client(async move { service.index().await })
     }
 
     fn index(&self) -> Read {
-        let keeper = Rc::clone(&self.keeper);
-        self.machine.done(async move { keeper.index().await })
+        let service = Rc::clone(&self.service);
+        self.machine.done(async move { service.index().await })
     }
 
     fn calls(&self) -> u32 {

@@ -8,10 +8,10 @@ use origin_api::CrlName;
 
 use super::*;
 use crate::events::EventId;
-use crate::refresh::Host as _;
+use crate::refresh::Runtime as _;
 use crate::refresh::testing::{Faults, Machine, NOW, TwinHost, settings};
-use crate::registry::testing::{TwinIndex, TwinPages, TwinRegistry, Twins, id, keeper};
-use crate::registry::{Keeper, RegistryError};
+use crate::registry::testing::{TwinIndex, TwinPages, TwinRegistry, Twins, id, service};
+use crate::registry::{RegistryError, RegistryService};
 
 /// How an issuer's object does its refresh.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ struct TwinObjects(Rc<Inside>);
 
 struct Inside {
     host: TwinHost,
-    keeper: Rc<Keeper<Twins>>,
+    service: Rc<RegistryService<Twins>>,
     usually: Cell<Conduct>,
     conduct: RefCell<HashMap<IssuerId, Conduct>>,
     asked: RefCell<Vec<IssuerId>>,
@@ -47,15 +47,15 @@ impl Objects for TwinObjects {
     }
 
     async fn begin_tick(&self) -> Result<Option<Lease>, RegistryError> {
-        self.0.keeper.begin_tick().await
+        self.0.service.begin_tick().await
     }
 
     async fn next_batch(&self, lease: &Lease) -> Result<Batch, RegistryError> {
-        Ok(self.0.keeper.next_batch(lease)?)
+        Ok(self.0.service.next_batch(lease)?)
     }
 
     async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), RegistryError> {
-        Ok(self.0.keeper.end_tick(lease, unreached)?)
+        Ok(self.0.service.end_tick(lease, unreached)?)
     }
 
     async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, RegistryError> {
@@ -103,10 +103,10 @@ impl Stage {
             faults: Rc::clone(&faults),
         };
         let store = TwinRegistry::new(&faults);
-        let keeper = keeper(&machine, &pages, &store, &replica, &Rc::new(settings(&[])));
+        let service = service(&machine, &pages, &store, &replica, &Rc::new(settings(&[])));
         let objects = TwinObjects(Rc::new(Inside {
             host: machine.host.clone(),
-            keeper,
+            service,
             usually: Cell::new(Conduct::Takes(SECOND, Outcome::Published)),
             conduct: RefCell::default(),
             asked: RefCell::default(),

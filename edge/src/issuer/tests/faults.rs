@@ -81,18 +81,11 @@ fn one_failure_of_any_call_in_any_way_loses_nothing() {
         all_is_well(&stage, "no failure");
         assert_eq!(
             stage.log.codes(),
-            [
-                "published",
-                "published",
-                "malformed",
-                "unchanged",
-                "published",
-                "unchanged"
-            ]
+            ["published", "published", "malformed", "published"]
         );
         calls
     };
-    assert!(calls > 100, "{calls}");
+    assert!(calls > 50, "{calls}");
     for failure in Failure::ALL {
         for at in 0..calls {
             let stage = Stage::p256();
@@ -133,7 +126,9 @@ fn every_event_that_was_told_is_recorded() {
             stage.faults.none();
             stage.pass(MINUTE);
             told.sort_by_key(|event| event.id);
-            let recorded = stage.log.events();
+            let mut recorded = stage.log.events();
+            // The alarm tries again after a failure.
+            recorded.retain(|event| event.trigger == Trigger::Operator);
             assert_eq!(recorded, told, "call {at}, {failure:?}");
         }
     }

@@ -1,9 +1,11 @@
 //! What KV holds: the committed CRL, whole, sooner or later; and nothing that no reader needs.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::kv_layout::LARGEST_VALUE;
 use crate::refresh::Publication;
 use crate::refresh::testing::Failure;
-use crate::replica::LARGEST_VALUE;
 
 /// Answers with a CRL too large for one value.
 fn answer_large(stage: &Stage, number: u64) -> Vec<u8> {
@@ -137,7 +139,7 @@ fn the_parts_of_a_replaced_crl_go_once_nobody_can_need_them() {
     assert!(old.iter().all(|key| keys.contains(key)), "too soon");
     stage.pass(5 * MINUTE);
     assert_eq!(stage.replica.keys(), [key(FULL)]);
-    assert_eq!(stage.disk.doomed(), 0);
+    assert_eq!(stage.disk.pending_deletes(), 0);
 }
 
 #[test]
@@ -236,4 +238,32 @@ fn many_readers_that_find_kv_wrong_cost_one_copy() {
     }
     stage.machine.run();
     assert_eq!(stage.replica.writes.borrow().len(), before + 1);
+}
+
+#[test]
+fn a_write_that_timed_out_and_lands_after_a_newer_one_is_found_and_repaired() {
+    // Once the object stays, and once it moves to another machine while it writes.
+    for moves in [false, true] {
+        let stage = Stage::p256();
+        *stage.replica.late.borrow_mut() = Some(BTreeMap::default());
+        drop(stage.refresh(Trigger::Cron));
+        stage.machine.run();
+        if moves {
+            stage.kill();
+        } else {
+            stage.machine.pass(MINUTE);
+        }
+        let late = stage.replica.late.take().unwrap();
+        assert_eq!(late.len(), 1);
+        drop(stage.refresh(Trigger::Operator));
+        stage.pass(MINUTE);
+        assert_eq!(stage.in_kv().as_deref(), Some("2"), "{moves}");
+        stage.pass(3 * MINUTE);
+        stage.replica.land(late);
+        assert_eq!(stage.in_kv().as_deref(), Some("1"), "{moves}");
+        stage.pass(2 * MINUTE);
+        assert_eq!(stage.in_kv().as_deref(), Some("2"), "{moves}");
+        stage.pass(HOUR);
+        assert_eq!(stage.disk.crl(FULL).unsettled, None);
+    }
 }

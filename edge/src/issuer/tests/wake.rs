@@ -1,8 +1,9 @@
 //! The alarm: ahead of expiry, slower after failures, and enough by itself.
 
 use super::*;
-use crate::refresh::OriginError;
+use crate::events::Outcome;
 use crate::refresh::testing::Failure;
+use crate::refresh::{HeldCrl, OriginError};
 
 #[test]
 fn without_cron_and_requests_a_valid_crl_is_always_in_kv() {
@@ -158,7 +159,7 @@ fn retry_after_on_the_record_keeps_the_crl_from_being_asked_for() {
 }
 
 #[test]
-fn an_issuer_that_publishes_elsewhere_is_skipped_once_a_tick_and_never_by_alarm() {
+fn an_issuer_that_publishes_elsewhere_is_one_event_and_never_by_alarm() {
     for nothing_listed in [false, true] {
         let stage = Stage::p256();
         if nothing_listed {
@@ -176,14 +177,14 @@ fn an_issuer_that_publishes_elsewhere_is_skipped_once_a_tick_and_never_by_alarm(
                 stage.pass(MINUTE);
             }
         }
-        assert_eq!(stage.log.codes(), ["skipped"; 3]);
+        assert_eq!(stage.log.codes(), ["skipped"]);
         assert!(stage.origin.0.record_calls.get() <= 200);
         assert_eq!(stage.disk.crl(FULL).consecutive_failures, 0);
     }
 }
 
 #[test]
-fn an_issuer_with_several_lists_that_publishes_elsewhere_is_told_once_a_tick() {
+fn an_issuer_with_several_lists_that_publishes_elsewhere_is_one_event_for_each() {
     let stage = Stage::p256();
     let names = [FULL, CrlName::Delta, CrlName::Shard(0)];
     *stage.origin.0.names.borrow_mut() = names.to_vec();
@@ -191,11 +192,11 @@ fn an_issuer_with_several_lists_that_publishes_elsewhere_is_told_once_a_tick() {
     stage.pass(MINUTE);
     let published = stage.log.events().len();
     *stage.origin.0.always.borrow_mut() = Some(Reply::Nothing);
-    for tick in 1..=3 {
+    for _ in 0..3 {
         let events = stage.refreshed(Trigger::Cron);
         assert_eq!(events.len(), names.len(), "each list was asked for");
         stage.pass(HOUR);
-        assert_eq!(stage.log.codes()[published..], vec!["skipped"; tick]);
+        assert_eq!(stage.log.codes()[published..], ["skipped"; 3]);
         for name in names {
             assert_eq!(
                 stage.log.statuses.borrow()[&name]
@@ -215,13 +216,13 @@ fn an_issuer_with_several_lists_that_publishes_elsewhere_is_told_once_a_tick() {
 }
 
 #[test]
-fn an_issuer_whose_lists_were_not_known_is_told_once_a_tick_from_the_first() {
+fn an_issuer_whose_lists_were_not_known_is_one_event_for_each_from_the_first() {
     let stage = Stage::p256();
     *stage.origin.0.names.borrow_mut() = vec![FULL, CrlName::Delta, CrlName::Shard(0)];
     *stage.origin.0.always.borrow_mut() = Some(Reply::Nothing);
     stage.refreshed(Trigger::Cron);
     stage.pass(MINUTE);
-    assert_eq!(stage.log.codes(), ["skipped"]);
+    assert_eq!(stage.log.codes(), ["skipped"; 3]);
 }
 
 #[test]
@@ -233,7 +234,10 @@ fn d1_down_for_an_hour_delays_events_and_loses_none() {
         if minute % 7 == 0 {
             stage.origin.0.revoke();
         }
-        told.extend(stage.refreshed(Trigger::Cron));
+        let mut events = stage.refreshed(Trigger::Cron);
+        // Nothing happened.
+        events.retain(|event| event.outcome != Outcome::Unchanged);
+        told.extend(events);
         stage.pass(MINUTE);
     }
     assert!(stage.log.events().is_empty());
@@ -352,4 +356,146 @@ fn a_request_for_a_crl_that_is_due_is_answered_at_once_and_causes_one_refresh() 
     stage.machine.run();
     assert_eq!(stage.served().as_deref(), Ok("2"));
     assert_eq!(stage.origin.0.call_count(), 2);
+}
+
+#[test]
+fn what_was_found_unchanged_does_not_look_due_in_kv() {
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    stage.host.take_alarm();
+    stage.machine.set_time(NOW.after(7 * HOUR));
+    *stage.origin.0.always.borrow_mut() = Some(Reply::Current);
+    stage.refreshed(Trigger::Cron);
+    let (metadata, _) = stage.replica.body(&key(FULL)).unwrap();
+    assert!(metadata.head.refresh_after > stage.host.now());
+    assert_eq!(Some(&metadata.head), stage.disk.crl(FULL).head());
+    let (calls, writes) = (
+        stage.origin.0.call_count(),
+        stage.replica.writes.borrow().len(),
+    );
+    for _ in 0..10 {
+        stage.served().unwrap();
+        stage.refreshed(Trigger::Cron);
+    }
+    assert_eq!(
+        stage.origin.0.call_count(),
+        calls + 10,
+        "the ticks alone ask"
+    );
+    let written = stage.replica.writes.borrow().len();
+    assert_eq!(
+        written, writes,
+        "what does not look due is not written again"
+    );
+}
+
+#[test]
+fn made_up_names_leave_nothing_behind() {
+    let stage = Stage::p256();
+    stage.origin.0.names.borrow_mut().clear();
+    for shard in 0..20 {
+        let object = stage.object();
+        let name = CrlName::Shard(shard);
+        let served = stage.machine.done(async move { object.serve(name).await });
+        assert_eq!(served.unwrap_err(), Unavailable::PublishedElsewhere);
+    }
+    stage.pass(HOUR);
+    assert!(stage.log.events().is_empty());
+    assert!(stage.log.statuses.borrow().is_empty());
+    assert!(stage.object().overview().unwrap().crls.is_empty());
+    assert_eq!(stage.origin.0.record_calls.get(), 1);
+}
+
+#[test]
+fn a_failure_that_repeats_is_one_event_an_hour_and_counted_each_time() {
+    let stage = Stage::p256();
+    let down = OriginError::Unreachable("down".to_owned());
+    *stage.origin.0.always.borrow_mut() = Some(Reply::Error(down));
+    stage.refreshed(Trigger::Cron);
+    stage.pass(5 * HOUR);
+    let events = stage.log.events().len();
+    assert!((5..=6).contains(&events), "{events}");
+    let counts = stage.disk.crl(FULL).counts;
+    let failures: u64 = counts.iter().map(|count| count.refreshes).sum();
+    assert_eq!(failures, stage.origin.0.call_count() as u64);
+    assert!(failures > 20, "{failures}");
+}
+
+#[test]
+fn each_call_names_what_is_held_and_demands_a_new_crl_only_on_purpose() {
+    let stage = Stage::p256();
+    let crl = stage.origin.0.ca.borrow().crl(7, NOW);
+    stage.origin.0.answer_next(Reply::Crl(crl, Some(10), 1000));
+    stage.refreshed(Trigger::Cron);
+    let head = stage.disk.crl(FULL).current.unwrap().head;
+    let held = Some(HeldCrl {
+        sha256: head.sha256,
+        number: head.number,
+        watermark: Some(10),
+    });
+    stage.origin.0.answer_next(Reply::Current);
+    stage.refreshed(Trigger::Cron);
+    stage.origin.0.answer_next(Reply::Current);
+    stage
+        .origin
+        .0
+        .answer_next(Reply::Error(OriginError::StateLost { retry_after: None }));
+    let events = stage.refreshed(Trigger::Operator);
+    assert_eq!(events[0].error_code.as_deref(), Some("state_lost"));
+    assert_eq!(stage.served().as_deref(), Ok("7"));
+    let requests = stage.origin.0.requests.borrow();
+    let calls: Vec<_> = requests
+        .iter()
+        .map(|it| (it.held.clone(), it.new_crl))
+        .collect();
+    assert_eq!(
+        calls,
+        [
+            (None, true),
+            (held.clone(), false),
+            (held, true),
+            (None, true)
+        ],
+        "304 to a demand for a new CRL is asked again as if nothing were held"
+    );
+}
+
+#[test]
+fn an_event_that_d1_refuses_stays_in_the_outbox_and_delays_no_other() {
+    let stage = Stage::p256();
+    stage.faults.all("log.", Failure::Before);
+    let refused = stage.refreshed(Trigger::Cron).remove(0).id;
+    stage.refreshed(Trigger::Operator);
+    stage.faults.none();
+    *stage.log.refused.borrow_mut() = Some(refused);
+    stage.pass(2 * MINUTE);
+    assert_eq!(stage.log.events().len(), 1, "the other event");
+    assert_eq!(stage.disk.bodies_and_outbox().1, 1);
+    assert_eq!(
+        stage.log.events_owed.get(),
+        1,
+        "D1 says that one is missing"
+    );
+    stage.log.refused.take();
+    stage.pass(2 * MINUTE);
+    assert_eq!(stage.log.events().len(), 2);
+}
+
+#[test]
+fn the_alarm_is_never_set_for_a_date_that_the_platform_refuses() {
+    let stage = Stage::p256();
+    let ca = Rc::clone(&stage.origin.0.ca.borrow());
+    let mut template = ca.template(FULL, 1, NOW);
+    template.next_update = crl::UnixTime(253_402_300_799);
+    let forever = ca.sign(&template, 3);
+    stage.origin.0.answer_next(forever);
+    assert_eq!(
+        stage.refreshed(Trigger::Cron)[0].outcome.as_str(),
+        "published"
+    );
+    let alarm = stage.host.alarm().unwrap();
+    assert!(alarm < NOW.after(366 * 24 * HOUR));
+    stage.pass(100 * 24 * HOUR);
+    assert_eq!(stage.origin.0.call_count(), 1, "the alarm sleeps on");
+    assert!(stage.alarms.borrow().len() < 5);
 }

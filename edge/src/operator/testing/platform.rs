@@ -159,7 +159,7 @@ impl Ports for Platform {
         self.check(Part::Objects)?;
         Ok(Overview {
             issuer: IssuerState {
-                waiting: self.waiting.borrow().clone(),
+                pending_certificate: self.waiting.borrow().clone(),
                 ..IssuerState::default()
             },
             events_owed: 1,

@@ -465,7 +465,7 @@ fn a_crl_in_parts_is_read_from_the_parts_that_the_answer_needs() {
     };
     let whole = der(1, LARGE);
     assert!(get(&[]) == (200, whole.clone(), "kv part part".to_owned()));
-    let part = usize::try_from(replica::PART_BYTES).unwrap();
+    let part = usize::try_from(kv_layout::PART_BYTES).unwrap();
     let range = format!("bytes={part}-{}", part + 9);
     let second = whole[part..part + 10].to_vec();
     assert_eq!(

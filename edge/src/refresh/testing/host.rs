@@ -14,7 +14,7 @@ use futures_util::task::LocalSpawnExt as _;
 use serde_json::Value;
 
 use super::{Faults, NOW};
-use crate::refresh::{Host, StoreError};
+use crate::refresh::{Runtime, StoreError};
 use crate::time::Timestamp;
 
 /// Where tasks run and time passes.
@@ -141,7 +141,7 @@ impl TwinHost {
     }
 }
 
-impl Host for TwinHost {
+impl Runtime for TwinHost {
     type Hashed = RustCrypto;
 
     fn now(&self) -> Timestamp {

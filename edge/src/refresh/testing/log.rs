@@ -1,6 +1,6 @@
 //! D1: the events that it took, and how each CRL stands.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -15,6 +15,10 @@ use crate::refresh::{CrlState, EventLog, EventLogError, Status};
 pub(crate) struct TwinLog {
     pub(crate) rows: Rc<RefCell<BTreeMap<EventId, Event>>>,
     pub(crate) statuses: Rc<RefCell<HashMap<CrlName, CrlState>>>,
+    /// The event that a constraint of the table refuses.
+    pub(crate) refused: Rc<RefCell<Option<EventId>>>,
+    /// How many events D1 knows to be missing.
+    pub(crate) events_owed: Rc<Cell<u64>>,
     faults: Rc<Faults>,
 }
 
@@ -23,6 +27,8 @@ impl TwinLog {
         Self {
             rows: Rc::default(),
             statuses: Rc::default(),
+            refused: Rc::default(),
+            events_owed: Rc::default(),
             faults: Rc::clone(faults),
         }
     }
@@ -46,6 +52,10 @@ impl TwinLog {
 
 impl EventLog for TwinLog {
     async fn append(&self, events: &[Event], report: &[Status]) -> Result<(), EventLogError> {
+        let refused = *self.refused.borrow();
+        if events.iter().any(|event| Some(event.id) == refused) {
+            return Err(EventLogError("CHECK constraint failed".to_owned()));
+        }
         let keep = || {
             let mut rows = self.rows.borrow_mut();
             for event in events {
@@ -54,6 +64,7 @@ impl EventLog for TwinLog {
             }
             let mut statuses = self.statuses.borrow_mut();
             for status in report {
+                self.events_owed.set(status.events_owed);
                 let known = statuses.entry(status.crl_name).or_default();
                 if status.state.revision >= known.revision {
                     *known = status.state.clone();

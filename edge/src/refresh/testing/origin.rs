@@ -8,7 +8,9 @@ use origin_api::{CrlName, Issuer, IssuerId};
 use sha2::Digest as _;
 
 use super::{Ca, Gate, HOUR, TwinHost};
-use crate::refresh::{Answer, Host as _, Origin, OriginBody, OriginError, Sha256};
+use crate::refresh::{
+    Answer, CrlRequest, Origin, OriginBody, OriginCrl, OriginError, Runtime as _, Sha256,
+};
 use crate::time::Timestamp;
 
 /// One answer of the script.
@@ -52,6 +54,8 @@ pub(crate) struct Office {
     pub(crate) record_calls: Cell<u32>,
     /// Each call for a CRL: when, and whether it asked for a new one.
     pub(crate) calls: RefCell<Vec<(CrlName, Timestamp, bool)>>,
+    /// What each of them asked.
+    pub(crate) requests: RefCell<Vec<CrlRequest>>,
     crls: Gate,
     records: Gate,
     made: RefCell<BTreeMap<CrlName, Made>>,
@@ -73,6 +77,7 @@ impl TwinOrigin {
             always: RefCell::default(),
             record_calls: Cell::new(0),
             calls: RefCell::default(),
+            requests: RefCell::default(),
             crls: Gate::default(),
             records: Gate::default(),
             made: RefCell::default(),
@@ -157,9 +162,12 @@ impl Origin for TwinOrigin {
         &self,
         _id: &IssuerId,
         name: CrlName,
-        held: Option<Sha256>,
-    ) -> Result<Answer<TwinBody>, OriginError> {
+        request: &CrlRequest,
+    ) -> Result<Answer<OriginCrl<TwinBody>>, OriginError> {
         let office = &self.0;
+        let held = request.held.as_ref().map(|held| held.sha256);
+        let held = held.filter(|_| !request.new_crl);
+        office.requests.borrow_mut().push(request.clone());
         let call = (name, office.host.now(), held.is_none());
         office.calls.borrow_mut().push(call);
         office.crls.pass().await;
@@ -175,11 +183,11 @@ impl Origin for TwinOrigin {
             Reply::Crl(bytes, watermark, chunk) => (body(bytes, chunk, End::Whole), watermark),
             Reply::Hang(bytes) => (body(bytes, 1000, End::Hang), None),
             Reply::CutOff(bytes) => (body(bytes, 1000, End::CutOff), None),
-            Reply::Current => return Ok(Answer::Current),
-            Reply::Nothing => return Ok(Answer::Nothing),
+            Reply::Current => return Ok(Answer::Unchanged),
+            Reply::Nothing => return Ok(Answer::NothingToPublish),
             Reply::Error(error) => return Err(error),
         };
-        Ok(Answer::Crl { body, watermark })
+        Ok(Answer::Crl(OriginCrl { body, watermark }))
     }
 }
 

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use sha2::Digest as _;
 
 use super::{Disk, Faults, Gate};
+use crate::kv_layout::LARGEST_VALUE;
 use crate::refresh::{Metadata, Pieces, Replica, ReplicaError, Sha256};
-use crate::replica::LARGEST_VALUE;
 
 /// KV, as the issuer's object sees it.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub(crate) struct TwinReplica {
     pub(crate) writes: Rc<RefCell<Vec<String>>>,
     /// What writes of whole values and parts go through.
     pub(crate) gate: Rc<Gate>,
+    /// From now on, writes of values do not end, and land when the test says so.
+    pub(crate) late: Rc<RefCell<Option<Values>>>,
     disk: Disk,
     faults: Rc<Faults>,
 }
@@ -31,9 +33,15 @@ impl TwinReplica {
             values: Rc::default(),
             writes: Rc::default(),
             gate: Rc::default(),
+            late: Rc::default(),
             disk: disk.clone(),
             faults: Rc::clone(faults),
         }
+    }
+
+    /// The writes that did not end land now.
+    pub(crate) fn land(&self, late: Values) {
+        self.values.borrow_mut().extend(late);
     }
 
     /// The CRL at `key`, whole.
@@ -93,6 +101,13 @@ impl Replica for TwinReplica {
         metadata: Option<&Metadata>,
     ) -> Result<(), ReplicaError> {
         self.gate.pass().await;
+        if let Some(late) = &mut *self.late.borrow_mut() {
+            let value = self.disk.body(pieces.body).concat();
+            late.insert(key.to_owned(), (value, metadata.cloned()));
+        }
+        if self.late.borrow().is_some() {
+            std::future::pending::<()>().await;
+        }
         self.run("replica.put", || {
             let body = self.disk.body(pieces.body);
             let run = &body[pieces.first as usize..pieces.end as usize];

@@ -10,9 +10,8 @@ use sha2::Digest as _;
 use super::Faults;
 use crate::events::{Event, EventId};
 use crate::refresh::{
-    BodyId, Conclusion, CrlState, Doomed, IssuerState, Sha256, Store, StoreError,
+    BodyId, Change, CrlState, Head, IssuerState, ObjectState, Sha256, Store, StoreError,
 };
-use crate::time::Timestamp;
 
 /// What outlives the object.
 #[derive(Clone, Default)]
@@ -20,21 +19,25 @@ pub(crate) struct Disk(Rc<RefCell<Kept>>);
 
 #[derive(Clone, Default)]
 struct Kept {
-    issuer: IssuerState,
-    crls: BTreeMap<CrlName, CrlState>,
+    state: ObjectState,
     bodies: BTreeMap<BodyId, Vec<Vec<u8>>>,
     last_body: u32,
     outbox: BTreeMap<EventId, Event>,
-    doomed: BTreeMap<String, Timestamp>,
 }
 
 impl Disk {
     pub(crate) fn crl(&self, name: CrlName) -> CrlState {
-        self.0.borrow().crls.get(&name).cloned().unwrap_or_default()
+        self.0
+            .borrow()
+            .state
+            .crls
+            .get(&name)
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub(crate) fn issuer(&self) -> IssuerState {
-        self.0.borrow().issuer.clone()
+        self.0.borrow().state.issuer.clone()
     }
 
     pub(crate) fn body(&self, body: BodyId) -> Vec<Vec<u8>> {
@@ -58,8 +61,8 @@ impl Disk {
         *self.0.borrow_mut() = Kept::default();
     }
 
-    pub(crate) fn doomed(&self) -> usize {
-        self.0.borrow().doomed.len()
+    pub(crate) fn pending_deletes(&self) -> usize {
+        self.0.borrow().state.pending_deletes.len()
     }
 
     /// Writes all of `change`, if it succeeds, and checks what must hold at any moment.
@@ -68,11 +71,15 @@ impl Disk {
         change: impl FnOnce(&mut Kept) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut kept = self.0.borrow_mut();
-        let before = kept.crls.clone();
+        let before = kept.state.crls.clone();
         let done = change(&mut kept)?;
         for (name, state) in &before {
-            let (before, after) = (state.head(), kept.crls.get(name).and_then(CrlState::head));
-            if before != after {
+            let (before, after) = (
+                state.head(),
+                kept.state.crls.get(name).and_then(CrlState::head),
+            );
+            let hash = |head: Option<&Head>| head.map(|head| head.sha256);
+            if hash(before) != hash(after) {
                 let numbers = (
                     before.map(|head| head.number),
                     after.map(|head| head.number),
@@ -80,7 +87,7 @@ impl Disk {
                 assert!(numbers.0 < numbers.1, "{name} went back: {numbers:?}");
             }
         }
-        for (name, state) in &kept.crls {
+        for (name, state) in &kept.state.crls {
             let Some(current) = &state.current else {
                 continue;
             };
@@ -128,25 +135,30 @@ impl TwinStore {
 }
 
 impl Store for TwinStore {
-    fn issuer(&self) -> Result<IssuerState, StoreError> {
-        self.read("store.issuer", |kept| kept.issuer.clone())
+    fn load(&self) -> Result<ObjectState, StoreError> {
+        self.read("store.load", |kept| kept.state.clone())
     }
 
-    fn set_issuer(&self, issuer: &IssuerState) -> Result<(), StoreError> {
-        self.write("store.set_issuer", |kept| {
-            kept.issuer = issuer.clone();
+    fn commit(&self, change: &Change, held: Option<Sha256>) -> Result<(), StoreError> {
+        self.write("store.commit", |kept| {
+            if let Some((name, _)) = &change.crl {
+                let stored = kept.state.crls.get(name).and_then(CrlState::head);
+                if stored.map(|head| head.sha256) != held {
+                    return Err(StoreError::Conflict);
+                }
+            }
+            let event = change.event.as_ref();
+            if event.is_some_and(|event| kept.outbox.contains_key(&event.id)) {
+                return Err(StoreError::Failed("UNIQUE constraint failed".to_owned()));
+            }
+            change.apply(&mut kept.state);
+            if let Some(event) = &change.event {
+                kept.outbox.insert(event.id, event.clone());
+            }
+            kept.outbox.retain(|id, _| !change.delivered.contains(id));
+            kept.state.events_owed = kept.outbox.len() as u64;
             Ok(())
         })
-    }
-
-    fn crl(&self, name: CrlName) -> Result<CrlState, StoreError> {
-        self.read("store.crl", |kept| {
-            kept.crls.get(&name).cloned().unwrap_or_default()
-        })
-    }
-
-    fn crls(&self) -> Result<Vec<(CrlName, CrlState)>, StoreError> {
-        self.read("store.crls", |kept| kept.crls.clone().into_iter().collect())
     }
 
     fn new_body(&self) -> Result<BodyId, StoreError> {
@@ -175,40 +187,12 @@ impl Store for TwinStore {
 
     fn sweep(&self, keep: &[BodyId]) -> Result<(), StoreError> {
         self.write("store.sweep", |kept| {
-            let current = kept.crls.values().filter_map(|crl| crl.current.as_ref());
-            let named: Vec<_> = current.map(|current| current.body).collect();
-            kept.bodies
-                .retain(|body, _| named.contains(body) || keep.contains(body));
-            Ok(())
-        })
-    }
-
-    fn conclude(&self, conclusion: &Conclusion<'_>) -> Result<(), StoreError> {
-        self.write("store.conclude", |kept| {
-            let held = kept.crls.get(&conclusion.name).and_then(CrlState::head);
-            if held.map(|head| head.sha256) != conclusion.drawn_from {
-                return Err(StoreError::Conflict);
-            }
-            kept.crls.insert(conclusion.name, conclusion.state.clone());
-            if let Some(issuer) = conclusion.issuer {
-                kept.issuer = issuer.clone();
-            }
-            if let Some(event) = conclusion.event {
-                kept.outbox.entry(event.id).or_insert_with(|| event.clone());
-            }
-            Ok(())
-        })
-    }
-
-    fn set_crl(&self, name: CrlName, state: &CrlState) -> Result<(), StoreError> {
-        self.write("store.set_crl", |kept| {
-            kept.crls.insert(name, state.clone());
+            kept.bodies.retain(|body, _| keep.contains(body));
             Ok(())
         })
     }
 
     fn owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
-        assert!(limit <= 100, "after an outage of D1 there are many");
         self.read("store.owed_events", |kept| {
             kept.outbox.values().take(limit).cloned().collect()
         })
@@ -216,46 +200,7 @@ impl Store for TwinStore {
 
     fn newest_owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.read("store.newest_owed_events", |kept| {
-            let newest = kept.outbox.values().rev();
-            newest.take(limit).cloned().collect()
-        })
-    }
-
-    fn owed_event_count(&self) -> Result<u64, StoreError> {
-        self.read("store.owed_event_count", |kept| kept.outbox.len() as u64)
-    }
-
-    fn events_delivered(&self, ids: &[EventId]) -> Result<(), StoreError> {
-        self.write("store.events_delivered", |kept| {
-            kept.outbox.retain(|id, _| !ids.contains(id));
-            Ok(())
-        })
-    }
-
-    fn doomed(&self) -> Result<Vec<Doomed>, StoreError> {
-        self.read("store.doomed", |kept| {
-            let doomed = |(key, after): (&String, &Timestamp)| Doomed {
-                key: key.clone(),
-                after: *after,
-            };
-            kept.doomed.iter().map(doomed).collect()
-        })
-    }
-
-    fn doom(&self, doomed: &[Doomed]) -> Result<(), StoreError> {
-        self.write("store.doom", |kept| {
-            let doomed = doomed
-                .iter()
-                .map(|doomed| (doomed.key.clone(), doomed.after));
-            kept.doomed.extend(doomed);
-            Ok(())
-        })
-    }
-
-    fn buried(&self, key: &str) -> Result<(), StoreError> {
-        self.write("store.buried", |kept| {
-            kept.doomed.remove(key);
-            Ok(())
+            kept.outbox.values().rev().take(limit).cloned().collect()
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Leases on bodies: a body that is being read is not swept, though another CRL has been committed since.
+//! Leases on bodies: a body that is being read is not swept, even if it was replaced.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,14 +8,13 @@ use crate::refresh::BodyId;
 
 /// The bodies that are being read now. An object that restarts has no readers, so memory is enough.
 #[derive(Clone, Debug, Default)]
-pub struct Leases {
+pub(super) struct Leases {
     readers: Rc<RefCell<HashMap<BodyId, u32>>>,
 }
 
 impl Leases {
     /// Keeps a body for as long as the lease lives.
-    #[must_use]
-    pub fn take(&self, body: BodyId) -> BodyLease {
+    pub(super) fn take(&self, body: BodyId) -> BodyLease {
         let mut readers = self.readers.borrow_mut();
         let count = readers.entry(body).or_default();
         *count = count.saturating_add(1);
@@ -26,8 +25,7 @@ impl Leases {
     }
 
     /// The bodies that have a reader.
-    #[must_use]
-    pub fn held(&self) -> Vec<BodyId> {
+    pub(super) fn held(&self) -> Vec<BodyId> {
         self.readers.borrow().keys().copied().collect()
     }
 }

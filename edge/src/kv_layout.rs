@@ -1,4 +1,5 @@
-//! What lies in KV under which key, and how a CRL too large for one value is cut. The objects write it, every isolate reads it.
+//! The keys in KV, and how a CRL that is too large for one value is cut. The objects write KV, and
+//! every isolate reads it.
 
 use origin_api::{CrlName, IssuerId};
 

@@ -18,7 +18,7 @@ use super::index::{Index, Listed};
 use super::protocol::{RegistryAnswer, RegistryRequest};
 use super::tick::{Batch, Lease, TICK_BATCH};
 use crate::config::Settings;
-use crate::refresh::{Host, OriginError, ReplicaError, StoreError};
+use crate::refresh::{OriginError, ReplicaError, Runtime, StoreError};
 use crate::time::{Timestamp, within};
 
 /// How many pages are read before the origin counts as mad: 1,000 issuers each.
@@ -113,10 +113,10 @@ impl RegistryError {
     }
 }
 
-/// The seams that the registry's object stands on.
-pub trait KeeperParts: 'static {
-    /// The machine.
-    type Host: Host;
+/// The ports that the registry's object stands on.
+pub trait RegistryPorts: 'static {
+    /// Clock, timers, tasks and log.
+    type Runtime: Runtime;
     /// The origin.
     type Origin: OriginPages;
     /// The object's storage.
@@ -127,9 +127,9 @@ pub trait KeeperParts: 'static {
 
 /// Keeps the registry.
 #[derive(Debug)]
-pub struct Keeper<P: KeeperParts> {
-    /// The machine.
-    pub host: P::Host,
+pub struct RegistryService<P: RegistryPorts> {
+    /// Clock, timers, tasks and log.
+    pub runtime: P::Runtime,
     /// The origin.
     pub origin: P::Origin,
     /// The object's storage.
@@ -153,7 +153,7 @@ pub struct Reading {
     failed: RefCell<Option<(RegistryError, Timestamp)>>,
 }
 
-impl<P: KeeperParts> Keeper<P> {
+impl<P: RegistryPorts> RegistryService<P> {
     /// Carries out a request.
     pub async fn answer(self: &Rc<Self>, request: RegistryRequest) -> RegistryAnswer {
         let answer = match request {
@@ -180,7 +180,7 @@ impl<P: KeeperParts> Keeper<P> {
     /// # Errors
     /// Where there is no index at all.
     pub async fn index(self: &Rc<Self>) -> Read {
-        let now = self.host.now();
+        let now = self.runtime.now();
         let known = self.known()?;
         if let Some(index) = &known
             && index.is_fresh(now, self.settings.registry_ttl)
@@ -208,7 +208,7 @@ impl<P: KeeperParts> Keeper<P> {
                 .shared();
             *under_way = reading.downgrade();
             // Who asked may leave: the reading goes on.
-            self.host.spawn(reading.clone().map(drop).boxed_local());
+            self.runtime.spawn(reading.clone().map(drop).boxed_local());
             reading
         })
     }
@@ -217,16 +217,16 @@ impl<P: KeeperParts> Keeper<P> {
         let index = self.adopt_origin().await.inspect_err(|error| {
             let ttl = self.settings.registry_ttl;
             let pause = error.retry_after().unwrap_or_default().min(LONGEST_PAUSE).max(ttl);
-            let until = self.host.now().after(pause);
+            let until = self.runtime.now().after(pause);
             *self.reading.failed.borrow_mut() = Some((error.clone(), until));
-            self.host.log(&serde_json::json!({
+            self.runtime.log(&serde_json::json!({
                 "level": "error", "what": "the list of issuers could not be read", "cause": error.to_string(),
             }));
         })?;
         *self.reading.index.borrow_mut() = Some(Rc::clone(&index));
         if let Err(error) = self.replica.put(&index).await {
             // Readers ask here when their copy is old, so a copy that is late costs time, not truth.
-            self.host.log(&serde_json::json!({
+            self.runtime.log(&serde_json::json!({
                 "level": "warning", "what": "the registry's copy in KV is late", "cause": error.to_string(),
             }));
         }
@@ -260,14 +260,14 @@ impl<P: KeeperParts> Keeper<P> {
         cursor: Option<&str>,
     ) -> Result<(Vec<Issuer>, Option<String>), OriginError> {
         let limit = self.settings.origin_timeout;
-        within(self.host.sleep(limit), self.origin.page(cursor))
+        within(self.runtime.sleep(limit), self.origin.page(cursor))
             .await
             .unwrap_or(Err(OriginError::Timeout(limit)))
     }
 
     /// Brings storage up to what the origin lists. Who is gone stays, marked, for as long as events are kept.
     fn adopt(&self, mut after: Vec<Row>) -> Result<Index, StoreError> {
-        let now = self.host.now();
+        let now = self.runtime.now();
         let (_, before) = self.store.rows()?;
         let mut here = HashSet::new();
         here.extend(after.iter().map(|row| &row.id));
@@ -313,7 +313,7 @@ impl<P: KeeperParts> Keeper<P> {
     /// Where the registry cannot be had.
     pub async fn begin_tick(self: &Rc<Self>) -> Result<Option<Lease>, RegistryError> {
         self.index().await?;
-        let lease = Lease::begin(self.store.lease()?.as_ref(), self.host.now());
+        let lease = Lease::begin(self.store.lease()?.as_ref(), self.runtime.now());
         if let Some(lease) = &lease {
             self.store.set_lease(Some(lease))?;
         }
@@ -326,7 +326,7 @@ impl<P: KeeperParts> Keeper<P> {
     /// # Errors
     /// Where storage fails. A tick whose lease another one took over gets an empty batch.
     pub fn next_batch(&self, lease: &Lease) -> Result<Batch, StoreError> {
-        let now = self.host.now();
+        let now = self.runtime.now();
         let holds = self
             .store
             .lease()?

@@ -1,4 +1,4 @@
-//! A task of which one runs at a time.
+//! A task that runs once at a time: callers that come meanwhile wait for the same run.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -6,15 +6,16 @@ use std::fmt;
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 
-/// Runs a task that works off everything there is: who asks for it while it runs waits for that run.
+/// A task that does everything there is to do, so that a caller that comes while it runs need only
+/// wait for that run.
 #[derive(Default)]
-pub struct OneAtATime {
+pub(super) struct Coalesced {
     running: RefCell<Option<WeakShared<LocalBoxFuture<'static, ()>>>>,
 }
 
-impl OneAtATime {
-    /// The run that is under way, or else a new one.
-    pub fn run(
+impl Coalesced {
+    /// Joins the run that is under way, or starts one.
+    pub(super) fn run(
         &self,
         start: impl FnOnce() -> LocalBoxFuture<'static, ()>,
     ) -> Shared<LocalBoxFuture<'static, ()>> {
@@ -31,9 +32,9 @@ impl OneAtATime {
     }
 }
 
-impl fmt::Debug for OneAtATime {
+impl fmt::Debug for Coalesced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OneAtATime").finish_non_exhaustive()
+        f.debug_struct("Coalesced").finish_non_exhaustive()
     }
 }
 
@@ -46,7 +47,7 @@ mod tests {
 
     #[test]
     fn who_comes_during_a_run_waits_for_it_and_who_comes_later_starts_another() {
-        let task = OneAtATime::default();
+        let task = Coalesced::default();
         let runs = Rc::new(Cell::new(0));
         let start = || {
             let runs = Rc::clone(&runs);

@@ -60,11 +60,12 @@ pub(super) fn retry_time(
     let jittered = back_off.saturating_sub(jitter);
     let left = head.map(|head| Timestamp::from(head.next_update).since(now));
     // Halving what is left leaves many tries before expiry, however long the back-off has grown.
-    let wait = match left {
-        Some(left) if !left.is_zero() => jittered.min(left.mul_f64(0.5).max(SHORTEST)),
-        _ => jittered,
+    let longest = match left {
+        Some(left) if !left.is_zero() => left.mul_f64(0.5).max(SHORTEST),
+        _ => Duration::MAX,
     };
-    now.after(wait.max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER)))
+    let retry_after = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+    now.after(jittered.max(retry_after).min(longest))
 }
 
 #[cfg(test)]
@@ -125,6 +126,19 @@ mod tests {
         let mut tries = 0;
         while now < Timestamp::from(head.next_update) {
             now = retry_time(20, Some(&head), None, now, 0);
+            tries += 1;
+        }
+        assert!(tries >= 6, "{tries}");
+    }
+
+    #[test]
+    fn retry_after_never_lets_a_valid_crl_expire_without_further_tries() {
+        let mut head = crate::refresh::testing::head(1);
+        head.next_update = NOW.after(Duration::from_mins(10)).as_unix_time();
+        let mut now = NOW;
+        let mut tries = 0;
+        while now < Timestamp::from(head.next_update) {
+            now = retry_time(1, Some(&head), Some(HOUR), now, 0);
             tries += 1;
         }
         assert!(tries >= 6, "{tries}");

@@ -1,0 +1,331 @@
+//! Copies committed CRLs to KV: one value, or parts behind a manifest if it is too large for one;
+//! and deletes what no reader needs any more.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use origin_api::CrlName;
+
+use super::alarm::SOONEST;
+use super::coalesced::Coalesced;
+use super::leases::Leases;
+use super::outbox::Outbox;
+use super::ports::{IssuerPorts, Shared, cause_of};
+use crate::kv_layout::{PART_BYTES, key, part_count, part_key, part_range};
+use crate::refresh::{
+    Change, CrlState, Current, Head, Metadata, PIECE_BYTES, Pieces, Publication, Replica as _,
+    ReplicaError, Runtime as _, StoreError, Unsettled,
+};
+use crate::time::Timestamp;
+
+/// How long one write to KV may take before it counts as failed: a value, or one part.
+const WRITE_LIMIT: Duration = Duration::from_mins(1);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// KV takes up to a minute to spread a write: what it returns sooner proves nothing.
+const KV_SPREAD: Duration = Duration::from_mins(1);
+/// A write that was given up may land until so long after.
+const LATE_WRITE: Duration = Duration::from_mins(10);
+/// How often KV is compared until then.
+const COMPARE_EVERY: Duration = Duration::from_mins(1);
+/// How long a reader may need the parts of a replaced CRL, beyond its cache's time.
+const READING_TIME: Duration = Duration::from_mins(10);
+
+/// Pieces in a part.
+#[expect(clippy::cast_possible_truncation, reason = "20")]
+const PIECES_PER_PART: u32 = (PART_BYTES / PIECE_BYTES as u64) as u32;
+
+/// Publishes to KV.
+pub(super) struct Publisher<P: IssuerPorts> {
+    shared: Rc<Shared<P>>,
+    replica: P::Replica,
+    leases: Leases,
+    outbox: Rc<Outbox<P>>,
+    running: Coalesced,
+}
+
+/// A CRL that KV is to get.
+struct Owed {
+    name: CrlName,
+    current: Current,
+    attempts: u32,
+    parts_done: u32,
+    is_begun: bool,
+}
+
+impl<P: IssuerPorts> Publisher<P> {
+    pub(super) fn new(
+        shared: &Rc<Shared<P>>,
+        replica: P::Replica,
+        leases: &Leases,
+        outbox: &Rc<Outbox<P>>,
+    ) -> Self {
+        Self {
+            shared: Rc::clone(shared),
+            replica,
+            leases: leases.clone(),
+            outbox: Rc::clone(outbox),
+            running: Coalesced::default(),
+        }
+    }
+
+    /// Publishes what is owed, compares what is not settled, and deletes what is due.
+    pub(super) async fn flush(self: &Rc<Self>) {
+        let this = Rc::clone(self);
+        let run = async move {
+            while let Some(owed) = this.next_owed() {
+                if this.shared.note(this.publish(owed).await).is_none() {
+                    return;
+                }
+            }
+            this.compare_unsettled().await;
+            this.delete_pending().await;
+        };
+        self.running.run(|| run.boxed_local()).await;
+    }
+
+    fn next_owed(&self) -> Option<Owed> {
+        let now = self.shared.runtime.now();
+        let owed = self.shared.state.with(|state| {
+            state
+                .crls
+                .iter()
+                .find_map(|(name, crl)| match crl.publication {
+                    Publication::Owed {
+                        attempts,
+                        retry_at,
+                        parts_done,
+                        is_begun,
+                    } if retry_at <= now => Some(Owed {
+                        name: *name,
+                        current: crl.current.clone()?,
+                        attempts,
+                        parts_done,
+                        is_begun,
+                    }),
+                    _ => None,
+                })
+        });
+        self.shared.note(owed).flatten()
+    }
+
+    async fn publish(&self, owed: Owed) -> Result<(), StoreError> {
+        let Owed {
+            name,
+            current,
+            attempts,
+            is_begun,
+            ..
+        } = &owed;
+        let _lease = self.leases.take(current.body);
+        // Noted first: if the object ends meanwhile, the next one knows that a write may land late.
+        self.update(*name, current, |crl| {
+            if let Publication::Owed { is_begun, .. } = &mut crl.publication {
+                *is_begun = true;
+            }
+        })?;
+        let written = self.write(&owed).await;
+        let now = self.shared.runtime.now();
+        let is_done = written.is_ok();
+        self.update(*name, current, |crl| {
+            if is_done {
+                crl.publication = Publication::Done { at: now };
+                if *is_begun {
+                    // An earlier write did not end as it should.
+                    crl.unsettled = Some(Unsettled {
+                        compare_at: now.after(COMPARE_EVERY),
+                        until: now.after(LATE_WRITE),
+                    });
+                }
+            } else if let Publication::Owed {
+                attempts, retry_at, ..
+            } = &mut crl.publication
+            {
+                let pause = SOONEST.saturating_mul(1 << (*attempts).min(8));
+                *retry_at = now.after(pause.min(LONGEST_PAUSE));
+                *attempts = attempts.saturating_add(1);
+            }
+        })?;
+        if let Err(cause) = written {
+            self.shared.runtime.log(&serde_json::json!({
+                "level": "warning", "what": "publish to KV failed, will be tried again",
+                "issuer": self.shared.issuer, "crl": name, "attempts": attempts, "cause": cause,
+            }));
+        }
+        if *attempts > 0 || !is_done {
+            self.outbox.mark(*name);
+            self.outbox.flush().await;
+        }
+        Ok(())
+    }
+
+    /// Changes the state of a CRL, unless another than `current` was committed meanwhile.
+    fn update(
+        &self,
+        name: CrlName,
+        current: &Current,
+        change: impl FnOnce(&mut CrlState),
+    ) -> Result<(), StoreError> {
+        let mut crl = self.shared.state.crl(name)?;
+        if crl.current.as_ref() != Some(current) {
+            return Ok(());
+        }
+        change(&mut crl);
+        let mut schedule_deletes = Vec::new();
+        if matches!(crl.publication, Publication::Done { .. }) {
+            schedule_deletes = self.parts_of(name, &std::mem::take(&mut crl.replaced));
+        }
+        self.shared.state.commit(Change {
+            schedule_deletes,
+            ..Change::of_crl(name, crl)
+        })
+    }
+
+    /// Writes to KV, from the part at which the last attempt stopped. The manifest comes last: a
+    /// reader who finds it finds every part.
+    async fn write(&self, owed: &Owed) -> Result<(), String> {
+        let (name, current) = (owed.name, &owed.current);
+        let Current { head, body, pieces } = current;
+        let (issuer, parts) = (&self.shared.issuer, part_count(head.size));
+        let metadata = Metadata {
+            head: head.clone(),
+            parts,
+        };
+        let key = key(issuer, name);
+        if parts == 0 {
+            let all = Pieces {
+                body: *body,
+                first: 0,
+                end: *pieces,
+                size: head.size,
+            };
+            return self
+                .bounded(self.replica.put_pieces(&key, all, Some(&metadata)))
+                .await;
+        }
+        for part in owed.parts_done..parts {
+            let first = part.saturating_mul(PIECES_PER_PART);
+            let of_part = Pieces {
+                body: *body,
+                first,
+                end: first.saturating_add(PIECES_PER_PART).min(*pieces),
+                size: part_range(part, head.size).length,
+            };
+            let part_key = part_key(issuer, name, head.sha256, part);
+            self.bounded(self.replica.put_pieces(&part_key, of_part, None))
+                .await?;
+            self.update(name, current, |crl| {
+                if let Publication::Owed { parts_done, .. } = &mut crl.publication {
+                    *parts_done = part.saturating_add(1);
+                }
+            })
+            .map_err(|error| error.to_string())?;
+        }
+        self.bounded(self.replica.put_manifest(&key, &metadata))
+            .await
+    }
+
+    async fn bounded(
+        &self,
+        write: impl Future<Output = Result<(), ReplicaError>>,
+    ) -> Result<(), String> {
+        match self.shared.within(WRITE_LIMIT, write).await {
+            Some(Ok(())) => Ok(()),
+            failed => Err(cause_of(failed)),
+        }
+    }
+
+    /// The parts of CRLs that are replaced in KV now, each to be deleted when no point of presence
+    /// can hold their manifest any more.
+    fn parts_of(&self, name: CrlName, replaced: &[Head]) -> Vec<(String, Timestamp)> {
+        let now = self.shared.runtime.now();
+        // KV spreads the write, a reader's cache keeps the manifest, and the reader reads on.
+        let cached = self.shared.settings.kv_cache_ttl;
+        let after = now.after(cached.saturating_add(READING_TIME));
+        let parts_of = |head: &Head| {
+            let sha256 = head.sha256;
+            (0..part_count(head.size))
+                .map(move |part| (part_key(&self.shared.issuer, name, sha256, part), after))
+        };
+        replaced.iter().flat_map(parts_of).collect()
+    }
+
+    /// KV returned something else than what is committed, or nothing: it is to get it again, unless
+    /// KV just had no time to spread it. Returns whether it is.
+    pub(super) fn disagrees(&self, name: CrlName) -> bool {
+        let now = self.shared.runtime.now();
+        let patience = self.shared.settings.kv_cache_ttl.saturating_add(KV_SPREAD);
+        let Some(mut crl) = self.shared.note(self.shared.state.crl(name)) else {
+            return false;
+        };
+        if !matches!(crl.publication, Publication::Done { at } if now.since(at) > patience) {
+            return false;
+        }
+        crl.owe_publication(now, 0);
+        let change = Change::of_crl(name, crl);
+        self.shared.note(self.shared.state.commit(change)).is_some()
+    }
+
+    /// Whether KV has the committed CRL; `None` if KV does not answer.
+    pub(super) async fn is_in_kv(&self, name: CrlName) -> Option<bool> {
+        let key = key(&self.shared.issuer, name);
+        let found = self.replica.metadata(&key);
+        let found = self.shared.within(WRITE_LIMIT, found).await?.ok()?;
+        let crl = self.shared.note(self.shared.state.crl(name))?;
+        Some(found.as_ref().map(|metadata| &metadata.head) == crl.head())
+    }
+
+    /// Compares KV with what is committed, while a write may land late.
+    async fn compare_unsettled(&self) {
+        let now = self.shared.runtime.now();
+        let due = self.shared.state.with(|state| {
+            let is_due = |crl: &CrlState| crl.unsettled.is_some_and(|it| it.compare_at <= now);
+            let due = state.crls.iter().filter(|(_, crl)| is_due(crl));
+            due.map(|(name, _)| *name).collect::<Vec<_>>()
+        });
+        for name in self.shared.note(due).unwrap_or_default() {
+            let agrees = self.is_in_kv(name).await;
+            let Some(mut crl) = self.shared.note(self.shared.state.crl(name)) else {
+                return;
+            };
+            crl.unsettled =
+                crl.unsettled
+                    .filter(|unsettled| unsettled.until > now)
+                    .map(|unsettled| Unsettled {
+                        compare_at: now.after(COMPARE_EVERY),
+                        ..unsettled
+                    });
+            if agrees == Some(false) && matches!(crl.publication, Publication::Done { .. }) {
+                crl.owe_publication(now, 0);
+            }
+            let change = Change::of_crl(name, crl);
+            self.shared.note(self.shared.state.commit(change));
+        }
+        // What disagreed is written at once.
+        while let Some(owed) = self.next_owed() {
+            if self.shared.note(self.publish(owed).await).is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn delete_pending(&self) {
+        let now = self.shared.runtime.now();
+        let due = self.shared.state.with(|state| {
+            let due = state
+                .pending_deletes
+                .iter()
+                .filter(|(_, after)| **after <= now);
+            due.map(|(key, _)| key.clone()).collect::<Vec<_>>()
+        });
+        for key in self.shared.note(due).unwrap_or_default() {
+            if self.bounded(self.replica.delete(&key)).await.is_ok() {
+                self.shared.note(self.shared.state.commit(Change {
+                    deleted: vec![key],
+                    ..Change::default()
+                }));
+            }
+        }
+    }
+}

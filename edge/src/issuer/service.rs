@@ -1,0 +1,382 @@
+//! The issuer's service: whoever wants a CRL, or wants it refreshed, asks here.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, join};
+use futures_util::stream::{self, StreamExt as _};
+use origin_api::CrlName;
+
+use super::alarm::Alarm;
+use super::leases::{BodyLease, Leases};
+use super::outbox::Outbox;
+use super::ports::{IssuerDeps, IssuerPorts, Shared};
+use super::protocol::{IssuerAnswer, IssuerRequest, Overview, TrustAnswer, Unavailable};
+use super::publisher::Publisher;
+use super::singleflight::{FlightFuture, Join, Singleflight};
+use crate::events::{Event, Outcome, Trigger};
+use crate::refresh::{
+    Change, CrlState, Current, Refresher, Report, Runtime as _, Sha256, StateCache, Store as _,
+    StoreError, fingerprint,
+};
+
+/// How many CRLs of one issuer are fetched at once: each holds a connection, of which the platform
+/// allows six, and a piece of its body in memory.
+const CONCURRENT_REFRESHES: usize = 4;
+
+/// Keeps one issuer's CRLs.
+pub struct IssuerService<P: IssuerPorts> {
+    shared: Rc<Shared<P>>,
+    refresher: Rc<Refresher<P::Runtime, P::Origin, P::Store>>,
+    flights: Singleflight<Report>,
+    leases: Leases,
+    publisher: Rc<Publisher<P>>,
+    outbox: Rc<Outbox<P>>,
+    alarm: Alarm,
+}
+
+/// A CRL to be served. Its body stays in storage for as long as this lives.
+#[derive(Debug)]
+pub struct Serving {
+    /// The CRL.
+    pub current: Current,
+    /// Keeps the body from being swept.
+    pub lease: BodyLease,
+}
+
+impl<P: IssuerPorts> IssuerService<P> {
+    /// Starts the service: sweeps what a refresh had staged when the object last ended, and does
+    /// what was owed then. An alarm may not have been set in time.
+    pub fn start(deps: IssuerDeps<P>) -> Rc<Self> {
+        let state = Rc::new(StateCache::new(deps.store));
+        let shared = Rc::new(Shared {
+            runtime: deps.runtime.clone(),
+            state: Rc::clone(&state),
+            settings: Rc::clone(&deps.settings),
+            issuer: deps.issuer.clone(),
+        });
+        let leases = Leases::default();
+        let outbox = Rc::new(Outbox::new(&shared, deps.log));
+        let service = Rc::new(Self {
+            publisher: Rc::new(Publisher::new(&shared, deps.replica, &leases, &outbox)),
+            refresher: Rc::new(Refresher {
+                runtime: deps.runtime,
+                origin: deps.origin,
+                state,
+                settings: deps.settings,
+                issuer: deps.issuer,
+            }),
+            flights: Singleflight::default(),
+            alarm: Alarm::default(),
+            shared,
+            leases,
+            outbox,
+        });
+        service.spawn_settle();
+        service
+    }
+
+    /// The object's storage, which has the bodies.
+    #[must_use]
+    pub fn store(&self) -> Rc<P::Store> {
+        self.shared.state.store_rc()
+    }
+
+    /// Carries out a request. A CRL's body comes beside its answer.
+    pub async fn answer(
+        self: &Rc<Self>,
+        request: IssuerRequest,
+    ) -> (IssuerAnswer, Option<Serving>) {
+        let answer = match request {
+            IssuerRequest::Serve { name, seen } => match self.serve(name).await {
+                Ok(serving) => {
+                    let head = serving.current.head.clone();
+                    if seen != Some(head.sha256) {
+                        self.replica_disagrees(name);
+                    }
+                    return (IssuerAnswer::Crl(head), Some(serving));
+                }
+                Err(unavailable) => IssuerAnswer::Unavailable(unavailable),
+            },
+            IssuerRequest::RefreshDue { name } => {
+                self.refresh_due(name);
+                IssuerAnswer::Done
+            }
+            IssuerRequest::Refresh { name, trigger } => {
+                IssuerAnswer::Refreshed(self.refresh(name, trigger).await)
+            }
+            IssuerRequest::Overview => self.overview().map_or_else(failed, |overview| {
+                IssuerAnswer::Overview(Box::new(overview))
+            }),
+            IssuerRequest::Trust { sha256 } => self
+                .trust(sha256)
+                .await
+                .map_or_else(failed, IssuerAnswer::Trust),
+        };
+        (answer, None)
+    }
+
+    /// The CRL for a relying party: the committed one while it is valid, else the one that a
+    /// refresh brings.
+    pub(super) async fn serve(self: &Rc<Self>, name: CrlName) -> Result<Serving, Unavailable> {
+        let now = self.shared.runtime.now();
+        let crl = self.crl(name);
+        if let Some(current) = crl.valid(now) {
+            let current = current.clone();
+            self.refresh_due(name);
+            return Ok(self.serving(current));
+        }
+        // After a failure the back-off decides when the origin is asked, not the clients.
+        let mut outcome = crl.last_outcome;
+        if crl.may_refresh(now) {
+            let report = self.fly(name, Trigger::Request, false).await;
+            outcome = Some(report.event.outcome);
+        }
+        let (now, crl) = (self.shared.runtime.now(), self.crl(name));
+        let expired = || {
+            let current = crl.current.as_ref();
+            current.filter(|_| self.shared.settings.serve_expired)
+        };
+        if let Some(current) = crl.valid(now).or_else(expired) {
+            return Ok(self.serving(current.clone()));
+        }
+        if outcome == Some(Outcome::Skipped) {
+            return Err(Unavailable::PublishedElsewhere);
+        }
+        let wait = crl.not_before.map_or(Duration::ZERO, |at| at.since(now));
+        Err(Unavailable::RetryAfter {
+            seconds: wait.as_secs().clamp(1, 3600),
+        })
+    }
+
+    /// Starts the refresh of a CRL that is due, unless back-off forbids it.
+    fn refresh_due(self: &Rc<Self>, name: CrlName) {
+        if self.crl(name).may_refresh(self.shared.runtime.now()) {
+            drop(self.fly(name, Trigger::Request, false));
+        }
+    }
+
+    /// Refreshes one CRL, or all of the issuer's: one event for each. An operator looks at the
+    /// table next, so the events are in D1 when this returns, unless D1 is down. A tick does not
+    /// wait for D1.
+    pub(super) async fn refresh(
+        self: &Rc<Self>,
+        name: Option<CrlName>,
+        trigger: Trigger,
+    ) -> Vec<Event> {
+        let names = match name {
+            Some(name) => vec![name],
+            None => self.listed(),
+        };
+        let mut reports = self.refresh_each(names.clone(), trigger).await;
+        if name.is_none() {
+            // Nobody named this list, and there is none.
+            reports.retain(|report| !report.is_not_listed());
+            // Only the first refresh reads which lists there are.
+            let mut others = self.listed();
+            others.retain(|name| !names.contains(name));
+            reports.extend(self.refresh_each(others, trigger).await);
+        }
+        if trigger != Trigger::Cron {
+            self.outbox.flush().await;
+        }
+        reports.into_iter().map(|report| report.event).collect()
+    }
+
+    /// Refreshes these CRLs, a few at once. It goes on if the caller leaves.
+    fn refresh_each(
+        self: &Rc<Self>,
+        mut names: Vec<CrlName>,
+        trigger: Trigger,
+    ) -> impl Future<Output = Vec<Report>> + use<P> {
+        let new_crl = matches!(trigger, Trigger::Operator | Trigger::Hook);
+        let now = self.shared.runtime.now();
+        names.retain(|name| {
+            let closed_until = self.crl(*name).origin_closed_until;
+            new_crl || closed_until.is_none_or(|until| until <= now)
+        });
+        let this = Rc::clone(self);
+        let all: LocalBoxFuture<'static, Vec<Report>> = stream::iter(names)
+            .map(move |name| this.fly(name, trigger, new_crl))
+            .buffered(CONCURRENT_REFRESHES)
+            .collect()
+            .boxed_local();
+        let all = all.shared();
+        self.shared
+            .runtime
+            .spawn(all.clone().map(drop).boxed_local());
+        all
+    }
+
+    /// The alarm: refreshes what is due, does what is owed, and sets itself again. It may run
+    /// twice.
+    ///
+    /// # Errors
+    /// Storage failed: the platform then runs it again.
+    pub async fn alarm(self: &Rc<Self>) -> Result<(), StoreError> {
+        self.alarm.has_gone_off();
+        let now = self.shared.runtime.now();
+        let is_due = |name: &CrlName| {
+            let crl = self.crl(*name);
+            // The cron or a request brings back a list without a next attempt.
+            crl.last_outcome.is_none() || crl.next_attempt.is_some_and(|at| at <= now)
+        };
+        let mut due = self.listed();
+        due.retain(is_due);
+        if !due.is_empty() {
+            self.refresh_each(due, Trigger::Alarm).await;
+        }
+        self.settle().await;
+        self.alarm.follow(&self.shared).await
+    }
+
+    /// What operators see.
+    pub(super) fn overview(&self) -> Result<Overview, StoreError> {
+        let outbox = self.outbox.newest()?;
+        self.shared.state.with(|state| Overview {
+            issuer: state.issuer.clone(),
+            crls: state
+                .crls
+                .iter()
+                .map(|(name, crl)| (*name, crl.clone()))
+                .collect(),
+            events_owed: state.events_owed,
+            outbox,
+        })
+    }
+
+    /// Pins the changed certificate that waits for the operator, if it has this SHA-256, and
+    /// refreshes with it. Another one may have come since the operator compared them.
+    pub(super) async fn trust(self: &Rc<Self>, sha256: Sha256) -> Result<TrustAnswer, StoreError> {
+        let mut issuer = self.shared.state.issuer()?;
+        let Some(pending) = issuer.pending_certificate.take() else {
+            return Ok(TrustAnswer::NoneWaiting);
+        };
+        let found = fingerprint(&pending);
+        if found != sha256 {
+            return Ok(TrustAnswer::OtherWaiting(found));
+        }
+        issuer.pinned = Some(pending);
+        self.shared.state.commit(Change {
+            issuer: Some(issuer),
+            ..Change::default()
+        })?;
+        let events = self.refresh(None, Trigger::Operator).await;
+        Ok(TrustAnswer::Pinned(events))
+    }
+
+    /// KV returned something else to a reader than what is committed, or nothing.
+    pub(super) fn replica_disagrees(self: &Rc<Self>, name: CrlName) {
+        if self.publisher.disagrees(name) {
+            self.spawn_settle();
+        }
+    }
+
+    /// Joins or starts the refresh of a CRL. It goes on if the result is dropped.
+    fn fly(
+        self: &Rc<Self>,
+        name: CrlName,
+        trigger: Trigger,
+        new_crl: bool,
+    ) -> FlightFuture<Report> {
+        let join = self.flights.join(name, new_crl, |demand| {
+            let refresher = Rc::clone(&self.refresher);
+            async move { refresher.run(name, trigger, &demand).await }
+        });
+        let result = join.result();
+        if let Join::Started(flight) = join {
+            let this = Rc::clone(self);
+            let task = async move {
+                let report = flight.await;
+                this.after_refresh(name, &report).await;
+            };
+            self.shared.runtime.spawn(task.boxed_local());
+        }
+        result
+    }
+
+    async fn after_refresh(self: &Rc<Self>, name: CrlName, report: &Report) {
+        let outcome = report.event.outcome;
+        let level = if outcome.succeeded() { "info" } else { "error" };
+        self.shared
+            .runtime
+            .log(&serde_json::json!({ "level": level, "what": "refresh", "event": report.event }));
+        if self.crl(name).last_outcome.is_some() {
+            self.outbox.mark(name);
+        }
+        self.settle_and_set_alarm().await;
+        // A good time to see whether KV still has it.
+        if outcome == Outcome::Unchanged && self.publisher.is_in_kv(name).await == Some(false) {
+            self.replica_disagrees(name);
+        }
+    }
+
+    fn spawn_settle(self: &Rc<Self>) {
+        let this = Rc::clone(self);
+        let settle = async move { this.settle_and_set_alarm().await };
+        self.shared.runtime.spawn(settle.boxed_local());
+    }
+
+    async fn settle_and_set_alarm(self: &Rc<Self>) {
+        // Before, so that what is owed is done even if the object ends meanwhile; and after.
+        let set = self.alarm.follow(&self.shared).await;
+        self.shared.note(set);
+        self.settle().await;
+        let set = self.alarm.follow(&self.shared).await;
+        self.shared.note(set);
+    }
+
+    /// Does what is owed: bodies to be swept, KV, D1.
+    async fn settle(&self) {
+        if self.flights.is_idle() {
+            self.shared.note(self.sweep());
+        }
+        // Neither waits for the other: one of them may be down.
+        join(self.publisher.flush(), self.outbox.flush()).await;
+    }
+
+    /// Removes the bodies that no state names and nobody reads.
+    fn sweep(&self) -> Result<(), StoreError> {
+        let state = &self.shared.state;
+        let mut keep = state.bodies()?;
+        keep.extend(self.leases.held());
+        state.store().sweep(&keep)
+    }
+
+    /// The issuer's CRLs, as far as this object knows.
+    fn listed(&self) -> Vec<CrlName> {
+        let listed = self.shared.state.with(|state| state.issuer.listed());
+        self.shared
+            .note(listed)
+            .unwrap_or_else(|| vec![CrlName::Full])
+    }
+
+    fn serving(&self, current: Current) -> Serving {
+        Serving {
+            lease: self.leases.take(current.body),
+            current,
+        }
+    }
+
+    /// What is known of a CRL; nothing, after an entry in the log, if storage cannot be read.
+    fn crl(&self, name: CrlName) -> CrlState {
+        self.shared
+            .note(self.shared.state.crl(name))
+            .unwrap_or_default()
+    }
+}
+
+impl<P: IssuerPorts> fmt::Debug for IssuerService<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuerService")
+            .field("issuer", &self.shared.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_or_else` gives it")]
+fn failed(error: StoreError) -> IssuerAnswer {
+    IssuerAnswer::Failed(error.to_string())
+}

@@ -1,0 +1,136 @@
+//! Whether a staged CRL may be served: what RFC 5280 and X.509 say of it, and whether it may
+//! replace the CRL that is held.
+
+use std::time::Duration;
+
+use crl::{Conflict, CrlKind, Edition, Hashed, Requirements, Succession, Verification, Verified};
+use origin_api::{CrlName, Der};
+
+use super::error::RefreshError;
+use super::head::{Head, Sha256};
+use super::origin_fetch::{FetchOutcome, Staged};
+use super::ports::{Answer, BodyId, Store};
+use super::state::{CrlState, Current};
+use super::stored_body::StoredBody;
+use crate::time::Timestamp;
+
+/// What the CRL must be.
+pub(super) struct Expected<'a> {
+    pub(super) name: CrlName,
+    /// The URL at which clients look for it, if the origin named one.
+    pub(super) distribution_point: Option<&'a str>,
+    pub(super) clock_skew: Duration,
+    pub(super) now: Timestamp,
+}
+
+/// A CRL that passed every rule.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) head: Head,
+    pub(super) body: BodyId,
+    pub(super) pieces: u32,
+    pub(super) watermark: Option<u64>,
+    /// The certificate that verified it.
+    pub(super) certificate: Der,
+    /// The CRL that it replaces.
+    pub(super) replaces: Option<Sha256>,
+}
+
+/// Judges the staged CRL against the state before it.
+pub(super) fn admit<D: Hashed>(
+    store: &impl Store,
+    staged: &Staged<D>,
+    before: &CrlState,
+    certificate: Der,
+    expected: &Expected<'_>,
+) -> Result<FetchOutcome, RefreshError> {
+    let issuer = crl::Issuer::from_der(&certificate.0)?;
+    let requirements = Requirements {
+        issuer: &issuer,
+        kind: match expected.name {
+            CrlName::Full => CrlKind::Full,
+            CrlName::Delta => CrlKind::Delta,
+            CrlName::Shard(_) => CrlKind::Shard,
+        },
+        distribution_point: expected.distribution_point,
+        now: expected.now.as_unix_time(),
+        clock_skew: expected.clock_skew,
+        strict: false,
+    };
+    let verified = verify(store, staged, &requirements)?;
+    if let Some(current) = &before.current {
+        if compare(store, staged, &verified, current)? == Succession::Same {
+            return Ok(Answer::Unchanged);
+        }
+        match (staged.watermark, before.watermark) {
+            (Some(watermark), Some(held)) if watermark < held => {
+                return Err(RefreshError::WatermarkRegressed { watermark, held });
+            }
+            _ => {}
+        }
+    }
+    Ok(Answer::Crl(Box::new(Admitted {
+        head: Head {
+            number: verified.number(),
+            sha256: staged.sha256,
+            size: staged.size,
+            this_update: verified.this_update(),
+            next_update: verified.next_update(),
+            refresh_after: Timestamp::from(verified.next_update()),
+            generated_at: expected.now,
+            entry_count: verified.crl().entry_count,
+        },
+        body: staged.body,
+        pieces: staged.pieces,
+        watermark: staged.watermark,
+        certificate,
+        replaces: before.head().map(|head| head.sha256),
+    })))
+}
+
+/// Checks the staged CRL by itself.
+fn verify<D: Hashed>(
+    store: &impl Store,
+    staged: &Staged<D>,
+    requirements: &Requirements<'_>,
+) -> Result<Verified, RefreshError> {
+    Ok(match crl::verify(&staged.examined, requirements)? {
+        Verification::Verified(verified) => verified,
+        // Ed25519 hashes a part of the signature, which comes last, before the message.
+        Verification::NeedsSecondPass(mut second_pass) => {
+            for index in 0..staged.pieces {
+                second_pass.push(&store.piece(staged.body, index)?);
+            }
+            second_pass.finish()?
+        }
+    })
+}
+
+/// Compares the staged CRL with the one that is held. One that was only signed anew is the same:
+/// the bytes that clients have stay.
+fn compare<D: Hashed>(
+    store: &impl Store,
+    staged: &Staged<D>,
+    verified: &Verified,
+    held: &Current,
+) -> Result<Succession, RefreshError> {
+    let edition = Edition {
+        number: held.head.number,
+        this_update: held.head.this_update,
+        // Not recorded.
+        coverage: None,
+        sha256: held.head.sha256.0,
+    };
+    match crl::supersedes(&verified.edition(staged.sha256.0), &edition) {
+        Err(reused @ Conflict::NumberReused { .. }) => {
+            let mut new = StoredBody::new(store, staged.body, staged.pieces);
+            let mut old = StoredBody::new(store, held.body, held.pieces);
+            if crl::same_contents(&mut new, &mut old)? {
+                Ok(Succession::Same)
+            } else {
+                Err(reused.into())
+            }
+        }
+        compared => Ok(compared?),
+    }
+}
