@@ -59,8 +59,9 @@ impl EventLog for D1Log {
     async fn append(&self, events: &[Event], report: &[Status]) -> Result<(), EventLogError> {
         let failed = |error: worker::Error| EventLogError(error.to_string());
         let events = (!events.is_empty()).then(|| tables::append_events(events));
+        let counts = (!report.is_empty()).then(|| tables::report_counts(report));
         let report = (!report.is_empty()).then(|| tables::report_statuses(report));
-        let statements: Result<Vec<_>, _> = [events, report]
+        let statements: Result<Vec<_>, _> = [events, report, counts]
             .iter()
             .flatten()
             .map(|query| self.prepare(query))

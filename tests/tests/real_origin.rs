@@ -22,20 +22,19 @@ async fn a_tick_renews_only_what_changed(_: Arc<Nothing>) {
     let edge = Start::new(origin.url()).start().await;
     let certificate = origin.issue("ticked", "www.example");
 
-    for (seen, outcome) in ["published", "unchanged", "published"]
-        .into_iter()
-        .enumerate()
-    {
-        if seen == 2 {
+    for tick in 0..3 {
+        if tick == 2 {
             origin.revoke(&certificate);
         }
         assert_eq!(edge.tick().await.status(), 200);
-        let events = edge.database().events_when("ticked", seen + 1).await;
-        assert_eq!(
-            (events[seen].trigger.as_str(), events[seen].outcome.as_str()),
-            ("cron", outcome)
-        );
     }
+    // The second tick found nothing new, which is no event.
+    let events = edge.database().events_when("ticked", 2).await;
+    let events: Vec<_> = events
+        .iter()
+        .map(|event| (event.trigger.as_str(), event.outcome.as_str()))
+        .collect();
+    assert_eq!(events, [("cron", "published"); 2]);
 }
 
 suite!(

@@ -63,12 +63,13 @@ pub(crate) fn status_row(issuer: &str) -> StatusRow {
 /// The tables, in memory.
 pub(crate) struct Tables(rusqlite::Connection);
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../../migrations/0001_events_and_status.sql"),
     include_str!("../../../migrations/0002_refresh_counts.sql"),
     include_str!("../../../migrations/0003_failing_since.sql"),
     include_str!("../../../migrations/0004_last_checked_at.sql"),
     include_str!("../../../migrations/0005_operator_actions.sql"),
+    include_str!("../../../migrations/0006_absolute_counts.sql"),
 ];
 
 impl Tables {
