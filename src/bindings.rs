@@ -7,8 +7,8 @@ use worker::wasm_bindgen::JsCast as _;
 use worker::wasm_bindgen::prelude::*;
 use worker::{D1Database, Env, ObjectNamespace};
 
-use crate::host::log;
 use crate::kv::KvNamespace;
+use crate::log::log;
 use edge::config::Settings;
 
 #[wasm_bindgen]

@@ -22,9 +22,10 @@ use worker::Context;
 
 use crate::bindings::Bindings;
 use crate::client;
-use crate::host::{log, now};
+use crate::clock::now;
 use crate::js_bytes::JsBytes;
-use crate::kv;
+use crate::kv::options::GetOptions;
+use crate::log::log;
 use crate::memory::memory;
 use crate::object_call;
 use crate::registry_object::{self, ObjectRequest};
@@ -224,13 +225,13 @@ impl Platform for EdgeClients {
         &self,
         key: &str,
     ) -> Result<Option<(String, web_sys::ReadableStream)>, PlatformError> {
-        let options = kv::GetOptions::stream(self.settings.kv_cache_ttl.as_secs());
+        let options = GetOptions::stream(self.settings.kv_cache_ttl.as_secs());
         let read = async { self.bindings.kv()?.read_with_metadata(key, options).await };
         read.await.map_err(failed)
     }
 
     async fn kv_part(&self, key: &str) -> Result<Option<web_sys::ReadableStream>, PlatformError> {
-        let options = kv::GetOptions::stream(self.settings.kv_cache_ttl.as_secs());
+        let options = GetOptions::stream(self.settings.kv_cache_ttl.as_secs());
         let read = async { self.bindings.kv()?.read(key, options).await };
         read.await.map_err(failed)
     }
@@ -239,7 +240,7 @@ impl Platform for EdgeClients {
         let read = async {
             let kv = self.bindings.kv()?;
             let text = kv
-                .read_text(kv_layout::REGISTRY, kv::GetOptions::text())
+                .read_text(kv_layout::REGISTRY, GetOptions::text())
                 .await?;
             Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
         };

@@ -7,7 +7,7 @@ use worker::wasm_bindgen::prelude::*;
 
 use crate::js::to_js;
 use crate::js_bytes::JsBytes;
-use crate::kv;
+use crate::kv::options::GetOptions;
 
 #[wasm_bindgen(module = "/src/fast_path/replay.js")]
 extern "C" {
@@ -32,7 +32,7 @@ extern "C" {
 #[serde(rename_all = "camelCase")]
 struct Read<'r> {
     kv_key: &'r str,
-    options: kv::GetOptions,
+    options: GetOptions,
     metadata: &'r str,
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn remember(
         } => {
             let read = to_js(&Read {
                 kv_key,
-                options: kv::GetOptions::stream(cache_ttl),
+                options: GetOptions::stream(cache_ttl),
                 metadata,
             })?;
             remember_read(key, ANSWER_BYTES, REPLAY_BYTES, &read, init);

@@ -17,7 +17,7 @@ use worker::{Context, Env};
 use crate::bindings::Bindings;
 use crate::clients::EdgeClients;
 use crate::fast_path::RequestKey;
-use crate::host::log;
+use crate::log::log;
 use crate::memory::memory;
 use crate::operator;
 use crate::response::{problem, respond, respond_with_crl};

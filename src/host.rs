@@ -1,13 +1,14 @@
-//! The platform's clock, randomness, timers, tasks and log. Signatures are in `signature`.
+//! What a Durable Object needs of its platform: clock, randomness, timers, tasks, alarm and log.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use worker::durable::State;
-use worker::js_sys;
-use worker::{Delay, ScheduledTime};
+use worker::{Delay, ScheduledTime, js_sys};
 
+use crate::clock::now;
+use crate::log::log;
 use crate::signature::JsHashed;
 use edge::refresh::{Runtime, StoreError};
 use edge::time::Timestamp;
@@ -17,26 +18,6 @@ use edge::time::Timestamp;
 pub(crate) struct JsHost {
     /// The object's state, which holds its alarm.
     pub state: Rc<State>,
-}
-
-/// The time now, as the platform tells it: it stands still while code runs.
-#[must_use]
-pub(crate) fn now() -> Timestamp {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "JavaScript gives whole milliseconds, of which doubles hold more than are to come"
-    )]
-    let millis = js_sys::Date::now() as i64;
-    Timestamp::from_millis(millis)
-}
-
-/// Writes one line to the operator's log, at the level that it names.
-pub(crate) fn log(line: &serde_json::Value) {
-    match line.get("level").and_then(serde_json::Value::as_str) {
-        Some("error") => worker::console_error!("{line}"),
-        Some("warning") => worker::console_warn!("{line}"),
-        _ => worker::console_log!("{line}"),
-    }
 }
 
 impl Runtime for JsHost {

@@ -13,8 +13,9 @@ use worker::{DurableObject, Env, Request, Response, durable_object};
 
 use crate::bindings::Bindings;
 use crate::client;
+use crate::clock::now;
 use crate::d1::D1Log;
-use crate::host::{JsHost, now};
+use crate::host::JsHost;
 use crate::issuer_store::SqlStore;
 use crate::kv::KvReplica;
 use crate::object_call;

@@ -1,6 +1,8 @@
 //! KV: the replica of CRLs and of the registry's index, written by the objects and read by every
 //! isolate.
 
+pub(crate) mod options;
+
 use edge::kv_layout;
 use edge::refresh::{Metadata, Pieces, Replica, ReplicaError};
 use edge::registry::{Index, IndexReplica};
@@ -8,6 +10,7 @@ use worker::js_sys::{JSON, Promise};
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 
+use self::options::GetOptions;
 use crate::fast_path;
 use crate::js::to_js;
 use crate::memory::memory;
@@ -49,33 +52,6 @@ extern "C" {
 
     #[wasm_bindgen(method, getter)]
     fn metadata(this: &KvEntry) -> JsValue;
-}
-
-/// The form in which a read returns a value, and for how long this point of presence may keep it.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct GetOptions {
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_ttl: Option<u64>,
-}
-
-impl GetOptions {
-    /// As a stream, kept for `cache_ttl` seconds.
-    pub(crate) const fn stream(cache_ttl: u64) -> Self {
-        Self {
-            r#type: "stream",
-            cache_ttl: Some(cache_ttl),
-        }
-    }
-
-    /// As text, kept for the shortest time that KV allows.
-    pub(crate) const fn text() -> Self {
-        Self {
-            r#type: "text",
-            cache_ttl: Some(30),
-        }
-    }
 }
 
 #[derive(serde::Serialize)]
@@ -164,10 +140,7 @@ impl Replica for KvReplica {
     }
 
     async fn metadata(&self, key: &str) -> Result<Option<Metadata>, ReplicaError> {
-        let options = GetOptions {
-            r#type: "stream",
-            cache_ttl: None,
-        };
+        let options = GetOptions::now();
         let read = self.kv.read_with_metadata(key, options).await;
         let Some((json, body)) = read.map_err(failed("return its metadata"))? else {
             return Ok(None);

@@ -6,8 +6,6 @@ use serde::de::DeserializeOwned;
 use worker::durable::Stub;
 use worker::{Request, Response, ResponseBuilder};
 
-use crate::response;
-
 /// Carries the answer if a stream is the response's body.
 const ANSWER_HEADER: &str = "object-answer";
 
@@ -42,7 +40,7 @@ pub(crate) fn respond(
     stream: Option<web_sys::ReadableStream>,
 ) -> worker::Result<Response> {
     match stream {
-        None => response::json(answer),
+        None => Ok(ResponseBuilder::new().fixed(serde_json::to_vec(answer)?)),
         Some(stream) => Ok(ResponseBuilder::new()
             .with_header(ANSWER_HEADER, &serde_json::to_string(answer)?)?
             .stream(stream)),

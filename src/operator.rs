@@ -27,9 +27,10 @@ use worker::wasm_bindgen_futures::JsFuture;
 
 use crate::bindings::Bindings;
 use crate::clients::{EdgeClients, ObjectError};
+use crate::clock;
 use crate::d1::Meta;
-use crate::host;
 use crate::js::from_js;
+use crate::log;
 use crate::response::respond;
 
 /// Answers an operator's request, and any request that has no route.
@@ -109,7 +110,7 @@ impl Ports for WorkerPorts {
     type Error = ObjectError;
 
     fn now(&self) -> Timestamp {
-        host::now()
+        clock::now()
     }
 
     async fn sleep(&self, span: Duration) {
@@ -123,7 +124,7 @@ impl Ports for WorkerPorts {
     }
 
     fn log(&self, line: &serde_json::Value) {
-        host::log(line);
+        log::log(line);
     }
 
     async fn index(&self) -> Result<Rc<Index>, ObjectError> {

@@ -12,8 +12,8 @@ use worker::wasm_bindgen::JsCast as _;
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 
-use crate::host::log;
 use crate::js::to_js;
+use crate::log::log;
 use edge::config::Settings;
 use edge::refresh::{Answer, CrlRequest, Origin, OriginBody, OriginCrl, OriginError};
 use edge::registry::OriginPages;
@@ -158,7 +158,7 @@ impl Exchange {
         }
         let at = httpdate::parse_http_date(text.trim()).ok()?;
         let since_epoch = at.duration_since(std::time::UNIX_EPOCH).ok()?;
-        let now = u64::try_from(crate::host::now().as_millis()).ok()?;
+        let now = u64::try_from(crate::clock::now().as_millis()).ok()?;
         Some(since_epoch.saturating_sub(Duration::from_millis(now)))
     }
 

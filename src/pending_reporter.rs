@@ -7,7 +7,8 @@ use edge::time::Timestamp;
 use worker::Delay;
 
 use crate::bindings::Bindings;
-use crate::host::{log, now};
+use crate::clock::now;
+use crate::log::log;
 use crate::registry_object::{self, ObjectRequest};
 
 /// The way to the registry's object.

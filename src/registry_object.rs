@@ -17,8 +17,9 @@ use worker::{DurableObject, Env, Request, Response, durable_object};
 
 use crate::action_store::WorkerActions;
 use crate::bindings::Bindings;
+use crate::clock::now;
 use crate::d1::D1Log;
-use crate::host::{JsHost, now};
+use crate::host::JsHost;
 use crate::kv::KvIndex;
 use crate::object_call;
 use crate::origin::FetchOrigin;

@@ -4,7 +4,6 @@ use edge::answer::{Answer, Body, Headers};
 use edge::problem::EdgeError;
 use edge::public::{ResponseBody, Served};
 use serde::{Serialize, Serializer};
-use worker::ResponseBuilder;
 use worker::wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::clients::EdgeClients;
@@ -83,15 +82,6 @@ fn init(answer: &Answer) -> worker::Result<JsValue> {
 /// As [`respond`].
 pub(crate) fn problem(error: &EdgeError) -> worker::Result<web_sys::Response> {
     respond(&error.answer(), &JsValue::NULL)
-}
-
-/// What an object answers its callers: `value` in JSON.
-///
-/// # Errors
-/// `value` has no JSON.
-pub(crate) fn json<T: Serialize>(value: &T) -> worker::Result<worker::Response> {
-    let text = serde_json::to_string(value)?;
-    Ok(ResponseBuilder::new().fixed(text.into_bytes()))
 }
 
 fn as_object<S: Serializer>(headers: &Headers, serializer: S) -> Result<S::Ok, S::Error> {

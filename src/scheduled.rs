@@ -7,8 +7,9 @@ use worker::Env;
 
 use crate::bindings::Bindings;
 use crate::clients::{EdgeClients, ObjectError};
+use crate::clock::now;
 use crate::d1::{D1Log, OldActions};
-use crate::host::{log, now};
+use crate::log::log;
 
 /// Removes old events and actions. A tick that did its work has not failed because D1 is down.
 async fn prune(bindings: &Bindings, settings: &Settings) {

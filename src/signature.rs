@@ -4,7 +4,7 @@
 use crl::{Algorithm, Digest, Hashed, Unverified};
 use worker::wasm_bindgen::prelude::*;
 
-use crate::host::log;
+use crate::log::log;
 
 #[wasm_bindgen(inline_js = "
 // Loaded once it is needed: few isolates of the Worker ever refresh a CRL.

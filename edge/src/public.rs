@@ -20,6 +20,7 @@ mod slice;
 mod tables;
 #[cfg(test)]
 mod testing;
+mod wanted;
 
 pub use crate::validity::Validity;
 pub use body::ResponseBody;
@@ -30,5 +31,6 @@ pub use ports::{Chunk, Chunks, Platform, PlatformError};
 pub use preflight::preflight;
 pub use replay::{ANSWER_BYTES, REPLAY_BYTES, Replay};
 pub use representation::Encoding;
-pub use serve::{Served, Serving, Wanted};
+pub use serve::{Served, Serving};
 use slice::Slice;
+pub use wanted::Wanted;

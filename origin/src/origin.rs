@@ -18,6 +18,7 @@ mod recovery;
 mod renewal;
 mod revocations;
 mod setup;
+mod token_error;
 mod tokens;
 
 use std::collections::HashMap;
@@ -41,7 +42,8 @@ pub use issuers::{ConnectedIssuer, NewIssuer, NewKey, SignedBy};
 pub use recovery::{Recovery, ServedCrl};
 pub use revocations::{BatchFault, BatchResult, Revoked, UnknownShard};
 pub use setup::{Changes, ListChange, Setup};
-pub use tokens::{NewToken, TokenError};
+pub use token_error::TokenError;
+pub use tokens::NewToken;
 
 /// An opened key: decrypting one is slow by design. The lock is held while it is opened.
 type KeySlot = Mutex<Option<Arc<PrivateKey>>>;

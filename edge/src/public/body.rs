@@ -4,7 +4,8 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::memory::SMALL;
 use super::ports::{Chunk, Chunks, Platform, PlatformError};
-use super::{Encoding, Slice, Wanted, pem};
+use super::wanted::Wanted;
+use super::{Encoding, Slice, pem};
 use crate::answer::ByteRange;
 use crate::issuer::{IssuerAnswer, IssuerRequest};
 use crate::kv_layout;

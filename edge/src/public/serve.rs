@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use origin_api::{CrlName, IssuerId};
 use sha2::Digest as _;
 
 use super::body::{self, ResponseBody, StoredBody};
@@ -16,7 +15,8 @@ use super::index::{self, Lookup};
 use super::memory::{Age, Memory, SMALL};
 use super::ports::{Chunk, Platform, PlatformError};
 use super::replay::Replay;
-use super::{Encoding, Policy, Validity, decision};
+use super::wanted::Wanted;
+use super::{Policy, Validity, decision};
 use crate::answer::Answer;
 use crate::issuer::{IssuerAnswer, IssuerRequest, Unavailable};
 use crate::kv_layout;
@@ -57,19 +57,6 @@ pub struct Serving<P: Platform> {
     pub patience: Duration,
     /// `REGISTRY_TTL_SECONDS`: how old an index may be that says which issuers do not exist.
     pub registry_ttl: Duration,
-}
-
-/// A CRL that is asked for.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// GET or HEAD.
-    pub method: Method,
-    /// The issuer that signed it.
-    pub issuer: IssuerId,
-    /// Which of the issuer's CRLs.
-    pub name: CrlName,
-    /// As DER or PEM.
-    pub encoding: Encoding,
 }
 
 /// An answer, its body, and whether it may be given again.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::CliError;
+use super::error::CliError;
 use super::output::Output;
 use crate::store::backup;
 

@@ -10,7 +10,9 @@ use origin_api::IssuerId;
 use serde::Serialize;
 
 use super::common::{duration, key_kind, read};
-use super::{CliError, Session, output};
+use super::error::CliError;
+use super::output;
+use super::session::Session;
 use crate::ca::{self, CertificateError, KeyKind, Request, Serial};
 use crate::origin::{NewCertificate, Subject};
 use crate::wire::IssuedCertificateView;

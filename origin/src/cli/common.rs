@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use origin_api::CrlName;
 use zeroize::Zeroizing;
 
-use super::CliError;
+use super::error::CliError;
 use crate::bearer_token::TokenScope;
 use crate::ca::{KeyFileError, KeyKind, PrivateKey};
 use crate::http_client::{HttpClient, Limits, NetworkClient, Reach};

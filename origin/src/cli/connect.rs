@@ -9,8 +9,8 @@ use crl::CrlNumber;
 use der::Encode;
 use origin_api::{CrlName, Issuer, IssuerId, Timestamp};
 
-use super::CliError;
 use super::common::{Crls, absolute, read, read_key, web_url};
+use super::error::CliError;
 use super::output::Output;
 use crate::ca::{self, CertificateError};
 use crate::connector::{self, Engine, EngineIssuer, UpstreamFault};

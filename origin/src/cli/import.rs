@@ -12,8 +12,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::common::read_der;
+use super::error::CliError;
 use super::recover::list_of;
-use super::{CliError, Session};
+use super::session::Session;
 use crate::ca::{self, CertificateError};
 use crate::import::{self, BadLine, Imported, ImportedCrl};
 use crate::origin::{Setup, UnknownShard};

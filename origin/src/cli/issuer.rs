@@ -8,8 +8,10 @@ use crl::CrlNumber;
 use origin_api::{Issuer, IssuerId};
 
 use super::common::{Crls, duration, key_kind, profile, read, read_key};
+use super::error::CliError;
 use super::issuer_view::{show, subject};
-use super::{CliError, Session, connect, output, setup};
+use super::session::Session;
+use super::{connect, output, setup};
 use crate::ca::{self, KeyKind};
 use crate::connector_config::ConnectorConfig;
 use crate::defaults;

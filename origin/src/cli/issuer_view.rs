@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use origin_api::Der;
 
-use super::CliError;
+use super::error::CliError;
 use super::output::Output;
 use crate::ca;
 use crate::origin::Setup;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::CliError;
+use super::error::CliError;
 
 /// Where a command prints.
 #[derive(Clone, Copy, Debug)]

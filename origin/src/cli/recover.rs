@@ -9,7 +9,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::common::{crl_der, fetch, read_der, unlimited};
-use super::{CliError, Session};
+use super::error::CliError;
+use super::session::Session;
 use crate::ca::{self, CertificateError};
 use crate::import::{self, ImportedCrl};
 use crate::list_config::ListConfig;

@@ -8,8 +8,9 @@ use crl::UnixTime;
 use origin_api::IssuerId;
 
 use super::common::read;
+use super::error::CliError;
 use super::output::Output;
-use super::{CliError, Session};
+use super::session::Session;
 use crate::ca::{self, Serial};
 use crate::origin::Revoked;
 use crate::revocation::{CertificateFacts, RevocationRequest};

@@ -13,7 +13,9 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::common::{duration, read_text, web_url};
-use super::{CliError, Session, output};
+use super::error::CliError;
+use super::output;
+use super::session::Session;
 use crate::bearer_token::TokenHash;
 use crate::clock::Clock;
 use crate::connector::Connectors;

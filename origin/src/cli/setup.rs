@@ -7,8 +7,10 @@ use clap::Args;
 use origin_api::{CrlName, IssuerId};
 
 use super::common::{absolute, duration, profile, web_url};
+use super::connect;
+use super::error::CliError;
 use super::issuer_view::show;
-use super::{CliError, Session, connect};
+use super::session::Session;
 use crate::connector_config::{ConnectorConfig, OpenBaoConfig, OpenSslConfig, UrlConfig};
 use crate::origin::{Changes, ListChange, Setup};
 use crate::profile::Profile;

@@ -6,7 +6,8 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::common::{duration, token_scope};
-use super::{CliError, Session};
+use super::error::CliError;
+use super::session::Session;
 use crate::bearer_token::{BearerToken, TokenScope};
 
 #[derive(Debug, Subcommand)]

@@ -3,7 +3,7 @@
 use crl::{CrlNumber, WriteError};
 use origin_api::{CrlName, IssuerId};
 
-use super::tokens::TokenError;
+use super::token_error::TokenError;
 use crate::ca::{CertificateError, KeyError, Serial};
 use crate::list_config::ListConfigError;
 use crate::profile::ProfileError;

@@ -7,25 +7,10 @@ use crl::UnixTime;
 use origin_api::Timestamp;
 use zeroize::Zeroizing;
 
+use super::token_error::TokenError;
 use super::{Origin, OriginError};
 use crate::bearer_token::{BearerToken, TokenHash, TokenScope};
-use crate::random::NoRandomness;
 use crate::store::tokens as rows;
-
-/// Why a token cannot be created or changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenError {
-    /// The name is taken.
-    #[error("token {0} already exists")]
-    Exists(String),
-    /// No token of that name.
-    #[error("no token is named {0}")]
-    NotFound(String),
-    /// There is no randomness for the token.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-}
 
 /// A new token: only its creation shows it.
 #[derive(Debug)]

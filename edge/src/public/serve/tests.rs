@@ -1,13 +1,13 @@
 //! Who is asked for a CRL, what becomes of the answer, and which answers may be given again.
 
 use futures_executor::block_on;
-use origin_api::Problem;
+use origin_api::{CrlName, Problem};
 
 use super::*;
 use crate::answer::Body;
 use crate::places::MOST_WAITING;
-use crate::public::tables;
 use crate::public::testing::{State, Twin, World, bytes, index, wanted};
+use crate::public::{Encoding, tables};
 use crate::time::Timestamp;
 
 /// A serving edge over the twin. KV has number 1, of which the next is due later; the object has
