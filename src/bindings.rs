@@ -3,13 +3,13 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use edge::config::Settings;
 use worker::wasm_bindgen::JsCast as _;
 use worker::wasm_bindgen::prelude::*;
 use worker::{D1Database, Env, ObjectNamespace};
 
 use crate::kv::KvNamespace;
 use crate::log::log;
-use edge::config::Settings;
 
 #[wasm_bindgen]
 extern "C" {

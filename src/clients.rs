@@ -21,15 +21,13 @@ use web_sys::Request;
 use worker::Context;
 
 use crate::bindings::Bindings;
-use crate::client;
 use crate::clock::now;
 use crate::js_bytes::JsBytes;
 use crate::kv::options::GetOptions;
 use crate::log::log;
 use crate::memory::memory;
-use crate::object_call;
 use crate::registry_object::{self, ObjectRequest};
-use crate::streams;
+use crate::{client, object_call, streams};
 
 /// KV, the registry's object and the issuers' objects.
 #[derive(Clone, Debug)]

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use edge::refresh::{Runtime, StoreError};
+use edge::time::Timestamp;
 use futures_util::future::LocalBoxFuture;
 use worker::durable::State;
 use worker::{Delay, ScheduledTime, js_sys};
@@ -10,8 +12,6 @@ use worker::{Delay, ScheduledTime, js_sys};
 use crate::clock::now;
 use crate::log::log;
 use crate::signature::JsHashed;
-use edge::refresh::{Runtime, StoreError};
-use edge::time::Timestamp;
 
 /// The machine, as a Durable Object has it.
 #[derive(Clone, Debug)]
@@ -34,7 +34,8 @@ impl Runtime for JsHost {
     fn random(&self) -> [u8; 10] {
         let mut bytes = [0; 10];
         if let Err(error) = getrandom::fill(&mut bytes) {
-            // Ids then repeat only within one millisecond and one issuer; a platform without random bytes serves no TLS either.
+            // Ids then repeat only within one millisecond and one issuer; a platform without random
+            // bytes serves no TLS either.
             log(
                 &serde_json::json!({ "level": "error", "what": "no random bytes", "cause": error.to_string() }),
             );

@@ -1,4 +1,5 @@
-// The wasm instance, and its replacement after a panic or a trap: a broken instance is never called again.
+// The wasm instance, and its replacement after a panic or a trap: a broken instance is never called
+// again.
 import * as wasm from "./wasm.js";
 
 export const { Edge } = wasm;

@@ -7,21 +7,6 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use origin_api::IssuerId;
-use worker::durable::State;
-use worker::{DurableObject, Env, Request, Response, durable_object};
-
-use crate::bindings::Bindings;
-use crate::client;
-use crate::clock::now;
-use crate::d1::D1Log;
-use crate::host::JsHost;
-use crate::issuer_store::SqlStore;
-use crate::kv::KvReplica;
-use crate::object_call;
-use crate::origin::FetchOrigin;
-use crate::pending_reporter::RegistryReporter;
-use crate::streams::Stored;
 use edge::events::pending::ReportingLog;
 use edge::issuer::{
     IssuerAnswer, IssuerCall, IssuerDeps, IssuerPorts, IssuerRequest, IssuerService, Serving,
@@ -30,6 +15,20 @@ use edge::issuer::{
 use edge::places::Places;
 use edge::refresh::Pieces;
 use edge::time::within;
+use origin_api::IssuerId;
+use worker::durable::State;
+use worker::{DurableObject, Env, Request, Response, durable_object};
+
+use crate::bindings::Bindings;
+use crate::clock::now;
+use crate::d1::D1Log;
+use crate::host::JsHost;
+use crate::issuer_store::SqlStore;
+use crate::kv::KvReplica;
+use crate::origin::FetchOrigin;
+use crate::pending_reporter::RegistryReporter;
+use crate::streams::Stored;
+use crate::{client, object_call};
 
 /// Cloudflare's side of the ports.
 #[derive(Debug)]
@@ -100,7 +99,8 @@ impl DurableObject for IssuerObject {
 }
 
 impl IssuerObject {
-    /// The service. An alarm does not say whose object it wakes: that was noted with the first call.
+    /// The service. An alarm does not say whose object it wakes: that was noted with the first
+    /// call.
     fn service(&self, caller: Option<&IssuerId>) -> worker::Result<Rc<IssuerService<Cloudflare>>> {
         if let Some(service) = self.service.get() {
             return Ok(Rc::clone(service));

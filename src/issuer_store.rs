@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use edge::events::Event;
+use edge::refresh::{
+    BodyId, Change, CrlState, IssuerState, ObjectState, Sha256, Store, StoreError,
+};
+use edge::time::Timestamp;
 use origin_api::{CrlName, IssuerId};
 use worker::SqlStorageValue;
 use worker::durable::State;
 use worker::wasm_bindgen::JsValue;
 
 use crate::sql::{Sql, integer, json, to_json};
-use edge::events::Event;
-use edge::refresh::{
-    BodyId, Change, CrlState, IssuerState, ObjectState, Sha256, Store, StoreError,
-};
-use edge::time::Timestamp;
 
 /// Tables are only ever added to: the next release reads what this one wrote. `doomed` has the KV
 /// keys to be deleted.
@@ -48,7 +48,8 @@ impl SqlStore {
         self.sql.set_fact("issuer_id", id)
     }
 
-    /// A piece's bytes as JavaScript has them: on their way out they need not pass through wasm memory.
+    /// A piece's bytes as JavaScript has them: on their way out they need not pass through wasm
+    /// memory.
     pub(crate) fn piece_buffer(&self, body: BodyId, number: u32) -> Result<JsValue, StoreError> {
         self.sql
             .value(

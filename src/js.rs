@@ -1,5 +1,5 @@
-//! Values that cross to JavaScript and back as one JSON text. Field by field, each would be a call of its own, and code of its own
-//! for each type.
+//! Values that cross to JavaScript and back as one JSON text. Field by field, each would be a call
+//! of its own, and code of its own for each type.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -18,8 +18,8 @@ use crate::streams::Stored;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The binding of a KV namespace. The `worker` crate's wrapper looks up all its methods by name for
-    /// each request, and reads metadata field by field.
+    /// The binding of a KV namespace. The `worker` crate's wrapper looks up all its methods by name
+    /// for each request, and reads metadata field by field.
     #[derive(Clone, Debug)]
     pub(crate) type KvNamespace;
 

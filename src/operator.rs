@@ -27,11 +27,10 @@ use worker::wasm_bindgen_futures::JsFuture;
 
 use crate::bindings::Bindings;
 use crate::clients::{EdgeClients, ObjectError};
-use crate::clock;
 use crate::d1::Meta;
 use crate::js::from_js;
-use crate::log;
 use crate::response::respond;
+use crate::{clock, log};
 
 /// Answers an operator's request, and any request that has no route.
 pub(crate) async fn answer(

@@ -3,6 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use edge::config::Settings;
+use edge::refresh::{Answer, CrlRequest, Origin, OriginBody, OriginCrl, OriginError};
+use edge::registry::OriginPages;
 use futures_util::AsyncReadExt as _;
 use origin_api::{CRL_MEDIA_TYPE, CrlName, Issuer, IssuerId, WATERMARK_HEADER};
 use wasm_streams::readable::IntoAsyncRead;
@@ -14,9 +17,6 @@ use worker::wasm_bindgen_futures::JsFuture;
 
 use crate::js::to_js;
 use crate::log::log;
-use edge::config::Settings;
-use edge::refresh::{Answer, CrlRequest, Origin, OriginBody, OriginCrl, OriginError};
-use edge::registry::OriginPages;
 
 /// How many issuers a page of the registry has.
 const PAGE: u32 = 1000;
@@ -301,7 +301,8 @@ impl OriginPages for FetchOrigin {
 
 fn readable(record: &serde_json::Value) -> Option<Issuer> {
     let id = record.get("id").cloned();
-    // By way of its text, which all other records are read from: a tree would need code of its own for each type.
+    // By way of its text, which all other records are read from: a tree would need code of its own
+    // for each type.
     serde_json::from_str(&record.to_string())
         .inspect_err(|error| {
             log(&serde_json::json!({

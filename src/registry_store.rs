@@ -1,13 +1,13 @@
 //! What the registry's object stores: `RegistryStore` over its SQLite.
 
+use edge::refresh::StoreError;
+use edge::registry::{Lease, RegistryStore, Row};
+use edge::time::Timestamp;
 use origin_api::{CrlName, IssuerId};
 use worker::SqlStorageValue;
 use worker::durable::State;
 
 use crate::sql::{Sql, integer, json, to_json};
-use edge::refresh::StoreError;
-use edge::registry::{Lease, RegistryStore, Row};
-use edge::time::Timestamp;
 
 const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS issuer (id TEXT PRIMARY KEY, crls TEXT NOT NULL, gone_since INTEGER, asked_at INTEGER NOT NULL DEFAULT 0)",

@@ -60,8 +60,8 @@ fn response(kind: &Body, body: &JsValue, init: &JsValue) -> worker::Result<web_s
         Body::Whole | Body::Part(_) => body,
         Body::None => &JsValue::NULL,
     };
-    // The platform takes streams, bytes, text and null for a body, and these bindings have a function
-    // for each.
+    // The platform takes streams, bytes, text and null for a body, and these bindings have a
+    // function for each.
     let response = web_sys::Response::new_with_opt_readable_stream_and_init(
         Some(body.unchecked_ref()),
         init.unchecked_ref(),

@@ -1,5 +1,6 @@
-//! Signatures by RSA and ECDSA, checked by the platform: its `BoringSSL` hashes faster than wasm can, is kept up to date without us, and
-//! the mathematics in Rust would be a seventh of the Worker.
+//! Signatures by RSA and ECDSA, checked by the platform: its `BoringSSL` hashes faster than wasm
+//! can, is kept up to date without us, and the mathematics in Rust would be a seventh of the
+//! Worker.
 
 use crl::{Algorithm, Digest, Hashed, Unverified};
 use worker::wasm_bindgen::prelude::*;

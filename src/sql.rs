@@ -1,12 +1,11 @@
 //! An object's SQLite storage: statements, rows, and transactions that are undone when they fail.
 
+use edge::refresh::StoreError;
 use worker::durable::State;
 use worker::js_sys::{self, Reflect};
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::{SqlStorage, SqlStorageValue};
-
-use edge::refresh::StoreError;
 
 #[wasm_bindgen]
 extern "C" {
@@ -30,7 +29,8 @@ pub(crate) struct Sql {
 }
 
 impl Sql {
-    /// The storage of an object, with the tables that `schema` makes where they are missing, and one for facts.
+    /// The storage of an object, with the tables that `schema` makes where they are missing, and
+    /// one for facts.
     pub(crate) fn open(state: &State, schema: &[&str]) -> Result<Self, StoreError> {
         let storage = state.storage();
         let sql = Self {

@@ -5,8 +5,7 @@ use std::rc::Rc;
 use edge::issuer::BodyLease;
 use edge::public::{Chunks, PlatformError};
 use edge::refresh::{BodyId, Pieces};
-use futures_util::stream;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use wasm_streams::ReadableStream;
 use worker::js_sys::{Promise, Uint8Array};
 use worker::wasm_bindgen::prelude::*;
@@ -23,7 +22,8 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// A run of a body's pieces, as a stream for the platform. `lease` keeps them from being swept until the last is read.
+    /// A run of a body's pieces, as a stream for the platform. `lease` keeps them from being swept
+    /// until the last is read.
     pub(crate) fn stream(
         &self,
         pieces: Pieces,
@@ -119,8 +119,8 @@ pub(crate) async fn whole(stream: web_sys::ReadableStream) -> Result<JsBytes, Js
     Ok(JsBytes(Uint8Array::new(&buffer)))
 }
 
-/// A stream for the platform of bytes that are all there. Where thousands wait for one CRL, pumping as many streams, as [`readable`]
-/// does, takes the runtime longer than all the rest.
+/// A stream for the platform of bytes that are all there. Where thousands wait for one CRL, pumping
+/// as many streams, as [`readable`] does, takes the runtime longer than all the rest.
 fn stream_of(bytes: &Uint8Array) -> Result<web_sys::ReadableStream, JsValue> {
     web_sys::Response::new_with_opt_js_u8_array(Some(bytes))?
         .body()

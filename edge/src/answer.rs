@@ -1,4 +1,5 @@
-//! What the edge is about to answer, in plain data: status, headers, and a plan for the body. No platform types.
+//! What the edge is about to answer, in plain data: status, headers, and a plan for the body. No
+//! platform types.
 
 use std::borrow::Cow;
 
@@ -30,7 +31,8 @@ pub enum Body {
 }
 
 impl Body {
-    /// Which bytes of the CRL it is, which has `length` in the encoding asked for; none where it is not made from the CRL.
+    /// Which bytes of the CRL it is, which has `length` in the encoding asked for; none where it is
+    /// not made from the CRL.
     #[must_use]
     pub const fn range(&self, length: u64) -> Option<ByteRange> {
         match self {

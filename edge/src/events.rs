@@ -1,4 +1,5 @@
-//! Events: what each refresh did, one row each in the D1 table. Their shape; the SQL is in `tables`.
+//! Events: what each refresh did, one row each in the D1 table. Their shape; the SQL is in
+//! `tables`.
 
 pub mod pending;
 pub mod retention;
@@ -56,7 +57,8 @@ row! {
 }
 
 impl Event {
-    /// The row of a refresh that ran from `started_at` for `duration`, with what is known of the CRL.
+    /// The row of a refresh that ran from `started_at` for `duration`, with what is known of the
+    /// CRL.
     #[must_use]
     pub fn new(
         id: EventId,

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A part of a whole, in thousandths, from 0 to 1. Text is decimal, as `0.67`; digits after the third count for nothing. It is not
-/// read as a floating-point number: that takes tables of 10 KB.
+/// A part of a whole, in thousandths, from 0 to 1. Text is decimal, as `0.67`; digits after the
+/// third count for nothing. It is not read as a floating-point number: that takes tables of 10 KB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fraction {
     thousandths: u32,

@@ -21,7 +21,8 @@ pub fn key(issuer: &IssuerId, name: CrlName) -> String {
     format!("crl/{issuer}/{name}")
 }
 
-/// The key of one part of a large CRL. It names the version, so that parts of two versions are never mixed.
+/// The key of one part of a large CRL. It names the version, so that parts of two versions are
+/// never mixed.
 #[must_use]
 pub fn part_key(issuer: &IssuerId, name: CrlName, sha256: Sha256, part: u32) -> String {
     format!("crl/{issuer}/{name}/{sha256}/{part}")

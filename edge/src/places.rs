@@ -5,8 +5,8 @@ use std::cell::RefCell;
 
 use crate::time::Timestamp;
 
-/// How many requests may wait in one isolate, and how many in one object: up to 75 KB each, most of it
-/// the runtime's.
+/// How many requests may wait in one isolate, and how many in one object: up to 75 KB each, most of
+/// it the runtime's.
 pub const MOST_WAITING: usize = 1_000;
 
 /// The requests that wait, and until when.
@@ -28,8 +28,8 @@ pub struct Place<'p> {
 }
 
 impl Places {
-    /// A place to wait until `deadline`; none if all are taken. The runtime may end a request without
-    /// dropping what it held: a place is free again after its deadline in any case.
+    /// A place to wait until `deadline`; none if all are taken. The runtime may end a request
+    /// without dropping what it held: a place is free again after its deadline in any case.
     #[must_use]
     pub fn take(&self, now: Timestamp, deadline: Timestamp) -> Option<Place<'_>> {
         let mut waiting = self.0.borrow_mut();

@@ -1,4 +1,5 @@
-//! What goes wrong towards a client: each error's status, stable code and one helpful line. Causes stay in the log.
+//! What goes wrong towards a client: each error's status, stable code and one helpful line. Causes
+//! stay in the log.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use crate::config::SettingsError;
 /// The longest that a 404 may be kept: a new issuer is not to be missing for longer.
 const NOT_FOUND_MAX_AGE: Duration = Duration::from_mins(1);
 
-/// An error that a client is told of. It displays as the line that the client reads, so it holds no internal text.
+/// An error that a client is told of. It displays as the line that the client reads, so it holds no
+/// internal text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EdgeError {
     /// The registry does not know the issuer.
@@ -134,7 +136,8 @@ pub enum EdgeError {
     BadParameter {
         /// Which one.
         name: Cow<'static, str>,
-        /// What is wrong, and what is allowed: the end of a sentence that begins with the parameter.
+        /// What is wrong, and what is allowed: the end of a sentence that begins with the
+        /// parameter.
         problem: Cow<'static, str>,
     },
 }
@@ -238,7 +241,8 @@ fn seconds(span: Duration) -> u64 {
         .max(1)
 }
 
-/// The status's own phrase (RFC 9110, section 15), which `about:blank` problems have as their title (RFC 9457, section 4.2.1).
+/// The status's own phrase (RFC 9110, section 15), which `about:blank` problems have as their title
+/// (RFC 9457, section 4.2.1).
 const fn phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",

@@ -1,5 +1,5 @@
-//! What relying parties see: conditional requests, ranges, cache policy, PEM, and where a CRL is read
-//! from. [`Serving`] answers a request; it reaches the platform through [`ports`](Platform).
+//! What relying parties see: conditional requests, ranges, cache policy, PEM, and where a CRL is
+//! read from. [`Serving`] answers a request; it reaches the platform through [`ports`](Platform).
 
 mod body;
 mod conditions;

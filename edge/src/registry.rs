@@ -1,4 +1,5 @@
-//! The registry: which issuers there are. One object keeps it, KV has a copy, and the origin is asked by one caller at a time.
+//! The registry: which issuers there are. One object keeps it, KV has a copy, and the origin is
+//! asked by one caller at a time.
 
 mod index;
 mod protocol;

@@ -1,6 +1,7 @@
 //! The table of routes: every path that the edge answers, with its methods and its handler.
 //!
-//! A path has one spelling: it is matched as the client sent it, percent-encoded, without its query.
+//! A path has one spelling: it is matched as the client sent it, percent-encoded, without its
+//! query.
 
 use origin_api::{CrlName, IssuerId};
 
@@ -29,8 +30,9 @@ pub enum Handler {
     Operator(OperatorRoute),
 }
 
-/// One line of the table: a path, in which `{…}` is a parameter; the methods that it takes, as `Allow`
-/// lists them; its handler, from the parameters. A parameter that does not parse names nothing.
+/// One line of the table: a path, in which `{…}` is a parameter; the methods that it takes, as
+/// `Allow` lists them; its handler, from the parameters. A parameter that does not parse names
+/// nothing.
 type Route = (
     &'static str,
     &'static str,
@@ -74,8 +76,8 @@ const ROUTES: &[Route] = &[
 /// Finds the handler of a request.
 ///
 /// # Errors
-/// [`EdgeError::NotFound`] if no route has this path, [`EdgeError::MethodNotAllowed`] if its route does
-/// not take the method.
+/// [`EdgeError::NotFound`] if no route has this path, [`EdgeError::MethodNotAllowed`] if its route
+/// does not take the method.
 pub fn route(method: &str, path: &str) -> Result<(Method, Handler), EdgeError> {
     let found = ROUTES.iter().find_map(|(pattern, allow, handler)| {
         let parameters = Parameters::of(pattern, path)?;

@@ -1,5 +1,5 @@
-//! Regenerate-all: walks the registry, the longest-unrefreshed first, a few at once, within its time. One bad issuer never stops
-//! the others.
+//! Regenerate-all: walks the registry, the longest-unrefreshed first, a few at once, within its
+//! time. One bad issuer never stops the others.
 
 #![expect(
     async_fn_in_trait,
@@ -23,9 +23,11 @@ use crate::time::{Timestamp, within};
 
 /// When a tick stops taking issuers: the platform ends a run after 15 minutes.
 const TIME_TO_STOP: Duration = Duration::from_mins(12);
-/// How long one issuer may keep a place among those that are asked at once. Its object goes on without the tick.
+/// How long one issuer may keep a place among those that are asked at once. Its object goes on
+/// without the tick.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// How many issuers one tick takes at the most: the platform allows 10,000 calls in one run, and batches are calls too.
+/// How many issuers one tick takes at the most: the platform allows 10,000 calls in one run, and
+/// batches are calls too.
 const MOST_ISSUERS: u64 = 9_000;
 
 /// What a tick needs: the registry's object, and every issuer's.

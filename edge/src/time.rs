@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 pub use origin_api::{Timestamp, TimestampError};
 
-/// A moment that is text in JSON and in tables: RFC 3339 in UTC with milliseconds, which sorts as time does.
+/// A moment that is text in JSON and in tables: RFC 3339 in UTC with milliseconds, which sorts as
+/// time does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rfc3339(pub Timestamp);

@@ -88,7 +88,8 @@ pub struct IssuerSetup {
     pub connector: &'static str,
     /// The rules that the issuer is held to.
     pub profile: ProfileName,
-    /// From when on it keeps the entries of expired certificates on its CRLs; absent if it does not.
+    /// From when on it keeps the entries of expired certificates on its CRLs; absent if it does
+    /// not.
     pub keeps_expired_since: Option<Time>,
     /// The CRLs that it publishes.
     pub crls: Vec<CrlSetup>,

@@ -12,9 +12,10 @@ use crl_origin::origin::{
     Caller, CrlAnswer, MadeCrl, NewCertificate, OriginError, Subject, UnknownShard,
 };
 use crl_origin::revocation::{CertificateFacts, RevocationRequest};
-use harness::ca::{Ca, DAY, Edge, HOUR, SeededRandom, id, served};
 use origin_api::CrlName::{self, Delta, Full, Shard};
 use origin_api::{Timestamp, Watermark};
+
+use harness::ca::{Ca, DAY, Edge, HOUR, SeededRandom, id, served};
 
 /// How many operations a run makes.
 const OPERATIONS: u32 = 10_000;
@@ -148,7 +149,8 @@ impl Model {
         self.random.pick(&serials)
     }
 
-    /// Revokes a certificate, or puts it on hold; the caller may be wrong about its shard and expiry.
+    /// Revokes a certificate, or puts it on hold; the caller may be wrong about its shard and
+    /// expiry.
     fn change(&mut self, reason: Reason) {
         let Some(serial) = self.pick() else { return };
         let certificate = self.certificates.get_mut(&serial).unwrap();

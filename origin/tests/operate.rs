@@ -2,8 +2,9 @@
 
 mod harness;
 
-use harness::{Origin, header, json, openssl, serials};
 use serde_json::Value;
+
+use harness::{Origin, header, json, openssl, serials};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines()

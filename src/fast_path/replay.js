@@ -1,5 +1,5 @@
-// Answers repeated requests from memory, without a call of wasm: a request that equals another of the
-// same second gets the same answer. `edge` decides which answers may be given again, and how.
+// Answers repeated requests from memory, without a call of wasm: a request that equals another of
+// the same second gets the same answer. `edge` decides which answers may be given again, and how.
 
 /** The second that all answers in memory belong to. */
 let second = 0;

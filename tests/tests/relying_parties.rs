@@ -271,8 +271,8 @@ async fn an_expired_crl_is_served_only_if_allowed(_: Arc<Shared>) {
     }
 }
 
-/// Many clients send the date they got, or that of their own download. Of two CRLs with one thisUpdate,
-/// or a backdated one, that date must not hide the newer.
+/// Many clients send the date they got, or that of their own download. Of two CRLs with one
+/// thisUpdate, or a backdated one, that date must not hide the newer.
 async fn no_date_hides_a_newer_crl(world: Arc<Shared>) {
     let ca = CertificateAuthority::new("dated");
     let this_update = time(SystemTime::now() - Duration::from_mins(10));

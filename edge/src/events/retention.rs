@@ -1,4 +1,5 @@
-//! Retention: events older than `EVENT_RETENTION_DAYS` go, in steps small enough for one statement each.
+//! Retention: events older than `EVENT_RETENTION_DAYS` go, in steps small enough for one statement
+//! each.
 
 #![expect(
     async_fn_in_trait,
@@ -17,7 +18,8 @@ const MOST_STEPS: u32 = 50;
 
 /// The event table, for removing from it.
 pub trait OldEvents {
-    /// Removes up to `limit` of the events that started before `before`, the oldest first, and tells how many.
+    /// Removes up to `limit` of the events that started before `before`, the oldest first, and
+    /// tells how many.
     async fn remove(&self, before: Timestamp, limit: u32) -> Result<u64, EventLogError>;
 }
 
@@ -44,9 +46,11 @@ pub async fn prune(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use futures_executor::block_on;
     use std::cell::RefCell;
+
+    use futures_executor::block_on;
+
+    use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 

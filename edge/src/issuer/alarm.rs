@@ -72,9 +72,10 @@ fn next_time(state: &ObjectState, now: Timestamp) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use origin_api::CrlName;
+
     use super::*;
     use crate::refresh::CrlState;
-    use origin_api::CrlName;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 

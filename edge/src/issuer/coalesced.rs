@@ -40,10 +40,12 @@ impl fmt::Debug for Coalesced {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use futures_executor::block_on;
     use std::cell::Cell;
     use std::rc::Rc;
+
+    use futures_executor::block_on;
+
+    use super::*;
 
     #[test]
     fn who_comes_during_a_run_waits_for_it_and_who_comes_later_starts_another() {

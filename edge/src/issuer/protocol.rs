@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::events::{Event, Trigger};
 use crate::refresh::{CrlState, Head, IssuerState, Sha256};
 
-/// A request to an issuer's object. It names the issuer, since an object does not know its own name.
+/// A request to an issuer's object. It names the issuer, since an object does not know its own
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuerCall {
     /// The issuer that the object belongs to.

@@ -143,10 +143,11 @@ impl<T: Clone> Drop for Slot<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use futures_channel::oneshot;
     use futures_executor::LocalPool;
     use futures_util::task::LocalSpawnExt as _;
+
+    use super::*;
 
     /// Singleflight whose results the test decides.
     #[derive(Default)]

@@ -35,8 +35,8 @@ pub enum ResponseBody<P: Platform> {
     Chunks(Chunks<P::Chunk>, u64),
 }
 
-/// The bytes of `range` of the CRL, in the encoding asked for. None if it is stored in parts and the
-/// first that is needed is missing in KV.
+/// The bytes of `range` of the CRL, in the encoding asked for. None if it is stored in parts and
+/// the first that is needed is missing in KV.
 pub(super) async fn assemble<P: Platform>(
     platform: &P,
     wanted: &Wanted,
@@ -96,8 +96,8 @@ async fn der<P: Platform>(
     }
 }
 
-/// The parts that `range` lies in, one after the other. The first is opened now, each other one when
-/// the one before has ended.
+/// The parts that `range` lies in, one after the other. The first is opened now, each other one
+/// when the one before has ended.
 async fn parts<P: Platform>(
     platform: &P,
     wanted: &Wanted,
@@ -118,7 +118,8 @@ async fn parts<P: Platform>(
     Some(first.chain(rest).boxed_local())
 }
 
-/// Some bytes of a part: from KV, or if it is missing there, from the same CRL in the issuer's object.
+/// Some bytes of a part: from KV, or if it is missing there, from the same CRL in the issuer's
+/// object.
 async fn later_part<P: Platform>(
     platform: &P,
     wanted: &Wanted,

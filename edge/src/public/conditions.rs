@@ -40,8 +40,8 @@ pub(super) fn evaluate(
     }
 }
 
-/// Whether `If-Range` lets a range be sent (section 13.1.5): only if the client has a part of the current
-/// CRL, byte for byte.
+/// Whether `If-Range` lets a range be sent (section 13.1.5): only if the client has a part of the
+/// current CRL, byte for byte.
 pub(super) fn if_range_holds(value: &str, current: &Representation) -> bool {
     let is_date = |date| current.last_modified.is_strongly(date);
     value == current.etag() || date::parse(value).is_some_and(is_date)
@@ -57,7 +57,8 @@ enum Comparison {
 /// Optional white space (section 5.6.3).
 const WHITE_SPACE: [char; 2] = [' ', '\t'];
 
-/// Whether `tags`, which is `*` or a list, names the strong tag `etag`. Elements that are no entity tags name nothing.
+/// Whether `tags`, which is `*` or a list, names the strong tag `etag`. Elements that are no entity
+/// tags name nothing.
 fn matches(tags: &str, etag: &str, comparison: Comparison) -> bool {
     tags == "*"
         || EntityTags(tags)
@@ -72,7 +73,8 @@ struct EntityTag<'a> {
     opaque: &'a str,
 }
 
-/// The entity tags of a list (section 5.6.1.2), one by one. An opaque tag may hold commas, so that splitting won't do.
+/// The entity tags of a list (section 5.6.1.2), one by one. An opaque tag may hold commas, so that
+/// splitting won't do.
 struct EntityTags<'a>(&'a str);
 
 impl<'a> Iterator for EntityTags<'a> {

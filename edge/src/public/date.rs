@@ -1,11 +1,12 @@
-//! Dates in HTTP headers (RFC 9110, section 5.6.7), to and from [`UnixTime`]. The system's clock is never asked.
+//! Dates in HTTP headers (RFC 9110, section 5.6.7), to and from [`UnixTime`]. The system's clock is
+//! never asked.
 
 use std::time::{Duration, SystemTime};
 
 use crl::UnixTime;
 
-/// An IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`. Moments outside of 1970 to 9999, where a CRL's own dates end too,
-/// become the nearest within.
+/// An IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`. Moments outside of 1970 to 9999, where a CRL's
+/// own dates end too, become the nearest within.
 pub(super) fn format(time: UnixTime) -> String {
     let seconds = u64::try_from(time.min(UnixTime::MAX).0).unwrap_or(0);
     SystemTime::UNIX_EPOCH

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use crl::CrlNumber;
 
-use super::Validity;
 use super::conditions::{self, Verdict};
-use super::date;
 use super::freshness::{Freshness, Policy};
 use super::range::{self, Selection};
 use super::representation::{Encoding, Representation};
+use super::{Validity, date};
 use crate::answer::{Answer, Body, Headers};
 use crate::config::WrongSetting;
 use crate::method::Method;
@@ -17,10 +16,12 @@ use crate::problem::EdgeError;
 use crate::refresh::head::Head;
 use crate::time::Timestamp;
 
-/// When to ask again for a CRL that has expired, if nobody knows better: about as long as a refresh may take.
+/// When to ask again for a CRL that has expired, if nobody knows better: about as long as a refresh
+/// may take.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// What is to be answered. Headers are written by [`Decision::answer`], once it is known that this will be answered.
+/// What is to be answered. Headers are written by [`Decision::answer`], once it is known that this
+/// will be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// The CRL, a part of it, or that the client has it.
@@ -70,11 +71,13 @@ impl Decision {
     }
 }
 
-/// Decides what a request for the CRL with this head, which has this validity, is answered at `now`.
+/// Decides what a request for the CRL with this head, which has this validity, is answered at
+/// `now`.
 ///
 /// `header` gives a request header's value by its name, those of repeated headers joined by `, `
-/// (RFC 9110, section 5.3). src/fast_path/replay.js lists those that are asked for here. A CRL that has
-/// expired is answered by 503 unless the policy allows it, so the caller looks for a newer one first.
+/// (RFC 9110, section 5.3). src/fast_path/replay.js lists those that are asked for here. A CRL that
+/// has expired is answered by 503 unless the policy allows it, so the caller looks for a newer one
+/// first.
 #[must_use]
 pub(super) fn decide(
     method: Method,

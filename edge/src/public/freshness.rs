@@ -1,4 +1,5 @@
-//! How long caches may keep a CRL (RFC 9111): never past its nextUpdate, and counted anew for each answer.
+//! How long caches may keep a CRL (RFC 9111): never past its nextUpdate, and counted anew for each
+//! answer.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -31,9 +32,9 @@ impl From<&Settings> for Policy {
     }
 }
 
-/// From the refresh time on, the next CRL is about to come: a copy kept for an hour would hide its revocations that
-/// long, and a minute still shields the edge. Before that time the full age holds, so that not every cache's copy ends
-/// at the refresh time and all of them ask at once.
+/// From the refresh time on, the next CRL is about to come: a copy kept for an hour would hide its
+/// revocations that long, and a minute still shields the edge. Before that time the full age holds,
+/// so that not every cache's copy ends at the refresh time and all of them ask at once.
 const DUE_MAX_AGE: Duration = Duration::from_mins(1);
 
 /// How long an answer given at one moment stays fresh.
@@ -64,8 +65,9 @@ impl Freshness {
         }
     }
 
-    /// The value of `Cache-Control`. A cache that cannot reach the edge may serve what it has beyond max-age (RFC 9111,
-    /// section 4.2.4), which helps while the CRL is valid; at its end that is forbidden.
+    /// The value of `Cache-Control`. A cache that cannot reach the edge may serve what it has
+    /// beyond max-age (RFC 9111, section 4.2.4), which helps while the CRL is valid; at its end
+    /// that is forbidden.
     pub(super) fn cache_control(self) -> Cow<'static, str> {
         match self.max_age {
             0 => "public, max-age=0, must-revalidate".into(),

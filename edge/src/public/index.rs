@@ -1,4 +1,5 @@
-//! The registry's index as an isolate reads it: from its memory, from KV, or from the registry's object.
+//! The registry's index as an isolate reads it: from its memory, from KV, or from the registry's
+//! object.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -62,8 +63,8 @@ pub(super) async fn index<P: Platform>(
     Ok(index)
 }
 
-/// Looks an issuer up. An issuer that was listed once is known; that one is not known, or does not have
-/// this CRL, is said only by an index that is fresh.
+/// Looks an issuer up. An issuer that was listed once is known; that one is not known, or does not
+/// have this CRL, is said only by an index that is fresh.
 pub(super) async fn lookup<P: Platform>(
     platform: &P,
     memory: &Memory<P::Chunk>,

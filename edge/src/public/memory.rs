@@ -1,6 +1,7 @@
 //! What one isolate remembers of what it read, for the requests that it answers later.
 //!
-//! Nothing here is the truth: each piece says how long it may be relied on, and a restart loses all.
+//! Nothing here is the truth: each piece says how long it may be relied on, and a restart loses
+//! all.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,8 +18,8 @@ use crate::time::Timestamp;
 /// `KV_CACHE_TTL_SECONDS`, at least 30.
 const HEAD_MEMORY: Duration = Duration::from_secs(2);
 
-/// How long it answers them while KV fails. Then the issuer's object is asked, which may have a newer
-/// CRL; if it fails too, what is remembered answers until it expires.
+/// How long it answers them while KV fails. Then the issuer's object is asked, which may have a
+/// newer CRL; if it fails too, what is remembered answers until it expires.
 const OUTAGE_MEMORY: Duration = Duration::from_mins(5);
 
 /// How long a key that KV does not have is not read again. KV itself caches misses for longer.
@@ -35,8 +36,8 @@ pub(super) enum Age {
     Any,
 }
 
-/// The largest CRL that is read whole and remembered, in bytes. Reading a small one from KV costs five
-/// times as much as all else that an answer takes.
+/// The largest CRL that is read whole and remembered, in bytes. Reading a small one from KV costs
+/// five times as much as all else that an answer takes.
 pub(super) const SMALL: u64 = 128 * 1024;
 
 /// How many heads an isolate remembers, at about 1 KB each.
@@ -157,7 +158,8 @@ impl<C: Chunk> Memory<C> {
         self.index.replace(Some((Rc::clone(index), until)));
     }
 
-    /// Whether KV had no such key a moment ago: a crowd that waits for a CRL need not read KV each time.
+    /// Whether KV had no such key a moment ago: a crowd that waits for a CRL need not read KV each
+    /// time.
     pub(super) fn is_absent(&self, key: &str, now: Timestamp) -> bool {
         let mut heads = self.heads.borrow_mut();
         heads.get(key).is_some_and(|remembered| {
@@ -174,7 +176,8 @@ impl<C: Chunk> Memory<C> {
         self.heads.borrow_mut().insert(key.to_owned(), 1, absent);
     }
 
-    /// Whether the refresh of the CRL with this key may be asked for now; if so, not again for a while.
+    /// Whether the refresh of the CRL with this key may be asked for now; if so, not again for a
+    /// while.
     pub(super) fn may_ask_for_refresh(&self, key: &str, now: Timestamp) -> bool {
         let mut heads = self.heads.borrow_mut();
         let Some(remembered) = heads.get(key) else {

@@ -1,4 +1,5 @@
-//! DER to PEM (RFC 7468, sections 3 and 6) as it streams by, all of it or some: what is held back is less than one line.
+//! DER to PEM (RFC 7468, sections 3 and 6) as it streams by, all of it or some: what is held back
+//! is less than one line.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
-//! The answer to OPTIONS: scripts of other origins may send conditions and ranges (Fetch standard, CORS
-//! protocol).
+//! The answer to OPTIONS: scripts of other origins may send conditions and ranges (Fetch standard,
+//! CORS protocol).
 
 use crate::answer::{Answer, Body};
 

@@ -42,8 +42,9 @@ enum RangeSpec {
 }
 
 impl RangeSpec {
-    /// Reads the value of `Range`. Malformed values, other units and several ranges give none, as a server may ignore
-    /// each of these (section 14.2): nobody reads CRLs by multipart, and many ranges are an attack (section 17.15).
+    /// Reads the value of `Range`. Malformed values, other units and several ranges give none, as a
+    /// server may ignore each of these (section 14.2): nobody reads CRLs by multipart, and many
+    /// ranges are an attack (section 17.15).
     fn parse(value: &str) -> Option<Self> {
         let (unit, ranges) = value.split_once('=')?;
         if !unit.eq_ignore_ascii_case("bytes") {
@@ -89,7 +90,8 @@ impl RangeSpec {
     }
 }
 
-/// Decimal digits and nothing else. A number that is too large for its type is still larger than any CRL.
+/// Decimal digits and nothing else. A number that is too large for its type is still larger than
+/// any CRL.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))

@@ -17,7 +17,8 @@ pub enum Replay<C> {
     No,
 }
 
-/// How many bytes of answers an isolate may remember. One without a body counts as [`ANSWER_BYTES`].
+/// How many bytes of answers an isolate may remember. One without a body counts as
+/// [`ANSWER_BYTES`].
 pub const REPLAY_BYTES: u32 = 16 * 1024 * 1024;
 
 /// What an answer weighs besides its body: its key and headers, in bytes.

@@ -1,4 +1,5 @@
-//! A CRL as HTTP sees it: media type, length and validators (RFC 9110, section 8.8), known from the head alone.
+//! A CRL as HTTP sees it: media type, length and validators (RFC 9110, section 8.8), known from the
+//! head alone.
 
 use crl::UnixTime;
 
@@ -56,8 +57,8 @@ pub(super) struct Representation {
     pub(super) last_modified: LastModified,
 }
 
-/// `Last-Modified`: the second of the commit at the edge, and not thisUpdate, which a CA may backdate or
-/// repeat. The commits of two CRLs lie at least a second apart.
+/// `Last-Modified`: the second of the commit at the edge, and not thisUpdate, which a CA may
+/// backdate or repeat. The commits of two CRLs lie at least a second apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LastModified {
     committed: UnixTime,
@@ -97,8 +98,8 @@ impl LastModified {
         self.committed.min(self.now)
     }
 
-    /// Whether a client that has this date has this CRL. Only the very date says so: one from a client's
-    /// own clock, or of an older copy in a cache, would hide the newer CRL.
+    /// Whether a client that has this date has this CRL. Only the very date says so: one from a
+    /// client's own clock, or of an older copy in a cache, would hide the newer CRL.
     pub(super) fn is(self, date: UnixTime) -> bool {
         date == self.committed
     }
@@ -108,8 +109,8 @@ impl LastModified {
         self.shown() > date
     }
 
-    /// As [`is`](Self::is), for joining parts: not within the commit's own second (RFC 9110, section
-    /// 8.8.2.2).
+    /// As [`is`](Self::is), for joining parts: not within the commit's own second (RFC 9110,
+    /// section 8.8.2.2).
     pub(super) fn is_strongly(self, date: UnixTime) -> bool {
         self.is(date) && self.committed < self.now
     }

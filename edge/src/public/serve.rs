@@ -29,8 +29,8 @@ use crate::time::{Timestamp, within};
 /// How long KV may take to answer; what it does not give, the objects have.
 const KV_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a client waits for the object if an expired CRL may be served. The object starts the refresh
-/// all the same.
+/// How long a client waits for the object if an expired CRL may be served. The object starts the
+/// refresh all the same.
 const EXPIRED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// When to ask again if an issuer's object does not answer.
@@ -53,7 +53,8 @@ pub struct Serving<P: Platform> {
     pub policy: Policy,
     /// `FAST_PATH`: whether what KV returned a moment ago may answer without another read.
     pub fast_path: bool,
-    /// `ORIGIN_TIMEOUT_MS`: the longest that a client waits for the registry and the issuer's object.
+    /// `ORIGIN_TIMEOUT_MS`: the longest that a client waits for the registry and the issuer's
+    /// object.
     pub patience: Duration,
     /// `REGISTRY_TTL_SECONDS`: how old an index may be that says which issuers do not exist.
     pub registry_ttl: Duration,

@@ -1,19 +1,21 @@
-//! Runs the tables: requests, and the answers that RFC 9110 and RFC 9111 ask for, as text that a reader can check.
+//! Runs the tables: requests, and the answers that RFC 9110 and RFC 9111 ask for, as text that a
+//! reader can check.
 //!
-//! A table begins with comments (`#`) and `key value` lines: the head, the settings, and `now`. Then come cases:
+//! A table begins with comments (`#`) and `key value` lines: the head, the settings, and `now`.
+//! Then come cases:
 //!
 //! ```text
 //! --- what is shown (RFC and section)
 //! with now 2026-11-17T12:00:00Z        any of the table's keys, for this case alone
 //! GET /crl/demo.crl
-//! If-None-Match: {etag}                {etag} and {pem-etag} stand for the tags, [[3 of a,]] for a,a,a,
-//! -> 304 none                          status, and body: none, whole, first-last, a problem's code, or a text
-//! ETag: {etag}                         these headers are there; with `-> 304 none exactly`, no others
+//! If-None-Match: {etag}                {etag} and {pem-etag} are the tags, [[3 of a,]] is a,a,a,
+//! -> 304 none                          status; body: none, whole, first-last, a code, or a text
+//! ETag: {etag}                         these headers; with `-> 304 none exactly`, no others
 //! Content-Range: (absent)             or (any)
 //! ```
 //!
-//! Headers of the same name are joined by `, `, as the platform does. For each GET, HEAD is tried as well: it is
-//! answered as GET without its range, and without a body.
+//! Headers of the same name are joined by `, `, as the platform does. For each GET, HEAD is tried
+//! as well: it is answered as GET without its range, and without a body.
 
 use std::time::Duration;
 

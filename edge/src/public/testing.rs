@@ -1,5 +1,5 @@
-//! The platform as the tests of serving see it: KV, the objects and time in memory. It notes who was
-//! asked, and each part fails on demand.
+//! The platform as the tests of serving see it: KV, the objects and time in memory. It notes who
+//! was asked, and each part fails on demand.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

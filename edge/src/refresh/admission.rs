@@ -7,9 +7,9 @@ use crl::{Conflict, CrlKind, Edition, Hashed, Requirements, Succession, Verifica
 use origin_api::{CrlName, Der};
 
 use super::error::RefreshError;
-use super::head::{Head, Sha256};
-use super::origin_fetch::{FetchOutcome, Staged};
-use super::ports::{Answer, BodyId, Store};
+use super::head::Head;
+use super::ports::{Answer, Store};
+use super::staged::{Admitted, FetchOutcome, Staged};
 use super::state::{CrlState, Current};
 use super::stored_body::StoredBody;
 use crate::time::Timestamp;
@@ -21,19 +21,6 @@ pub(super) struct Expected<'a> {
     pub(super) distribution_point: Option<&'a str>,
     pub(super) clock_skew: Duration,
     pub(super) now: Timestamp,
-}
-
-/// A CRL that passed every rule.
-#[derive(Debug)]
-pub(super) struct Admitted {
-    pub(super) head: Head,
-    pub(super) body: BodyId,
-    pub(super) pieces: u32,
-    pub(super) watermark: Option<u64>,
-    /// The certificate that verified it.
-    pub(super) certificate: Der,
-    /// The CRL that it replaces.
-    pub(super) replaces: Option<Sha256>,
 }
 
 /// Judges the staged CRL against the state before it.

@@ -5,12 +5,12 @@ use std::time::Duration;
 use crl::UnixTime;
 use origin_api::{CrlName, IssuerId};
 
-use super::admission::Admitted;
 use super::backoff;
 use super::error::RefreshError;
 use super::head::Head;
-use super::origin_fetch::{FetchError, FetchOutcome};
+use super::origin_fetch::FetchError;
 use super::ports::Answer;
+use super::staged::{Admitted, FetchOutcome};
 use super::state::{
     CrlState, Current, IssuerState, LastError, Publication, RecordedFailure, RefreshCount,
 };

@@ -1,4 +1,5 @@
-//! When to refresh next: ahead of expiry, spread by chance, slower after failures. Pure arithmetic on moments.
+//! When to refresh next: ahead of expiry, spread by chance, slower after failures. Pure arithmetic
+//! on moments.
 
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// Chance, from 0 to 255: so many 256ths of the room for jitter.
 pub(super) type Chance = u8;
 
-/// When a CRL with these times is refreshed: at `refresh_at` of its validity, and up to a tenth of the validity earlier,
-/// so that many issuers made at once do not come at once. Where that has passed, at the same part of what is left.
+/// When a CRL with these times is refreshed: at `refresh_at` of its validity, and up to a tenth of
+/// the validity earlier, so that many issuers made at once do not come at once. Where that has
+/// passed, at the same part of what is left.
 #[must_use]
 pub(super) fn refresh_time(
     this_update: Timestamp,
@@ -42,8 +44,9 @@ fn part_of(from: Timestamp, to: Timestamp, part: Fraction, chance: Chance) -> Ti
     from.after(part.of(whole).saturating_sub(jitter))
 }
 
-/// When to try again after `failures` failures in a row, the first being 1: doubling, with jitter, and soon enough that
-/// a CRL that is held does not expire while the origin is back. `retry_after` is the origin's own wish.
+/// When to try again after `failures` failures in a row, the first being 1: doubling, with jitter,
+/// and soon enough that a CRL that is held does not expire while the origin is back. `retry_after`
+/// is the origin's own wish.
 #[must_use]
 pub(super) fn retry_time(
     failures: u32,

@@ -1,4 +1,5 @@
-//! The head: what is known of the current CRL without reading it. Its JSON is KV metadata and storage, so it is versioned.
+//! The head: what is known of the current CRL without reading it. Its JSON is KV metadata and
+//! storage, so it is versioned.
 
 use std::fmt;
 

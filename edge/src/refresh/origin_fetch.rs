@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use crl::{Examination, Examined, Limits, Refusal};
+use crl::{Examination, Limits, Refusal};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use origin_api::{CrlName, Der, IssuerId};
 use sha2::Digest as _;
 
-use super::admission::{self, Admitted};
+use super::admission;
 use super::demand::Demand;
 use super::error::{OriginError, RefreshError};
 use super::head::Sha256;
-use super::object_state::StateCache;
 use super::ports::{
-    Answer, BodyId, CrlRequest, Origin, OriginBody, OriginCrl, PIECE_BYTES, Runtime, Store,
+    Answer, CrlRequest, Origin, OriginBody, OriginCrl, PIECE_BYTES, Runtime, Store,
 };
+use super::staged::{FetchOutcome, Staged};
 use super::state::Record;
+use super::state_cache::StateCache;
 use crate::config::Settings;
 use crate::events::PartialCrl;
 use crate::time::{Timestamp, within};
@@ -31,9 +32,6 @@ pub(super) struct OriginFetch<'a, R, O, S> {
     pub(super) name: CrlName,
 }
 
-/// The origin's answer; a CRL was admitted and is staged.
-pub(super) type FetchOutcome = Answer<Box<Admitted>>;
-
 /// Why there is no such answer, and what is known of the CRL that came.
 #[derive(Debug)]
 pub(super) struct FetchError {
@@ -46,30 +44,6 @@ impl<E: Into<RefreshError>> From<E> for FetchError {
         Self {
             error: error.into(),
             crl: PartialCrl::default(),
-        }
-    }
-}
-
-/// A body that has arrived whole and is in storage.
-pub(super) struct Staged<D> {
-    pub(super) body: BodyId,
-    pub(super) pieces: u32,
-    pub(super) size: u64,
-    pub(super) sha256: Sha256,
-    pub(super) watermark: Option<u64>,
-    pub(super) examined: Examined<D>,
-}
-
-impl<D> Staged<D> {
-    pub(super) fn partial(&self) -> PartialCrl {
-        let crl = self.examined.crl();
-        PartialCrl {
-            number: crl.extensions.number,
-            entry_count: Some(crl.entry_count),
-            size: Some(self.size),
-            sha256: Some(self.sha256),
-            this_update: Some(crl.header.this_update),
-            next_update: crl.header.next_update,
         }
     }
 }

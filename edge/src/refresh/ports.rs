@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use crl::{CrlNumber, Hashed};
+use crl::Hashed;
 use futures_util::future::LocalBoxFuture;
 use origin_api::{CrlName, Issuer, IssuerId};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{OriginError, StoreError};
 use super::head::{Head, Sha256};
 use super::object_state::{Change, ObjectState};
-use super::state::CrlState;
+use super::state::{BodyId, CrlState, HeldCrl};
 use crate::events::Event;
 use crate::time::Timestamp;
 
@@ -70,17 +70,6 @@ pub struct CrlRequest {
     pub new_crl: bool,
 }
 
-/// How the edge names a CRL to the origin, which can tell from it that it lost its state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldCrl {
-    /// The SHA-256 of its DER (`If-None-Match`).
-    pub sha256: Sha256,
-    /// Its CRLNumber (`CRL-Number`).
-    pub number: CrlNumber,
-    /// The watermark that came with it, if one did (`Revocation-Watermark`).
-    pub watermark: Option<u64>,
-}
-
 /// The answer to a request for a CRL: the same type from the wire to the event.
 #[derive(Debug)]
 pub enum Answer<T> {
@@ -128,11 +117,6 @@ pub trait Store {
     /// The newest of them, the newest first.
     fn newest_owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError>;
 }
-
-/// Names a body in storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BodyId(pub u32);
 
 /// KV, which points of presence read. It is eventually consistent, and each write may be retried.
 /// A write cannot be cancelled: one that failed or timed out may land later.

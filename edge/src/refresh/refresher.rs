@@ -7,9 +7,11 @@ use origin_api::{CrlName, IssuerId};
 use super::attempt::Attempt;
 use super::demand::Demand;
 use super::error::{RefreshError, StoreError};
-use super::object_state::{Change, StateCache};
-use super::origin_fetch::{FetchError, FetchOutcome, OriginFetch};
+use super::object_state::Change;
+use super::origin_fetch::{FetchError, OriginFetch};
 use super::ports::{Origin, Runtime, Store};
+use super::staged::FetchOutcome;
+use super::state_cache::StateCache;
 use crate::config::Settings;
 use crate::events::{Event, EventId, Trigger};
 

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use crl::CrlNumber;
 use origin_api::{CrlName, Der, Issuer};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use super::head::{Head, Sha256};
-use super::ports::{BodyId, HeldCrl};
 use crate::events::{EventId, Outcome, Trigger};
 use crate::time::Timestamp;
 use crate::validity::Validity;
@@ -132,6 +132,22 @@ pub struct Unsettled {
     pub compare_at: Timestamp,
     /// When the last comparison is.
     pub until: Timestamp,
+}
+
+/// Names a body in storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BodyId(pub u32);
+
+/// How the edge names a CRL to the origin, which can tell from it that it lost its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCrl {
+    /// The SHA-256 of its DER (`If-None-Match`).
+    pub sha256: Sha256,
+    /// Its CRLNumber (`CRL-Number`).
+    pub number: CrlNumber,
+    /// The watermark that came with it, if one did (`Revocation-Watermark`).
+    pub watermark: Option<u64>,
 }
 
 impl CrlState {

@@ -1,7 +1,8 @@
 //! A stored body as the source of bytes that the CRL library compares.
 
 use super::error::StoreError;
-use super::ports::{BodyId, PIECE_BYTES, Store};
+use super::ports::{PIECE_BYTES, Store};
+use super::state::BodyId;
 
 /// A body in the object's storage. Keeps the piece that was read last: reads are in order, and
 /// shorter than a piece.

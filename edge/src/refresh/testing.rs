@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use crl::{CrlNumber, UnixTime};
 
+use super::{Head, Sha256};
+use crate::config::Settings;
+use crate::time::Timestamp;
 pub(crate) use ca::Ca;
 pub(crate) use faults::{Failure, Faults};
 pub(crate) use gate::Gate;
@@ -21,10 +24,6 @@ pub(crate) use log::TwinLog;
 pub(crate) use origin::{Reply, TwinOrigin};
 pub(crate) use replica::TwinReplica;
 pub(crate) use store::{Disk, TwinStore};
-
-use super::{Head, Sha256};
-use crate::config::Settings;
-use crate::time::Timestamp;
 
 /// When these tests begin.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);

@@ -1,4 +1,5 @@
-//! The index: every issuer's id and CRL names, as readers in all isolates hold it. Its JSON lies in KV, so it is versioned.
+//! The index: every issuer's id and CRL names, as readers in all isolates hold it. Its JSON lies in
+//! KV, so it is versioned.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,13 +24,15 @@ pub struct Index {
 pub struct Listed {
     /// Its CRLs; none where it publishes elsewhere.
     pub crls: Vec<CrlName>,
-    /// Since when the origin does not list it any more. It is served for as long as its CRL is valid.
+    /// Since when the origin does not list it any more. It is served for as long as its CRL is
+    /// valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone_since: Option<Timestamp>,
 }
 
 impl Listed {
-    /// Whether a CRL of this name may be had. Of an issuer that publishes elsewhere its object knows since when: that decides.
+    /// Whether a CRL of this name may be had. Of an issuer that publishes elsewhere its object
+    /// knows since when: that decides.
     #[must_use]
     pub fn may_have(&self, name: CrlName) -> bool {
         self.crls.is_empty() || self.crls.contains(&name)

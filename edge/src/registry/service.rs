@@ -1,4 +1,5 @@
-//! The registry's object, less the platform: reads the origin page by page, remembers who is gone, and hands out ticks.
+//! The registry's object, less the platform: reads the origin page by page, remembers who is gone,
+//! and hands out ticks.
 
 #![expect(
     async_fn_in_trait,
@@ -28,7 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// The origin's list of issuers, page by page.
 pub trait OriginPages {
-    /// One page. An issuer whose record cannot be read is left out, and named in the log: it must not hide the others.
+    /// One page. An issuer whose record cannot be read is left out, and named in the log: it must
+    /// not hide the others.
     async fn page(
         &self,
         cursor: Option<&str>,
@@ -77,7 +79,8 @@ pub trait RegistryStore {
         changed: &[Row],
         removed: &[IssuerId],
     ) -> Result<(), StoreError>;
-    /// The issuers that are not gone and were last asked before `began_at`, the longest ago first; and how many there are in all.
+    /// The issuers that are not gone and were last asked before `began_at`, the longest ago first;
+    /// and how many there are in all.
     fn unasked(
         &self,
         began_at: Timestamp,
@@ -149,7 +152,8 @@ type Read = Result<Rc<Index>, RegistryError>;
 pub struct Reading {
     under_way: RefCell<Option<WeakShared<LocalBoxFuture<'static, Read>>>>,
     index: RefCell<Option<Rc<Index>>>,
-    /// What the last reading failed with, and until when the origin is left alone: unknown ids must cost it nothing.
+    /// What the last reading failed with, and until when the origin is left alone: unknown ids must
+    /// cost it nothing.
     failed: RefCell<Option<(RegistryError, Timestamp)>>,
 }
 
@@ -174,8 +178,8 @@ impl<P: RegistryPorts> RegistryService<P> {
         answer.unwrap_or_else(|error| RegistryAnswer::Failed(error.to_string()))
     }
 
-    /// The index, read from the origin if it is older than `REGISTRY_TTL_SECONDS`. However many ask, the origin is read once.
-    /// Where it cannot be read, the last index is the answer.
+    /// The index, read from the origin if it is older than `REGISTRY_TTL_SECONDS`. However many
+    /// ask, the origin is read once. Where it cannot be read, the last index is the answer.
     ///
     /// # Errors
     /// Where there is no index at all.
@@ -225,7 +229,8 @@ impl<P: RegistryPorts> RegistryService<P> {
         })?;
         *self.reading.index.borrow_mut() = Some(Rc::clone(&index));
         if let Err(error) = self.replica.put(&index).await {
-            // Readers ask here when their copy is old, so a copy that is late costs time, not truth.
+            // Readers ask here when their copy is old, so a copy that is late costs time, not
+            // truth.
             self.runtime.log(&serde_json::json!({
                 "level": "warning", "what": "the registry's copy in KV is late", "cause": error.to_string(),
             }));
@@ -237,7 +242,8 @@ impl<P: RegistryPorts> RegistryService<P> {
         Ok(Rc::new(self.adopt(self.pages().await?)?))
     }
 
-    /// Everyone whom the origin lists. A page's records, with their certificates, go before the next page comes.
+    /// Everyone whom the origin lists. A page's records, with their certificates, go before the
+    /// next page comes.
     async fn pages(&self) -> Result<Vec<Row>, OriginError> {
         let mut listed = Vec::new();
         let mut cursor: Option<String> = None;
@@ -265,7 +271,8 @@ impl<P: RegistryPorts> RegistryService<P> {
             .unwrap_or(Err(OriginError::Timeout(limit)))
     }
 
-    /// Brings storage up to what the origin lists. Who is gone stays, marked, for as long as events are kept.
+    /// Brings storage up to what the origin lists. Who is gone stays, marked, for as long as events
+    /// are kept.
     fn adopt(&self, mut after: Vec<Row>) -> Result<Index, StoreError> {
         let now = self.runtime.now();
         let (_, before) = self.store.rows()?;
@@ -320,8 +327,8 @@ impl<P: RegistryPorts> RegistryService<P> {
         Ok(lease)
     }
 
-    /// The issuers that the tick of `lease` asks next. They count as asked from now on: what a tick does not come to is where the
-    /// next one begins.
+    /// The issuers that the tick of `lease` asks next. They count as asked from now on: what a tick
+    /// does not come to is where the next one begins.
     ///
     /// # Errors
     /// Where storage fails. A tick whose lease another one took over gets an empty batch.

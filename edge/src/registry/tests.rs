@@ -1,4 +1,5 @@
-//! The registry over the twins: the origin is read by one caller, at most once in a while, and forgets nobody.
+//! The registry over the twins: the origin is read by one caller, at most once in a while, and
+//! forgets nobody.
 
 use std::rc::Rc;
 use std::time::Duration;

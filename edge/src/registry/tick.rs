@@ -10,8 +10,8 @@ use crate::time::Timestamp;
 /// How many issuers a tick takes at once: three for each that it may ask at once.
 pub const TICK_BATCH: usize = 18;
 
-/// How long a tick that is not heard of keeps others from beginning: longer than a batch takes, at two minutes an issuer and six
-/// at once; shorter than it takes to worry.
+/// How long a tick that is not heard of keeps others from beginning: longer than a batch takes, at
+/// two minutes an issuer and six at once; shorter than it takes to worry.
 const LEASE_TIME: Duration = Duration::from_mins(7);
 
 /// The right to walk the registry.

@@ -156,7 +156,8 @@ impl Stage {
 fn a_thousand_issuers_are_each_asked_once_six_at_a_time() {
     let stage = Stage::listing(1_000);
     let tick = stage.begin();
-    // 1,000 at one second each, six at once, and no more than one round lost at the end of each batch.
+    // 1,000 at one second each, six at once, and no more than one round lost at the end of each
+    // batch.
     stage.machine.pass(SECOND * 1_000 / 6 + SECOND * 10);
     let summary = tick.answer().expect("as fast as six at once can be");
     assert_eq!((summary.issuers, summary.published), (1_000, 1_000));

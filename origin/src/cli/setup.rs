@@ -43,7 +43,8 @@ pub(super) struct Set {
     /// Publish one more shard at this http URL; may be repeated
     #[arg(long = "shard", value_name = "URL")]
     shards: Vec<String>,
-    /// Keep certificates that expire from now on, on the CRLs, as code signing needs (expiredCertsOnCRL)
+    /// Keep certificates that expire from now on, on the CRLs, as code signing needs
+    /// (expiredCertsOnCRL)
     #[arg(long)]
     keep_expired: bool,
     /// Let expired certificates leave the CRLs

@@ -139,7 +139,8 @@ impl Origin {
     /// A certificate that the issuer issued here.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::CertificateNotFound`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::CertificateNotFound`],
+    /// [`OriginError::Store`].
     pub fn certificate(
         &self,
         issuer: &IssuerId,

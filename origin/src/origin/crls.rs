@@ -45,7 +45,8 @@ pub struct IssuedCrl {
     pub entries: u64,
     /// Its size in bytes.
     pub size: u64,
-    /// Whether the issuer is in `state_lost`: an edge holds a newer CRL that the database does not know.
+    /// Whether the issuer is in `state_lost`: an edge holds a newer CRL that the database does not
+    /// know.
     pub is_lost: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Renews an issuer's certificate. The key and the name stay, and so every CRL and certificate stays
-//! verifiable.
+//! Renews an issuer's certificate. The key and the name stay, and so every CRL and certificate
+//! stays verifiable.
 
 use std::time::Duration;
 

@@ -205,8 +205,8 @@ impl Origin {
         })
     }
 
-    /// Up to `limit` selected revocations in the order of the CRL, after `cursor`; and the cursor of the
-    /// next page.
+    /// Up to `limit` selected revocations in the order of the CRL, after `cursor`; and the cursor
+    /// of the next page.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].

@@ -1,5 +1,6 @@
-//! Every call to storage, KV, D1 and the alarm fails once, in every way, and then at random. The twins check at every write that
-//! heads never go back and match their bodies; here it is checked that all is well once faults are over.
+//! Every call to storage, KV, D1 and the alarm fails once, in every way, and then at random. The
+//! twins check at every write that heads never go back and match their bodies; here it is checked
+//! that all is well once faults are over.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,5 @@
-//! Failures on demand: at a call, at every call, or by chance; and in the worst way, where what failed was kept.
+//! Failures on demand: at a call, at every call, or by chance; and in the worst way, where what
+//! failed was kept.
 
 use std::cell::{Cell, RefCell};
 
@@ -9,7 +10,8 @@ pub(crate) enum Failure {
     Before,
     /// It says that it failed, but what was to be written was kept.
     Kept,
-    /// It did well, and then the object ended: nothing that it calls later does anything, until it is started again.
+    /// It did well, and then the object ended: nothing that it calls later does anything, until it
+    /// is started again.
     End,
     /// The object ended before it.
     EndBefore,
@@ -52,7 +54,8 @@ impl Faults {
         *self.plan.borrow_mut() = Plan::At(at, failure);
     }
 
-    /// Of the calls whose name begins with `what`, the number `nth` from now fails, the first being 0.
+    /// Of the calls whose name begins with `what`, the number `nth` from now fails, the first being
+    /// 0.
     pub(crate) fn nth(&self, what: &'static str, nth: u64, failure: Failure) {
         *self.plan.borrow_mut() = Plan::Nth(what, nth, failure);
     }

@@ -1,4 +1,5 @@
-//! The origin: an honest CA, or one that answers by a script; counts its calls and can keep them waiting.
+//! The origin: an honest CA, or one that answers by a script; counts its calls and can keep them
+//! waiting.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -121,7 +122,8 @@ impl Office {
         self.calls.borrow().len()
     }
 
-    /// As the contract has it: the list that there is, unless a new one is wanted, due, or would say more.
+    /// As the contract has it: the list that there is, unless a new one is wanted, due, or would
+    /// say more.
     fn honest(&self, name: CrlName, held: Option<Sha256>) -> Reply {
         let now = self.host.now();
         let mut made = self.made.borrow_mut();
