@@ -24,6 +24,8 @@ pub struct Call {
     pub name: String,
     /// The SHA-256 of If-None-Match, without quotes.
     pub held: Option<String>,
+    /// Whether a new CRL is demanded, whatever is held (`Cache-Control: no-cache`).
+    pub new_crl: bool,
     /// When the call arrived.
     pub at: Instant,
 }
@@ -348,6 +350,10 @@ impl State {
                 let call = Call {
                     name: (*name).to_owned(),
                     held,
+                    new_crl: request
+                        .headers
+                        .get("cache-control")
+                        .is_some_and(|value| value == "no-cache"),
                     at: Instant::now(),
                 };
                 issuer.calls.push(call.clone());
@@ -394,12 +400,13 @@ fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
         .next()
 }
 
-/// Answers 304 to a caller that holds the current CRL, and a CRL with the next number to others.
+/// Answers 304 to a caller that holds the current CRL and demands no new one, and a CRL with the
+/// next number to others.
 fn well_behaved(ca: CertificateAuthority) -> impl FnMut(&Call) -> Answer + Send {
     let mut number = 0_u64;
     let mut current = None;
     move |call| {
-        if call.held.is_some() && call.held == current {
+        if !call.new_crl && call.held.is_some() && call.held == current {
             return Answer::status(304);
         }
         number += 1;

@@ -12,6 +12,7 @@ use end_to_end::certificate_authority::{
     change_extensions, extension, issuing_distribution_point, revoked, time,
 };
 use end_to_end::suite::Suite;
+use end_to_end::test_origin::sha256;
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World};
 use x509_cert::Version;
 use x509_cert::ext::Extension;
@@ -235,7 +236,7 @@ async fn issuer_changed_is_refused_until_it_is_trusted(world: Arc<Shared>) {
 
     let trusted = world
         .edge
-        .operate(reqwest::Method::POST, &format!("/v1/issuers/{code}/trust"))
+        .trust(code, &sha256(&rekeyed.certificate()))
         .await;
     assert!(trusted.status().is_success(), "{}", trusted.status());
     assert_eq!(world.edge.refresh(code).await.status(), 200);

@@ -72,7 +72,7 @@ async fn a_crl_lost_from_kv_is_published_again_unnoticed_by_clients(_: Arc<Nothi
     origin.answer("lost", Answer::crl(der.clone()));
     assert_eq!(edge.refresh("lost").await.status(), 200);
     let key = "crl/lost/full";
-    until_kv_has_settled(&edge).await;
+    let edge = until_kv_has_settled(edge).await;
     assert!(edge.kv().value(key).is_some());
 
     edge.kv().remove(key);
@@ -91,10 +91,10 @@ async fn a_kv_that_reverted_is_repaired_by_the_next_tick(_: Arc<Nothing>) {
     let (origin, edge) = edge_with("back", |start| start).await;
     let key = "crl/back/full";
     assert_eq!(edge.refresh("back").await.status(), 200);
-    until_kv_has_settled(&edge).await;
+    let edge = until_kv_has_settled(edge).await;
     let older = edge.kv().value(key).unwrap();
     assert_eq!(edge.refresh("back").await.status(), 200);
-    until_kv_has_settled(&edge).await;
+    let edge = until_kv_has_settled(edge).await;
     let newer = edge.kv().value(key).unwrap();
     assert_ne!(older, newer);
 
@@ -262,13 +262,15 @@ async fn edge_with(issuer: &str, set: impl FnOnce(Start) -> Start) -> (TestOrigi
 
 /// Waits until the object of the only issuer has written its CRL to KV, then backdates that write:
 /// the object ignores what KV returns before a write has had time to propagate, and no test
-/// should take minutes.
-async fn until_kv_has_settled(edge: &Edge) {
+/// should take minutes. The edge stops meanwhile, since an object reads its storage once.
+async fn until_kv_has_settled(edge: Edge) -> Edge {
     let published =
         "SELECT name FROM crl WHERE json_extract(state, '$.publication.done.at') IS NOT NULL";
     until(|| async { !edge.object().query(published).is_empty() }).await;
-    edge.object()
-        .execute("UPDATE crl SET state = json_set(state, '$.publication.done.at', 0)");
+    let object = edge.object();
+    let start = edge.stop();
+    object.execute("UPDATE crl SET state = json_set(state, '$.publication.done.at', 0)");
+    start.start().await
 }
 
 /// Starts an edge inside one of the scripts in tests/scripts. Returns the CRL of its only issuer.

@@ -319,27 +319,6 @@ mod tests {
     }
 
     #[test]
-    fn refreshes_are_counted_once_however_often_an_event_is_appended() {
-        let tables = Tables::new();
-        for number in [1, 1, 2, 3] {
-            tables.add_event(&event(number, "a", "published"));
-        }
-        tables.add_event(&event(4, "b", "failed"));
-        assert_eq!(
-            tables.rows(&Query::totals()),
-            [
-                ["cron", "failed", "1", "12"],
-                ["cron", "published", "3", "36"]
-            ]
-        );
-        let id = "a".parse().unwrap();
-        assert_eq!(
-            tables.rows(&Query::totals_of([(&id, CrlName::Full)])),
-            [["a", "full", "cron", "published", "3", "36"]]
-        );
-    }
-
-    #[test]
     fn every_documented_query_reads_little_or_says_how_much() {
         let tables = Tables::large();
         let document = include_str!("../../../docs/queries.md");
