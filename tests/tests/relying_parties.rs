@@ -178,7 +178,7 @@ async fn an_operators_refresh_publishes_and_answers_with_the_event(world: Arc<Sh
             .origin
             .calls("operated")
             .iter()
-            .all(|call| call.held.is_none()),
+            .all(|call| call.new_crl),
         "asks for a new one"
     );
 }
