@@ -56,7 +56,7 @@ pub struct Edge;
 
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
 impl Edge {
-    /// The function through which requests pass: see src/fast_path/replay.js.
+    /// The function through which requests pass: see `src/fast_path/replay.js`.
     #[must_use]
     #[wasm_bindgen(js_name = fastPath)]
     pub fn fast_path() -> Function {

@@ -239,7 +239,7 @@ fn expired_certs_on_crl(since: UnixTime) -> Extension {
     let digits: String = since
         .to_string()
         .chars()
-        .filter(|c| c.is_ascii_digit())
+        .filter(char::is_ascii_digit)
         .collect();
     let mut value = vec![0x18, 0x0f];
     value.extend_from_slice(digits.as_bytes());
