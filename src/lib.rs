@@ -64,7 +64,6 @@ impl Edge {
     }
 
     /// Answers a request. `key` is the fast path's, if it is to remember the answer.
-    #[must_use]
     pub fn fetch(
         key: Option<RequestKey>,
         request: Request,

@@ -451,17 +451,17 @@ impl Model {
             CrlAnswer::Crl(made) => made,
             other => panic!("{other:?}"),
         };
-        let made: Vec<MadeCrl> = std::thread::scope(|scope| {
+        let crls: Vec<MadeCrl> = std::thread::scope(|scope| {
             let threads = [(); 3].map(|()| scope.spawn(|| [make(), make()]));
             threads
                 .into_iter()
                 .flat_map(|thread| thread.join().unwrap())
                 .collect()
         });
-        let numbers: BTreeSet<CrlNumber> = made.iter().map(|made| made.number).collect();
-        assert_eq!(numbers.len(), made.len());
-        for made in &made {
-            self.check(Full, made);
+        let numbers: BTreeSet<CrlNumber> = crls.iter().map(|crls| crls.number).collect();
+        assert_eq!(numbers.len(), crls.len());
+        for crls in &crls {
+            self.check(Full, crls);
         }
     }
 }

@@ -26,6 +26,7 @@ pub trait Chunk: Clone + 'static {
     /// How many bytes.
     fn length(&self) -> usize;
     /// Those in `range`, which lies within the chunk; not copied if the platform can avoid it.
+    #[must_use]
     fn slice(&self, range: Range<usize>) -> Self;
     /// A copy of the bytes.
     fn to_vec(&self) -> Vec<u8>;

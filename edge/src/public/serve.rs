@@ -122,7 +122,11 @@ impl<P: Platform> Serving<P> {
             return Ok(served);
         }
         let is_absent = self.fast_path && self.memory.is_absent(&key, self.platform.now());
-        let replica = if is_absent { Ok(None) } else { self.replica(&key).await };
+        let replica = if is_absent {
+            Ok(None)
+        } else {
+            self.replica(&key).await
+        };
         let kv_failed = replica.is_err();
         let found = replica.unwrap_or_else(|KvFailed| self.remembered(&key, Age::Outage));
         let mut deadline = asked_at.after(self.patience);

@@ -427,10 +427,10 @@ fn each_call_names_what_is_held_and_demands_a_new_crl_only_on_purpose() {
     let crl = stage.origin.0.ca.borrow().crl(7, NOW);
     stage.origin.0.answer_next(Reply::Crl(crl, Some(10), 1000));
     stage.refreshed(Trigger::Cron);
-    let head = stage.disk.crl(FULL).current.unwrap().head;
+    let current = stage.disk.crl(FULL).current.unwrap().head;
     let held = Some(HeldCrl {
-        sha256: head.sha256,
-        number: head.number,
+        sha256: current.sha256,
+        number: current.number,
         watermark: Some(10),
     });
     stage.origin.0.answer_next(Reply::Current);

@@ -20,7 +20,7 @@ const SMALL_CRL: usize = 5_000;
 
 fn der(number: u8, size: usize) -> Vec<u8> {
     (0..size)
-        .map(|index| (index % 251) as u8 ^ number)
+        .map(|index| u8::try_from(index % 251).unwrap() ^ number)
         .collect()
 }
 
@@ -56,14 +56,14 @@ impl Edge {
         let now = tables::head().generated_at;
         let twin = Twin(Rc::new(World {
             now: now.into(),
-            kv: Default::default(),
+            kv: std::cell::RefCell::default(),
             kv_index: Some(index(now, &[CrlName::Full])).into(),
             kv_state: State::Up.into(),
             object: Ok(newer(size)).into(),
             object_state: State::Up.into(),
             client_left: false.into(),
             index: Some(index(now, &[CrlName::Full])).into(),
-            asked: Default::default(),
+            asked: std::cell::RefCell::default(),
             seen: Default::default(),
         }));
         let der = der(1, size);
