@@ -77,7 +77,7 @@ impl Crl {
         }
     }
 
-    /// What is odd about the CRL by itself. [`verify`](crate::verify) adds what its issuer's
+    /// What is odd about the CRL by itself. [`verify`](crate::verify()) adds what its issuer's
     /// certificate shows.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {

@@ -8,7 +8,7 @@ use crate::signature::Hashed;
 use crate::visitor::Visitor;
 
 /// A [`Reader`] that also hashes tbsCertList as the CRL's signature algorithm requires. The result
-/// is for [`verify`](crate::verify).
+/// is for [`verify`](crate::verify()).
 #[derive(Clone, Debug)]
 pub struct Examination<H> {
     reader: Reader,

@@ -8,10 +8,10 @@
 //! | to | use |
 //! | --- | --- |
 //! | read a CRL that comes in pieces | [`Reader`] with a [`Visitor`]; [`read`] for one slice |
-//! | read, hash and check it | [`Examination`], then [`verify`] |
+//! | read, hash and check it | [`Examination`], then [`verify()`] |
 //! | decide whether it may replace another | [`supersedes`] |
 //! | look up one certificate | [`find`] in a slice, [`Lookup`] in pieces, [`Index`] for many |
-//! | see what changed between two | [`diff`] |
+//! | see what changed between two | [`diff()`] |
 //! | write one | [`Template`] and [`Revocation`] |
 //!
 //! A reader keeps at most one entry, and what comes before and after the list, each within

@@ -18,7 +18,7 @@ use crate::visitor::Visitor;
 
 /// Looks for one serial number in a CRL in one slice. The certificate must be one that the CRL's
 /// issuer issued. Neither the signature nor the validity of the CRL is checked: see
-/// [`verify`](crate::verify).
+/// [`verify`](crate::verify()).
 ///
 /// ```
 /// use crl::{Reason, Serial, Status};

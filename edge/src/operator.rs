@@ -1,5 +1,5 @@
 //! The operators' API, the dashboard and the metrics: routes, authorization, handlers, and what
-//! they answer. The platform is reached through [`ports`].
+//! they answer. The platform is reached through `ports`.
 
 mod api;
 mod authorization;

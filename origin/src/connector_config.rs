@@ -1,5 +1,5 @@
-//! How an issuer's CRLs are obtained, as stored. Plain data: [`crate::origin`] keeps it,
-//! [`crate::connector`] acts on it.
+//! How an issuer's CRLs are obtained, as stored. Plain data: `crate::origin` keeps it,
+//! `crate::connector` acts on it.
 
 use std::path::PathBuf;
 

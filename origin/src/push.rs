@@ -26,7 +26,7 @@ use queue::{Outcome, Queue};
 pub(crate) use edge::EdgeClient;
 pub(crate) use metrics::PushMetrics;
 
-/// How often the database is asked which issuers are owed a push. With [`queue::YOUNG`], a fresh
+/// How often the database is asked which issuers are owed a push. With [`queue`]'s `YOUNG`, a fresh
 /// revocation is on its way to the edge within two seconds, however many wait.
 const TICK: Duration = Duration::from_millis(500);
 

@@ -75,9 +75,9 @@ impl Decision {
 /// `now`.
 ///
 /// `header` gives a request header's value by its name, those of repeated headers joined by `, `
-/// (RFC 9110, section 5.3). `src/fast_path/replay.js` lists those that are asked for here. A CRL that
-/// has expired is answered by 503 unless the policy allows it, so the caller looks for a newer one
-/// first.
+/// (RFC 9110, section 5.3). `src/fast_path/replay.js` lists those that are asked for here. A CRL
+/// that has expired is answered by 503 unless the policy allows it, so the caller looks for a newer
+/// one first.
 #[must_use]
 pub(super) fn decide(
     method: Method,

@@ -186,7 +186,7 @@ impl<P: Platform> Serving<P> {
         }))
     }
 
-    /// The registry's index, as [`index::index`] finds it.
+    /// The registry's index, as `index::index` finds it.
     ///
     /// # Errors
     /// None can be had.

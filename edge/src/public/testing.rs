@@ -143,13 +143,13 @@ impl Platform for Twin {
         if hangs && !self.0.client_left.get() {
             self.0.now.set(self.0.now.get().after(span));
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
     async fn client_left(&self) {
         if !self.0.client_left.get() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -64,7 +64,7 @@ impl Edge {
             client_left: false.into(),
             index: Some(index(now, &[CrlName::Full])).into(),
             asked: std::cell::RefCell::default(),
-            seen: Default::default(),
+            seen: std::cell::RefCell::default(),
         }));
         let der = der(1, size);
         twin.publish(&head(1, &der), &der);
