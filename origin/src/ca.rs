@@ -12,8 +12,9 @@ mod serial;
 mod signature;
 
 pub use certificate::{
-    CertificateError, Certified, authority_key_id, certificate_from_pem_or_der, check_verifier,
-    distribution_points, is_issued_by, issue, not_after, parse_subject, self_sign, sign_authority,
+    CertificateError, Certified, authority_key_id, certificate_from_pem_or_der,
+    certificates_from_pem_or_der, check_verifier, distribution_points, is_issued_by, issue,
+    not_after, parse_subject, self_sign, sign_authority,
 };
 pub use key::{KeyError, PrivateKey};
 pub use key_file::KeyFileError;

@@ -39,7 +39,7 @@ pub use draft::MadeCrl;
 pub use error::{Fault, OriginError};
 pub use imports::Undone;
 pub use issuers::{ConnectedIssuer, NewIssuer, NewKey, SignedBy};
-pub use recovery::{Recovery, ServedCrl};
+pub use recovery::{Evidence, Recovery, ServedCrl};
 pub use revocations::{BatchFault, BatchResult, Revoked, UnknownShard};
 pub use setup::{Changes, ListChange, Setup};
 pub use token_error::TokenError;

@@ -15,7 +15,7 @@ use crl_origin::revocation::{CertificateFacts, RevocationRequest};
 use origin_api::CrlName::{self, Delta, Full, Shard};
 use origin_api::{Timestamp, Watermark};
 
-use harness::ca::{Ca, DAY, Edge, HOUR, SeededRandom, id, served};
+use harness::ca::{Ca, DAY, Edge, HOUR, SeededRandom, evidence, id, served};
 
 /// How many operations a run makes.
 const OPERATIONS: u32 = 10_000;
@@ -387,31 +387,33 @@ impl Model {
             .iter()
             .flat_map(|edge| edge.held.keys().map(|name| served(edge, *name)))
             .collect();
+        let evidence = evidence(crls);
         loop {
-            let recovered =
-                self.ca
-                    .origin()
-                    .recover(&id(), &crls, UnknownShard::Refuse, self.ca.now());
+            let recovered = self.ca.origin().recover(&id(), &evidence, self.ca.now());
             match recovered {
                 Ok(recovery) => {
                     assert_eq!(recovery.missing, []);
                     break;
                 }
-                // An operator has the certificate.
-                Err(OriginError::ShardUnknown(_, serial, _)) => {
-                    let request = RevocationRequest {
-                        certificate: Some(lost[&serial].facts),
-                        ..Self::request(&serial, Reason::Superseded)
-                    };
-                    self.ca.try_revoke(&request).unwrap();
-                    let mut certificate = lost[&serial].clone();
-                    certificate.status = Status::Revoked;
-                    self.certificates.insert(serial, certificate);
+                // An operator has the certificates.
+                Err(OriginError::ShardUnknown { serials, .. }) => {
+                    for serial in serials {
+                        let certificate = Certificate {
+                            status: Status::Revoked,
+                            ..lost[&serial].clone()
+                        };
+                        let request = RevocationRequest {
+                            certificate: Some(certificate.facts),
+                            ..Self::request(&serial, Reason::Superseded)
+                        };
+                        self.ca.try_revoke(&request).unwrap();
+                        self.certificates.insert(serial, certificate);
+                    }
                 }
                 Err(error) => panic!("{error}"),
             }
         }
-        for entry in crls.iter().flat_map(|served| &served.entries) {
+        for entry in evidence.served.iter().flat_map(|served| &served.entries) {
             let Some(certificate) = lost.get(&entry.serial) else {
                 continue;
             };

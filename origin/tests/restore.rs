@@ -2,10 +2,12 @@
 
 mod harness;
 
-use crl_origin::origin::{OriginError, UnknownShard};
-use origin_api::CrlName::{self, Full, Shard};
+use crl::Reason;
+use crl_origin::origin::{Evidence, OriginError, UnknownShard};
+use crl_origin::revocation::{CertificateFacts, RevocationRequest};
+use origin_api::CrlName::{self, Delta, Full, Shard};
 
-use harness::ca::{Ca, DAY, Edge, id, served};
+use harness::ca::{Ca, DAY, Edge, HOUR, evidence, id, served};
 use harness::{Origin, header, json, number, serials};
 
 fn is_lost<T>(result: &Result<T, OriginError>) -> bool {
@@ -34,12 +36,7 @@ fn a_restored_database_recovers_what_the_edge_serves() {
     assert!(is_lost(&ca.make(Full)));
     let recovery = ca
         .origin()
-        .recover(
-            &id(),
-            &[served(&edge, Full)],
-            UnknownShard::Refuse,
-            ca.now(),
-        )
+        .recover(&id(), &evidence(vec![served(&edge, Full)]), ca.now())
         .unwrap();
     assert_eq!((recovery.recovered, recovery.known), (1, 1));
     assert!(recovery.missing.is_empty());
@@ -63,12 +60,7 @@ fn numbers_and_watermarks_pass_what_was_lost_even_if_the_clock_was_set_back() {
     ca.set(ca.now().before(365 * DAY));
     assert!(is_lost(&edge.refresh(&ca, Full)));
     ca.origin()
-        .recover(
-            &id(),
-            &[served(&edge, Full)],
-            UnknownShard::Refuse,
-            ca.now(),
-        )
+        .recover(&id(), &evidence(vec![served(&edge, Full)]), ca.now())
         .unwrap();
     edge.renew(&ca, Full).unwrap();
     assert_eq!(edge.serials(Full).len(), 4);
@@ -105,11 +97,7 @@ fn a_shard_that_is_missing_is_asked_for() {
     }
     ca.back_up();
     for (serial, shard) in [("0a", 0), ("0b", 1)] {
-        let request = crl_origin::revocation::RevocationRequest {
-            shard: Some(shard),
-            ..Ca::request(serial)
-        };
-        ca.try_revoke(&request).unwrap();
+        ca.try_revoke(&in_shard(serial, shard)).unwrap();
     }
     for name in names {
         edge.refresh(&ca, name).unwrap();
@@ -120,17 +108,183 @@ fn a_shard_that_is_missing_is_asked_for() {
     }
     let recover = |names: &[CrlName]| {
         let served: Vec<_> = names.iter().map(|name| served(&edge, *name)).collect();
-        ca.origin()
-            .recover(&id(), &served, UnknownShard::Refuse, ca.now())
+        ca.origin().recover(&id(), &evidence(served), ca.now())
     };
     assert!(matches!(
         recover(&[Full, Shard(0)]),
-        Err(OriginError::ShardUnknown(..))
+        Err(OriginError::ShardUnknown { serials, .. }) if serials.len() == 1
     ));
     assert_eq!(recover(&[Full, Shard(0), Shard(1)]).unwrap().missing, []);
     assert_eq!(ca.listed(Full), ["0a", "0b"]);
     assert_eq!(ca.listed(Shard(0)), ["0a"]);
     assert_eq!(ca.listed(Shard(1)), ["0b"]);
+}
+
+/// A CA with two shards, and an edge that holds every list; a backup of that.
+fn with_shards() -> (Ca, Edge) {
+    let (ca, mut edge) = (Ca::new(&SHARDED), Edge::new("edge"));
+    for name in SHARDED {
+        edge.refresh(&ca, name).unwrap();
+    }
+    ca.back_up();
+    ca.pass(HOUR);
+    (ca, edge)
+}
+
+const SHARDED: [CrlName; 3] = [Full, Shard(0), Shard(1)];
+
+/// Restores the backup; the edge's next call shows that.
+fn restore(ca: &Ca, edge: &mut Edge) {
+    ca.restore();
+    assert!(is_lost(&edge.refresh(ca, Full)));
+}
+
+fn all_served(edge: &Edge) -> Evidence {
+    evidence(edge.held.keys().map(|name| served(edge, *name)).collect())
+}
+
+/// The serials that a recovery refuses to place.
+fn unplaced(ca: &Ca, evidence: &Evidence) -> Vec<String> {
+    match ca.origin().recover(&id(), evidence, ca.now()) {
+        Err(OriginError::ShardUnknown { serials, .. }) => {
+            serials.iter().map(ToString::to_string).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn in_shard(serial: &str, shard: u32) -> RevocationRequest {
+    RevocationRequest {
+        shard: Some(shard),
+        ..Ca::request(serial)
+    }
+}
+
+fn names_shard(ca: &Ca, shard: u32) -> CertificateFacts {
+    CertificateFacts {
+        not_after: ca.in_days(90),
+        shard: Some(shard),
+    }
+}
+
+#[test]
+fn a_hold_that_a_newer_shard_lacks_may_still_belong_to_it() {
+    let (ca, mut edge) = with_shards();
+    let hold = RevocationRequest {
+        reason: Reason::CertificateHold,
+        ..in_shard("0a", 1)
+    };
+    ca.try_revoke(&hold).unwrap();
+    edge.refresh(&ca, Full).unwrap();
+    ca.origin().release(&id(), &hold.serial).unwrap();
+    ca.pass(HOUR);
+    edge.renew(&ca, Shard(0)).unwrap();
+    edge.renew(&ca, Shard(1)).unwrap();
+    ca.try_revoke(&hold).unwrap();
+    restore(&ca, &mut edge);
+    let mut evidence = all_served(&edge);
+    assert_eq!(unplaced(&ca, &evidence), ["0a"]);
+    let facts = names_shard(&ca, 1);
+    evidence.certificates.insert(hold.serial, facts);
+    ca.origin().recover(&id(), &evidence, ca.now()).unwrap();
+    assert_eq!(
+        (ca.listed(Full), ca.listed(Shard(1))),
+        (vec!["0a".into()], vec!["0a".into()])
+    );
+    assert!(ca.listed(Shard(0)).is_empty());
+}
+
+#[test]
+fn a_revocation_that_a_shard_dated_ahead_lacks_may_still_belong_to_it() {
+    let (ca, mut edge) = with_shards();
+    let right = ca.now();
+    ca.set(right.after(2 * HOUR));
+    edge.renew(&ca, Shard(0)).unwrap();
+    edge.renew(&ca, Shard(1)).unwrap();
+    ca.set(right.after(HOUR));
+    ca.try_revoke(&in_shard("0a", 1)).unwrap();
+    edge.refresh(&ca, Full).unwrap();
+    restore(&ca, &mut edge);
+    assert_eq!(unplaced(&ca, &all_served(&edge)), ["0a"]);
+}
+
+#[test]
+fn an_entry_that_moved_since_the_backup_is_recovered_where_it_moved() {
+    let (ca, mut edge) = (Ca::new(&SHARDED), Edge::new("edge"));
+    ca.try_revoke(&in_shard("0a", 0)).unwrap();
+    for name in SHARDED {
+        edge.refresh(&ca, name).unwrap();
+    }
+    ca.back_up();
+    let moved = RevocationRequest {
+        certificate: Some(names_shard(&ca, 1)),
+        ..Ca::request("0a")
+    };
+    ca.try_revoke(&moved).unwrap();
+    edge.refresh(&ca, Full).unwrap();
+    edge.refresh(&ca, Shard(1)).unwrap();
+    restore(&ca, &mut edge);
+    // The CRL of shard 0 is as old as the backup: what is stored says no more than that.
+    let evidence = all_served(&edge);
+    let recovery = ca.origin().recover(&id(), &evidence, ca.now()).unwrap();
+    assert_eq!((recovery.recovered, recovery.missing), (1, vec![]));
+    assert_eq!(ca.listed(Shard(1)), ["0a"]);
+    assert!(ca.listed(Shard(0)).is_empty());
+}
+
+#[test]
+fn an_entry_on_two_shards_needs_its_certificate() {
+    let (ca, mut edge) = with_shards();
+    ca.try_revoke(&in_shard("0a", 0)).unwrap();
+    edge.refresh(&ca, Shard(0)).unwrap();
+    let moved = RevocationRequest {
+        certificate: Some(names_shard(&ca, 1)),
+        ..Ca::request("0a")
+    };
+    ca.try_revoke(&moved).unwrap();
+    edge.refresh(&ca, Shard(1)).unwrap();
+    edge.refresh(&ca, Full).unwrap();
+    restore(&ca, &mut edge);
+    let mut evidence = all_served(&edge);
+    evidence.unknown_shard = UnknownShard::FullOnly;
+    assert_eq!(unplaced(&ca, &evidence), ["0a"]);
+    evidence
+        .certificates
+        .insert(moved.serial, names_shard(&ca, 1));
+    ca.origin().recover(&id(), &evidence, ca.now()).unwrap();
+    assert_eq!(ca.listed(Shard(1)), ["0a"]);
+}
+
+#[test]
+fn a_later_delta_answers_for_an_earlier_one_only_with_its_base() {
+    let ca = Ca::new(&[Full, Delta]);
+    let (mut behind, mut ahead) = (Edge::new("behind"), Edge::new("ahead"));
+    for edge in [&mut behind, &mut ahead] {
+        edge.refresh(&ca, Full).unwrap();
+        edge.refresh(&ca, Delta).unwrap();
+    }
+    ca.back_up();
+    ca.revoke("0a", ca.in_days(90));
+    behind.refresh(&ca, Delta).unwrap();
+    // Every CRL without 0a has expired, so the next delta's base has it.
+    ca.pass(8 * DAY);
+    ahead.renew(&ca, Full).unwrap();
+    ca.revoke("0b", ca.in_days(90));
+    ahead.renew(&ca, Full).unwrap();
+    ahead.renew(&ca, Delta).unwrap();
+    assert_eq!(ahead.serials(Delta), ["0b"], "0a is in the base");
+    ca.restore();
+    assert!(is_lost(&behind.refresh(&ca, Delta)));
+    let recover = |names: &[CrlName]| {
+        let served = names.iter().map(|name| served(&ahead, *name)).collect();
+        ca.origin()
+            .recover(&id(), &evidence(served), ca.now())
+            .unwrap()
+    };
+    let number = behind.number(Delta);
+    assert_eq!(recover(&[Delta]).missing, [(Delta, number)]);
+    assert_eq!(recover(&[Full, Delta]).missing, []);
+    assert_eq!(ca.listed(Full).len(), 2);
 }
 
 /// The commands and the API, end to end.

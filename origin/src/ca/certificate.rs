@@ -215,6 +215,19 @@ pub fn certificate_from_pem_or_der(bytes: &[u8]) -> Result<Certificate, Certific
     .map_err(CertificateError::Malformed)
 }
 
+/// Reads one certificate in DER, or any number in PEM.
+///
+/// # Errors
+/// [`CertificateError::Malformed`].
+pub fn certificates_from_pem_or_der(bytes: &[u8]) -> Result<Vec<Certificate>, CertificateError> {
+    if is_pem(bytes) {
+        Certificate::load_pem_chain(bytes)
+    } else {
+        Certificate::from_der(bytes).map(|certificate| vec![certificate])
+    }
+    .map_err(CertificateError::Malformed)
+}
+
 /// Checks that an edge can verify CRLs with this certificate (DER).
 ///
 /// # Errors

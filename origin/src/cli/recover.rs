@@ -1,6 +1,9 @@
 //! `crl-origin recover`: takes over what the edge serves, after the database was restored from a
 //! backup.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use clap::Args;
 use crl::{CrlKind, Examination, Requirements, RustCrypto, Verification};
 use der::Encode;
@@ -8,13 +11,14 @@ use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::common::{crl_der, fetch, read_der, unlimited};
+use super::common::{crl_der, fetch, read, read_der, unlimited};
 use super::error::CliError;
 use super::session::Session;
-use crate::ca::{self, CertificateError};
+use crate::ca::{self, CertificateError, Serial};
 use crate::import::{self, ImportedCrl};
 use crate::list_config::ListConfig;
-use crate::origin::{OriginError, ServedCrl, Setup, UnknownShard};
+use crate::origin::{Evidence, OriginError, ServedCrl, Setup, UnknownShard};
+use crate::revocation::CertificateFacts;
 use crate::store::records::AdoptedCrl;
 
 #[derive(Debug, Args)]
@@ -25,6 +29,9 @@ pub(super) struct Recover {
     /// and every shard
     #[arg(required = true, value_name = "FILE|URL")]
     crls: Vec<String>,
+    /// A file of certificates, in PEM or DER: they say which shard lists them
+    #[arg(long = "certificate", value_name = "FILE")]
+    certificates: Vec<PathBuf>,
     /// Entries on no shard's CRL are of certificates that name the full CRL
     #[arg(long)]
     no_shard: bool,
@@ -50,17 +57,21 @@ impl Recover {
         let served = self
             .crls
             .iter()
-            .map(|source| read(source, &setup, session))
+            .map(|source| read_crl(source, &setup, session))
             .collect::<Result<Vec<_>, _>>()?;
         let unknown_shard = if self.no_shard {
             UnknownShard::FullOnly
         } else {
             UnknownShard::Refuse
         };
-        let recovery =
-            session
-                .origin
-                .recover(&self.issuer, &served, unknown_shard, session.clock.now())?;
+        let evidence = Evidence {
+            served,
+            certificates: self.read_certificates(session)?,
+            unknown_shard,
+        };
+        let recovery = session
+            .origin
+            .recover(&self.issuer, &evidence, session.clock.now())?;
         let summary = Summary {
             recovered: recovery.recovered,
             already_revoked: recovery.known,
@@ -87,8 +98,26 @@ impl Recover {
     }
 }
 
+impl Recover {
+    fn read_certificates(
+        &self,
+        session: &Session,
+    ) -> Result<BTreeMap<Serial, CertificateFacts>, CliError> {
+        let mut facts_by_serial = BTreeMap::new();
+        for path in &self.certificates {
+            for certificate in ca::certificates_from_pem_or_der(&read(path)?)? {
+                let (serial, facts, _) = session
+                    .origin
+                    .certificate_facts(&self.issuer, &certificate)?;
+                facts_by_serial.insert(serial, facts);
+            }
+        }
+        Ok(facts_by_serial)
+    }
+}
+
 /// Reads and verifies a CRL, and finds its list.
-fn read(source: &str, setup: &Setup, session: &Session) -> Result<ServedCrl, CliError> {
+fn read_crl(source: &str, setup: &Setup, session: &Session) -> Result<ServedCrl, CliError> {
     let der = if source.starts_with("http://") || source.starts_with("https://") {
         crl_der(source, fetch(source)?)?
     } else {
@@ -122,6 +151,7 @@ fn read(source: &str, setup: &Setup, session: &Session) -> Result<ServedCrl, Cli
             this_update: imported.this_update,
             next_update: imported.next_update.unwrap_or(imported.this_update),
         },
+        base_number: imported.base_number,
         entries: entries.collect::<Result<_, _>>()?,
     })
 }
@@ -132,7 +162,7 @@ pub(super) fn list_of(
     crl: &ImportedCrl,
     lists: &[ListConfig],
 ) -> Result<CrlName, CliError> {
-    if crl.is_delta {
+    if crl.base_number.is_some() {
         return Ok(CrlName::Delta);
     }
     if crl.distribution_points.is_empty() {

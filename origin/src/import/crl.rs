@@ -20,8 +20,8 @@ pub struct ImportedCrl {
     pub this_update: UnixTime,
     /// Its nextUpdate, if it has one.
     pub next_update: Option<UnixTime>,
-    /// Whether it is a delta (RFC 5280, section 5.2.4).
-    pub is_delta: bool,
+    /// The number of its base if it is a delta (RFC 5280, section 5.2.4).
+    pub base_number: Option<CrlNumber>,
     /// The URLs of its issuing distribution point; none for a full CRL.
     pub distribution_points: Vec<String>,
     /// Its entries, and the faults of those that cannot be imported, numbered from 1.
@@ -44,7 +44,7 @@ pub fn read_crl(der: &[u8]) -> Result<ImportedCrl, ReadError> {
         number: crl.extensions.number,
         this_update: crl.header.this_update,
         next_update: crl.header.next_update,
-        is_delta: crl.extensions.base_number.is_some(),
+        base_number: crl.extensions.base_number,
         distribution_points: crl
             .extensions
             .distribution_point_urls()

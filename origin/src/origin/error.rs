@@ -43,12 +43,18 @@ pub enum OriginError {
          backup or moved here; `crl-origin recover {0} URL…` takes over what the edge serves"
     )]
     StateLost(IssuerId, CrlName, CrlNumber),
-    /// A certificate may belong to a shard that was not given.
+    /// Entries to recover may belong to any of the issuer's shards.
     #[error(
-        "issuer {0}: certificate {1} may belong to shard-{2}; give a CRL of that shard newer than the full one, revoke it by \
-         --certificate, or say by --no-shard that it names the full CRL"
+        "issuer {issuer}: the CRLs do not show which shard {}: give the certificates by --certificate, revoke them \
+         with --shard first, or, if they name the full CRL, say so by --no-shard",
+        CertificatesName(.serials)
     )]
-    ShardUnknown(IssuerId, Serial, u32),
+    ShardUnknown {
+        /// The issuer.
+        issuer: IssuerId,
+        /// The certificates, at least one.
+        serials: Vec<Serial>,
+    },
     /// The revocation would be on no CRL.
     #[error(
         "issuer {0}: the certificate would be on none of the issuer's CRLs; name its shard, or publish a full CRL"
@@ -130,7 +136,7 @@ impl OriginError {
             Self::KeyDoesNotFit => "key_does_not_fit",
             Self::ShardNotFound(..) => "shard_not_found",
             Self::StateLost(..) => "state_lost",
-            Self::ShardUnknown(..) => "shard_unknown",
+            Self::ShardUnknown { .. } => "shard_unknown",
             Self::NoList(_) => "no_list",
             Self::NotIssuedBy(_) => "wrong_issuer",
             Self::CertificateNotFound(..) => "certificate_not_found",
@@ -182,7 +188,7 @@ impl OriginError {
             Self::Store(StoreError::Busy) => Fault::Busy,
             Self::KeyDoesNotFit
             | Self::ShardNotFound(..)
-            | Self::ShardUnknown(..)
+            | Self::ShardUnknown { .. }
             | Self::NoList(_)
             | Self::NotIssuedBy(_)
             | Self::NotSelfSigned(_)
@@ -197,6 +203,22 @@ impl OriginError {
             | Self::Token(_)
             | Self::Write(_)
             | Self::Store(_) => Fault::Origin,
+        }
+    }
+}
+
+/// Certificates as the subject of a sentence that goes on with a verb in the present tense.
+struct CertificatesName<'a>(&'a [Serial]);
+
+impl std::fmt::Display for CertificatesName<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 5;
+        let shown: Vec<String> = self.0.iter().take(SHOWN).map(Serial::to_string).collect();
+        let shown = shown.join(", ");
+        match self.0.len() {
+            1 => write!(f, "certificate {shown} names"),
+            2..=SHOWN => write!(f, "the certificates {shown} name"),
+            count => write!(f, "{count} certificates ({shown}, …) name"),
         }
     }
 }

@@ -3,25 +3,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crl::CrlNumber;
+use crl::{CrlNumber, UnixTime};
 use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
 use rusqlite::Connection;
 
-use super::lookup::find_signing;
+use super::lookup::{find_list, find_signing};
 use super::revocations::UnknownShard;
 use super::{Origin, OriginError};
 use crate::ca::Serial;
-use crate::revocation::{self, Decision, RevocationRequest};
+use crate::revocation::{self, CertificateFacts, Decision, RevocationRequest, RevokedCertificate};
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::records::{self, AdoptedCrl, UnknownCrl};
 use crate::store::{certificates, lists, revocations as rows};
 use crate::{crash, sequence};
+
+/// What an issuer is recovered from.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The CRLs that edges serve.
+    pub served: Vec<ServedCrl>,
+    /// Facts of certificates that the operator has.
+    pub certificates: BTreeMap<Serial, CertificateFacts>,
+    /// What to do with an entry if its shard is unknown.
+    pub unknown_shard: UnknownShard,
+}
 
 /// A CRL that an edge serves. The caller has verified its signature.
 #[derive(Clone, Debug)]
 pub struct ServedCrl {
     /// What is recorded of it.
     pub crl: AdoptedCrl,
+    /// The number of its base if it is a delta.
+    pub base_number: Option<CrlNumber>,
     /// Its entries, without removeFromCRL.
     pub entries: Vec<RevocationRequest>,
 }
@@ -51,10 +64,10 @@ impl Origin {
     pub fn recover(
         &self,
         issuer: &IssuerId,
-        served: &[ServedCrl],
-        unknown_shard: UnknownShard,
+        evidence: &Evidence,
         now: Timestamp,
     ) -> Result<Recovery, OriginError> {
+        let served = &evidence.served;
         self.store.write_in_bulk(|tx| {
             let issuer = find_signing(tx, issuer)?;
             let unknown = records::unknown(tx, issuer.number)?;
@@ -63,12 +76,13 @@ impl Origin {
                 .map(|crl| crl.watermark)
                 .fold(issuer.watermark, Watermark::max);
             let watermark = sequence::next_watermark(watermark);
-            let shards = Shards::of(tx, &issuer, served, unknown_shard)?;
+            let placement = Placement::new(tx, &issuer, evidence)?;
+            let places = placement.of_entries(tx, &issuer, served)?;
             let (mut recovered, mut known) = (0_u64, 0_u64);
             crash::point("recover: entries");
             for entry in served.iter().flat_map(|served| &served.entries) {
-                let shard = shards.of_entry(tx, &issuer, &entry.serial)?;
-                if recover_entry(tx, &issuer, entry, shard, watermark, now)? {
+                let place = places.get(&entry.serial).copied().unwrap_or_default();
+                if recover_entry(tx, &issuer, entry, place, watermark, now)? {
                     recovered = recovered.saturating_add(1);
                 } else {
                     known = known.saturating_add(1);
@@ -117,21 +131,23 @@ impl Origin {
     }
 }
 
-/// Removes the evidence that the served CRLs answer. Returns the rest. A served CRL answers for the
-/// same bytes, and for every earlier CRL of its list.
+/// Removes the evidence that the served CRLs answer. Returns the rest.
 fn resolve(
     conn: &Connection,
     issuer: &IssuerRow,
     unknown: Vec<UnknownCrl>,
     served: &[ServedCrl],
 ) -> Result<Vec<(CrlName, CrlNumber)>, OriginError> {
+    let full = served
+        .iter()
+        .filter(|served| served.crl.name == CrlName::Full);
+    let newest_full = full.map(|full| full.crl.number).max();
     let mut missing = Vec::new();
     for crl in unknown {
-        let is_answered = served.iter().any(|served| {
-            served.crl.sha256 == crl.sha256
-                || served.crl.name == crl.name && served.crl.number > crl.number
-        });
-        if is_answered {
+        if served
+            .iter()
+            .any(|served| answers(served, newest_full, &crl))
+        {
             records::remove_unknown(conn, issuer.number, &crl)?;
         } else {
             missing.push((crl.name, crl.number));
@@ -140,110 +156,173 @@ fn resolve(
     Ok(missing)
 }
 
-/// Which shard each entry belongs to.
-struct Shards {
-    by_serial: BTreeMap<Serial, u32>,
-    /// The issuer's shards that an entry on no served shard may belong to: those without a served
-    /// CRL, and those with one that is not newer than the served full CRL.
-    uncertain: BTreeSet<u32>,
-    unknown_shard: UnknownShard,
+/// Whether a served CRL has every entry of an unknown one that still matters: it is the same one,
+/// or a later one of its list. A later delta has only what changed since its own base, so that
+/// base, or a later full CRL, must be served too.
+fn answers(served: &ServedCrl, newest_full: Option<CrlNumber>, unknown: &UnknownCrl) -> bool {
+    let is_later = served.crl.name == unknown.name && served.crl.number > unknown.number;
+    let has_base = served
+        .base_number
+        .is_none_or(|base| newest_full >= Some(base));
+    served.crl.sha256 == unknown.sha256 || is_later && has_base
 }
 
-impl Shards {
-    fn of(
+/// The list and the expiry of an entry's certificate.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    shard: Option<u32>,
+    not_after: Option<UnixTime>,
+}
+
+/// Decides to which shard each entry belongs.
+///
+/// An entry that is on the full CRL and not on a shard's CRL may belong to that shard all the same,
+/// even if the shard's CRL is newer: the certificate was released and held again, the entry moved
+/// to another shard, or a clock that was ahead took it off or dated one of the CRLs. So only three
+/// things count: the certificate, a shard's CRL that lists the entry, and what is stored of it.
+struct Placement<'a> {
+    evidence: &'a Evidence,
+    /// The shards that list an entry, by CRLs made after the backup.
+    by_serial: BTreeMap<&'a Serial, BTreeSet<u32>>,
+    has_shards: bool,
+}
+
+impl<'a> Placement<'a> {
+    fn new(
         conn: &Connection,
         issuer: &IssuerRow,
-        served: &[ServedCrl],
-        unknown_shard: UnknownShard,
+        evidence: &'a Evidence,
     ) -> Result<Self, OriginError> {
-        let published = lists::all(conn, issuer.number)?;
-        let is_full = |served: &&ServedCrl| !matches!(served.crl.name, CrlName::Shard(_));
-        let newest = served
-            .iter()
-            .filter(is_full)
-            .map(|full| full.crl.this_update);
-        let newest = newest.max();
-        let mut shards = Self {
-            by_serial: BTreeMap::new(),
-            uncertain: published
-                .iter()
-                .filter_map(|list| match list.config.name {
-                    CrlName::Shard(number) => Some(number),
-                    CrlName::Full | CrlName::Delta => None,
-                })
-                .collect(),
-            unknown_shard,
-        };
-        for served in served {
+        let lists = lists::all(conn, issuer.number)?;
+        let mut by_serial: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
+        for served in &evidence.served {
             let name = served.crl.name;
-            if published.iter().all(|list| list.config.name != name) {
-                return Err(OriginError::CrlNotFound(issuer.id.clone(), name));
-            }
+            find_list(&lists, issuer, name)?;
             let CrlName::Shard(number) = name else {
                 continue;
             };
-            if newest.is_none_or(|full| served.crl.this_update > full) {
-                shards.uncertain.remove(&number);
+            // What is stored is at least as new as a CRL on record.
+            let sha256 = served.crl.sha256;
+            if records::find(conn, issuer.number, name, sha256)?.is_none() {
+                for entry in &served.entries {
+                    by_serial.entry(&entry.serial).or_default().insert(number);
+                }
             }
-            let serials = served.entries.iter().map(|entry| entry.serial.clone());
-            shards
-                .by_serial
-                .extend(serials.map(|serial| (serial, number)));
         }
-        Ok(shards)
+        let has_shards = lists
+            .iter()
+            .any(|list| matches!(list.config.name, CrlName::Shard(_)));
+        Ok(Self {
+            evidence,
+            by_serial,
+            has_shards,
+        })
     }
 
+    /// The place of each served entry.
+    fn of_entries(
+        &self,
+        conn: &Connection,
+        issuer: &IssuerRow,
+        served: &[ServedCrl],
+    ) -> Result<BTreeMap<Serial, Place>, OriginError> {
+        let (mut places, mut unknown) = (BTreeMap::new(), BTreeSet::new());
+        for entry in served.iter().flat_map(|served| &served.entries) {
+            let serial = &entry.serial;
+            if places.contains_key(serial) {
+                continue;
+            }
+            match self.of_entry(conn, issuer, serial)? {
+                Some(place) => drop(places.insert(serial.clone(), place)),
+                None => drop(unknown.insert(serial.clone())),
+            }
+        }
+        if unknown.is_empty() {
+            Ok(places)
+        } else {
+            Err(OriginError::ShardUnknown {
+                issuer: issuer.id.clone(),
+                serials: unknown.into_iter().collect(),
+            })
+        }
+    }
+
+    /// `None` if nothing says to which shard the entry belongs.
     fn of_entry(
         &self,
         conn: &Connection,
         issuer: &IssuerRow,
         serial: &Serial,
-    ) -> Result<Option<u32>, OriginError> {
-        if let Some(shard) = self.by_serial.get(serial) {
-            return Ok(Some(*shard));
+    ) -> Result<Option<Place>, OriginError> {
+        let stated = self.evidence.certificates.get(serial).copied();
+        let facts = match certificates::find(conn, issuer.number, serial)? {
+            Some(certificate) => Some(certificate.facts()),
+            None => stated,
+        };
+        if let Some(facts) = facts {
+            return Ok(Some(Place {
+                shard: facts.shard,
+                not_after: Some(facts.not_after),
+            }));
         }
-        if let Some(certificate) = certificates::find(conn, issuer.number, serial)? {
-            return Ok(certificate.shard);
+        let on_shard = |shard| {
+            Some(Place {
+                shard,
+                not_after: None,
+            })
+        };
+        let listing = self.by_serial.get(serial).into_iter().flatten();
+        match listing.copied().collect::<Vec<_>>()[..] {
+            [] => {}
+            [shard] => return Ok(on_shard(Some(shard))),
+            // It moved from one to another, and the CRLs do not say which way.
+            _ => return Ok(None),
         }
         if let Some((_, known)) = rows::find(conn, issuer.number, serial)? {
-            return Ok(known.shard);
+            return Ok(on_shard(known.shard));
         }
-        match self.uncertain.first() {
-            Some(shard) if self.unknown_shard == UnknownShard::Refuse => {
-                let (id, serial) = (issuer.id.clone(), serial.clone());
-                Err(OriginError::ShardUnknown(id, serial, *shard))
-            }
-            _ => Ok(None),
+        if self.has_shards && self.evidence.unknown_shard == UnknownShard::Refuse {
+            return Ok(None);
         }
+        Ok(on_shard(None))
     }
 }
 
-/// Puts one entry on the CRL again. Returns whether it was missing.
+/// Puts one entry on the CRL again. Returns whether that changed what is stored.
 fn recover_entry(
     conn: &Connection,
     issuer: &IssuerRow,
     entry: &RevocationRequest,
-    shard: Option<u32>,
+    place: Place,
     watermark: Watermark,
     now: Timestamp,
 ) -> Result<bool, OriginError> {
-    let known = rows::find(conn, issuer.number, &entry.serial)?;
-    let certificate = certificates::find(conn, issuer.number, &entry.serial)?;
+    let stored = rows::find(conn, issuer.number, &entry.serial)?;
+    let (position, stored) = match stored {
+        Some((position, certificate)) => (position, Some(certificate)),
+        None => (rows::next_position(conn, issuer.number)?, None),
+    };
+    let placed = stored.clone().map(|certificate| RevokedCertificate {
+        shard: place.shard,
+        not_after: place.not_after.or(certificate.not_after),
+        ..certificate
+    });
     let request = RevocationRequest {
-        shard,
-        not_after: certificate.map(|certificate| certificate.not_after),
+        shard: place.shard,
+        not_after: place.not_after,
         ..entry.clone()
     };
     // The CRL was signed, so its dates count even if the clock has been set back since.
     let now = now
         .as_unix_time()
-        .max(entry.revoked_at.unwrap_or(crl::UnixTime::MIN));
-    let (position, known) = match known {
-        Some((position, certificate)) => (position, Some(certificate)),
-        None => (rows::next_position(conn, issuer.number)?, None),
+        .max(entry.revoked_at.unwrap_or(UnixTime::MIN));
+    let next = match revocation::revoke(placed.as_ref(), &request, now) {
+        Ok(Decision::Write(next)) => Some(next),
+        // Revoked already, and more strongly.
+        Ok(Decision::Unchanged) | Err(_) => placed,
     };
-    match revocation::revoke(known.as_ref(), &request, now) {
-        Ok(Decision::Write(next)) => {
+    match next {
+        Some(next) if stored.as_ref() != Some(&next) => {
             let der = next.entry()?;
             rows::put(
                 conn,
@@ -255,7 +334,6 @@ fn recover_entry(
             )?;
             Ok(true)
         }
-        // Revoked already, and more strongly.
-        Ok(Decision::Unchanged) | Err(_) => Ok(false),
+        _ => Ok(false),
     }
 }

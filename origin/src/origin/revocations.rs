@@ -14,9 +14,7 @@ use super::lookup::{find_issuer, find_local, find_signing};
 use super::{Origin, OriginError};
 use crate::ca::Serial;
 use crate::profile::ProfileError;
-use crate::revocation::{
-    self, CertificateFacts, Decision, RevocationError, RevocationRequest, RevokedCertificate,
-};
+use crate::revocation::{self, Decision, RevocationError, RevocationRequest, RevokedCertificate};
 use crate::sequence;
 use crate::store::imports::{self, ImportChange};
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
@@ -333,10 +331,7 @@ impl<'a> Changes<'a> {
     /// Adds what is known of a certificate that was issued here.
     fn complete(&self, request: &RevocationRequest) -> Result<RevocationRequest, OriginError> {
         let issued = certificates::find(self.conn, self.issuer.number, &request.serial)?;
-        let facts = issued.map(|certificate| CertificateFacts {
-            not_after: certificate.not_after,
-            shard: certificate.shard,
-        });
+        let facts = issued.map(|certificate| certificate.facts());
         Ok(RevocationRequest {
             certificate: facts.or(request.certificate),
             ..request.clone()

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::StoreError;
 use super::issuers::IssuerNumber;
 use crate::ca::Serial;
+use crate::revocation::CertificateFacts;
 
 /// A certificate that a local issuer issued.
 #[derive(Clone, Debug)]
@@ -20,6 +21,17 @@ pub struct CertificateRow {
     pub shard: Option<u32>,
     /// Its DER.
     pub der: Vec<u8>,
+}
+
+impl CertificateRow {
+    /// What the certificate states.
+    #[must_use]
+    pub fn facts(&self) -> CertificateFacts {
+        CertificateFacts {
+            not_after: self.not_after,
+            shard: self.shard,
+        }
+    }
 }
 
 /// Stores a certificate.

@@ -12,8 +12,8 @@ use crl_origin::connector_config::ConnectorConfig;
 use crl_origin::import;
 use crl_origin::list_config::{Lists, NewList};
 use crl_origin::origin::{
-    Caller, CrlAnswer, HeldCrl, MadeCrl, NewIssuer, NewKey, Origin, OriginError, Revoked,
-    ServedCrl, SignedBy,
+    Caller, CrlAnswer, Evidence, HeldCrl, MadeCrl, NewIssuer, NewKey, Origin, OriginError, Revoked,
+    ServedCrl, SignedBy, UnknownShard,
 };
 use crl_origin::profile::Profile;
 use crl_origin::random::{NoRandomness, RandomSource};
@@ -291,6 +291,16 @@ pub(crate) fn served(edge: &Edge, name: CrlName) -> ServedCrl {
             this_update: held.this_update,
             next_update: held.next_update,
         },
+        base_number: crl.base_number,
         entries: entries.collect(),
+    }
+}
+
+/// These CRLs, without any certificate.
+pub(crate) fn evidence(served: Vec<ServedCrl>) -> Evidence {
+    Evidence {
+        served,
+        certificates: BTreeMap::new(),
+        unknown_shard: UnknownShard::Refuse,
     }
 }
