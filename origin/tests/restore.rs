@@ -349,3 +349,32 @@ fn only_the_issuers_own_crls_recover_it() {
     let (_, complaint) = origin.fail(&["recover", "ca", path.to_str().unwrap()]);
     assert!(complaint.contains("wrong_issuer"), "{complaint}");
 }
+
+#[test]
+fn the_command_takes_the_certificates_of_entries_on_the_full_crl_alone() {
+    let origin = Origin::new();
+    let create = ["issuer", "create", "ca", "--distribution-point"];
+    let urls = ["http://crl.example/ca.crl", "http://crl.example/0.crl"];
+    origin.run(&[&create[..], &[urls[0], "--shard", urls[1]]].concat());
+    origin.crl("ca", "full");
+    origin.run(&["backup", "copy.db"]);
+    let mut lost = Vec::new();
+    for name in ["one", "two"] {
+        let (out, key) = (format!("{name}.pem"), format!("{name}.key"));
+        let files = ["--shard", "0", "--out", &out, "--key-out", &key];
+        origin.run(&[&["cert", "issue", "ca", "--dns", name], &files[..]].concat());
+        origin.run(&["revoke", "ca", "--certificate", &out]);
+        lost.extend(std::fs::read(origin.path(&out)).unwrap());
+    }
+    std::fs::write(origin.path("lost.pem"), lost).unwrap();
+    let listed = serials(&origin.crl("ca", "full").1);
+    std::fs::rename(origin.path("ca-full.crl"), origin.path("served.crl")).unwrap();
+    origin.run(&["restore", "copy.db"]);
+    let (_, complaint) = origin.fail(&["recover", "ca", "served.crl"]);
+    for serial in &listed {
+        assert!(complaint.contains(serial), "{complaint}");
+    }
+    origin.run(&["recover", "ca", "served.crl", "--certificate", "lost.pem"]);
+    assert_eq!(serials(&origin.crl("ca", "full").1), listed);
+    assert_eq!(serials(&origin.crl("ca", "shard-0").1), listed);
+}
