@@ -7,7 +7,7 @@ use edge::actions::{Action, ActionAnswer, ActionRequest};
 use edge::config::Settings;
 use edge::events::pending::{PendingAnswer, PendingRequest};
 use edge::events::{Event, Trigger};
-use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, TrustAnswer};
+use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer};
 use edge::kv_layout;
 use edge::public::{Chunks, Platform, PlatformError, Serving};
 use edge::refresh::Sha256;
@@ -111,6 +111,32 @@ impl EdgeClients {
         match self.call(issuer, IssuerRequest::Trust { sha256 }).await? {
             (IssuerAnswer::Trust(answer), _) => Ok(answer),
             (other, _) => Err(other.into()),
+        }
+    }
+
+    /// Removes one CRL of the issuer, or all, if the origin no longer lists it.
+    ///
+    /// # Errors
+    /// The object does not answer, or does not know.
+    pub(crate) async fn retire(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+    ) -> Result<RetireAnswer, ObjectError> {
+        match self.call(issuer, IssuerRequest::Retire { name }).await? {
+            (IssuerAnswer::Retire(answer), _) => Ok(answer),
+            (other, _) => Err(other.into()),
+        }
+    }
+
+    /// Lets the issuers go that vanished from the registry; gives how many are gone now.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn confirm_registry(&self) -> Result<Option<u64>, ObjectError> {
+        match self.registry(RegistryRequest::ConfirmShrink).await? {
+            RegistryAnswer::Confirmed(gone) => Ok(gone),
+            other => Err(other.into()),
         }
     }
 

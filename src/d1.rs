@@ -58,14 +58,9 @@ impl D1Log {
 impl EventLog for D1Log {
     async fn append(&self, events: &[Event], report: &[Status]) -> Result<(), EventLogError> {
         let failed = |error: worker::Error| EventLogError(error.to_string());
-        let events = (!events.is_empty()).then(|| tables::append_events(events));
-        let counts = (!report.is_empty()).then(|| tables::report_counts(report));
-        let report = (!report.is_empty()).then(|| tables::report_statuses(report));
-        let statements: Result<Vec<_>, _> = [events, report, counts]
-            .iter()
-            .flatten()
-            .map(|query| self.prepare(query))
-            .collect();
+        let queries = tables::append(events, report);
+        let statements: Result<Vec<_>, _> =
+            queries.iter().map(|query| self.prepare(query)).collect();
         // A batch is one transaction.
         let batch = self.0.batch(statements.map_err(failed)?).await;
         batch.map(drop).map_err(failed)

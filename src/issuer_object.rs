@@ -26,7 +26,7 @@ use crate::host::JsHost;
 use crate::issuer_store::SqlStore;
 use crate::kv::KvReplica;
 use crate::origin::FetchOrigin;
-use crate::pending_reporter::RegistryReporter;
+use crate::registry_client::RegistryClient;
 use crate::streams::Stored;
 use crate::{client, object_call};
 
@@ -39,7 +39,8 @@ impl IssuerPorts for Cloudflare {
     type Origin = FetchOrigin;
     type Store = SqlStore;
     type Replica = KvReplica;
-    type Log = ReportingLog<D1Log, RegistryReporter>;
+    type Log = ReportingLog<D1Log, RegistryClient>;
+    type Registry = RegistryClient;
 }
 
 /// When to ask again if too many wait at the object already.
@@ -115,6 +116,7 @@ impl IssuerObject {
             }
             (None, None) => return Err("an alarm of an object that was never called".into()),
         };
+        let registry = RegistryClient(self.bindings.clone());
         let service = IssuerService::start(IssuerDeps {
             runtime: JsHost {
                 state: Rc::clone(&self.state),
@@ -128,10 +130,8 @@ impl IssuerObject {
                     store: Rc::clone(&store),
                 },
             },
-            log: ReportingLog::new(
-                D1Log(self.bindings.d1()?),
-                RegistryReporter(self.bindings.clone()),
-            ),
+            log: ReportingLog::new(D1Log(self.bindings.d1()?), registry.clone()),
+            registry,
             store,
             settings,
             issuer,

@@ -30,7 +30,7 @@ mod memory;
 mod object_call;
 mod operator;
 mod origin;
-mod pending_reporter;
+mod registry_client;
 mod registry_object;
 mod registry_store;
 mod response;

@@ -8,7 +8,7 @@ use edge::actions::Action;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::events::{Event, Trigger};
-use edge::issuer::{Overview, TrustAnswer};
+use edge::issuer::{Overview, RetireAnswer, TrustAnswer};
 use edge::operator::{self, OperatorRoute, Ports, Reply};
 use edge::problem::EdgeError;
 use edge::refresh::Sha256;
@@ -145,6 +145,18 @@ impl Ports for WorkerPorts {
 
     async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, ObjectError> {
         self.objects.trust(issuer, sha256).await
+    }
+
+    async fn retire(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+    ) -> Result<RetireAnswer, ObjectError> {
+        self.objects.retire(issuer, name).await
+    }
+
+    async fn confirm_registry(&self) -> Result<Option<u64>, ObjectError> {
+        self.objects.confirm_registry().await
     }
 
     async fn regenerate_all(&self) -> Result<Summary, ObjectError> {

@@ -1,7 +1,7 @@
 //! What the registry's object stores: `RegistryStore` over its SQLite.
 
 use edge::refresh::StoreError;
-use edge::registry::{Lease, RegistryStore, Row};
+use edge::registry::{Lease, RegistryStore, Row, Shrink};
 use edge::time::Timestamp;
 use origin_api::{CrlName, IssuerId};
 use worker::SqlStorageValue;
@@ -57,6 +57,7 @@ impl RegistryStore for SqlRegistry {
         read_at: Timestamp,
         changed: &[Row],
         removed: &[IssuerId],
+        shrink: Option<&Shrink>,
     ) -> Result<(), StoreError> {
         self.sql.atomically(|| {
             for row in changed {
@@ -74,8 +75,27 @@ impl RegistryStore for SqlRegistry {
                 "DELETE FROM issuer WHERE id IN (SELECT value FROM json_each(?))",
                 vec![to_json(&removed)?],
             )?;
+            match shrink {
+                Some(shrink) => self.set_shrink(shrink)?,
+                None => self.sql.run("DELETE FROM fact WHERE name = 'shrink'", vec![])?,
+            }
             self.sql.set_fact("read_at", &read_at)
         })
+    }
+
+    fn remove(&self, issuer: &IssuerId) -> Result<(), StoreError> {
+        self.sql.run(
+            "DELETE FROM issuer WHERE id = ? AND gone_since IS NOT NULL",
+            vec![issuer.as_str().into()],
+        )
+    }
+
+    fn shrink(&self) -> Result<Option<Shrink>, StoreError> {
+        self.sql.fact("shrink")
+    }
+
+    fn set_shrink(&self, shrink: &Shrink) -> Result<(), StoreError> {
+        self.sql.set_fact("shrink", shrink)
     }
 
     fn unasked(

@@ -61,6 +61,10 @@ pub enum Act {
     Refresh,
     /// Refreshed every issuer.
     RefreshAll,
+    /// Removed what the origin no longer lists, or tried to.
+    Retire,
+    /// Let the issuers go that vanished from the registry, or tried to.
+    ConfirmRegistry,
     /// Signed in to the dashboard.
     SignIn,
     /// Tried to sign in with a token that opens nothing.
@@ -70,10 +74,12 @@ pub enum Act {
 impl Act {
     /// Every one, in the order of the documentation.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Trust,
         Self::Refresh,
         Self::RefreshAll,
+        Self::Retire,
+        Self::ConfirmRegistry,
         Self::SignIn,
         Self::RefusedSignIn,
     ];
@@ -83,6 +89,8 @@ impl Act {
             Self::Trust => "trust",
             Self::Refresh => "refresh",
             Self::RefreshAll => "refresh_all",
+            Self::Retire => "retire",
+            Self::ConfirmRegistry => "confirm_registry",
             Self::SignIn => "sign_in",
             Self::RefusedSignIn => "refused_sign_in",
         }

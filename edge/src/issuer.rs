@@ -1,5 +1,5 @@
 //! The issuer's Durable Object, without the platform: a service made of a singleflight, a
-//! publisher to KV, an outbox to D1, and an alarm.
+//! publisher to KV, an outbox to D1, the removal of what the origin no longer lists, and an alarm.
 
 mod alarm;
 mod coalesced;
@@ -8,12 +8,15 @@ mod outbox;
 mod ports;
 mod protocol;
 mod publisher;
+mod removal;
 mod service;
 mod singleflight;
 #[cfg(test)]
 mod tests;
 
 pub use leases::BodyLease;
-pub use ports::{IssuerDeps, IssuerPorts};
-pub use protocol::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, TrustAnswer, Unavailable};
+pub use ports::{IssuerDeps, IssuerPorts, Registry};
+pub use protocol::{
+    IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer, Unavailable,
+};
 pub use service::{IssuerService, Serving};

@@ -11,6 +11,8 @@ pub enum Method {
     Options,
     /// Acts, or submits a form.
     Post,
+    /// Removes.
+    Delete,
 }
 
 impl Method {
@@ -21,6 +23,7 @@ impl Method {
             "HEAD" => Some(Self::Head),
             "OPTIONS" => Some(Self::Options),
             "POST" => Some(Self::Post),
+            "DELETE" => Some(Self::Delete),
             _ => None,
         }
     }

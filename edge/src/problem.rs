@@ -113,6 +113,15 @@ pub enum EdgeError {
         /// The SHA-256 of the certificate that is waiting, in hexadecimal.
         waiting: String,
     },
+    /// The origin lists what an operator wants to retire.
+    #[error("the origin lists this, or its issuer vanished from the registry with too many others: only what the origin no longer lists can be retired; see issuer {issuer:?} at GET /v1/issuers", issuer = .issuer.as_str())]
+    StillListed {
+        /// The issuer.
+        issuer: IssuerId,
+    },
+    /// No issuers wait for an operator to let them go.
+    #[error("the registry has not shrunk by more than half: there is nothing to confirm")]
+    RegistryNotShrunk,
     /// The caller accepts none of the media types that there are.
     #[error("this call answers with one of: {offered}")]
     NotAcceptable {
@@ -160,6 +169,8 @@ impl EdgeError {
             Self::NotAcceptable { .. } => (406, "not_acceptable"),
             Self::NoCertificateWaiting { .. } => (409, "no_certificate_waiting"),
             Self::CertificateMismatch { .. } => (409, "certificate_mismatch"),
+            Self::StillListed { .. } => (409, "still_listed"),
+            Self::RegistryNotShrunk => (409, "registry_not_shrunk"),
             Self::PreconditionFailed => (412, "precondition_failed"),
             Self::RangeNotSatisfiable { .. } => (416, "range_not_satisfiable"),
             Self::Internal => (500, "internal"),
@@ -302,6 +313,8 @@ mod tests {
             },
             EdgeError::ForeignForm,
             EdgeError::NoCertificateWaiting { issuer: issuer() },
+            EdgeError::StillListed { issuer: issuer() },
+            EdgeError::RegistryNotShrunk,
             EdgeError::CertificateMismatch {
                 issuer: issuer(),
                 waiting: "00ff".to_owned(),

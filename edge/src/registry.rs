@@ -4,6 +4,7 @@
 mod index;
 mod protocol;
 mod service;
+mod shrink;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -11,9 +12,10 @@ mod tests;
 mod tick;
 
 pub use index::{Index, IndexError, Listed};
-pub use protocol::{RegistryAnswer, RegistryRequest};
+pub use protocol::{RegistryAnswer, RegistryRequest, Standing};
 pub use service::{
     IndexReplica, OriginPages, Reading, RegistryError, RegistryPorts, RegistryService,
     RegistryStore, Row,
 };
+pub use shrink::Shrink;
 pub use tick::{Batch, Lease, TICK_BATCH};

@@ -40,6 +40,8 @@ type Route = (
 );
 
 const READ: &str = "GET, HEAD";
+/// An operator may retire it.
+const REMOVABLE: &str = "GET, HEAD, DELETE";
 /// For scripts of other origins too.
 const PUBLIC: &str = "GET, HEAD, OPTIONS";
 
@@ -51,10 +53,12 @@ const ROUTES: &[Route] = &[
     ("/healthz",                         PUBLIC, |_| Some(Handler::Health)),
 
     ("/v1/issuers",                      READ,   |_| Some(call(Endpoint::Issuers))),
-    ("/v1/issuers/{id}",                 READ,   |path| Some(call(Endpoint::Issuer(path.id()?)))),
+    ("/v1/issuers/{id}",                 REMOVABLE, |path| Some(call(Endpoint::Issuer(path.id()?)))),
+    ("/v1/issuers/{id}/crls/{name}",     "DELETE", |path| Some(call(Endpoint::Crl(path.id()?, path.second()?.parse().ok()?)))),
     ("/v1/issuers/{id}/refresh",         "POST", |path| Some(call(Endpoint::Refresh(path.id()?)))),
     ("/v1/issuers/{id}/trust",           "POST", |path| Some(call(Endpoint::Trust(path.id()?)))),
     ("/v1/refresh",                      "POST", |_| Some(call(Endpoint::RefreshAll))),
+    ("/v1/registry/confirm",             "POST", |_| Some(call(Endpoint::ConfirmRegistry))),
     ("/v1/events",                       READ,   |_| Some(call(Endpoint::Events))),
     ("/v1/actions",                      READ,   |_| Some(call(Endpoint::Actions))),
     ("/v1/openapi.json",                 READ,   |_| Some(call(Endpoint::OpenApi))),
@@ -183,6 +187,7 @@ mod tests {
             let path = pattern
                 .replace("{file}", "delta.crl")
                 .replace("{issuer}", "a")
+                .replace("{name}", "shard-0")
                 .replace("{id}", "a");
             for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "get", ""] {
                 let routed = route(method, &path);

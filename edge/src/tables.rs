@@ -114,9 +114,33 @@ row! {
     }
 }
 
-/// Replaces the counts of CRLs, unless the table has newer ones.
+/// The statements, in one transaction, that append events and write how CRLs stand.
 #[must_use]
-pub fn report_counts(statuses: &[Status]) -> Query {
+pub fn append(events: &[Event], statuses: &[Status]) -> Vec<Query> {
+    let mut queries = Vec::new();
+    if !events.is_empty() {
+        queries.push(append_events(events));
+    }
+    if !statuses.is_empty() {
+        queries.extend([report_statuses(statuses), report_counts(statuses)]);
+    }
+    let removed = statuses.iter().filter(|status| status.state.removal_owed);
+    queries.extend(removed.flat_map(remove_status));
+    queries
+}
+
+/// Removes the rows of a CRL that was removed. Its events stay, and so do the totals.
+fn remove_status(status: &Status) -> [Query; 2] {
+    ["crl_status", "crl_refresh_counts"].map(|table| {
+        Query::new(
+            format!("DELETE FROM {table} WHERE issuer_id = ? AND crl_name = ?"),
+            [status.issuer_id.to_string(), status.crl_name.to_string()],
+        )
+    })
+}
+
+/// Replaces the counts of CRLs, unless the table has newer ones.
+fn report_counts(statuses: &[Status]) -> Query {
     let rows_of = |status: &Status| {
         let (issuer_id, crl_name) = (status.issuer_id.clone(), status.crl_name);
         let revision = status.state.revision;
@@ -146,8 +170,7 @@ pub fn report_counts(statuses: &[Status]) -> Query {
 
 /// Appends events. An event that the table has already, by its id, changes nothing; one that breaks
 /// any other constraint fails the statement.
-#[must_use]
-pub fn append_events(events: &[Event]) -> Query {
+fn append_events(events: &[Event]) -> Query {
     let insert = insert("crl_generation_events", Event::COLUMNS);
     Query::new(
         format!("{insert} ON CONFLICT (id) DO NOTHING"),
@@ -156,8 +179,7 @@ pub fn append_events(events: &[Event]) -> Query {
 }
 
 /// Replaces the state of CRLs, unless the table has a newer one.
-#[must_use]
-pub fn report_statuses(statuses: &[Status]) -> Query {
+fn report_statuses(statuses: &[Status]) -> Query {
     const KEY: [&str; 2] = ["issuer_id", "crl_name"];
     let rows = statuses.iter().map(StatusRow::from);
     let rows: Vec<_> = rows.filter(|row| row.last_outcome.is_some()).collect();
@@ -327,6 +349,34 @@ mod tests {
         ] {
             assert_eq!(tables.columns(table), columns, "{table}");
         }
+    }
+
+    #[test]
+    fn a_crl_that_was_removed_leaves_its_events_and_the_totals() {
+        let tables = Tables::new();
+        let write = |status: &Status| {
+            for query in append(&[event(1)], std::slice::from_ref(status)) {
+                tables.run(&query).unwrap();
+            }
+        };
+        let mut status = status(5);
+        status.state.counts = vec![crate::refresh::RefreshCount {
+            trigger: Trigger::Cron,
+            outcome: Outcome::Published,
+            refreshes: 3,
+            duration_ms: 30,
+        }];
+        write(&status);
+        status.state = status.state.removed();
+        write(&status);
+        let counts = ["crl_status", "crl_refresh_counts", "crl_generation_events"];
+        let counts = counts.map(|table| {
+            let count = Query::new(format!("SELECT count(*) FROM {table}"), []);
+            tables.rows(&count).remove(0).remove(0)
+        });
+        assert_eq!(counts, ["0", "0", "1"]);
+        let total = Query::new("SELECT refreshes FROM crl_refresh_totals", []);
+        assert_eq!(tables.rows(&total), [["3"]]);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use end_to_end::certificate_authority::{change_extensions, issuing_distribution_point};
+use end_to_end::certificate_authority::{change_extensions, issuing_distribution_point, time};
+use end_to_end::database::Event;
 use end_to_end::suite::until;
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
 use origin_api::{Crl, Der, Issuer};
@@ -120,6 +121,91 @@ async fn a_removed_issuer_is_served_while_its_crl_is_valid(_: Arc<Nothing>) {
     let after = edge.get("/crl/gone.crl").await;
     assert_eq!(after.status(), 200);
     assert_eq!(after.bytes().await.unwrap(), before);
+}
+
+async fn an_issuer_that_is_gone_is_removed_by_itself_and_comes_back_no_older(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&[], |start| start).await;
+    let ca = CertificateAuthority::new("gone");
+    origin.add(&ca);
+    let soon = |number| {
+        ca.crl_with(number, |tbs| {
+            tbs.next_update = Some(time(SystemTime::now() + Duration::from_secs(8)));
+        })
+    };
+    let first = soon(7);
+    origin.answer("gone", Answer::crl(first.clone()));
+    assert_eq!(served(&edge, "/crl/gone.crl").await, first);
+    until(|| async { edge.kv().value("crl/gone/full").is_some() }).await;
+    let expired = edge.kv().value("crl/gone/full").unwrap();
+    origin.remove("gone");
+    sleep(Duration::from_secs(1)).await;
+    // The object sees that the origin does not know the issuer, and asks the registry.
+    assert_eq!(edge.refresh("gone").await.status(), 502);
+
+    let rows = || {
+        let object = edge.object().query("SELECT id FROM body").len();
+        let tables = ["crl_status", "crl_refresh_counts"].map(|table| {
+            let sql = format!("SELECT 1 AS one FROM {table} WHERE issuer_id = 'gone'");
+            edge.database().query(&sql).len()
+        });
+        object + tables.iter().sum::<usize>()
+    };
+    until(|| async { edge.kv().value("crl/gone/full").is_none() && rows() == 0 }).await;
+    let events = edge.database().events("gone").len();
+    let lookups = origin.lookups();
+    // KV may still show an old copy somewhere.
+    edge.kv().put("crl/gone/full", &expired);
+    sleep(Duration::from_secs(3)).await;
+    for _ in 0..5 {
+        assert_eq!(edge.get("/crl/gone.crl").await.status(), 404);
+    }
+    assert_eq!(origin.lookups(), lookups);
+    assert_eq!(edge.database().events("gone").len(), events);
+    let unknown = edge.operate(Method::GET, "/v1/issuers/gone").await;
+    assert_eq!(unknown.status(), 404);
+
+    origin.add(&ca);
+    origin.answer("gone", Answer::crl(ca.crl(6)));
+    until(|| async { edge.refresh("gone").await.status() == 502 }).await;
+    let database = edge.database();
+    let is_refused = |event: &Event| event.error_code.as_deref() == Some("number_regressed");
+    database.event_when("gone", is_refused).await;
+    let newer = ca.crl(8);
+    origin.answer("gone", Answer::crl(newer.clone()));
+    assert_eq!(edge.refresh("gone").await.status(), 200);
+    until(|| async { served(&edge, "/crl/gone.crl").await == newer }).await;
+}
+
+async fn an_operator_retires_a_withdrawn_name_and_confirms_that_the_registry_shrank(
+    _: Arc<Nothing>,
+) {
+    let ids: Vec<_> = (0..10).map(|number| format!("ca-{number}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let (origin, edge) = edge_with(&ids, |start| start).await;
+    assert_eq!(edge.get("/crl/ca-0.crl").await.status(), 200);
+    let retire = |path| edge.operate(Method::DELETE, path);
+    assert_eq!(retire("/v1/issuers/ca-0").await.status(), 409);
+    origin.register(issuer(&CertificateAuthority::new("ca-0"), &["shard-0"]));
+    let retired = || async { retire("/v1/issuers/ca-0/crls/full").await.status() == 200 };
+    until(retired).await;
+    assert!(edge.kv().value("crl/ca-0/full").is_none());
+
+    for id in &ids[4..] {
+        origin.remove(id);
+    }
+    let metrics = || async {
+        let metrics = edge.operate(Method::GET, "/metrics").await;
+        metrics.text().await.unwrap()
+    };
+    let held = "crl_edge_registry_vanished_issuers 6";
+    until(|| async { metrics().await.contains(held) }).await;
+    assert!(metrics().await.contains("crl_edge_issuers_gone 0"));
+    assert_eq!(retire("/v1/issuers/ca-9").await.status(), 409);
+    let confirm = || edge.operate(Method::POST, "/v1/registry/confirm");
+    let confirmed: serde_json::Value = confirm().await.json().await.unwrap();
+    assert_eq!(confirmed["gone"], 6);
+    assert_eq!(confirm().await.status(), 409);
+    until(|| async { retire("/v1/issuers/ca-9").await.status() == 200 }).await;
 }
 
 async fn a_changed_certificate_is_reported_at_once_even_if_the_record_is_fresh(_: Arc<Nothing>) {
@@ -287,6 +373,8 @@ suite!(
     a_new_issuer_is_served_within_the_registry_ttl,
     a_new_crl_of_a_known_issuer_is_requested_within_the_registry_ttl,
     a_removed_issuer_is_served_while_its_crl_is_valid,
+    an_issuer_that_is_gone_is_removed_by_itself_and_comes_back_no_older,
+    an_operator_retires_a_withdrawn_name_and_confirms_that_the_registry_shrank,
     a_changed_certificate_is_reported_at_once_even_if_the_record_is_fresh,
     the_registry_is_read_page_by_page,
     known_issuers_are_served_while_the_registry_fails,

@@ -28,16 +28,21 @@ impl Alarm {
         self.set_for.set(None);
     }
 
-    /// Sets the alarm for the next thing to do, unless it is set for that already.
+    /// Sets the alarm for the next thing to do, unless it is set for that already. `removal` gives
+    /// when the next CRL is to be removed.
     ///
     /// # Errors
     /// Storage failed.
     pub(super) async fn follow<P: IssuerPorts>(
         &self,
         shared: &Shared<P>,
+        removal: impl FnOnce(&ObjectState) -> Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let now = shared.runtime.now();
-        let next = shared.state.with(|state| next_time(state, now))?;
+        let next = shared.state.with(|state| {
+            let all = next_time(state, now).into_iter();
+            all.chain(removal(state)).min()
+        })?;
         let Some(at) = next.map(|at| at.clamp(now.after(SOONEST), now.after(LATEST))) else {
             return Ok(());
         };
@@ -53,7 +58,11 @@ impl Alarm {
 
 /// When something is to be done next; `None` if there is nothing to do.
 fn next_time(state: &ObjectState, now: Timestamp) -> Option<Timestamp> {
-    let names = state.issuer.listed();
+    // The registry brings back an issuer that is gone.
+    let names = match state.issuer.gone_since {
+        Some(_) => Vec::new(),
+        None => state.issuer.listed(),
+    };
     let of_crls = state.crls.iter().flat_map(|(name, crl)| {
         let refresh = crl.next_attempt.filter(|_| names.contains(name));
         let publication = match crl.publication {
@@ -65,7 +74,8 @@ fn next_time(state: &ObjectState, now: Timestamp) -> Option<Timestamp> {
     });
     // Events and deletes were just tried.
     let soon = now.after(PAUSE);
-    let delivery = (state.events_owed > 0).then_some(soon);
+    let is_owed = state.events_owed > 0 || state.crls.values().any(|crl| crl.removal_owed);
+    let delivery = is_owed.then_some(soon);
     let deletes = state.pending_deletes.values().map(|at| soon.max(*at));
     of_crls.flatten().chain(delivery).chain(deletes).min()
 }

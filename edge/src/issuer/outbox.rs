@@ -73,6 +73,10 @@ impl<P: IssuerPorts> Outbox<P> {
             events.retain(|event| !refused.contains(&event.id));
             events.truncate(batch);
             let mut names = self.dirty.take();
+            let Some(removals) = shared.note(self.owed_removals()) else {
+                return;
+            };
+            names.extend(&removals);
             if events.is_empty() && names.is_empty() {
                 return;
             }
@@ -89,6 +93,9 @@ impl<P: IssuerPorts> Outbox<P> {
                         ..Change::default()
                     };
                     if !events.is_empty() && shared.note(shared.state.commit(change)).is_none() {
+                        return;
+                    }
+                    if shared.note(self.settle_removals(removals)).is_none() {
                         return;
                     }
                     continue;
@@ -108,6 +115,25 @@ impl<P: IssuerPorts> Outbox<P> {
                 _ => return,
             }
         }
+    }
+
+    /// The CRLs that were removed, and that D1 still has.
+    fn owed_removals(&self) -> Result<Vec<CrlName>, StoreError> {
+        self.shared.state.with(|state| {
+            let owed = state.crls.iter().filter(|(_, crl)| crl.removal_owed);
+            owed.map(|(name, _)| *name).collect()
+        })
+    }
+
+    fn settle_removals(&self, removals: Vec<CrlName>) -> Result<(), StoreError> {
+        for name in removals {
+            let mut crl = self.shared.state.crl(name)?;
+            // It may have come back meanwhile.
+            if std::mem::take(&mut crl.removal_owed) {
+                self.shared.state.commit(Change::of_crl(name, crl))?;
+            }
+        }
+        Ok(())
     }
 
     /// The rows of these CRLs, written together with `delivered` events.

@@ -50,6 +50,12 @@ pub enum IssuerRequest {
         /// The SHA-256 of the certificate's DER.
         sha256: Sha256,
     },
+    /// Removes a CRL, or all of the issuer's, if the origin no longer lists it. Answered by
+    /// [`IssuerAnswer::Retire`].
+    Retire {
+        /// Which CRL; the whole issuer if absent.
+        name: Option<CrlName>,
+    },
 }
 
 /// What an issuer's object answers.
@@ -68,6 +74,8 @@ pub enum IssuerAnswer {
     Overview(Box<Overview>),
     /// Whether the certificate was pinned.
     Trust(TrustAnswer),
+    /// Whether it was removed.
+    Retire(RetireAnswer),
     /// The object could not do it: the cause, for the log.
     Failed(String),
 }
@@ -111,6 +119,18 @@ pub enum TrustAnswer {
     OtherWaiting(Sha256),
 }
 
+/// Whether what the origin no longer lists was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetireAnswer {
+    /// These CRLs are removed.
+    Retired(Vec<CrlName>),
+    /// The origin lists it.
+    StillListed,
+    /// The registry cannot say whether it does.
+    NotKnown,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +153,7 @@ mod tests {
             IssuerRequest::Trust {
                 sha256: Sha256([1; 32]),
             },
+            IssuerRequest::Retire { name: None },
         ];
         for request in requests {
             let call = IssuerCall {
@@ -148,6 +169,7 @@ mod tests {
             IssuerAnswer::Done,
             IssuerAnswer::Overview(Box::default()),
             IssuerAnswer::Trust(TrustAnswer::OtherWaiting(Sha256([2; 32]))),
+            IssuerAnswer::Retire(RetireAnswer::StillListed),
             IssuerAnswer::Failed("storage failed".to_owned()),
         ];
         for answer in answers {

@@ -1,6 +1,7 @@
 //! Copies committed CRLs to KV: one value, or parts behind a manifest if it is too large for one;
 //! and deletes what no reader needs any more.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use super::outbox::Outbox;
 use super::ports::{IssuerPorts, Shared, cause_of};
 use crate::kv_layout::{PART_BYTES, key, part_count, part_key, part_range};
 use crate::refresh::{
-    Change, CrlState, Current, Head, Metadata, PIECE_BYTES, Pieces, Publication, Replica as _,
-    ReplicaError, Runtime as _, StoreError, Unsettled,
+    Change, CrlState, Current, Head, Metadata, ObjectState, PIECE_BYTES, Pieces, Publication,
+    Replica as _, ReplicaError, Runtime as _, StoreError, Unsettled,
 };
 use crate::time::Timestamp;
 
@@ -251,6 +252,21 @@ impl<P: IssuerPorts> Publisher<P> {
         replaced.iter().flat_map(parts_of).collect()
     }
 
+    /// The keys that KV has of a CRL that is removed, each with the time at which it is deleted.
+    pub(super) fn keys_of(&self, name: CrlName, crl: &CrlState) -> Vec<(String, Timestamp)> {
+        let now = self.shared.runtime.now();
+        let late = match crl.publication {
+            Publication::Owed { is_begun: true, .. } => Some(now.after(LATE_WRITE)),
+            _ => crl.unsettled.map(|unsettled| unsettled.until),
+        };
+        // A write that lands late would bring it back.
+        let after = late.unwrap_or(now);
+        let replaced = crl.replaced.iter().chain(crl.head());
+        let mut keys = self.parts_of(name, &replaced.cloned().collect::<Vec<_>>());
+        keys.push((key(&self.shared.issuer, name), after));
+        keys
+    }
+
     /// KV returned something else than what is committed, or nothing: it is to get it again, unless
     /// KV just had no time to spread it. Returns whether it is.
     pub(super) fn disagrees(&self, name: CrlName) -> bool {
@@ -310,6 +326,18 @@ impl<P: IssuerPorts> Publisher<P> {
         }
     }
 
+    /// The keys of the committed CRLs.
+    fn keys_in_use(&self, state: &ObjectState) -> BTreeSet<String> {
+        let issuer = &self.shared.issuer;
+        let keys = |(name, crl): (&CrlName, &CrlState)| {
+            let (name, head) = (*name, crl.head()?);
+            let (sha256, parts) = (head.sha256, 0..part_count(head.size));
+            let parts = parts.map(move |part| part_key(issuer, name, sha256, part));
+            Some(parts.chain([key(issuer, name)]))
+        };
+        state.crls.iter().filter_map(keys).flatten().collect()
+    }
+
     async fn delete_pending(&self) {
         let now = self.shared.runtime.now();
         let due = self.shared.state.with(|state| {
@@ -317,10 +345,13 @@ impl<P: IssuerPorts> Publisher<P> {
                 .pending_deletes
                 .iter()
                 .filter(|(_, after)| **after <= now);
-            due.map(|(key, _)| key.clone()).collect::<Vec<_>>()
+            let needed = self.keys_in_use(state);
+            let due = due.map(|(key, _)| (key.clone(), needed.contains(key)));
+            due.collect::<Vec<_>>()
         });
-        for key in self.shared.note(due).unwrap_or_default() {
-            if self.bounded(self.replica.delete(&key)).await.is_ok() {
+        for (key, is_needed) in self.shared.note(due).unwrap_or_default() {
+            // What was removed may have come back.
+            if is_needed || self.bounded(self.replica.delete(&key)).await.is_ok() {
                 self.shared.note(self.shared.state.commit(Change {
                     deleted: vec![key],
                     ..Change::default()

@@ -15,11 +15,12 @@ use super::outbox::Outbox;
 use super::ports::{IssuerDeps, IssuerPorts, Shared};
 use super::protocol::{IssuerAnswer, IssuerRequest, Overview, TrustAnswer, Unavailable};
 use super::publisher::Publisher;
+use super::removal::Removal;
 use super::singleflight::{FlightFuture, Join, Singleflight};
 use crate::events::{Event, Outcome, Trigger};
 use crate::refresh::{
-    Change, CrlState, Current, Refresher, Report, Runtime as _, Sha256, StateCache, Store as _,
-    StoreError, fingerprint,
+    Change, CrlState, Current, ObjectState, RefreshError, Refresher, Report, Runtime as _, Sha256,
+    StateCache, Store as _, StoreError, fingerprint,
 };
 
 /// How many CRLs of one issuer are fetched at once: each holds a connection, of which the platform
@@ -34,6 +35,7 @@ pub struct IssuerService<P: IssuerPorts> {
     leases: Leases,
     publisher: Rc<Publisher<P>>,
     outbox: Rc<Outbox<P>>,
+    removal: Removal<P>,
     alarm: Alarm,
 }
 
@@ -59,8 +61,10 @@ impl<P: IssuerPorts> IssuerService<P> {
         });
         let leases = Leases::default();
         let outbox = Rc::new(Outbox::new(&shared, deps.log));
+        let publisher = Rc::new(Publisher::new(&shared, deps.replica, &leases, &outbox));
         let service = Rc::new(Self {
-            publisher: Rc::new(Publisher::new(&shared, deps.replica, &leases, &outbox)),
+            removal: Removal::new(&shared, deps.registry, &publisher, &outbox),
+            publisher,
             refresher: Rc::new(Refresher {
                 runtime: deps.runtime,
                 origin: deps.origin,
@@ -114,6 +118,7 @@ impl<P: IssuerPorts> IssuerService<P> {
                 .trust(sha256)
                 .await
                 .map_or_else(failed, IssuerAnswer::Trust),
+            IssuerRequest::Retire { name } => self.retire(name).await,
         };
         (answer, None)
     }
@@ -128,9 +133,10 @@ impl<P: IssuerPorts> IssuerService<P> {
             self.refresh_due(name);
             return Ok(self.serving(current));
         }
+        let is_gone = self.is_gone();
         // After a failure the back-off decides when the origin is asked, not the clients.
         let mut outcome = crl.last_outcome;
-        if crl.may_refresh(now) {
+        if crl.may_refresh(now) && !is_gone {
             let report = self.fly(name, Trigger::Request, false).await;
             outcome = Some(report.event.outcome);
         }
@@ -153,7 +159,7 @@ impl<P: IssuerPorts> IssuerService<P> {
 
     /// Starts the refresh of a CRL that is due, unless back-off forbids it.
     fn refresh_due(self: &Rc<Self>, name: CrlName) {
-        if self.crl(name).may_refresh(self.shared.runtime.now()) {
+        if self.crl(name).may_refresh(self.shared.runtime.now()) && !self.is_withdrawn(name) {
             drop(self.fly(name, Trigger::Request, false));
         }
     }
@@ -223,13 +229,18 @@ impl<P: IssuerPorts> IssuerService<P> {
             // The cron or a request brings back a list without a next attempt.
             crl.last_outcome.is_none() || crl.next_attempt.is_some_and(|at| at <= now)
         };
-        let mut due = self.listed();
+        let mut due = if self.is_gone() {
+            Vec::new()
+        } else {
+            self.listed()
+        };
         due.retain(is_due);
         if !due.is_empty() {
             self.refresh_each(due, Trigger::Alarm).await;
         }
+        self.removal.remove_expired().await?;
         self.settle().await;
-        self.alarm.follow(&self.shared).await
+        self.set_alarm().await
     }
 
     /// What operators see.
@@ -240,6 +251,7 @@ impl<P: IssuerPorts> IssuerService<P> {
             crls: state
                 .crls
                 .iter()
+                .filter(|(_, crl)| crl.is_removable() || crl.remembered.is_none())
                 .map(|(name, crl)| (*name, crl.clone()))
                 .collect(),
             events_owed: state.events_owed,
@@ -265,6 +277,14 @@ impl<P: IssuerPorts> IssuerService<P> {
         })?;
         let events = self.refresh(None, Trigger::Operator).await;
         Ok(TrustAnswer::Pinned(events))
+    }
+
+    /// Removes a CRL, or all of the issuer's, that the origin no longer lists. When it returns, KV
+    /// and D1 have removed them too, unless one of them is down.
+    async fn retire(self: &Rc<Self>, name: Option<CrlName>) -> IssuerAnswer {
+        let retired = self.removal.retire(name).await;
+        self.settle_and_set_alarm().await;
+        retired.map_or_else(failed, IssuerAnswer::Retire)
     }
 
     /// KV returned something else to a reader than what is committed, or nothing.
@@ -306,6 +326,10 @@ impl<P: IssuerPorts> IssuerService<P> {
         if self.crl(name).last_outcome.is_some() {
             self.outbox.mark(name);
         }
+        let error = report.error.as_deref();
+        if error.is_some_and(RefreshError::says_unknown) && !self.is_gone() {
+            self.shared.note(self.removal.look().await);
+        }
         self.settle_and_set_alarm().await;
         // A good time to see whether KV still has it.
         if outcome == Outcome::Unchanged && self.publisher.is_in_kv(name).await == Some(false) {
@@ -321,11 +345,16 @@ impl<P: IssuerPorts> IssuerService<P> {
 
     async fn settle_and_set_alarm(self: &Rc<Self>) {
         // Before, so that what is owed is done even if the object ends meanwhile; and after.
-        let set = self.alarm.follow(&self.shared).await;
+        let set = self.set_alarm().await;
         self.shared.note(set);
         self.settle().await;
-        let set = self.alarm.follow(&self.shared).await;
+        let set = self.set_alarm().await;
         self.shared.note(set);
+    }
+
+    async fn set_alarm(&self) -> Result<(), StoreError> {
+        let removal = |state: &ObjectState| self.removal.next_time(state);
+        self.alarm.follow(&self.shared, removal).await
     }
 
     /// Does what is owed: bodies to be swept, KV, D1.
@@ -351,6 +380,24 @@ impl<P: IssuerPorts> IssuerService<P> {
         self.shared
             .note(listed)
             .unwrap_or_else(|| vec![CrlName::Full])
+    }
+
+    /// Whether the registry does not list the issuer any more, as far as this object knows.
+    fn is_gone(&self) -> bool {
+        let is_gone = self
+            .shared
+            .state
+            .with(|state| state.issuer.gone_since.is_some());
+        self.shared.note(is_gone).unwrap_or(false)
+    }
+
+    /// Whether the origin is known not to list this CRL any more.
+    fn is_withdrawn(&self, name: CrlName) -> bool {
+        let is_withdrawn = self
+            .shared
+            .state
+            .with(|state| state.issuer.has_withdrawn(name));
+        self.shared.note(is_withdrawn).unwrap_or(false)
     }
 
     fn serving(&self, current: Current) -> Serving {

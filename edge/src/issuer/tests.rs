@@ -4,16 +4,17 @@ mod faults;
 mod flight;
 mod publish;
 mod refusals;
+mod removal;
 mod wake;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use origin_api::{CrlName, IssuerId};
 
-use super::{IssuerDeps, IssuerPorts, IssuerService, Serving, TrustAnswer, Unavailable};
+use super::{IssuerDeps, IssuerPorts, IssuerService, Registry, Serving, TrustAnswer, Unavailable};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::refresh::testing::{
@@ -21,6 +22,7 @@ use crate::refresh::testing::{
     TwinReplica, TwinStore, settings,
 };
 use crate::refresh::{Runtime as _, Sha256, fingerprint};
+use crate::registry::Standing;
 use crate::time::Timestamp;
 
 const FULL: CrlName = CrlName::Full;
@@ -33,6 +35,31 @@ impl IssuerPorts for Twins {
     type Store = TwinStore;
     type Replica = TwinReplica;
     type Log = TwinLog;
+    type Registry = TwinListing;
+}
+
+/// The registry's object: what it says of the issuer.
+#[derive(Clone)]
+struct TwinListing(Rc<Listing>);
+
+struct Listing {
+    standing: RefCell<Result<Standing, String>>,
+    /// How often it was asked.
+    asked: Cell<u32>,
+    /// Whether the object said that it has removed the issuer.
+    is_removed: Cell<bool>,
+}
+
+impl Registry for TwinListing {
+    async fn standing(&self, _: &IssuerId) -> Result<Standing, String> {
+        self.0.asked.set(self.0.asked.get() + 1);
+        self.0.standing.borrow().clone()
+    }
+
+    async fn removed(&self, _: &IssuerId) -> Result<(), String> {
+        self.0.is_removed.set(true);
+        Ok(())
+    }
 }
 
 /// One issuer's object, and the world around it.
@@ -44,6 +71,7 @@ struct Stage {
     disk: Disk,
     replica: TwinReplica,
     log: TwinLog,
+    registry: TwinListing,
     settings: Rc<Settings>,
     service: RefCell<Option<Rc<IssuerService<Twins>>>>,
     alarms: RefCell<Vec<Timestamp>>,
@@ -59,6 +87,11 @@ impl Stage {
             origin: TwinOrigin::new(ca, &host),
             replica: TwinReplica::new(&disk, &faults),
             log: TwinLog::new(&faults),
+            registry: TwinListing(Rc::new(Listing {
+                standing: RefCell::new(Ok(Standing::Listed(vec![FULL]))),
+                asked: Cell::new(0),
+                is_removed: Cell::new(false),
+            })),
             settings: Rc::new(settings(set)),
             service: RefCell::default(),
             alarms: RefCell::default(),
@@ -83,6 +116,7 @@ impl Stage {
                 store: Rc::new(TwinStore::new(&self.disk, &self.faults)),
                 replica: self.replica.clone(),
                 log: self.log.clone(),
+                registry: self.registry.clone(),
                 settings: Rc::clone(&self.settings),
                 issuer: id(),
             })
@@ -99,6 +133,12 @@ impl Stage {
         let object = self.object();
         self.machine
             .client(async move { object.refresh(None, trigger).await })
+    }
+
+    /// What the registry's object says of the issuer from now on.
+    fn lists(&self, names: Option<&[CrlName]>) {
+        let standing = names.map_or(Standing::Gone, |names| Standing::Listed(names.to_vec()));
+        *self.registry.0.standing.borrow_mut() = Ok(standing);
     }
 
     fn serve(&self) -> Client<Result<Serving, Unavailable>> {

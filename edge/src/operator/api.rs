@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use origin_api::IssuerId;
+use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
 use super::authorization::{caller, require_https};
@@ -37,10 +37,11 @@ impl<P: Ports> Desk<P> {
         require_https(request.url())?;
         let authorization = request.header("authorization");
         let caller = caller(authorization.as_deref(), &self.settings)?;
-        endpoint.admit(caller.role)?;
+        endpoint.admit(caller.role, request.method())?;
         let query = url::query(request.url());
         let actor = Actor::of(request, Some(&caller));
-        match endpoint.call(caller.role, &query, request.header("accept").as_deref())? {
+        let accept = request.header("accept");
+        match endpoint.call(request.method(), caller.role, &query, accept.as_deref())? {
             Call::Issuers {
                 state,
                 after,
@@ -53,6 +54,10 @@ impl<P: Ports> Desk<P> {
                 trigger,
             } => self.outcome(&self.refresh(&actor, &issuer, name, trigger).await?),
             Call::RefreshAll => self.json(&self.regenerate_all(&actor).await?),
+            Call::Retire { issuer, name } => {
+                self.retired(self.retire(&actor, &issuer, name).await?)
+            }
+            Call::ConfirmRegistry => self.confirmed(self.confirm_registry(&actor).await?),
             Call::Trust(issuer) => {
                 let sha256 = self.named(request).await?;
                 self.outcome(&self.trust(&actor, issuer, sha256).await?)
@@ -148,6 +153,7 @@ impl<P: Ports> Desk<P> {
             all: &totals,
             of_crls: &crl_totals,
             events_pending,
+            shrink: index.shrink,
         };
         let text = metrics::render(&issuers, &totals, &subjects, format, self.now());
         Ok(Reply::text(format.media_type(), text))
@@ -212,6 +218,22 @@ impl<P: Ports> Desk<P> {
 
     fn json(&self, value: &impl Serialize) -> Result<Reply, EdgeError> {
         Reply::json(200, value).map_err(|error| self.internal(&error))
+    }
+
+    fn retired(&self, retired: Vec<CrlName>) -> Result<Reply, EdgeError> {
+        #[derive(Serialize)]
+        struct Retired {
+            retired: Vec<CrlName>,
+        }
+        self.json(&Retired { retired })
+    }
+
+    fn confirmed(&self, gone: u64) -> Result<Reply, EdgeError> {
+        #[derive(Serialize)]
+        struct Confirmed {
+            gone: u64,
+        }
+        self.json(&Confirmed { gone })
     }
 
     /// The events of an action: 200 if all refreshes succeeded, else 502.

@@ -31,12 +31,16 @@ pub(crate) enum Endpoint {
     Issuers,
     /// `/v1/issuers/{id}`
     Issuer(IssuerId),
+    /// `/v1/issuers/{id}/crls/{name}`
+    Crl(IssuerId, CrlName),
     /// `/v1/issuers/{id}/refresh`
     Refresh(IssuerId),
     /// `/v1/issuers/{id}/trust`
     Trust(IssuerId),
     /// `/v1/refresh`
     RefreshAll,
+    /// `/v1/registry/confirm`
+    ConfirmRegistry,
     /// `/v1/events`
     Events,
     /// `/v1/actions`
@@ -66,6 +70,13 @@ pub(crate) enum Call {
         name: Option<CrlName>,
         trigger: Trigger,
     },
+    /// Removes one CRL of an issuer, or all, that the origin no longer lists.
+    Retire {
+        issuer: IssuerId,
+        name: Option<CrlName>,
+    },
+    /// Lets the issuers go that vanished from the registry.
+    ConfirmRegistry,
     /// Refreshes everything.
     RefreshAll,
     /// Pins a changed certificate.
@@ -100,8 +111,8 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`EdgeError::TokenNotAllowed`] if it does not.
-    pub(crate) const fn admit(&self, role: Role) -> Result<(), EdgeError> {
-        let acts = matches!(self, Self::Refresh(_) | Self::Trust(_) | Self::RefreshAll);
+    pub(crate) fn admit(&self, role: Role, method: &str) -> Result<(), EdgeError> {
+        let acts = !matches!(method, "GET" | "HEAD");
         match (role, self) {
             (Role::Operator, _) | (Role::Hook, Self::Refresh(_)) => Ok(()),
             (Role::Viewer, _) if !acts => Ok(()),
@@ -115,6 +126,7 @@ impl Endpoint {
     /// Names the parameter that is unknown or wrong.
     pub(crate) fn call(
         self,
+        method: &str,
         role: Role,
         query: &[(String, String)],
         accept: Option<&str>,
@@ -134,7 +146,15 @@ impl Endpoint {
                         .unwrap_or(MOST_ISSUERS),
                 })
             }
+            Self::Issuer(issuer) if method == "DELETE" => {
+                none().map(|()| Call::Retire { issuer, name: None })
+            }
             Self::Issuer(issuer) => none().map(|()| Call::Issuer(issuer)),
+            Self::Crl(issuer, name) => none().map(|()| Call::Retire {
+                issuer,
+                name: Some(name),
+            }),
+            Self::ConfirmRegistry => none().map(|()| Call::ConfirmRegistry),
             Self::Refresh(issuer) => {
                 let parameters = Parameters::parse(query, &["name"])?;
                 Ok(Call::Refresh {
@@ -215,7 +235,7 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        endpoint("GET", path).call(Role::Operator, &query, accept)
+        endpoint("GET", path).call("GET", Role::Operator, &query, accept)
     }
 
     const READS: [&str; 6] = [
@@ -226,25 +246,29 @@ mod tests {
         "/metrics",
         "/v1/openapi.json",
     ];
-    const ACTIONS: [&str; 3] = [
-        "/v1/issuers/a/refresh",
-        "/v1/issuers/a/trust",
-        "/v1/refresh",
+    const ACTIONS: [(&str, &str); 6] = [
+        ("POST", "/v1/issuers/a/refresh"),
+        ("POST", "/v1/issuers/a/trust"),
+        ("POST", "/v1/refresh"),
+        ("DELETE", "/v1/issuers/a"),
+        ("DELETE", "/v1/issuers/a/crls/full"),
+        ("POST", "/v1/registry/confirm"),
     ];
 
     #[test]
     fn each_role_opens_its_own_calls() {
         for path in READS {
             let endpoint = endpoint("GET", path);
-            assert_eq!(endpoint.admit(Role::Hook), Err(EdgeError::TokenNotAllowed));
-            assert_eq!(endpoint.admit(Role::Viewer), Ok(()), "{path}");
+            let refused = Err(EdgeError::TokenNotAllowed);
+            assert_eq!(endpoint.admit(Role::Hook, "GET"), refused);
+            assert_eq!(endpoint.admit(Role::Viewer, "GET"), Ok(()), "{path}");
         }
-        for path in ACTIONS {
-            let endpoint = endpoint("POST", path);
-            let admitted = endpoint.admit(Role::Hook).is_ok();
+        for (method, path) in ACTIONS {
+            let endpoint = endpoint(method, path);
+            let admitted = endpoint.admit(Role::Hook, method).is_ok();
             assert_eq!(admitted, path.ends_with("/a/refresh"), "{path}");
-            assert!(endpoint.admit(Role::Viewer).is_err(), "{path}");
-            assert_eq!(endpoint.admit(Role::Operator), Ok(()));
+            assert!(endpoint.admit(Role::Viewer, method).is_err(), "{path}");
+            assert_eq!(endpoint.admit(Role::Operator, method), Ok(()));
         }
     }
 
@@ -252,7 +276,7 @@ mod tests {
     fn a_refresh_says_who_asked_for_it() {
         let trigger = |role| {
             let endpoint = endpoint("POST", "/v1/issuers/a/refresh");
-            match endpoint.call(role, &[], None) {
+            match endpoint.call("POST", role, &[], None) {
                 Ok(Call::Refresh {
                     trigger,
                     name: None,

@@ -17,7 +17,7 @@ use super::ports::{Ports, Request};
 use crate::actions::{Act, Action, network_of};
 use crate::config::Settings;
 use crate::events::{Event, EventId, Trigger};
-use crate::issuer::TrustAnswer;
+use crate::issuer::{RetireAnswer, TrustAnswer};
 use crate::problem::EdgeError;
 use crate::refresh::Sha256;
 use crate::registry::{Index, Listed};
@@ -181,6 +181,39 @@ impl<P: Ports> Desk<P> {
                 waiting: waiting.to_string(),
             }),
         }
+    }
+
+    /// Removes one CRL of an issuer, or all, if the origin no longer lists it.
+    pub(super) async fn retire(
+        &self,
+        actor: &Actor<'_>,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+    ) -> Result<Vec<CrlName>, EdgeError> {
+        self.listed(issuer).await?;
+        let target = Target {
+            issuer: Some(issuer),
+            name,
+            sha256: None,
+        };
+        self.record(Act::Retire, actor, target).await?;
+        let answer = self.ports.retire(issuer, name).await;
+        match answer.map_err(|error| self.internal(&error))? {
+            RetireAnswer::Retired(names) => Ok(names),
+            RetireAnswer::NotKnown => Err(self.no_registry(&"an object could not ask it")),
+            RetireAnswer::StillListed => Err(EdgeError::StillListed {
+                issuer: issuer.clone(),
+            }),
+        }
+    }
+
+    /// Lets the issuers go that vanished from the registry; gives how many are gone now.
+    pub(super) async fn confirm_registry(&self, actor: &Actor<'_>) -> Result<u64, EdgeError> {
+        self.record(Act::ConfirmRegistry, actor, Target::default())
+            .await?;
+        let gone = self.ports.confirm_registry().await;
+        let gone = gone.map_err(|error| self.no_registry(&error))?;
+        gone.ok_or(EdgeError::RegistryNotShrunk)
     }
 
     /// Refreshes every issuer.

@@ -199,6 +199,7 @@ mod tests {
                 .into_iter()
                 .map(|(id, listed)| (id.parse().unwrap(), listed))
                 .collect(),
+            shrink: None,
         }
     }
 

@@ -15,6 +15,7 @@ use super::crl_status::{CrlStatus, State};
 use super::issuers::IssuerStatus;
 use super::media;
 use crate::events::{Outcome, Trigger};
+use crate::registry::Shrink;
 use crate::time::{Rfc3339, Timestamp};
 
 /// The refreshes of one trigger and outcome, over all CRLs: a row of `crl_refresh_totals`.
@@ -97,6 +98,8 @@ pub(crate) struct Totals<'t> {
     pub(crate) of_crls: &'t [CrlTotal],
     /// The events that D1 refuses, known without D1.
     pub(crate) events_pending: u64,
+    /// If so many issuers vanished at once that they are still listed.
+    pub(crate) shrink: Option<Shrink>,
 }
 
 /// The metrics of all `issuers` together and of each of `subjects`, at `now`.
@@ -113,6 +116,11 @@ pub(crate) fn render(
         format,
     };
     over_all(&mut text, issuers, subjects.len(), now);
+    text.one(
+        "crl_edge_registry_vanished_issuers",
+        "Issuers that vanished from the registry with more than half of all. They stay until an operator confirms it or a day has passed.",
+        totals.shrink.map_or(0, |shrink| shrink.vanished),
+    );
     events_owed(&mut text, issuers, totals.events_pending);
     refreshes(&mut text, totals.all);
     of_each(&mut text, subjects, now);
@@ -212,7 +220,9 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
         "Changed issuer certificates that are waiting for an operator's trust.",
         issuers
             .iter()
-            .filter(|issuer| issuer.waiting_certificate_sha256.is_some())
+            .filter(|issuer| {
+                issuer.gone_since.is_none() && issuer.waiting_certificate_sha256.is_some()
+            })
             .count(),
     );
     text.one(
@@ -448,6 +458,7 @@ mod tests {
             duration_ms: 1250,
         }];
         let totals = Totals {
+            shrink: None,
             all: &totals,
             of_crls: &[],
             events_pending: 4,
@@ -539,6 +550,7 @@ mod tests {
             duration_ms: 1250,
         }];
         let totals = Totals {
+            shrink: None,
             all: &totals,
             of_crls: &[],
             events_pending: 0,
@@ -597,6 +609,7 @@ mod tests {
             refreshes: 1,
         };
         let totals = Totals {
+            shrink: None,
             all: &[],
             of_crls: &[counted],
             events_pending: 0,

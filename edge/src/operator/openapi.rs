@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn every_path_of_the_document_is_a_call_with_that_method() {
         for (path, methods) in document()["paths"].as_object().unwrap() {
-            let path = path.replace("{id}", "a");
+            let path = path.replace("{id}", "a").replace("{name}", "delta");
             for method in names(methods) {
                 let found = route(&method.to_uppercase(), &path);
                 let is_call = matches!(
@@ -59,12 +59,16 @@ mod tests {
                     .filter(|parameter| parameter["in"] == "query")
                     .map(|parameter| parameter["name"].as_str().unwrap())
                     .collect();
-                let found = route(&method.to_uppercase(), &path.replace("{id}", "a"));
+                let method = method.to_uppercase();
+                let example = path.replace("{id}", "a").replace("{name}", "delta");
+                let found = route(&method, &example);
                 let Ok((_, Handler::Operator(OperatorRoute(Target::Api(endpoint))))) = found else {
                     panic!("{method} {path}")
                 };
                 let wrong = [("unheard-of".to_owned(), String::new())];
-                let error = endpoint.call(Role::Operator, &wrong, None).unwrap_err();
+                let error = endpoint
+                    .call(&method, Role::Operator, &wrong, None)
+                    .unwrap_err();
                 let EdgeError::BadParameter { problem, .. } = error else {
                     panic!("{path}")
                 };

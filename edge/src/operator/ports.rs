@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::actions::Action;
 use crate::events::{Event, Trigger};
-use crate::issuer::{Overview, TrustAnswer};
+use crate::issuer::{Overview, RetireAnswer, TrustAnswer};
 use crate::refresh::Sha256;
 use crate::registry::Index;
 use crate::schedule::Summary;
@@ -63,6 +63,15 @@ pub trait Ports: 'static {
     ) -> Result<Vec<Event>, Self::Error>;
     /// Pins the changed certificate that is waiting if it has this SHA-256, and refreshes.
     async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, Self::Error>;
+    /// Removes one CRL of the issuer, or all, if the origin no longer lists it.
+    async fn retire(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+    ) -> Result<RetireAnswer, Self::Error>;
+    /// Lets the issuers go that vanished from the registry; gives how many are gone now, if some
+    /// waited for it.
+    async fn confirm_registry(&self) -> Result<Option<u64>, Self::Error>;
     /// Refreshes every issuer.
     async fn regenerate_all(&self) -> Result<Summary, Self::Error>;
     /// Keeps an action until D1 has it. Durable when this returns.

@@ -81,12 +81,15 @@ fn add_events(platform: &Platform, count: u64) {
     }
 }
 
-const CALLS: [(&str, &str); 9] = [
+const CALLS: [(&str, &str); 12] = [
     ("GET", "/v1/issuers"),
     ("GET", "/v1/issuers/a"),
     ("POST", "/v1/issuers/a/refresh"),
     ("POST", "/v1/issuers/a/trust"),
     ("POST", "/v1/refresh"),
+    ("DELETE", "/v1/issuers/b"),
+    ("DELETE", "/v1/issuers/a/crls/delta"),
+    ("POST", "/v1/registry/confirm"),
     ("GET", "/v1/events"),
     ("GET", "/v1/actions"),
     ("GET", "/metrics"),
@@ -110,6 +113,36 @@ fn without_a_token_no_call_reaches_the_platform() {
     let hook = hook.header("authorization", format!("Bearer {HOOK}"));
     assert_eq!(code(&ask(&platform, &hook)).1, "token_not_allowed");
     assert!(platform.done.borrow().is_empty());
+}
+
+#[test]
+fn what_the_origin_lists_is_not_retired_and_what_it_does_not_list_is() {
+    let platform = Platform::new();
+    let listed = ask(&platform, &call("DELETE", "/v1/issuers/a"));
+    assert_eq!(code(&listed), (409, "still_listed".to_owned()));
+    let unknown = ask(&platform, &call("DELETE", "/v1/issuers/nobody"));
+    assert_eq!(code(&unknown), (404, "unknown_issuer".to_owned()));
+    let retired = ask(&platform, &call("DELETE", "/v1/issuers/a/crls/delta"));
+    assert_eq!(json(&retired)["retired"], serde_json::json!(["delta"]));
+    assert_eq!(*platform.done.borrow(), ["retires delta of a"]);
+    let act = |target: &str| ("retire".to_owned(), "ann".to_owned(), target.to_owned());
+    assert!(
+        actions(&platform).contains(&act("a")),
+        "{:?}",
+        actions(&platform)
+    );
+}
+
+#[test]
+fn an_operator_confirms_that_the_registry_shrank_if_it_did() {
+    let platform = Platform::new();
+    let confirm = call("POST", "/v1/registry/confirm");
+    let nothing = ask(&platform, &confirm);
+    assert_eq!(code(&nothing), (409, "registry_not_shrunk".to_owned()));
+    platform.registry_shrinks(15);
+    let metrics = ask(&platform, &call("GET", "/metrics"));
+    assert!(text(&metrics).contains("crl_edge_registry_vanished_issuers 15"));
+    assert_eq!(json(&ask(&platform, &confirm))["gone"], 15);
 }
 
 /// Which calls a token opens: those that read, the refresh of one issuer, the other actions.
@@ -223,6 +256,7 @@ fn every_call_with_every_kind_of_token() {
         for (method, path) in CALLS {
             let platform = Platform::new();
             let sha256 = platform.certificate_waits(b"new");
+            platform.registry_shrinks(15);
             let request = TestRequest::new(method, path)
                 .header("authorization", format!("Bearer {token}"))
                 .body(format!(r#"{{"sha256":"{sha256}"}}"#));
@@ -354,14 +388,21 @@ fn a_part_that_fails_is_a_stable_code_outside_and_a_cause_in_the_log() {
     for (part, expected) in [
         (
             Part::Registry,
-            [503, 503, 503, 503, 503, 200, 200, 503, 200],
+            [503, 503, 503, 503, 503, 503, 503, 503, 200, 200, 503, 200],
         ),
-        (Part::Objects, [200, 500, 500, 500, 200, 200, 200, 200, 200]),
-        (Part::Tables, [503, 200, 200, 200, 200, 503, 503, 503, 200]),
+        (
+            Part::Objects,
+            [200, 500, 500, 500, 200, 500, 500, 200, 200, 200, 200, 200],
+        ),
+        (
+            Part::Tables,
+            [503, 200, 200, 200, 200, 200, 200, 200, 503, 503, 503, 200],
+        ),
     ] {
         for ((method, path), status) in CALLS.into_iter().zip(expected) {
             let platform = Platform::new();
             let sha256 = platform.certificate_waits(b"new");
+            platform.registry_shrinks(15);
             platform.fail(part);
             let body = format!(r#"{{"sha256":"{sha256}"}}"#);
             let answer = ask(&platform, &call(method, path).body(body));

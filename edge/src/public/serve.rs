@@ -73,6 +73,23 @@ pub struct Served<P: Platform> {
 /// KV did not answer, or not in a form that this release reads. The log says why.
 struct KvFailed;
 
+/// What the registry says of a CRL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    /// The origin lists it.
+    Listed,
+    /// Its issuer publishes elsewhere; its object knows since when.
+    Elsewhere,
+    /// The origin no longer lists its issuer, whose object may have a CRL that is valid.
+    Gone,
+    /// The origin does not list it.
+    UnknownCrl,
+    /// The origin does not list its issuer, and will not for this long.
+    UnknownIssuer(Duration),
+    /// That cannot be known now.
+    NoIndex,
+}
+
 /// A CRL that can answer a request.
 struct Found<P: Platform> {
     head: Head,
@@ -141,10 +158,16 @@ impl<P: Platform> Serving<P> {
                 &EdgeError::CrlUnavailable { retry_after },
             ));
         }
-        if found.is_none()
-            && let Some(error) = self.unlisted(wanted, deadline).await
-        {
-            return Ok(refused(wanted.method, &error));
+        let mut listing = Listing::Listed;
+        if must_wait {
+            if found.is_some() && self.policy.serve_expired {
+                deadline = deadline.min(self.platform.now().after(EXPIRED_PATIENCE));
+            }
+            listing = self.listing(wanted, deadline).await;
+            let has_copy = found.is_some();
+            if let Some(error) = listing.refusal(wanted, has_copy) {
+                return Ok(refused(wanted.method, &error));
+            }
         }
         let expired = match found {
             Some(found) if found.validity == Validity::Expired => Some(found),
@@ -161,9 +184,6 @@ impl<P: Platform> Serving<P> {
             None => None,
         };
         let seen = expired.as_ref().map(|found| found.head.sha256);
-        if expired.is_some() && self.policy.serve_expired {
-            deadline = deadline.min(self.platform.now().after(EXPIRED_PATIENCE));
-        }
         let fallback = match expired {
             None if kv_failed => self.remembered(&key, Age::Any),
             expired => expired,
@@ -174,6 +194,13 @@ impl<P: Platform> Serving<P> {
                 if fallback.validity != Validity::Expired || self.policy.serve_expired =>
             {
                 fallback
+            }
+            (Err(_), _) if listing == Listing::Gone => {
+                let error = Listing::Gone.refusal(wanted, true);
+                return Ok(refused(
+                    wanted.method,
+                    &error.unwrap_or(EdgeError::Internal),
+                ));
             }
             (Err(unavailable), _) => {
                 return Ok(refused(wanted.method, &unserved(wanted, &unavailable)));
@@ -287,24 +314,19 @@ impl<P: Platform> Serving<P> {
         })
     }
 
-    /// Why the registry keeps a request from the issuer's object, if it does.
-    async fn unlisted(&self, wanted: &Wanted, deadline: Timestamp) -> Option<EdgeError> {
+    /// What the registry says of the CRL.
+    async fn listing(&self, wanted: &Wanted, deadline: Timestamp) -> Listing {
         let Wanted { issuer, name, .. } = wanted;
         let crl = (issuer, *name);
         let lookup = index::lookup(&self.platform, &self.memory, self.registry_ttl, crl);
         let lookup = self.until(deadline, lookup).await;
-        let issuer = issuer.clone();
         match lookup.unwrap_or(Lookup::NoIndex) {
-            Lookup::Known(listed) if listed.may_have(*name) => None,
-            Lookup::Known(_) => Some(EdgeError::UnknownCrl {
-                issuer,
-                name: *name,
-                max_age: Duration::ZERO,
-            }),
-            Lookup::Unknown(max_age) => Some(EdgeError::UnknownIssuer { issuer, max_age }),
-            Lookup::NoIndex => Some(EdgeError::CrlUnavailable {
-                retry_after: INDEX_RETRY,
-            }),
+            Lookup::Known(listed) if listed.gone_since.is_some() => Listing::Gone,
+            Lookup::Known(listed) if listed.crls.is_empty() => Listing::Elsewhere,
+            Lookup::Known(listed) if listed.may_have(*name) => Listing::Listed,
+            Lookup::Known(_) => Listing::UnknownCrl,
+            Lookup::Unknown(max_age) => Listing::UnknownIssuer(max_age),
+            Lookup::NoIndex => Listing::NoIndex,
         }
     }
 
@@ -401,6 +423,32 @@ impl<P: Platform> Serving<P> {
             head,
             body,
             source,
+        }
+    }
+}
+
+impl Listing {
+    /// Why the registry keeps a request from the issuer's object, if it does. `has_copy` is whether
+    /// KV has a CRL, which has expired: then its object has removed it, or is about to.
+    fn refusal(self, wanted: &Wanted, has_copy: bool) -> Option<EdgeError> {
+        let issuer = wanted.issuer.clone();
+        let max_age = Duration::ZERO;
+        match self {
+            Self::Listed => None,
+            Self::Gone | Self::Elsewhere if !has_copy => None,
+            Self::Gone => Some(EdgeError::UnknownIssuer { issuer, max_age }),
+            Self::Elsewhere => Some(EdgeError::PublishedElsewhere { issuer, max_age }),
+            Self::UnknownCrl => Some(EdgeError::UnknownCrl {
+                issuer,
+                name: wanted.name,
+                max_age,
+            }),
+            Self::UnknownIssuer(max_age) => Some(EdgeError::UnknownIssuer { issuer, max_age }),
+            // What was listed once has an object.
+            Self::NoIndex if has_copy => None,
+            Self::NoIndex => Some(EdgeError::CrlUnavailable {
+                retry_after: INDEX_RETRY,
+            }),
         }
     }
 }

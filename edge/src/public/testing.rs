@@ -244,6 +244,7 @@ pub(super) fn index(now: Timestamp, crls: &[CrlName]) -> Index {
     Index {
         read_at: now,
         issuers: [(issuer(), listed)].into(),
+        shrink: None,
     }
 }
 

@@ -45,8 +45,11 @@ pub(super) fn admit<D: Hashed>(
         strict: false,
     };
     let verified = verify(store, staged, &requirements)?;
-    if let Some(current) = &before.current {
-        if compare(store, staged, &verified, current)? == Succession::Same {
+    if let Some(last) = before.last_head() {
+        let held = before.current.as_ref();
+        let succession = compare(store, staged, &verified, last, held)?;
+        // One that was removed has to be had again.
+        if succession == Succession::Same && held.is_some() {
             return Ok(Answer::Unchanged);
         }
         match (staged.watermark, before.watermark) {
@@ -93,23 +96,27 @@ fn verify<D: Hashed>(
     })
 }
 
-/// Compares the staged CRL with the one that is held. One that was only signed anew is the same:
-/// the bytes that clients have stay.
+/// Compares the staged CRL with the last one, of which nothing but the head is left if it was
+/// removed. One that was only signed anew is the same: the bytes that clients have stay.
 fn compare<D: Hashed>(
     store: &impl Store,
     staged: &Staged<D>,
     verified: &Verified,
-    held: &Current,
+    last: &Head,
+    held: Option<&Current>,
 ) -> Result<Succession, RefreshError> {
     let edition = Edition {
-        number: held.head.number,
-        this_update: held.head.this_update,
+        number: last.number,
+        this_update: last.this_update,
         // Not recorded.
         coverage: None,
-        sha256: held.head.sha256.0,
+        sha256: last.sha256.0,
     };
     match crl::supersedes(&verified.edition(staged.sha256.0), &edition) {
         Err(reused @ Conflict::NumberReused { .. }) => {
+            let Some(held) = held else {
+                return Err(reused.into());
+            };
             let mut new = StoredBody::new(store, staged.body, staged.pieces);
             let mut old = StoredBody::new(store, held.body, held.pieces);
             if crl::same_contents(&mut new, &mut old)? {

@@ -114,6 +114,9 @@ impl Attempt {
     /// The issuer's state after the refresh.
     pub(super) fn next_issuer_state(before: &IssuerState, result: &FetchResult) -> IssuerState {
         let mut issuer = before.clone();
+        if result.is_ok() {
+            issuer.gone_since = None;
+        }
         match result {
             Ok(Answer::Crl(admitted)) => {
                 // Meanwhile the operator may have trusted another certificate, which then stays.
@@ -181,7 +184,7 @@ impl Attempt {
             let UnixTime(second) = head.generated_at.as_unix_time();
             Timestamp::from(UnixTime(second.saturating_add(1)))
         };
-        let earliest = state.head().map(next_second);
+        let earliest = state.last_head().map(next_second);
         head.generated_at = earliest.map_or(self.ended_at, |at| at.max(self.ended_at));
         head.refresh_after = self.refresh_time(&head, settings);
         state
@@ -190,6 +193,8 @@ impl Attempt {
         state.next_attempt = Some(head.refresh_after);
         state.not_before = state.next_attempt;
         state.watermark = admitted.watermark.or(state.watermark);
+        state.remembered = None;
+        state.removal_owed = false;
         state.current = Some(Current {
             head,
             body: admitted.body,

@@ -52,6 +52,12 @@ pub struct CrlState {
     pub replaced: Vec<Head>,
     /// Refreshes since the object's storage began, by trigger and outcome.
     pub counts: Vec<RefreshCount>,
+    /// The last CRL, after it was removed: what comes back under this name must not be older.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<Head>,
+    /// Whether D1 still has rows of the CRL that was removed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub removal_owed: bool,
 }
 
 /// A committed CRL: its head, and its body's place.
@@ -157,6 +163,30 @@ impl CrlState {
         self.current.as_ref().map(|current| &current.head)
     }
 
+    /// The head of the committed CRL, or of the last one if that was removed.
+    #[must_use]
+    pub fn last_head(&self) -> Option<&Head> {
+        self.head().or(self.remembered.as_ref())
+    }
+
+    /// What remains of the CRL when it is removed.
+    #[must_use]
+    pub fn removed(self) -> Self {
+        Self {
+            remembered: self.last_head().cloned(),
+            watermark: self.watermark,
+            revision: self.revision.saturating_add(1),
+            removal_owed: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether there is something of this CRL that can be removed.
+    #[must_use]
+    pub const fn is_removable(&self) -> bool {
+        self.current.is_some() || self.last_outcome.is_some()
+    }
+
     /// The committed CRL, if it is valid at `now`.
     #[must_use]
     pub fn valid(&self, now: Timestamp) -> Option<&Current> {
@@ -186,7 +216,7 @@ impl CrlState {
     /// How the origin is told of the CRL held.
     #[must_use]
     pub fn held(&self) -> Option<HeldCrl> {
-        self.head().map(|head| HeldCrl {
+        self.last_head().map(|head| HeldCrl {
             sha256: head.sha256,
             number: head.number,
             watermark: self.watermark,
@@ -221,6 +251,9 @@ pub struct IssuerState {
     /// DER of another one that the origin names now.
     #[serde(rename = "waiting")]
     pub pending_certificate: Option<Der>,
+    /// Since when the registry has not listed the issuer, as far as this object knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone_since: Option<Timestamp>,
 }
 
 impl IssuerState {
@@ -230,6 +263,12 @@ impl IssuerState {
         self.record
             .as_ref()
             .is_some_and(|record| record.issuer.crls.iter().any(|crl| crl.name == name))
+    }
+
+    /// Whether the origin is known not to list this CRL any more.
+    #[must_use]
+    pub fn has_withdrawn(&self, name: CrlName) -> bool {
+        self.gone_since.is_some() || (self.record.is_some() && !self.lists(name))
     }
 
     /// The issuer's CRLs, as far as is known: the full one, if nothing is.

@@ -63,6 +63,7 @@ impl<S: Store> StateCache<S> {
         self.with(|_| ())?;
         if let Some(state) = &mut *self.loaded.borrow_mut() {
             state.issuer.record = Some(record);
+            state.issuer.gone_since = None;
             self.has_unsaved_record.set(true);
         }
         Ok(())

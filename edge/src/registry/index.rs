@@ -7,6 +7,7 @@ use std::time::Duration;
 use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
+use super::shrink::Shrink;
 use crate::time::Timestamp;
 
 /// Every issuer that is known, as of one reading of the origin.
@@ -17,6 +18,8 @@ pub struct Index {
     pub read_at: Timestamp,
     /// The issuers.
     pub issuers: BTreeMap<IssuerId, Listed>,
+    /// If so many vanished at once that they are still listed here.
+    pub shrink: Option<Shrink>,
 }
 
 /// What the index tells of an issuer.
@@ -53,6 +56,8 @@ struct Stored {
     version: u8,
     read_at: Timestamp,
     issuers: BTreeMap<IssuerId, Listed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shrink: Option<Shrink>,
 }
 
 /// What is stored is not an index that this release knows.
@@ -66,6 +71,7 @@ impl From<Index> for Stored {
             version: 1,
             read_at: index.read_at,
             issuers: index.issuers,
+            shrink: index.shrink,
         }
     }
 }
@@ -80,6 +86,7 @@ impl TryFrom<Stored> for Index {
         Ok(Self {
             read_at: stored.read_at,
             issuers: stored.issuers,
+            shrink: stored.shrink,
         })
     }
 }
@@ -106,6 +113,7 @@ mod tests {
         let index = Index {
             read_at: Timestamp::from_millis(0),
             issuers: ids.map(|id: IssuerId| (id, listed())).collect(),
+            shrink: None,
         };
         let stored = serde_json::to_string(&index).unwrap();
         assert!(stored.len() < 1_000_000, "{}", stored.len());

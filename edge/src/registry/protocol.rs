@@ -1,7 +1,7 @@
 //! What the registry's Durable Object is asked and what it answers: one type each, as JSON between
 //! the Worker and the object.
 
-use origin_api::IssuerId;
+use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
 use super::index::Index;
@@ -24,6 +24,23 @@ pub enum RegistryRequest {
         /// The issuers that the tick took and did not reach: the next one begins with them.
         unreached: Vec<IssuerId>,
     },
+    /// Whether the origin lists an issuer now. Answered by [`RegistryAnswer::Standing`].
+    Standing(IssuerId),
+    /// An issuer that is gone was removed by its object. Answered by [`RegistryAnswer::Done`].
+    Removed(IssuerId),
+    /// Lets the issuers go that vanished in one reading. Answered by
+    /// [`RegistryAnswer::Confirmed`].
+    ConfirmShrink,
+}
+
+/// How an issuer stands, as of a reading within `REGISTRY_TTL_SECONDS`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The origin lists it with these CRLs, or it vanished with too many others.
+    Listed(Vec<CrlName>),
+    /// The origin does not list it.
+    Gone,
 }
 
 /// What the registry's object answers.
@@ -36,6 +53,10 @@ pub enum RegistryAnswer {
     Lease(Option<Lease>),
     /// The issuers that a tick asks next.
     Batch(Batch),
+    /// How an issuer stands.
+    Standing(Standing),
+    /// How many issuers are gone now; absent if none waited for it.
+    Confirmed(Option<u64>),
     /// The request was carried out, and there is nothing more to say.
     Done,
     /// The object could not do it: the cause, for the log.

@@ -16,7 +16,8 @@ use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use origin_api::{CrlName, Issuer, IssuerId};
 
 use super::index::{Index, Listed};
-use super::protocol::{RegistryAnswer, RegistryRequest};
+use super::protocol::{RegistryAnswer, RegistryRequest, Standing};
+use super::shrink::Shrink;
 use super::tick::{Batch, Lease, TICK_BATCH};
 use crate::config::Settings;
 use crate::refresh::{OriginError, ReplicaError, Runtime, StoreError};
@@ -72,13 +73,21 @@ impl From<&Issuer> for Row {
 pub trait RegistryStore {
     /// Every issuer, and when the origin was read.
     fn rows(&self) -> Result<(Option<Timestamp>, Vec<Row>), StoreError>;
-    /// Replaces or adds these, removes those, and notes when the origin was read; all or nothing.
+    /// Replaces or adds these, removes those, and notes the shrink and when the origin was read;
+    /// all or nothing.
     fn update(
         &self,
         read_at: Timestamp,
         changed: &[Row],
         removed: &[IssuerId],
+        shrink: Option<&Shrink>,
     ) -> Result<(), StoreError>;
+    /// Removes an issuer that is gone.
+    fn remove(&self, issuer: &IssuerId) -> Result<(), StoreError>;
+    /// The shrink that stands.
+    fn shrink(&self) -> Result<Option<Shrink>, StoreError>;
+    /// Replaces it.
+    fn set_shrink(&self, shrink: &Shrink) -> Result<(), StoreError>;
     /// The issuers that are not gone and were last asked before `began_at`, the longest ago first;
     /// and how many there are in all.
     fn unasked(
@@ -174,6 +183,16 @@ impl<P: RegistryPorts> RegistryService<P> {
                 .end_tick(&lease, &unreached)
                 .map(|()| RegistryAnswer::Done)
                 .map_err(RegistryError::from),
+            RegistryRequest::Standing(issuer) => {
+                self.standing(&issuer).await.map(RegistryAnswer::Standing)
+            }
+            RegistryRequest::Removed(issuer) => self
+                .removed(&issuer)
+                .map(|()| RegistryAnswer::Done)
+                .map_err(RegistryError::from),
+            RegistryRequest::ConfirmShrink => {
+                self.confirm_shrink().await.map(RegistryAnswer::Confirmed)
+            }
         };
         answer.unwrap_or_else(|error| RegistryAnswer::Failed(error.to_string()))
     }
@@ -197,6 +216,54 @@ impl<P: RegistryPorts> RegistryService<P> {
             _ => self.read().await,
         };
         read.or_else(|error| known.ok_or(error))
+    }
+
+    /// Whether the origin lists an issuer.
+    ///
+    /// # Errors
+    /// The origin was not read within `REGISTRY_TTL_SECONDS`: nothing is removed on old news.
+    pub async fn standing(self: &Rc<Self>, issuer: &IssuerId) -> Result<Standing, RegistryError> {
+        let index = self.index().await?;
+        if !index.is_fresh(self.runtime.now(), self.settings.registry_ttl) {
+            let failed = self.reading.failed.borrow().clone();
+            let error = failed.map(|(error, _)| error);
+            return Err(error.unwrap_or(RegistryError::Store(StoreError::Conflict)));
+        }
+        let listed = index.issuers.get(issuer);
+        let listed = listed.filter(|listed| listed.gone_since.is_none());
+        Ok(listed.map_or(Standing::Gone, |listed| {
+            Standing::Listed(listed.crls.clone())
+        }))
+    }
+
+    /// Forgets an issuer that is gone and that its object has removed.
+    ///
+    /// # Errors
+    /// Storage failed.
+    pub fn removed(&self, issuer: &IssuerId) -> Result<(), StoreError> {
+        self.store.remove(issuer)?;
+        // Read again from storage.
+        self.reading.index.take();
+        Ok(())
+    }
+
+    /// Lets the issuers go that vanished in one reading, as far as they are missing still. Gives
+    /// how many are gone now; `None` if none waited for it.
+    ///
+    /// # Errors
+    /// Storage failed, or the origin cannot be read.
+    pub async fn confirm_shrink(self: &Rc<Self>) -> Result<Option<u64>, RegistryError> {
+        let Some(shrink) = self.store.shrink()? else {
+            return Ok(None);
+        };
+        self.store.set_shrink(&Shrink {
+            confirmed: Some(shrink.vanished),
+            ..shrink
+        })?;
+        let index = self.read().await?;
+        let gone = index.issuers.values();
+        let gone = gone.filter(|listed| listed.gone_since == Some(index.read_at));
+        Ok(Some(gone.count() as u64))
     }
 
     fn read(self: &Rc<Self>) -> Shared<LocalBoxFuture<'static, Read>> {
@@ -271,18 +338,26 @@ impl<P: RegistryPorts> RegistryService<P> {
             .unwrap_or(Err(OriginError::Timeout(limit)))
     }
 
-    /// Brings storage up to what the origin lists. Who is gone stays, marked, for as long as events
-    /// are kept.
+    /// Brings storage up to what the origin lists. Who is gone stays, marked, until its object has
+    /// removed it, or for as long as events are kept.
     fn adopt(&self, mut after: Vec<Row>) -> Result<Index, StoreError> {
         let now = self.runtime.now();
         let (_, before) = self.store.rows()?;
         let mut here = HashSet::new();
         here.extend(after.iter().map(|row| &row.id));
+        let listed = before.iter().filter(|row| row.gone_since.is_none());
+        let (mut listed_before, mut vanished) = (0_u64, 0_u64);
+        for row in listed {
+            listed_before = listed_before.saturating_add(1);
+            vanished = vanished.saturating_add(u64::from(!here.contains(&row.id)));
+        }
+        let shrink = Shrink::after(self.store.shrink()?, listed_before, vanished, now);
+        let gone_since = shrink.is_none().then_some(now);
         let (kept, forgotten): (Vec<_>, Vec<_>) = before
             .iter()
             .filter(|row| !here.contains(&row.id))
             .map(|row| Row {
-                gone_since: row.gone_since.or(Some(now)),
+                gone_since: row.gone_since.or(gone_since),
                 ..row.clone()
             })
             .partition(|row| {
@@ -298,8 +373,15 @@ impl<P: RegistryPorts> RegistryService<P> {
             .cloned()
             .collect();
         let removed: Vec<_> = forgotten.into_iter().map(|row| row.id).collect();
-        self.store.update(now, &changed, &removed)?;
-        Ok(index_of(now, after))
+        self.store
+            .update(now, &changed, &removed, shrink.as_ref())?;
+        if let Some(shrink) = &shrink {
+            self.runtime.log(&serde_json::json!({
+                "level": "error", "what": "more than half of the issuers vanished from the registry, none is removed before a day has passed or POST /v1/registry/confirm",
+                "shrink": shrink,
+            }));
+        }
+        Ok(index_of(now, after, shrink))
     }
 
     fn known(&self) -> Result<Option<Rc<Index>>, StoreError> {
@@ -307,8 +389,9 @@ impl<P: RegistryPorts> RegistryService<P> {
             return Ok(Some(Rc::clone(index)));
         }
         let (read_at, rows) = self.store.rows()?;
+        let shrink = self.store.shrink()?;
         Ok(read_at.map(|read_at| {
-            let index = Rc::new(index_of(read_at, rows));
+            let index = Rc::new(index_of(read_at, rows, shrink));
             *self.reading.index.borrow_mut() = Some(Rc::clone(&index));
             index
         }))
@@ -363,7 +446,7 @@ impl<P: RegistryPorts> RegistryService<P> {
     }
 }
 
-fn index_of(read_at: Timestamp, rows: Vec<Row>) -> Index {
+fn index_of(read_at: Timestamp, rows: Vec<Row>, shrink: Option<Shrink>) -> Index {
     let mut issuers = BTreeMap::new();
     issuers.extend(rows.into_iter().map(|row| {
         let listed = Listed {
@@ -372,5 +455,9 @@ fn index_of(read_at: Timestamp, rows: Vec<Row>) -> Index {
         };
         (row.id, listed)
     }));
-    Index { read_at, issuers }
+    Index {
+        read_at,
+        issuers,
+        shrink,
+    }
 }

@@ -9,6 +9,7 @@ use origin_api::{Crl, CrlName, Der, Issuer, IssuerId};
 use super::service::Reading;
 use super::{
     Index, IndexReplica, Lease, OriginPages, RegistryPorts, RegistryService, RegistryStore, Row,
+    Shrink,
 };
 use crate::config::Settings;
 use crate::refresh::testing::{Faults, Gate, Machine, TwinHost};
@@ -136,6 +137,7 @@ struct Kept {
     /// Each issuer, and when it was last asked.
     rows: BTreeMap<IssuerId, (Row, Timestamp)>,
     lease: Option<Lease>,
+    shrink: Option<Shrink>,
 }
 
 impl TwinRegistry {
@@ -165,6 +167,7 @@ impl RegistryStore for TwinRegistry {
         read_at: Timestamp,
         changed: &[Row],
         removed: &[IssuerId],
+        shrink: Option<&Shrink>,
     ) -> Result<(), StoreError> {
         self.run("registry.update", |kept| {
             kept.read_at = Some(read_at);
@@ -174,7 +177,23 @@ impl RegistryStore for TwinRegistry {
                 entry.or_insert((row.clone(), never)).0 = row.clone();
             }
             kept.rows.retain(|id, _| !removed.contains(id));
+            kept.shrink = shrink.copied();
         })
+    }
+
+    fn remove(&self, issuer: &IssuerId) -> Result<(), StoreError> {
+        self.run("registry.remove", |kept| {
+            kept.rows
+                .retain(|id, (row, _)| id != issuer || row.gone_since.is_none());
+        })
+    }
+
+    fn shrink(&self) -> Result<Option<Shrink>, StoreError> {
+        self.run("registry.shrink", |kept| kept.shrink)
+    }
+
+    fn set_shrink(&self, shrink: &Shrink) -> Result<(), StoreError> {
+        self.run("registry.set_shrink", |kept| kept.shrink = Some(*shrink))
     }
 
     fn unasked(

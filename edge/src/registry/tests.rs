@@ -4,8 +4,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use origin_api::CrlName;
+
 use super::testing::{TwinIndex, TwinPages, TwinRegistry, Twins, id, service};
-use super::{Index, RegistryError, RegistryService};
+use super::{Index, RegistryError, RegistryService, Standing};
 use crate::config::Settings;
 use crate::refresh::OriginError;
 use crate::refresh::testing::{Client, Failure, Faults, HOUR, MINUTE, Machine, settings};
@@ -226,6 +228,81 @@ fn an_issuer_that_comes_back_is_as_before() {
     stage.pages.0.list(3);
     stage.machine.pass(MINUTE);
     assert_eq!(stage.index().unwrap().issuers, before.issuers);
+}
+
+#[test]
+fn an_origin_that_was_restored_empty_makes_nobody_gone() {
+    let mut stage = Stage::listing(20);
+    let before = stage.index().unwrap();
+    stage.pages.0.list(9);
+    for _ in 0..23 {
+        stage.machine.pass(HOUR);
+        stage.restart();
+        let index = stage.index().unwrap();
+        assert_eq!(index.issuers, before.issuers);
+        assert_eq!(index.shrink.map(|shrink| shrink.vanished), Some(11));
+        assert_eq!(stage.replica.copy.borrow().as_ref(), Some(&*index));
+    }
+    stage.pages.0.list(20);
+    stage.machine.pass(HOUR);
+    assert_eq!(stage.index().unwrap().shrink, None);
+    // The next time counts from its own beginning.
+    stage.pages.0.list(0);
+    stage.machine.pass(HOUR);
+    assert_eq!(stage.index().unwrap().issuers, before.issuers);
+    stage.machine.pass(24 * HOUR);
+    let gone = stage.index().unwrap();
+    assert_eq!(gone.shrink, None);
+    assert!(
+        gone.issuers
+            .values()
+            .all(|listed| listed.gone_since.is_some())
+    );
+}
+
+#[test]
+fn an_operator_lets_go_what_vanished() {
+    let stage = Stage::listing(20);
+    stage.index().unwrap();
+    let confirm = || {
+        let service = Rc::clone(&stage.service);
+        stage
+            .machine
+            .done(async move { service.confirm_shrink().await })
+    };
+    assert_eq!(confirm(), Ok(None));
+    stage.pages.0.list(5);
+    stage.machine.pass(MINUTE);
+    stage.index().unwrap();
+    // More are missing when it is confirmed than when it was seen.
+    stage.pages.0.list(4);
+    assert_eq!(confirm(), Ok(Some(0)));
+    assert_eq!(confirm(), Ok(Some(16)));
+    assert_eq!(confirm(), Ok(None));
+    assert_eq!(stage.index().unwrap().shrink, None);
+}
+
+#[test]
+fn an_issuers_object_learns_how_it_stands_and_has_it_forgotten() {
+    let stage = Stage::listing(3);
+    let standing = |number| {
+        let service = Rc::clone(&stage.service);
+        stage
+            .machine
+            .done(async move { service.standing(&id(number)).await })
+    };
+    assert_eq!(standing(2), Ok(Standing::Listed(vec![CrlName::Full])));
+    assert_eq!(standing(7), Ok(Standing::Gone));
+    stage.pages.0.list(2);
+    stage.machine.pass(MINUTE);
+    assert_eq!(standing(2), Ok(Standing::Gone));
+    stage.service.removed(&id(2)).unwrap();
+    stage.service.removed(&id(1)).unwrap();
+    let index = stage.index().unwrap();
+    assert_eq!(index.issuers.keys().collect::<Vec<_>>(), [&id(0), &id(1)]);
+    stage.fail();
+    stage.machine.pass(MINUTE);
+    assert!(standing(1).is_err(), "old news");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::actions::Action;
 use crate::config::WrongSetting;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::problem::EdgeError;
+use crate::registry::Shrink;
 use crate::time::Timestamp;
 
 /// How many CRLs the first page shows.
@@ -101,6 +102,8 @@ pub(crate) struct HomePage {
     as_of: Moment,
     health: Health,
     wrong_settings: Vec<String>,
+    /// How many issuers vanished from the registry, if so many did that they are still listed.
+    vanished: Option<u64>,
     filter: HomeFilter,
     states: &'static [State],
     crls: Vec<CrlView>,
@@ -143,6 +146,7 @@ impl HomePage {
             as_of: Moment::new(now, now),
             health: Health::of(issuers, now),
             wrong_settings: wrong_settings.iter().map(ToString::to_string).collect(),
+            vanished: None,
             states: &State::ALL,
             crls: shown
                 .map(|(issuer, crl)| CrlView::new(issuer, crl, now))
@@ -156,6 +160,14 @@ impl HomePage {
             troubles: views(troubles, &[], now),
             events: views(events, &[], now),
         }
+    }
+
+    /// Adds what the registry's gate holds.
+    #[must_use]
+    pub(crate) fn with_shrink(mut self, shrink: Option<Shrink>) -> Self {
+        self.vanished = shrink.map(|shrink| shrink.vanished);
+        self.health.is_well &= shrink.is_none();
+        self
     }
 }
 

@@ -264,7 +264,9 @@ impl Health {
             .min_by_key(|(at, _)| *at);
         let waiting: Vec<_> = issuers
             .iter()
-            .filter(|issuer| issuer.waiting_certificate_sha256.is_some())
+            .filter(|issuer| {
+                issuer.gone_since.is_none() && issuer.waiting_certificate_sha256.is_some()
+            })
             .map(|issuer| issuer.id.to_string())
             .collect();
         let publishes_owed = crls().filter(|(_, crl)| crl.publish_owed).count();

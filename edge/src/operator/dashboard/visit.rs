@@ -174,7 +174,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         let troubles = event_page::newest(failed, rejected, TROUBLES);
         let latest = Query::events(&EventFilter::default(), None, LATEST);
         let events: Vec<Event> = self.desk.rows(&latest).await?;
-        self.render(&HomePage::new(
+        let page = HomePage::new(
             signed_in,
             &self.desk.settings.wrong,
             &issuers,
@@ -182,7 +182,8 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             &troubles,
             &events,
             self.desk.now(),
-        ))
+        );
+        self.render(&page.with_shrink(index.shrink))
     }
 
     async fn events(&self, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {

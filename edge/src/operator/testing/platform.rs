@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::actions::Action;
 use crate::events::{Event, Outcome, Trigger};
-use crate::issuer::{Overview, TrustAnswer};
+use crate::issuer::{Overview, RetireAnswer, TrustAnswer};
 use crate::operator::{Ports, Request};
 use crate::refresh::{IssuerState, Sha256, fingerprint};
-use crate::registry::{Index, Listed};
+use crate::registry::{Index, Listed, Shrink};
 use crate::schedule::Summary;
 use crate::tables::testing::{NOW, Tables, event};
 use crate::tables::{Query, append_actions};
@@ -48,6 +48,8 @@ pub(crate) struct Platform {
     pub(crate) now: Cell<Timestamp>,
     /// The events that D1 refuses.
     pub(crate) pending: Cell<u64>,
+    /// What the registry's gate holds.
+    shrink: Cell<Option<Shrink>>,
     failing: Cell<Option<Part>>,
     /// After how many more queries the tables fail.
     queries_left: Cell<u32>,
@@ -66,6 +68,7 @@ impl Platform {
             log: RefCell::default(),
             now: Cell::new(NOW),
             pending: Cell::new(0),
+            shrink: Cell::new(None),
             failing: Cell::new(None),
             queries_left: Cell::new(u32::MAX),
             rows_read: Cell::new(0),
@@ -89,6 +92,15 @@ impl Platform {
         let sha256 = fingerprint(&der);
         *self.waiting.borrow_mut() = Some(der);
         sha256
+    }
+
+    /// From now on the registry's gate holds so many issuers.
+    pub(crate) fn registry_shrinks(&self, vanished: u64) {
+        self.shrink.set(Some(Shrink {
+            since: NOW,
+            vanished,
+            confirmed: None,
+        }));
     }
 
     fn check(&self, part: Part) -> Result<(), String> {
@@ -152,6 +164,7 @@ impl Ports for Platform {
                 .into_iter()
                 .map(|(id, listed)| (id.parse().unwrap(), listed))
                 .collect(),
+            shrink: self.shrink.get(),
         }))
     }
 
@@ -193,6 +206,25 @@ impl Ports for Platform {
         self.note(format!("trusts {sha256} at {issuer}"));
         let event = self.event(issuer, CrlName::Full, Trigger::Operator);
         Ok(TrustAnswer::Pinned(vec![event]))
+    }
+
+    async fn retire(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+    ) -> Result<RetireAnswer, String> {
+        self.check(Part::Objects)?;
+        if name != Some(CrlName::Delta) && issuer.as_str() == "a" {
+            return Ok(RetireAnswer::StillListed);
+        }
+        let which = name.map_or("all".to_owned(), |name| name.to_string());
+        self.note(format!("retires {which} of {issuer}"));
+        Ok(RetireAnswer::Retired(vec![CrlName::Delta]))
+    }
+
+    async fn confirm_registry(&self) -> Result<Option<u64>, String> {
+        self.check(Part::Registry)?;
+        Ok(self.shrink.get().map(|shrink| shrink.vanished))
     }
 
     async fn regenerate_all(&self) -> Result<Summary, String> {

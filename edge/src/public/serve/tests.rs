@@ -223,7 +223,10 @@ fn a_crl_that_is_due_comes_from_kv_and_a_refresh_is_asked_for_rarely() {
 #[test]
 fn an_expired_crl_is_replaced_by_what_the_object_has() {
     let edge = Edge::new().at(after_expiry());
-    assert_eq!(edge.get(), saw(200, "2", "kv read object"));
+    assert_eq!(
+        edge.get(),
+        saw(200, "2", "kv read kv-index registry object")
+    );
     let seen = head(1, &der(1, SMALL_CRL)).sha256;
     assert_eq!(edge.twin().0.seen.take(), [Some(seen)]);
 }
@@ -347,19 +350,65 @@ fn an_issuer_that_publishes_elsewhere_is_404() {
     let answer = saw(404, "published_elsewhere", "kv kv-index registry object");
     assert_eq!(edge.get(), answer);
     let edge = elsewhere().at(after_expiry());
-    let answer = saw(404, "published_elsewhere", "kv read object");
+    let answer = saw(
+        404,
+        "published_elsewhere",
+        "kv read kv-index registry object",
+    );
     assert_eq!(edge.get(), answer, "and its expired CRL is gone");
+}
+
+#[test]
+fn an_expired_copy_of_what_is_not_listed_leads_to_no_object() {
+    let gone = || {
+        let edge = Edge::new().object(IN_15_SECONDS);
+        let mut index = index(tables::head().generated_at, &[CrlName::Full]);
+        for listed in index.issuers.values_mut() {
+            listed.gone_since = Some(index.read_at);
+        }
+        edge.twin().0.kv_index.replace(Some(index.clone()));
+        edge.twin().0.index.replace(Some(index));
+        edge
+    };
+    let edge = gone().at(after_expiry());
+    assert_eq!(edge.get().1, "unknown_issuer");
+    assert!(!edge.twin().asked().contains("object"));
+    assert_eq!(gone().get(), saw(200, "1", "kv read"), "valid to its end");
+    let answer = saw(404, "unknown_issuer", "kv kv-index object");
+    assert_eq!(gone().without_kv().get(), answer, "its object may have one");
+    for (crls, code) in [
+        (&[CrlName::Delta][..], "unknown_crl"),
+        (&[], "published_elsewhere"),
+    ] {
+        let edge = Edge::new().at(after_expiry()).listing(Some(crls));
+        assert_eq!(edge.get().1, code);
+        assert!(!edge.twin().asked().contains("object"));
+    }
+    let edge = Edge::new().at(after_expiry()).listing(None);
+    assert_eq!(
+        edge.get(),
+        saw(200, "2", "kv read kv-index registry object")
+    );
 }
 
 #[test]
 fn an_expired_crl_is_served_only_if_the_operator_allows_it_and_no_other_can_be_had() {
     let expired = || Edge::new().at(after_expiry());
     let edge = expired().object(IN_15_SECONDS);
-    assert_eq!(edge.get(), saw(503, "crl_unavailable", "kv read object"));
+    assert_eq!(
+        edge.get(),
+        saw(503, "crl_unavailable", "kv read kv-index registry object")
+    );
     let edge = expired().object(IN_15_SECONDS).serve_expired();
-    assert_eq!(edge.get(), saw(200, "1", "kv read object"));
+    assert_eq!(
+        edge.get(),
+        saw(200, "1", "kv read kv-index registry object")
+    );
     let edge = expired().serve_expired();
-    assert_eq!(edge.get(), saw(200, "2", "kv read object"));
+    assert_eq!(
+        edge.get(),
+        saw(200, "2", "kv read kv-index registry object")
+    );
 }
 
 #[test]
@@ -442,7 +491,10 @@ fn a_place_whose_request_was_never_dropped_is_free_after_its_deadline() {
 fn an_expired_crl_that_may_be_served_is_served_at_once() {
     let edge = Edge::new().at(after_expiry()).serve_expired();
     edge.twin().0.object_state.set(State::Hangs);
-    assert_eq!(edge.get(), saw(200, "1", "kv read object"));
+    assert_eq!(
+        edge.get(),
+        saw(200, "1", "kv read kv-index registry object")
+    );
     let waited = edge.twin().0.now.get().since(after_expiry());
     assert_eq!(waited, Duration::from_secs(1));
 }

@@ -65,6 +65,10 @@ impl EventLog for TwinLog {
             let mut statuses = self.statuses.borrow_mut();
             for status in report {
                 self.events_owed.set(status.events_owed);
+                if status.state.removal_owed {
+                    statuses.remove(&status.crl_name);
+                    continue;
+                }
                 let known = statuses.entry(status.crl_name).or_default();
                 if status.state.revision >= known.revision {
                     *known = status.state.clone();

@@ -75,8 +75,8 @@ impl Disk {
         let done = change(&mut kept)?;
         for (name, state) in &before {
             let (before, after) = (
-                state.head(),
-                kept.state.crls.get(name).and_then(CrlState::head),
+                state.last_head(),
+                kept.state.crls.get(name).and_then(CrlState::last_head),
             );
             let hash = |head: Option<&Head>| head.map(|head| head.sha256);
             if hash(before) != hash(after) {
