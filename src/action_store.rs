@@ -46,7 +46,7 @@ impl ActionPorts for WorkerActions {
     }
 
     async fn set_alarm(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.host.set_alarm(at).await
+        self.host.set_alarm_by(at).await
     }
 
     fn keep(&self, action: &Action) -> Result<(), StoreError> {

@@ -11,7 +11,9 @@ use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnsw
 use edge::kv_layout;
 use edge::public::{Chunks, Platform, PlatformError, Serving};
 use edge::refresh::Sha256;
-use edge::registry::{Batch, Index, Lease, RegistryAnswer, RegistryRequest};
+use edge::registry::{
+    Batch, Index, IssuerObjects, Lease, RefreshJob, RegistryAnswer, RegistryRequest,
+};
 use edge::schedule::Objects;
 use edge::time::Timestamp;
 use futures_util::TryFutureExt as _;
@@ -26,7 +28,7 @@ use crate::js_bytes::JsBytes;
 use crate::kv::options::GetOptions;
 use crate::log::log;
 use crate::memory::memory;
-use crate::registry_object::{self, ObjectRequest};
+use crate::registry_call::{self, ObjectRequest};
 use crate::{client, object_call, streams};
 
 /// KV, the registry's object and the issuers' objects.
@@ -169,7 +171,21 @@ impl EdgeClients {
 
     async fn registry(&self, request: RegistryRequest) -> Result<RegistryAnswer, ObjectError> {
         let request = ObjectRequest::Registry(request);
-        Ok(registry_object::ask(&self.bindings, &request).await?)
+        Ok(registry_call::ask(&self.bindings, &request).await?)
+    }
+
+    /// Asks the registry's object about the refresh of all issuers.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn job(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<Option<RefreshJob>, ObjectError> {
+        match self.registry(request).await? {
+            RegistryAnswer::Job(job) => Ok(job),
+            other => Err(other.into()),
+        }
     }
 
     /// How many events D1 refuses, as the issuers' objects report to the registry's.
@@ -178,7 +194,7 @@ impl EdgeClients {
     /// The object does not answer.
     pub(crate) async fn events_pending(&self) -> Result<u64, ObjectError> {
         let request = ObjectRequest::Pending(PendingRequest::PendingTotal);
-        match registry_object::ask(&self.bindings, &request).await? {
+        match registry_call::ask(&self.bindings, &request).await? {
             PendingAnswer::Total(events) => Ok(events),
             PendingAnswer::Noted => Err(ObjectError::Refused(
                 "the registry's object answered another request".to_owned(),
@@ -192,7 +208,7 @@ impl EdgeClients {
     /// The object does not answer, or could not keep it.
     pub(crate) async fn record(&self, action: &Action) -> Result<(), ObjectError> {
         let request = ObjectRequest::Action(ActionRequest::Record(Box::new(action.clone())));
-        match registry_object::ask(&self.bindings, &request).await? {
+        match registry_call::ask(&self.bindings, &request).await? {
             ActionAnswer::Recorded => Ok(()),
             ActionAnswer::Failed(cause) => Err(ObjectError::Refused(cause)),
         }
@@ -302,6 +318,13 @@ impl Platform for EdgeClients {
 
     fn cancel(&self, stream: web_sys::ReadableStream) {
         let _ = stream.cancel();
+    }
+}
+
+impl IssuerObjects for EdgeClients {
+    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, String> {
+        let refreshed = self.refresh_crls(id, None, trigger).await;
+        refreshed.map_err(|error| error.to_string())
     }
 }
 

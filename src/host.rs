@@ -20,6 +20,18 @@ pub(crate) struct JsHost {
     pub state: Rc<State>,
 }
 
+impl JsHost {
+    /// Has the alarm go off at `at`, unless it is set for an earlier time. Durable when it returns.
+    pub(crate) async fn set_alarm_by(&self, at: Timestamp) -> Result<(), StoreError> {
+        let set = self.state.storage().get_alarm().await;
+        let set = set.map_err(|error| StoreError::Failed(error.to_string()))?;
+        if set.is_some_and(|set| set <= at.as_millis()) {
+            return Ok(());
+        }
+        self.set_alarm(at).await
+    }
+}
+
 impl Runtime for JsHost {
     type Hashed = JsHashed;
 

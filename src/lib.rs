@@ -30,6 +30,7 @@ mod memory;
 mod object_call;
 mod operator;
 mod origin;
+mod registry_call;
 mod registry_client;
 mod registry_object;
 mod registry_store;
@@ -90,7 +91,7 @@ pub async fn scheduled(
     _context: worker_sys::ScheduleContext,
 ) -> Result<JsValue, JsValue> {
     match scheduled::run(env).await {
-        Ok(_) => Ok(JsValue::UNDEFINED),
+        Ok(()) => Ok(JsValue::UNDEFINED),
         Err(cause) => Err(worker::js_sys::Error::new(&cause).into()),
     }
 }

@@ -7,13 +7,12 @@ use std::time::Duration;
 use edge::actions::Action;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
-use edge::events::{Event, Trigger};
+use edge::events::{Event, EventId, Trigger};
 use edge::issuer::{Overview, RetireAnswer, TrustAnswer};
 use edge::operator::{self, OperatorRoute, Ports, Reply};
 use edge::problem::EdgeError;
 use edge::refresh::Sha256;
-use edge::registry::Index;
-use edge::schedule::{self, Summary};
+use edge::registry::{Index, RefreshJob, RegistryRequest};
 use edge::tables::Query;
 use edge::time::Timestamp;
 use futures_util::TryStreamExt as _;
@@ -44,7 +43,6 @@ pub(crate) async fn answer(
         objects: objects.clone(),
         bindings: bindings.clone(),
         rows_read: Cell::new(0),
-        concurrency: settings.regenerate_concurrency,
     });
     let request = WorkerRequest {
         method: request.method(),
@@ -101,8 +99,6 @@ struct WorkerPorts {
     objects: EdgeClients,
     bindings: Bindings,
     rows_read: Cell<u64>,
-    /// How many issuers regenerate-all refreshes at once.
-    concurrency: usize,
 }
 
 impl Ports for WorkerPorts {
@@ -159,8 +155,13 @@ impl Ports for WorkerPorts {
         self.objects.confirm_registry().await
     }
 
-    async fn regenerate_all(&self) -> Result<Summary, ObjectError> {
-        schedule::regenerate_all(&self.objects, Trigger::Operator, self.concurrency).await
+    async fn request_job(&self, id: EventId) -> Result<RefreshJob, ObjectError> {
+        let job = self.objects.job(RegistryRequest::RequestJob(id)).await?;
+        job.ok_or_else(|| ObjectError::Refused("the registry's object kept no job".to_owned()))
+    }
+
+    async fn last_job(&self) -> Result<Option<RefreshJob>, ObjectError> {
+        self.objects.job(RegistryRequest::LastJob).await
     }
 
     async fn record(&self, action: &Action) -> Result<(), ObjectError> {

@@ -13,7 +13,7 @@ use crate::bindings::Bindings;
 use crate::clients::ObjectError;
 use crate::clock::now;
 use crate::log::log;
-use crate::registry_object::{self, ObjectRequest};
+use crate::registry_call::{self, ObjectRequest};
 
 /// The way to the registry's object.
 #[derive(Clone, Debug)]
@@ -21,11 +21,11 @@ pub(crate) struct RegistryClient(pub(crate) Bindings);
 
 impl RegistryClient {
     async fn report(&self, request: PendingRequest) -> worker::Result<PendingAnswer> {
-        registry_object::ask(&self.0, &ObjectRequest::Pending(request)).await
+        registry_call::ask(&self.0, &ObjectRequest::Pending(request)).await
     }
 
     async fn ask(&self, request: RegistryRequest) -> Result<RegistryAnswer, String> {
-        let asked = registry_object::ask(&self.0, &ObjectRequest::Registry(request)).await;
+        let asked = registry_call::ask(&self.0, &ObjectRequest::Registry(request)).await;
         asked.map_err(|error: worker::Error| error.to_string())
     }
 }

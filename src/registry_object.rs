@@ -7,36 +7,25 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use edge::actions::{ActionLog, ActionRequest};
-use edge::events::pending::{PendingReports, PendingRequest};
-use edge::registry::{Reading, RegistryPorts, RegistryRequest, RegistryService};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use edge::actions::ActionLog;
+use edge::events::pending::PendingReports;
+use edge::refresh::StoreError;
+use edge::registry::{Reading, RegistryPorts, RegistryService};
+use futures_util::future::join;
 use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, durable_object};
 
 use crate::action_store::WorkerActions;
 use crate::bindings::Bindings;
+use crate::clients::EdgeClients;
 use crate::clock::now;
 use crate::d1::D1Log;
 use crate::host::JsHost;
 use crate::kv::KvIndex;
 use crate::object_call;
 use crate::origin::FetchOrigin;
+use crate::registry_call::ObjectRequest;
 use crate::registry_store::SqlRegistry;
-
-/// The name of the one registry object.
-const NAME: &str = "registry";
-
-/// Sends a request to the registry's object.
-pub(crate) async fn ask<A: DeserializeOwned>(
-    bindings: &Bindings,
-    request: &ObjectRequest,
-) -> worker::Result<A> {
-    let stub = bindings.registry()?.get_by_name(NAME)?;
-    let (answer, _) = object_call::send(&stub, request).await?;
-    Ok(answer)
-}
 
 /// Cloudflare's side of the ports.
 #[derive(Debug)]
@@ -47,6 +36,7 @@ impl RegistryPorts for Cloudflare {
     type Origin = FetchOrigin;
     type Store = SqlRegistry;
     type Replica = KvIndex;
+    type Issuers = EdgeClients;
 }
 
 /// The registry's object.
@@ -58,16 +48,6 @@ pub struct RegistryObject {
     service: OnceCell<Rc<RegistryService<Cloudflare>>>,
     actions: OnceCell<Rc<ActionLog<WorkerActions>>>,
     pending: PendingReports,
-}
-
-/// A request to this object: about the registry, the actions of operators, or pending events.
-///
-/// Tagged, not untagged: serde would compile every type a second time to try one after the other.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum ObjectRequest {
-    Registry(RegistryRequest),
-    Action(ActionRequest),
-    Pending(PendingRequest),
 }
 
 impl DurableObject for RegistryObject {
@@ -96,10 +76,18 @@ impl DurableObject for RegistryObject {
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
-        let delivered = self.actions()?.alarm().await;
-        delivered.map_err(|error| error.to_string())?;
+        // Neither waits for the other: D1 may hang, and a job takes minutes.
+        let deliver = async { self.actions()?.alarm().await.map_err(failed) };
+        let work = async { self.service()?.alarm().await.map_err(failed) };
+        let (delivered, worked) = join(deliver, work).await;
+        delivered.and(worked)?;
         Response::empty()
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn failed(error: StoreError) -> worker::Error {
+    error.to_string().into()
 }
 
 impl RegistryObject {
@@ -132,6 +120,7 @@ impl RegistryObject {
             },
             store: SqlRegistry::open(&self.state).map_err(|error| error.to_string())?,
             replica: KvIndex(self.bindings.kv()?),
+            issuers: EdgeClients::new(&self.bindings, &settings, None),
             settings,
             reading: Reading::default(),
         });

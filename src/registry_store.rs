@@ -1,7 +1,7 @@
 //! What the registry's object stores: `RegistryStore` over its SQLite.
 
 use edge::refresh::StoreError;
-use edge::registry::{Lease, RegistryStore, Row, Shrink};
+use edge::registry::{Lease, RegistryStore, Row, Shrink, StoredJob};
 use edge::time::Timestamp;
 use origin_api::{CrlName, IssuerId};
 use worker::SqlStorageValue;
@@ -140,5 +140,13 @@ impl RegistryStore for SqlRegistry {
                 .sql
                 .run("DELETE FROM fact WHERE name = 'lease'", vec![]),
         }
+    }
+
+    fn job(&self) -> Result<Option<StoredJob>, StoreError> {
+        self.sql.fact("refresh_job")
+    }
+
+    fn set_job(&self, job: &StoredJob) -> Result<(), StoreError> {
+        self.sql.set_fact("refresh_job", job)
     }
 }

@@ -2,7 +2,7 @@
 
 use edge::config::Settings;
 use edge::events::{Trigger, retention};
-use edge::schedule::{self, Summary};
+use edge::schedule;
 use worker::Env;
 
 use crate::bindings::Bindings;
@@ -38,14 +38,20 @@ async fn prune(bindings: &Bindings, settings: &Settings) {
 ///
 /// # Errors
 /// Everything failed: the platform then shows the run as failed.
-pub(crate) async fn run(env: Env) -> Result<Summary, String> {
+pub(crate) async fn run(env: Env) -> Result<(), String> {
     let bindings = Bindings { env };
     let settings = bindings.settings();
     let objects = EdgeClients::new(&bindings, &settings, None);
     let concurrency = settings.regenerate_concurrency;
     let walked = schedule::regenerate_all(&objects, Trigger::Cron, concurrency).await;
     prune(&bindings, &settings).await;
-    let summary = walked.map_err(|error: ObjectError| error.to_string())?;
+    let walked = walked.map_err(|error: ObjectError| error.to_string())?;
+    let Some(summary) = walked else {
+        log(&serde_json::json!({
+            "level": "info", "what": "no tick: another one, or a refresh of everything, is under way",
+        }));
+        return Ok(());
+    };
     log(&serde_json::json!({ "level": "info", "what": "tick", "summary": summary }));
     if summary.everything_failed() {
         return Err(format!(
@@ -53,5 +59,5 @@ pub(crate) async fn run(env: Env) -> Result<Summary, String> {
             serde_json::json!(summary)
         ));
     }
-    Ok(summary)
+    Ok(())
 }

@@ -144,7 +144,7 @@ pub trait ActionPorts: 'static {
     async fn sleep(&self, span: Duration);
     /// Writes one JSON object to the operator's log.
     fn log(&self, line: &serde_json::Value);
-    /// Has the object's alarm go off at `at`. Durable when it returns.
+    /// Has the object's alarm go off at `at` or before. Durable when it returns.
     async fn set_alarm(&self, at: Timestamp) -> Result<(), StoreError>;
     /// Keeps an action in the object's storage. Durable before an answer leaves the object.
     fn keep(&self, action: &Action) -> Result<(), StoreError>;

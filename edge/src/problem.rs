@@ -99,6 +99,9 @@ pub enum EdgeError {
         "this form was not sent from a page of this dashboard; go back, reload the page and send it again"
     )]
     ForeignForm,
+    /// Nobody has asked for a refresh of everything.
+    #[error("nobody has asked for a refresh of all issuers yet; POST to this path to begin one")]
+    NoRefreshJob,
     /// There is no changed certificate that could be trusted.
     #[error("no changed certificate of issuer {issuer:?} is waiting for trust", issuer = .issuer.as_str())]
     NoCertificateWaiting {
@@ -165,6 +168,7 @@ impl EdgeError {
             Self::UnknownCrl { .. } => (404, "unknown_crl"),
             Self::PublishedElsewhere { .. } => (404, "published_elsewhere"),
             Self::NotFound => (404, "not_found"),
+            Self::NoRefreshJob => (404, "no_refresh_job"),
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
             Self::NotAcceptable { .. } => (406, "not_acceptable"),
             Self::NoCertificateWaiting { .. } => (409, "no_certificate_waiting"),
@@ -312,6 +316,7 @@ mod tests {
                 problem: "is 0: use 1 to 1000".into(),
             },
             EdgeError::ForeignForm,
+            EdgeError::NoRefreshJob,
             EdgeError::NoCertificateWaiting { issuer: issuer() },
             EdgeError::StillListed { issuer: issuer() },
             EdgeError::RegistryNotShrunk,

@@ -2,7 +2,9 @@
 //! asked by one caller at a time.
 
 mod index;
+mod job;
 mod protocol;
+mod run_job;
 mod service;
 mod shrink;
 #[cfg(test)]
@@ -12,10 +14,12 @@ mod tests;
 mod tick;
 
 pub use index::{Index, IndexError, Listed};
+pub use job::{JobState, RefreshJob, StoredJob};
 pub use protocol::{RegistryAnswer, RegistryRequest, Standing};
 pub use service::{
-    IndexReplica, OriginPages, Reading, RegistryError, RegistryPorts, RegistryService,
-    RegistryStore, Row,
+    IndexReplica, IssuerObjects, OriginPages, Reading, RegistryError, RegistryPorts,
+    RegistryService, RegistryStore, Row,
 };
 pub use shrink::Shrink;
-pub use tick::{Batch, Lease, TICK_BATCH};
+pub(crate) use tick::ISSUER_TIME_LIMIT;
+pub use tick::{Batch, Lease, Summary, TICK_BATCH};

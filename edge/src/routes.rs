@@ -42,6 +42,7 @@ type Route = (
 const READ: &str = "GET, HEAD";
 /// An operator may retire it.
 const REMOVABLE: &str = "GET, HEAD, DELETE";
+const JOB: &str = "GET, HEAD, POST";
 /// For scripts of other origins too.
 const PUBLIC: &str = "GET, HEAD, OPTIONS";
 
@@ -57,7 +58,7 @@ const ROUTES: &[Route] = &[
     ("/v1/issuers/{id}/crls/{name}",     "DELETE", |path| Some(call(Endpoint::Crl(path.id()?, path.second()?.parse().ok()?)))),
     ("/v1/issuers/{id}/refresh",         "POST", |path| Some(call(Endpoint::Refresh(path.id()?)))),
     ("/v1/issuers/{id}/trust",           "POST", |path| Some(call(Endpoint::Trust(path.id()?)))),
-    ("/v1/refresh",                      "POST", |_| Some(call(Endpoint::RefreshAll))),
+    ("/v1/refresh",                      JOB,    |_| Some(call(Endpoint::RefreshAll))),
     ("/v1/registry/confirm",             "POST", |_| Some(call(Endpoint::ConfirmRegistry))),
     ("/v1/events",                       READ,   |_| Some(call(Endpoint::Events))),
     ("/v1/actions",                      READ,   |_| Some(call(Endpoint::Actions))),
@@ -68,6 +69,7 @@ const ROUTES: &[Route] = &[
     ("/dashboard/",                      READ,   |_| Some(page(Inner::Home))),
     ("/dashboard/events",                READ,   |_| Some(page(Inner::Events))),
     ("/dashboard/actions",               READ,   |_| Some(page(Inner::Actions))),
+    ("/dashboard/refresh",               "POST", |_| Some(page(Inner::RefreshAll))),
     ("/dashboard/issuers/{id}",          READ,   |path| Some(page(Inner::Issuer(path.id()?)))),
     ("/dashboard/issuers/{id}/refresh",  "POST", |path| Some(page(Inner::Refresh(path.id()?)))),
     ("/dashboard/issuers/{id}/trust",    "POST", |path| Some(page(Inner::Trust(path.id()?)))),

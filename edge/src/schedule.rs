@@ -15,17 +15,13 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use origin_api::IssuerId;
-use serde::{Deserialize, Serialize};
 
-use crate::events::{Event, Outcome, Trigger};
-use crate::registry::{Batch, Lease};
+use crate::events::{Event, Trigger};
+use crate::registry::{Batch, ISSUER_TIME_LIMIT, Lease, Summary};
 use crate::time::{Timestamp, within};
 
 /// When a tick stops taking issuers: the platform ends a run after 15 minutes.
 const TIME_TO_STOP: Duration = Duration::from_mins(12);
-/// How long one issuer may keep a place among those that are asked at once. Its object goes on
-/// without the tick.
-const PATIENCE: Duration = Duration::from_mins(2);
 /// How many issuers one tick takes at the most: the platform allows 10,000 calls in one run, and
 /// batches are calls too.
 const MOST_ISSUERS: u64 = 9_000;
@@ -48,59 +44,7 @@ pub trait Objects {
     async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, Self::Error>;
 }
 
-/// What a tick did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Another tick was under way, so this one did nothing.
-    pub already_under_way: bool,
-    /// How many issuers were asked.
-    pub issuers: u64,
-    /// CRLs by outcome.
-    pub published: u64,
-    /// Those that were current.
-    pub unchanged: u64,
-    /// Those that are published elsewhere.
-    pub skipped: u64,
-    /// Those that were refused.
-    pub rejected: u64,
-    /// Those for which none came.
-    pub failed: u64,
-    /// Issuers whose object did not answer.
-    pub unanswered: u64,
-    /// Issuers that the next tick begins with.
-    pub not_reached: u64,
-}
-
-impl Summary {
-    /// Whether there was something to do, and nothing of it was done.
-    #[must_use]
-    pub const fn everything_failed(&self) -> bool {
-        self.published == 0
-            && self.unchanged == 0
-            && self.skipped == 0
-            && (self.rejected > 0 || self.failed > 0 || self.unanswered > 0)
-    }
-
-    /// Counts an issuer, by what its object answered, if it did.
-    fn count(&mut self, events: Option<&[Event]>) {
-        let increment = |counter: &mut u64| *counter = counter.saturating_add(1);
-        increment(&mut self.issuers);
-        let Some(events) = events else {
-            return increment(&mut self.unanswered);
-        };
-        for event in events {
-            increment(match event.outcome {
-                Outcome::Published => &mut self.published,
-                Outcome::Unchanged => &mut self.unchanged,
-                Outcome::Skipped => &mut self.skipped,
-                Outcome::Rejected => &mut self.rejected,
-                Outcome::Failed => &mut self.failed,
-            });
-        }
-    }
-}
-
-/// Refreshes every issuer, `concurrency` at once.
+/// Refreshes every issuer, `concurrency` at once; none if another tick is under way.
 ///
 /// # Errors
 /// Only where the registry's object fails: what fails for an issuer is counted.
@@ -108,12 +52,9 @@ pub async fn regenerate_all<O: Objects>(
     objects: &O,
     trigger: Trigger,
     concurrency: usize,
-) -> Result<Summary, O::Error> {
+) -> Result<Option<Summary>, O::Error> {
     let Some(lease) = objects.begin_tick().await? else {
-        return Ok(Summary {
-            already_under_way: true,
-            ..Summary::default()
-        });
+        return Ok(None);
     };
     let stop_at = lease.began_at.after(TIME_TO_STOP);
     let left = Cell::new(0);
@@ -150,12 +91,15 @@ pub async fn regenerate_all<O: Objects>(
     }
     summary.not_reached = left.get().saturating_add(unreached.len() as u64);
     objects.end_tick(&lease, &unreached).await?;
-    failed.map_or(Ok(summary), Err)
+    failed.map_or(Ok(Some(summary)), Err)
 }
 
 /// Asks one issuer's object; none where it does not answer in time, or at all.
 async fn refresh<O: Objects>(objects: &O, id: &IssuerId, trigger: Trigger) -> Option<Vec<Event>> {
-    within(objects.sleep(PATIENCE), objects.refresh(id, trigger))
-        .await?
-        .ok()
+    within(
+        objects.sleep(ISSUER_TIME_LIMIT),
+        objects.refresh(id, trigger),
+    )
+    .await?
+    .ok()
 }

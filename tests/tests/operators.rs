@@ -34,11 +34,12 @@ const ISSUERS: [&str; 14] = [
     "queried", "costly", "outage", "misset", "acted",
 ];
 
-const CALLS: [(Method, &str); 12] = [
+const CALLS: [(Method, &str); 13] = [
     (Method::GET, "/v1/issuers"),
     (Method::GET, "/v1/issuers/good"),
     (Method::POST, "/v1/issuers/hooked/refresh"),
     (Method::POST, "/v1/refresh"),
+    (Method::GET, "/v1/refresh"),
     (Method::POST, "/v1/issuers/good/trust"),
     (Method::GET, "/v1/events"),
     (Method::GET, "/v1/actions"),

@@ -53,11 +53,19 @@ impl<P: Ports> Desk<P> {
                 name,
                 trigger,
             } => self.outcome(&self.refresh(&actor, &issuer, name, trigger).await?),
-            Call::RefreshAll => self.json(&self.regenerate_all(&actor).await?),
             Call::Retire { issuer, name } => {
                 self.retired(self.retire(&actor, &issuer, name).await?)
             }
             Call::ConfirmRegistry => self.confirmed(self.confirm_registry(&actor).await?),
+            Call::RefreshAll => {
+                let job = Reply::json(202, &self.refresh_all(&actor).await?);
+                let job = job.map_err(|error| self.internal(&error))?;
+                Ok(job.with_header("Location", "/v1/refresh".into()))
+            }
+            Call::RefreshJob => match self.refresh_job().await? {
+                Some(job) => self.json(&job),
+                None => Err(EdgeError::NoRefreshJob),
+            },
             Call::Trust(issuer) => {
                 let sha256 = self.named(request).await?;
                 self.outcome(&self.trust(&actor, issuer, sha256).await?)

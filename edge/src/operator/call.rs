@@ -77,8 +77,10 @@ pub(crate) enum Call {
     },
     /// Lets the issuers go that vanished from the registry.
     ConfirmRegistry,
-    /// Refreshes everything.
+    /// Refreshes everything, as a job.
     RefreshAll,
+    /// How far that job is.
+    RefreshJob,
     /// Pins a changed certificate.
     Trust(IssuerId),
     /// Events of refreshes.
@@ -170,7 +172,8 @@ impl Endpoint {
                 })
             }
             Self::Trust(issuer) => none().map(|()| Call::Trust(issuer)),
-            Self::RefreshAll => none().map(|()| Call::RefreshAll),
+            Self::RefreshAll if method == "POST" => none().map(|()| Call::RefreshAll),
+            Self::RefreshAll => none().map(|()| Call::RefreshJob),
             Self::OpenApi => none().map(|()| Call::OpenApi),
             Self::Events => events(query, accept),
             Self::Actions => {
@@ -238,7 +241,8 @@ mod tests {
         endpoint("GET", path).call("GET", Role::Operator, &query, accept)
     }
 
-    const READS: [&str; 6] = [
+    const READS: [&str; 7] = [
+        "/v1/refresh",
         "/v1/issuers",
         "/v1/issuers/a",
         "/v1/events",

@@ -20,8 +20,7 @@ use crate::events::{Event, EventId, Trigger};
 use crate::issuer::{RetireAnswer, TrustAnswer};
 use crate::problem::EdgeError;
 use crate::refresh::Sha256;
-use crate::registry::{Index, Listed};
-use crate::schedule::Summary;
+use crate::registry::{Index, Listed, RefreshJob};
 use crate::tables::Query;
 use crate::time::Timestamp;
 
@@ -216,21 +215,29 @@ impl<P: Ports> Desk<P> {
         gone.ok_or(EdgeError::RegistryNotShrunk)
     }
 
-    /// Refreshes every issuer.
-    pub(super) async fn regenerate_all(&self, actor: &Actor<'_>) -> Result<Summary, EdgeError> {
-        let target = Target::default();
-        self.record(Act::RefreshAll, actor, target).await?;
-        let summary = self.ports.regenerate_all().await;
-        summary.map_err(|error| self.no_registry(&error))
+    /// Refreshes every issuer, as a job that has the id of this action unless one is under way.
+    pub(super) async fn refresh_all(&self, actor: &Actor<'_>) -> Result<RefreshJob, EdgeError> {
+        let id = self
+            .record(Act::RefreshAll, actor, Target::default())
+            .await?;
+        let job = self.ports.request_job(id).await;
+        job.map_err(|error| self.no_registry(&error))
     }
 
-    /// Keeps who does what, before it is done: an act that leaves no trace is refused.
+    /// The last such job.
+    pub(super) async fn refresh_job(&self) -> Result<Option<RefreshJob>, EdgeError> {
+        let job = self.ports.last_job().await;
+        job.map_err(|error| self.no_registry(&error))
+    }
+
+    /// Keeps who does what, before it is done: an act that leaves no trace is refused. Gives the
+    /// action's id.
     pub(super) async fn record(
         &self,
         act: Act,
         actor: &Actor<'_>,
         target: Target<'_>,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<EventId, EdgeError> {
         let random = self.ports.random();
         let [random @ .., _, _, _, _, _, _] = random.map_err(|error| self.internal(&error))?;
         let (now, caller) = (self.now(), actor.caller);
@@ -246,7 +253,8 @@ impl<P: Ports> Desk<P> {
             sha256: target.sha256.map(|sha256| sha256.to_string()),
         };
         let recorded = self.ports.record(&action).await;
-        recorded.map_err(|error| self.internal(&error))
+        recorded.map_err(|error| self.internal(&error))?;
+        Ok(action.id)
     }
 
     /// The registry's object did not answer.

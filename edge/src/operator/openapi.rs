@@ -20,10 +20,10 @@ mod tests {
     use crate::operator::issuers::{IssuerPage, IssuerStatus};
     use crate::operator::{OperatorRoute, Target};
     use crate::problem::EdgeError;
-    use crate::registry::Listed;
+    use crate::registry::{JobState, Listed, RefreshJob, Summary};
     use crate::routes::{Handler, route};
-    use crate::schedule::Summary;
     use crate::tables::testing::event;
+    use crate::time::Rfc3339;
 
     fn document() -> Value {
         serde_json::from_str(DOCUMENT).unwrap()
@@ -132,6 +132,18 @@ mod tests {
             }),
         );
         check("Summary", json(Summary::default()));
+        let now = Rfc3339(crate::tables::testing::NOW);
+        check(
+            "RefreshJob",
+            json(RefreshJob {
+                id: event(1).id,
+                state: JobState::Waiting,
+                requested_at: now,
+                started_at: None,
+                finished_at: None,
+                summary: Summary::default(),
+            }),
+        );
         check("Problem", json(EdgeError::NotFound.problem()));
     }
 
@@ -140,6 +152,7 @@ mod tests {
         let choices = |schema: &str| document()["components"]["schemas"][schema]["enum"].clone();
         assert_eq!(choices("State"), json(State::ALL));
         assert_eq!(choices("Act"), json(Act::ALL));
+        assert_eq!(choices("JobState"), json(JobState::ALL));
         assert_eq!(choices("Outcome"), json(Outcome::ALL));
         assert_eq!(choices("Trigger"), json(Trigger::ALL));
     }

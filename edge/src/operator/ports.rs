@@ -18,11 +18,10 @@ use origin_api::{CrlName, IssuerId};
 use serde::de::DeserializeOwned;
 
 use crate::actions::Action;
-use crate::events::{Event, Trigger};
+use crate::events::{Event, EventId, Trigger};
 use crate::issuer::{Overview, RetireAnswer, TrustAnswer};
 use crate::refresh::Sha256;
-use crate::registry::Index;
-use crate::schedule::Summary;
+use crate::registry::{Index, RefreshJob};
 use crate::tables::Query;
 use crate::time::Timestamp;
 
@@ -72,8 +71,11 @@ pub trait Ports: 'static {
     /// Lets the issuers go that vanished from the registry; gives how many are gone now, if some
     /// waited for it.
     async fn confirm_registry(&self) -> Result<Option<u64>, Self::Error>;
-    /// Refreshes every issuer.
-    async fn regenerate_all(&self) -> Result<Summary, Self::Error>;
+    /// Refreshes every issuer as a job with this id, unless one is under way; the one that is under
+    /// way then. Durable when this returns.
+    async fn request_job(&self, id: EventId) -> Result<RefreshJob, Self::Error>;
+    /// The last such job.
+    async fn last_job(&self) -> Result<Option<RefreshJob>, Self::Error>;
     /// Keeps an action until D1 has it. Durable when this returns.
     async fn record(&self, action: &Action) -> Result<(), Self::Error>;
     /// How many events D1 refuses, known without D1.

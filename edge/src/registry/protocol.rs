@@ -5,7 +5,9 @@ use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
 use super::index::Index;
+use super::job::RefreshJob;
 use super::tick::{Batch, Lease};
+use crate::events::EventId;
 
 /// What the registry's object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,11 @@ pub enum RegistryRequest {
     /// Lets the issuers go that vanished in one reading. Answered by
     /// [`RegistryAnswer::Confirmed`].
     ConfirmShrink,
+    /// Regenerates all as a job with this id, unless one is under way. Answered by
+    /// [`RegistryAnswer::Job`].
+    RequestJob(EventId),
+    /// The last job. Answered by [`RegistryAnswer::Job`].
+    LastJob,
 }
 
 /// How an issuer stands, as of a reading within `REGISTRY_TTL_SECONDS`.
@@ -57,6 +64,8 @@ pub enum RegistryAnswer {
     Standing(Standing),
     /// How many issuers are gone now; absent if none waited for it.
     Confirmed(Option<u64>),
+    /// The job that was asked about; absent if none was ever asked for.
+    Job(Option<RefreshJob>),
     /// The request was carried out, and there is nothing more to say.
     Done,
     /// The object could not do it: the cause, for the log.

@@ -16,10 +16,12 @@ use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use origin_api::{CrlName, Issuer, IssuerId};
 
 use super::index::{Index, Listed};
+use super::job::StoredJob;
 use super::protocol::{RegistryAnswer, RegistryRequest, Standing};
 use super::shrink::Shrink;
 use super::tick::{Batch, Lease, TICK_BATCH};
 use crate::config::Settings;
+use crate::events::{Event, Trigger};
 use crate::refresh::{OriginError, ReplicaError, Runtime, StoreError};
 use crate::time::{Timestamp, within};
 
@@ -42,6 +44,12 @@ pub trait OriginPages {
 pub trait IndexReplica {
     /// Replaces the copy.
     async fn put(&self, index: &Index) -> Result<(), ReplicaError>;
+}
+
+/// The issuers' objects, as a job reaches them.
+pub trait IssuerObjects {
+    /// Has an issuer's CRLs refreshed. It may be asked again; the error is for the log.
+    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, String>;
 }
 
 /// One issuer in the object's storage.
@@ -101,6 +109,10 @@ pub trait RegistryStore {
     fn lease(&self) -> Result<Option<Lease>, StoreError>;
     /// Replaces it.
     fn set_lease(&self, lease: Option<&Lease>) -> Result<(), StoreError>;
+    /// The last job.
+    fn job(&self) -> Result<Option<StoredJob>, StoreError>;
+    /// Replaces it.
+    fn set_job(&self, job: &StoredJob) -> Result<(), StoreError>;
 }
 
 /// Why the registry cannot tell.
@@ -135,6 +147,8 @@ pub trait RegistryPorts: 'static {
     type Store: RegistryStore;
     /// KV.
     type Replica: IndexReplica;
+    /// The issuers' objects.
+    type Issuers: IssuerObjects;
 }
 
 /// Keeps the registry.
@@ -148,6 +162,8 @@ pub struct RegistryService<P: RegistryPorts> {
     pub store: P::Store,
     /// KV.
     pub replica: P::Replica,
+    /// The issuers' objects.
+    pub issuers: P::Issuers,
     /// The settings.
     pub settings: Rc<Settings>,
     /// The reading under way, and the index that the last one left.
@@ -193,6 +209,14 @@ impl<P: RegistryPorts> RegistryService<P> {
             RegistryRequest::ConfirmShrink => {
                 self.confirm_shrink().await.map(RegistryAnswer::Confirmed)
             }
+            RegistryRequest::RequestJob(id) => self
+                .request_job(id)
+                .await
+                .map(|job| RegistryAnswer::Job(Some(job))),
+            RegistryRequest::LastJob => self
+                .last_job()
+                .map(RegistryAnswer::Job)
+                .map_err(RegistryError::from),
         };
         answer.unwrap_or_else(|error| RegistryAnswer::Failed(error.to_string()))
     }
@@ -403,6 +427,7 @@ impl<P: RegistryPorts> RegistryService<P> {
     /// Where the registry cannot be had.
     pub async fn begin_tick(self: &Rc<Self>) -> Result<Option<Lease>, RegistryError> {
         self.index().await?;
+        self.wake_job().await?;
         let lease = Lease::begin(self.store.lease()?.as_ref(), self.runtime.now());
         if let Some(lease) = &lease {
             self.store.set_lease(Some(lease))?;
@@ -417,11 +442,7 @@ impl<P: RegistryPorts> RegistryService<P> {
     /// Where storage fails. A tick whose lease another one took over gets an empty batch.
     pub fn next_batch(&self, lease: &Lease) -> Result<Batch, StoreError> {
         let now = self.runtime.now();
-        let holds = self
-            .store
-            .lease()?
-            .is_some_and(|held| held.began_at == lease.began_at);
-        if !holds {
+        if !self.holds(lease)? {
             return Ok(Batch::default());
         }
         let (issuers, all) = self.store.unasked(lease.began_at, TICK_BATCH)?;
@@ -439,10 +460,16 @@ impl<P: RegistryPorts> RegistryService<P> {
     /// Where storage fails.
     pub fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), StoreError> {
         self.store.asked(unreached, Timestamp::from_millis(0))?;
-        match self.store.lease()? {
-            Some(held) if held.began_at == lease.began_at => self.store.set_lease(None),
-            _ => Ok(()),
+        if self.holds(lease)? {
+            self.store.set_lease(None)?;
         }
+        Ok(())
+    }
+
+    /// Whether no other tick has taken over the lease.
+    pub(super) fn holds(&self, lease: &Lease) -> Result<bool, StoreError> {
+        let held = self.store.lease()?;
+        Ok(held.is_some_and(|held| held.began_at == lease.began_at))
     }
 }
 

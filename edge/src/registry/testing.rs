@@ -3,17 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use origin_api::{Crl, CrlName, Der, Issuer, IssuerId};
 
 use super::service::Reading;
 use super::{
-    Index, IndexReplica, Lease, OriginPages, RegistryPorts, RegistryService, RegistryStore, Row,
-    Shrink,
+    Index, IndexReplica, IssuerObjects, Lease, OriginPages, RegistryPorts, RegistryService,
+    RegistryStore, Row, Shrink, StoredJob,
 };
 use crate::config::Settings;
+use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::refresh::testing::{Faults, Gate, Machine, TwinHost};
-use crate::refresh::{OriginError, ReplicaError, StoreError};
+use crate::refresh::{OriginError, ReplicaError, Runtime as _, StoreError};
 use crate::time::Timestamp;
 
 pub(crate) struct Twins;
@@ -23,6 +25,7 @@ impl RegistryPorts for Twins {
     type Origin = TwinPages;
     type Store = TwinRegistry;
     type Replica = TwinIndex;
+    type Issuers = TwinIssuers;
 }
 
 /// A service over twins that stay when it ends.
@@ -31,6 +34,7 @@ pub(crate) fn service(
     pages: &TwinPages,
     store: &TwinRegistry,
     replica: &TwinIndex,
+    issuers: &TwinIssuers,
     settings: &Rc<Settings>,
 ) -> Rc<RegistryService<Twins>> {
     Rc::new(RegistryService {
@@ -38,6 +42,7 @@ pub(crate) fn service(
         origin: pages.clone(),
         store: store.clone(),
         replica: replica.clone(),
+        issuers: issuers.clone(),
         settings: Rc::clone(settings),
         reading: Reading::default(),
     })
@@ -124,6 +129,43 @@ impl IndexReplica for TwinIndex {
     }
 }
 
+/// The issuers' objects, as a job reaches them: each publishes its CRL in a second.
+#[derive(Clone)]
+pub(crate) struct TwinIssuers {
+    host: TwinHost,
+    /// Those that were asked, and those that have answered.
+    pub(crate) asked: Rc<RefCell<Vec<IssuerId>>>,
+    pub(crate) answered: Rc<RefCell<Vec<IssuerId>>>,
+    /// Those that do not answer.
+    pub(crate) silent: Rc<RefCell<Vec<IssuerId>>>,
+}
+
+impl TwinIssuers {
+    pub(crate) fn new(machine: &Machine) -> Self {
+        Self {
+            host: machine.host.clone(),
+            asked: Rc::default(),
+            answered: Rc::default(),
+            silent: Rc::default(),
+        }
+    }
+}
+
+impl IssuerObjects for TwinIssuers {
+    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, String> {
+        self.asked.borrow_mut().push(id.clone());
+        if self.silent.borrow().contains(id) {
+            std::future::pending::<()>().await;
+        }
+        let (began_at, took) = (self.host.now(), Duration::from_secs(1));
+        self.host.sleep(took).await;
+        self.answered.borrow_mut().push(id.clone());
+        let (event_id, about) = (EventId::new(began_at, [0; 10]), (id, CrlName::Full));
+        let event = Event::new(event_id, about, trigger, Outcome::Published, began_at, took);
+        Ok(vec![event])
+    }
+}
+
 /// The registry object's storage.
 #[derive(Clone)]
 pub(crate) struct TwinRegistry {
@@ -138,6 +180,7 @@ struct Kept {
     rows: BTreeMap<IssuerId, (Row, Timestamp)>,
     lease: Option<Lease>,
     shrink: Option<Shrink>,
+    job: Option<StoredJob>,
 }
 
 impl TwinRegistry {
@@ -229,5 +272,13 @@ impl RegistryStore for TwinRegistry {
 
     fn set_lease(&self, lease: Option<&Lease>) -> Result<(), StoreError> {
         self.run("registry.set_lease", |kept| kept.lease = lease.cloned())
+    }
+
+    fn job(&self) -> Result<Option<StoredJob>, StoreError> {
+        self.run("registry.job", |kept| kept.job.clone())
+    }
+
+    fn set_job(&self, job: &StoredJob) -> Result<(), StoreError> {
+        self.run("registry.set_job", |kept| kept.job = Some(job.clone()))
     }
 }

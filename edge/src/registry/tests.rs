@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use origin_api::CrlName;
 
-use super::testing::{TwinIndex, TwinPages, TwinRegistry, Twins, id, service};
-use super::{Index, RegistryError, RegistryService, Standing};
+use super::testing::{TwinIndex, TwinIssuers, TwinPages, TwinRegistry, Twins, id, service};
+use super::{
+    Index, JobState, Lease, RefreshJob, RegistryError, RegistryService, RegistryStore as _,
+    Standing, Summary,
+};
 use crate::config::Settings;
-use crate::refresh::OriginError;
-use crate::refresh::testing::{Client, Failure, Faults, HOUR, MINUTE, Machine, settings};
+use crate::events::EventId;
+use crate::refresh::testing::{Client, Failure, Faults, HOUR, MINUTE, Machine, NOW, settings};
+use crate::refresh::{OriginError, Runtime as _};
 
 /// The registry's object, and the world around it.
 struct Stage {
@@ -19,6 +23,7 @@ struct Stage {
     pages: TwinPages,
     store: TwinRegistry,
     replica: TwinIndex,
+    issuers: TwinIssuers,
     settings: Rc<Settings>,
     service: Rc<RegistryService<Twins>>,
 }
@@ -37,13 +42,15 @@ impl Stage {
             faults: Rc::clone(&faults),
         };
         let settings = Rc::new(settings(&[]));
-        let service = service(&machine, &pages, &store, &replica, &settings);
+        let issuers = TwinIssuers::new(&machine);
+        let service = service(&machine, &pages, &store, &replica, &issuers, &settings);
         Self {
             faults,
             machine,
             pages,
             store,
             replica,
+            issuers,
             settings,
             service,
         }
@@ -57,6 +64,7 @@ impl Stage {
             &self.pages,
             &self.store,
             &self.replica,
+            &self.issuers,
             &self.settings,
         );
     }
@@ -332,4 +340,209 @@ fn failing_storage_does_not_hide_the_index_that_is_known() {
     stage.machine.pass(MINUTE);
     stage.faults.all("registry.", Failure::Before);
     assert_eq!(stage.index().unwrap(), before);
+}
+
+impl Stage {
+    /// An operator asks for a refresh of everything; the action has this number.
+    fn request(&self, number: u8) -> RefreshJob {
+        let service = Rc::clone(&self.service);
+        let id = EventId::new(NOW, [number; 10]);
+        let asked = async move { service.request_job(id).await.unwrap() };
+        self.machine.done(asked)
+    }
+
+    fn job(&self) -> RefreshJob {
+        self.service.last_job().unwrap().unwrap()
+    }
+
+    /// Has the alarm go off whenever it is due, as the platform does; a failed one goes off again.
+    fn run_alarms(&self) {
+        let (host, service) = (self.machine.host.clone(), Rc::clone(&self.service));
+        let _ = self.machine.client(async move {
+            loop {
+                let now = host.now();
+                match host.alarm() {
+                    Some(at) if at <= now => {
+                        host.take_alarm();
+                        if service.alarm().await.is_err() {
+                            host.alarm_again(host.now().after(2 * SECOND));
+                        }
+                    }
+                    _ => host.sleep(Duration::from_millis(20)).await,
+                }
+            }
+        });
+    }
+
+    fn begin_tick(&self) -> Option<Lease> {
+        let service = Rc::clone(&self.service);
+        let begun = async move { service.begin_tick().await.unwrap() };
+        self.machine.done(begun)
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_job_asks_every_issuer_once_and_counts_what_they_did() {
+    let stage = Stage::listing(100);
+    stage.run_alarms();
+    stage.issuers.silent.borrow_mut().push(id(7));
+    let job = stage.request(1);
+    assert_eq!((job.state, job.summary.issuers), (JobState::Waiting, 0));
+    stage.machine.pass(5 * SECOND);
+    let job = stage.job();
+    assert_eq!(job.state, JobState::Running);
+    assert!(
+        job.summary.issuers > 0 && job.summary.not_reached > 0,
+        "{job:?}"
+    );
+    assert_eq!(job.summary.issuers + job.summary.not_reached, 100);
+    stage.machine.pass(5 * MINUTE);
+    let job = stage.job();
+    assert_eq!(job.state, JobState::Finished);
+    assert!(job.started_at < job.finished_at, "{job:?}");
+    let summary = Summary {
+        issuers: 100,
+        published: 99,
+        unanswered: 1,
+        ..Summary::default()
+    };
+    assert_eq!(job.summary, summary);
+    assert_eq!(stage.issuers.asked.borrow().len(), 100);
+    assert!(stage.begin_tick().is_some(), "the lease has ended");
+}
+
+#[test]
+fn a_second_request_joins_the_job_that_is_under_way_and_not_one_that_has_ended() {
+    let stage = Stage::listing(50);
+    stage.run_alarms();
+    let first = stage.request(1).id;
+    stage.machine.pass(2 * SECOND);
+    assert_eq!(stage.request(2).id, first);
+    stage.machine.pass(MINUTE);
+    assert_eq!(stage.issuers.asked.borrow().len(), 50);
+    let third = stage.request(3);
+    assert_ne!(third.id, first);
+    assert_eq!(third.summary, Summary::default());
+    stage.machine.pass(MINUTE);
+    assert_eq!(stage.issuers.asked.borrow().len(), 100);
+}
+
+#[test]
+fn a_job_goes_on_after_a_restart_and_asks_again_only_those_that_had_not_answered() {
+    let mut stage = Stage::listing(100);
+    stage.run_alarms();
+    let before = stage.request(1);
+    stage.machine.pass(5 * SECOND);
+    let answered = stage.issuers.answered.take();
+    stage.issuers.asked.take();
+    // The platform runs again the alarm that the end of the object interrupted.
+    stage.restart();
+    stage.run_alarms();
+    stage.machine.host.alarm_again(stage.machine.host.now());
+    stage.machine.pass(MINUTE);
+    let job = stage.job();
+    assert_eq!((job.id, job.state), (before.id, JobState::Finished));
+    assert_eq!((job.summary.issuers, job.summary.published), (100, 100));
+    let asked = stage.issuers.asked.borrow();
+    assert_eq!(asked.len() + answered.len(), 100, "{asked:?} {answered:?}");
+    assert!(asked.iter().all(|id| !answered.contains(id)));
+}
+
+#[test]
+fn a_job_and_a_tick_never_run_at_once() {
+    let stage = Stage::listing(500);
+    stage.run_alarms();
+    let tick = stage.begin_tick().unwrap();
+    stage.request(1);
+    stage.machine.pass(MINUTE);
+    assert_eq!(stage.job().state, JobState::Waiting);
+    assert!(stage.issuers.asked.borrow().is_empty());
+    stage.service.end_tick(&tick, &[]).unwrap();
+    stage.machine.pass(11 * SECOND);
+    assert_eq!(stage.job().state, JobState::Running);
+    assert_eq!(stage.begin_tick(), None);
+    stage.machine.pass(2 * MINUTE);
+    assert_eq!(stage.job().summary.issuers, 500);
+}
+
+#[test]
+fn a_tick_sets_the_alarm_of_a_job_that_lost_it() {
+    let stage = Stage::listing(50);
+    stage.run_alarms();
+    stage.request(1);
+    assert!(stage.machine.host.take_alarm().is_some());
+    stage.machine.pass(MINUTE);
+    assert_eq!(stage.job().state, JobState::Waiting);
+    let tick = stage.begin_tick().unwrap();
+    stage.service.end_tick(&tick, &[]).unwrap();
+    stage.machine.pass(MINUTE);
+    assert_eq!(stage.job().state, JobState::Finished);
+}
+
+#[test]
+fn a_job_that_slept_through_its_lease_begins_again_after_the_tick() {
+    let mut stage = Stage::listing(50);
+    stage.run_alarms();
+    stage.request(1);
+    stage.machine.pass(3 * SECOND);
+    stage.restart();
+    stage.machine.pass(10 * MINUTE);
+    let tick = stage.begin_tick().unwrap();
+    stage.run_alarms();
+    stage.machine.pass(MINUTE);
+    stage.service.end_tick(&tick, &[]).unwrap();
+    stage.issuers.asked.take();
+    stage.machine.pass(MINUTE);
+    let job = stage.job();
+    assert_eq!((job.state, job.summary.issuers), (JobState::Finished, 50));
+    assert_eq!(stage.issuers.asked.borrow().len(), 50);
+}
+
+#[test]
+fn one_failure_of_any_call_in_any_way_leaves_the_job_to_finish() {
+    for failure in [Failure::Before, Failure::Kept] {
+        for at in 0..40 {
+            let stage = Stage::listing(20);
+            stage.run_alarms();
+            stage.run_alarms();
+            stage.index().unwrap();
+            stage.request(1);
+            stage.faults.at(at, failure);
+            stage.machine.pass(5 * MINUTE);
+            assert!(stage.faults.calls() > at, "call {at} is of no job");
+            stage.faults.none();
+            let job = stage.job();
+            assert_eq!(job.state, JobState::Finished, "call {at}, {failure:?}");
+            assert_eq!(job.summary.not_reached, 0, "call {at}, {failure:?}");
+            let asked = stage.issuers.asked.borrow();
+            assert!((0..20).all(|n| asked.contains(&id(n))), "{at} {failure:?}");
+        }
+    }
+}
+
+#[test]
+fn the_stored_job_is_pinned() {
+    let stage = Stage::listing(1);
+    stage.run_alarms();
+    stage.request(1);
+    stage.machine.pass(Duration::from_millis(30));
+    let stored = serde_json::to_value(stage.store.job().unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "job": {
+            "id": EventId::new(NOW, [1; 10]),
+            "state": "running",
+            "requested_at": NOW.to_string(),
+            "started_at": stage.job().started_at,
+            "finished_at": null,
+            "summary": {
+                "issuers": 0, "published": 0, "unchanged": 0, "skipped": 0, "rejected": 0,
+                "failed": 0, "unanswered": 0, "not_reached": 1,
+            },
+        },
+        "lease": stored["lease"],
+        "batch": ["ca-0000"],
+    });
+    assert_eq!(stored, expected);
 }

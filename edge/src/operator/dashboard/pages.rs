@@ -8,12 +8,14 @@ use super::super::event_query::{Cursor, EventFilter};
 use super::super::issuers::IssuerStatus;
 use super::place::HomeFilter;
 use super::plot::{Mark, Plot, marks, plot};
-use super::view::{ActionView, CrlView, EventView, Health, Moment, bytes, grouped, milliseconds};
+use super::view::{
+    ActionView, CrlView, EventView, Health, JobView, Moment, bytes, grouped, milliseconds,
+};
 use crate::actions::Action;
 use crate::config::WrongSetting;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::problem::EdgeError;
-use crate::registry::Shrink;
+use crate::registry::{RefreshJob, Shrink};
 use crate::time::Timestamp;
 
 /// How many CRLs the first page shows.
@@ -101,6 +103,7 @@ pub(crate) struct HomePage {
     signed_in: Option<SignedIn>,
     as_of: Moment,
     health: Health,
+    job: Option<JobView>,
     wrong_settings: Vec<String>,
     /// How many issuers vanished from the registry, if so many did that they are still listed.
     vanished: Option<u64>,
@@ -145,6 +148,7 @@ impl HomePage {
             signed_in,
             as_of: Moment::new(now, now),
             health: Health::of(issuers, now),
+            job: None,
             wrong_settings: wrong_settings.iter().map(ToString::to_string).collect(),
             vanished: None,
             states: &State::ALL,
@@ -168,6 +172,17 @@ impl HomePage {
         self.vanished = shrink.map(|shrink| shrink.vanished);
         self.health.is_well &= shrink.is_none();
         self
+    }
+
+    /// Shows the last refresh of all issuers, if there was one.
+    #[must_use]
+    pub(crate) fn with_job(mut self, job: Option<&RefreshJob>, now: Timestamp) -> Self {
+        self.job = job.map(|job| JobView::new(job, now));
+        self
+    }
+
+    fn is_refreshing(&self) -> bool {
+        self.job.as_ref().is_some_and(JobView::is_under_way)
     }
 }
 
@@ -366,8 +381,9 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::operator::issuers::join;
-    use crate::registry::Listed;
+    use crate::registry::{JobState, Listed, Summary};
     use crate::tables::testing::{NOW, event, status_row};
+    use crate::time::Rfc3339;
 
     const HOSTILE: &str = "<script>alert('\"&x')</script>";
 
@@ -419,6 +435,21 @@ mod tests {
         }
     }
 
+    fn job() -> RefreshJob {
+        RefreshJob {
+            id: event(1).id,
+            state: JobState::Running,
+            requested_at: Rfc3339(NOW),
+            started_at: Some(Rfc3339(NOW)),
+            finished_at: None,
+            summary: Summary {
+                issuers: 3,
+                not_reached: 7,
+                ..Summary::default()
+            },
+        }
+    }
+
     fn every_page() -> Vec<String> {
         let issuers = issuers();
         let token = || Some(signed_in(true));
@@ -453,6 +484,7 @@ mod tests {
                 &events(),
                 NOW,
             )
+            .with_job(Some(&job()), NOW)
             .render()
             .unwrap(),
             HomePage::new(token(), &[], &issuers, hostile, &[], &[], NOW)

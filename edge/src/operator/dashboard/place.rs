@@ -42,6 +42,8 @@ pub(crate) enum Inner {
     Actions,
     /// One issuer.
     Issuer(IssuerId),
+    /// Refreshes all issuers: a form.
+    RefreshAll,
     /// Refreshes an issuer: a form.
     Refresh(IssuerId),
     /// Trusts a changed certificate: a form.

@@ -10,6 +10,7 @@ use super::super::issuers::IssuerStatus;
 use super::bar::Bar;
 use crate::actions::Action;
 use crate::events::{Event, EventId};
+use crate::registry::{JobState, RefreshJob, Summary};
 use crate::time::{Rfc3339, Timestamp};
 
 /// A time for programs, for people, and relative to now. It renders through a template of its own:
@@ -229,6 +230,35 @@ impl ActionView {
                 .unwrap_or_default(),
             sha256: text(&action.sha256),
         }
+    }
+}
+
+/// The last refresh of all issuers.
+#[derive(Clone, Debug)]
+pub(crate) struct JobView {
+    pub(crate) requested: Moment,
+    pub(crate) state: JobState,
+    pub(crate) asked: u64,
+    /// The issuers in all; 0 before the first is asked.
+    pub(crate) issuers: u64,
+    pub(crate) summary: Summary,
+}
+
+impl JobView {
+    #[must_use]
+    pub(crate) fn new(job: &RefreshJob, now: Timestamp) -> Self {
+        let summary = job.summary.clone();
+        Self {
+            requested: Moment::new(job.requested_at.0, now),
+            state: job.state,
+            asked: summary.issuers,
+            issuers: summary.issuers.saturating_add(summary.not_reached),
+            summary,
+        }
+    }
+
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.state != JobState::Finished
     }
 }
 

@@ -117,6 +117,12 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             Inner::Events => self.events(signed_in).await,
             Inner::Actions => self.actions(signed_in).await,
             Inner::Issuer(id) => self.issuer(id, signed_in).await,
+            Inner::RefreshAll => {
+                self.admit_action(&reader).await?;
+                let actor = Actor::of(self.request, Some(&reader.caller));
+                self.desk.refresh_all(&actor).await?;
+                Ok(see_other(Destination::default().to_string(), None))
+            }
             Inner::Refresh(id) => {
                 self.admit_action(&reader).await?;
                 let actor = Actor::of(self.request, Some(&reader.caller));
@@ -174,6 +180,9 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         let troubles = event_page::newest(failed, rejected, TROUBLES);
         let latest = Query::events(&EventFilter::default(), None, LATEST);
         let events: Vec<Event> = self.desk.rows(&latest).await?;
+        let now = self.desk.now();
+        // The page is worth more than the job's bar; the log says why it is missing.
+        let job = self.desk.refresh_job().await.unwrap_or_default();
         let page = HomePage::new(
             signed_in,
             &self.desk.settings.wrong,
@@ -181,9 +190,10 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             filter,
             &troubles,
             &events,
-            self.desk.now(),
+            now,
         );
-        self.render(&page.with_shrink(index.shrink))
+        let page = page.with_shrink(index.shrink);
+        self.render(&page.with_job(job.as_ref(), now))
     }
 
     async fn events(&self, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
@@ -318,6 +328,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
     /// button.
     fn destination(&self, inner: &Inner) -> Option<Destination> {
         match inner {
+            Inner::RefreshAll => Ok(Destination::default()),
             Inner::Refresh(id) | Inner::Trust(id) => format!("/dashboard/issuers/{id}").parse(),
             _ => url::path_and_query(self.request.url()).parse(),
         }

@@ -11,15 +11,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::actions::Action;
-use crate::events::{Event, Outcome, Trigger};
+use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::issuer::{Overview, RetireAnswer, TrustAnswer};
 use crate::operator::{Ports, Request};
 use crate::refresh::{IssuerState, Sha256, fingerprint};
-use crate::registry::{Index, Listed, Shrink};
-use crate::schedule::Summary;
+use crate::registry::{Index, JobState, Listed, RefreshJob, Shrink, Summary};
 use crate::tables::testing::{NOW, Tables, event};
 use crate::tables::{Query, append_actions};
-use crate::time::Timestamp;
+use crate::time::{Rfc3339, Timestamp};
 
 /// What a failing part of the platform says: it must reach the log, and never a client.
 pub(crate) const CAUSE: &str = "internal cause 0815";
@@ -41,6 +40,8 @@ pub(crate) struct Platform {
     pub(crate) outcome: Cell<Outcome>,
     /// The changed certificate that is waiting at every issuer.
     pub(crate) waiting: RefCell<Option<Der>>,
+    /// The last refresh of everything.
+    pub(crate) job: RefCell<Option<RefreshJob>>,
     /// What was done, in words.
     pub(crate) done: RefCell<Vec<String>>,
     /// The log.
@@ -64,6 +65,7 @@ impl Platform {
             tables: Tables::new(),
             outcome: Cell::new(Outcome::Published),
             waiting: RefCell::default(),
+            job: RefCell::default(),
             done: RefCell::default(),
             log: RefCell::default(),
             now: Cell::new(NOW),
@@ -227,14 +229,29 @@ impl Ports for Platform {
         Ok(self.shrink.get().map(|shrink| shrink.vanished))
     }
 
-    async fn regenerate_all(&self) -> Result<Summary, String> {
+    async fn request_job(&self, id: EventId) -> Result<RefreshJob, String> {
         self.check(Part::Registry)?;
         self.note("refreshes all".to_owned());
-        Ok(Summary {
-            issuers: 2,
-            published: 3,
-            ..Summary::default()
-        })
+        let job = RefreshJob {
+            id,
+            state: JobState::Running,
+            requested_at: Rfc3339(self.now()),
+            started_at: Some(Rfc3339(self.now())),
+            finished_at: None,
+            summary: Summary {
+                issuers: 1,
+                published: 2,
+                not_reached: 1,
+                ..Summary::default()
+            },
+        };
+        *self.job.borrow_mut() = Some(job.clone());
+        Ok(job)
+    }
+
+    async fn last_job(&self) -> Result<Option<RefreshJob>, String> {
+        self.check(Part::Registry)?;
+        Ok(self.job.borrow().clone())
     }
 
     async fn record(&self, action: &Action) -> Result<(), String> {
