@@ -12,6 +12,7 @@ use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::FixedLengthStream;
 
+use crate::clock::now;
 use crate::issuer_store::SqlStore;
 use crate::js_bytes::JsBytes;
 
@@ -46,7 +47,9 @@ impl Stored {
         } = pieces;
         stream::iter(first..end)
             .map(move |number| {
-                let _ = &lease;
+                if let Some(lease) = &lease {
+                    lease.renew(now());
+                }
                 let piece = piece(&store, body, number);
                 piece
                     .map(JsBytes)

@@ -274,6 +274,34 @@ async fn until_kv_has_settled(edge: Edge) -> Edge {
 }
 
 /// Starts an edge inside one of the scripts in tests/scripts. Returns the CRL of its only issuer.
+async fn a_body_that_clients_broke_off_is_swept_once_it_is_replaced(_: Arc<Nothing>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kv-down.js");
+    let origin = TestOrigin::start().await;
+    let ca = CertificateAuthority::new("broken-off");
+    origin.add(&ca);
+    let large = |number| {
+        ca.crl_with(number, |tbs| {
+            tbs.revoked_certificates = Some(revoked(100_000));
+        })
+    };
+    origin.answer("broken-off", Answer::crl(large(1)));
+    let edge = Start::new(&origin.url()).script(&script).start().await;
+    for _ in 0..20 {
+        // Dropping the answer closes its connection after the first bytes of some megabytes.
+        let mut answer = edge.get("/crl/broken-off.pem").await;
+        assert_eq!(answer.status(), 200);
+        assert!(answer.chunk().await.unwrap().is_some());
+    }
+    origin.answer("broken-off", Answer::crl(large(2)));
+    assert_eq!(edge.refresh("broken-off").await.status(), 200);
+    until(|| async {
+        // A refresh is what sweeps.
+        edge.refresh("broken-off").await;
+        edge.object().query("SELECT id FROM body").len() == 1
+    })
+    .await;
+}
+
 async fn edge_by_script(script: &str, id: &str) -> (TestOrigin, Edge, Vec<u8>) {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
     let (origin, edge) = edge_with(id, |start| start.script(&scripts.join(script))).await;
@@ -299,6 +327,7 @@ suite!(
     with_kv_failing_the_object_serves,
     with_kv_hanging_the_object_serves,
     a_broken_instance_is_replaced_before_the_next_request,
+    a_body_that_clients_broke_off_is_swept_once_it_is_replaced,
     events_survive_an_outage_of_d1_and_are_written_once,
     a_crl_is_refreshed_before_it_expires_without_cron,
     the_origins_retry_after_is_respected,

@@ -1,7 +1,6 @@
 //! Copies committed CRLs to KV: one value, or parts behind a manifest if it is too large for one;
 //! and deletes what no reader needs any more.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use origin_api::CrlName;
 
 use super::alarm::SOONEST;
 use super::coalesced::Coalesced;
-use super::leases::Leases;
+use super::leases::{BodyLease, Leases};
 use super::outbox::Outbox;
 use super::ports::{IssuerPorts, Shared, cause_of};
 use crate::kv_layout::{PART_BYTES, key, part_count, part_key, part_range};
@@ -119,14 +118,14 @@ impl<P: IssuerPorts> Publisher<P> {
             is_begun,
             ..
         } = &owed;
-        let _lease = self.leases.take(current.body);
+        let lease = self.leases.take(current.body, self.shared.runtime.now());
         // Noted first: if the object ends meanwhile, the next one knows that a write may land late.
         self.update(*name, current, |crl| {
             if let Publication::Owed { is_begun, .. } = &mut crl.publication {
                 *is_begun = true;
             }
         })?;
-        let written = self.write(&owed).await;
+        let written = self.write(&owed, &lease).await;
         let now = self.shared.runtime.now();
         let is_done = written.is_ok();
         self.update(*name, current, |crl| {
@@ -185,7 +184,7 @@ impl<P: IssuerPorts> Publisher<P> {
 
     /// Writes to KV, from the part at which the last attempt stopped. The manifest comes last: a
     /// reader who finds it finds every part.
-    async fn write(&self, owed: &Owed) -> Result<(), String> {
+    async fn write(&self, owed: &Owed, lease: &BodyLease) -> Result<(), String> {
         let (name, current) = (owed.name, &owed.current);
         let Current { head, body, pieces } = current;
         let (issuer, parts) = (&self.shared.issuer, part_count(head.size));
@@ -216,6 +215,7 @@ impl<P: IssuerPorts> Publisher<P> {
             let part_key = part_key(issuer, name, head.sha256, part);
             self.bounded(self.replica.put_pieces(&part_key, of_part, None))
                 .await?;
+            lease.renew(self.shared.runtime.now());
             self.update(name, current, |crl| {
                 if let Publication::Owed { parts_done, .. } = &mut crl.publication {
                     *parts_done = part.saturating_add(1);
@@ -327,15 +327,17 @@ impl<P: IssuerPorts> Publisher<P> {
     }
 
     /// The keys of the committed CRLs.
-    fn keys_in_use(&self, state: &ObjectState) -> BTreeSet<String> {
+    fn keys_in_use(&self, state: &ObjectState) -> Vec<String> {
         let issuer = &self.shared.issuer;
-        let keys = |(name, crl): (&CrlName, &CrlState)| {
-            let (name, head) = (*name, crl.head()?);
-            let (sha256, parts) = (head.sha256, 0..part_count(head.size));
-            let parts = parts.map(move |part| part_key(issuer, name, sha256, part));
-            Some(parts.chain([key(issuer, name)]))
-        };
-        state.crls.iter().filter_map(keys).flatten().collect()
+        let mut keys = Vec::new();
+        for (name, crl) in &state.crls {
+            if let Some(head) = crl.head() {
+                let part = |part| part_key(issuer, *name, head.sha256, part);
+                keys.extend((0..part_count(head.size)).map(part));
+                keys.push(key(issuer, *name));
+            }
+        }
+        keys
     }
 
     async fn delete_pending(&self) {

@@ -370,7 +370,7 @@ impl<P: IssuerPorts> IssuerService<P> {
     fn sweep(&self) -> Result<(), StoreError> {
         let state = &self.shared.state;
         let mut keep = state.bodies()?;
-        keep.extend(self.leases.held());
+        keep.extend(self.leases.held(self.shared.runtime.now()));
         state.store().sweep(&keep)
     }
 
@@ -402,7 +402,7 @@ impl<P: IssuerPorts> IssuerService<P> {
 
     fn serving(&self, current: Current) -> Serving {
         Serving {
-            lease: self.leases.take(current.body),
+            lease: self.leases.take(current.body, self.shared.runtime.now()),
             current,
         }
     }
