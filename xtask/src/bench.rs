@@ -17,7 +17,7 @@ struct Bench {
     wasm: Option<(&'static str, &'static str)>,
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench {
         name: "crl",
         shows: "reading and writing up to 2,000,000 entries, native and in wasm, beside webpki, x509-cert, x509-parser, rcgen and openssl",
@@ -31,6 +31,20 @@ const BENCHES: [Bench; 5] = [
             "--wasm",
         ],
         wasm: Some(("bench-crl-wasm", "bench_crl_wasm.wasm")),
+    },
+    Bench {
+        name: "leavers",
+        shows: "memory and the time of /healthz while 20,000 clients leave before their answer, and 1,000 within a large PEM",
+        cargo: &[
+            "bench",
+            "--package",
+            "end-to-end",
+            "--bench",
+            "leavers",
+            "--profile",
+            "native",
+        ],
+        wasm: None,
     },
     Bench {
         name: "operators",
