@@ -72,9 +72,10 @@ impl DurableObject for IssuerObject {
             request: asked,
         } = object_call::receive(&mut request).await?;
         let service = self.service(Some(&issuer))?;
-        let (answer, serving) = if matches!(asked, IssuerRequest::Serve { .. }) {
+        let (answer, serving) = if let IssuerRequest::Serve { name, .. } = &asked {
             let deadline = now().after(self.bindings.settings().origin_timeout);
-            let Some(_place) = self.places.take(now(), deadline) else {
+            let name = name.to_string();
+            let Some(_place) = self.places.take(&name, now(), deadline) else {
                 let seconds = CROWD_RETRY_SECONDS;
                 let turned_away = IssuerAnswer::Unavailable(Unavailable::RetryAfter { seconds });
                 return object_call::respond(&turned_away, None);

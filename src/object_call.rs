@@ -17,15 +17,41 @@ pub(crate) async fn send<A: DeserializeOwned>(
     let init = web_sys::RequestInit::new();
     init.set_method("POST");
     init.set_body(&serde_json::to_string(request)?.into());
+    let waiting = Waiting(Some(web_sys::AbortController::new()?));
+    init.set_signal(waiting.signal().as_ref());
     // The object is chosen by the stub; the platform requires a URL all the same.
     let request = web_sys::Request::new_with_str_and_init("http://object/", &init)?;
     let mut response = stub.fetch_with_request(request.into()).await?;
+    waiting.ended();
     match response.headers().get(ANSWER_HEADER)? {
         Some(answer) => {
             let response: web_sys::Response = response.into();
             Ok((serde_json::from_str(&answer)?, response.body()))
         }
         None => Ok((response.json().await?, None)),
+    }
+}
+
+/// A caller that waits for an object. If it is dropped before the answer, the object sees that the
+/// caller has left: by itself the runtime would let it wait to the end.
+struct Waiting(Option<web_sys::AbortController>);
+
+impl Waiting {
+    fn signal(&self) -> Option<web_sys::AbortSignal> {
+        self.0.as_ref().map(web_sys::AbortController::signal)
+    }
+
+    /// The answer is there.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(controller) = &self.0 {
+            controller.abort();
+        }
     }
 }
 

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use end_to_end::edge::HOOK_TOKEN;
+use end_to_end::edge::{HOOK_TOKEN, ORIGIN_TOKEN};
 use end_to_end::suite::until;
+use end_to_end::workerd::{Worker, Workerd};
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
 use reqwest::Method;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -237,6 +240,81 @@ async fn a_killed_refresh_leaves_the_old_crl_and_a_consistent_table(_: Arc<Share
     assert_eq!(numbers, [Some("1"), Some("2")], "{published:#?}");
 }
 
+/// Asked at the Worker's own port: a proxy in front of it would keep the connections open.
+async fn clients_that_leave_free_their_places_and_those_of_the_object(_: Arc<Shared>) {
+    let origin = TestOrigin::start().await;
+    for id in ["abandoned", "other"] {
+        origin.add(&CertificateAuthority::new(id));
+    }
+    origin.answer("abandoned", Answer::never());
+    let state = tempfile::TempDir::new().expect("a temporary folder");
+    let url = origin.url();
+    let vars = [("ORIGIN_URL", url.as_str()), ("ORIGIN_TOKEN", ORIGIN_TOKEN)];
+    let edge = Workerd::start(&Worker::Edge, state.path(), &vars);
+    let get = |path: &'static str| {
+        let request = end_to_end::client().build().expect("a client");
+        request.get(edge.url(path)).send()
+    };
+    // More than may wait for one CRL, for longer than this test.
+    for _ in 0..7 {
+        let mut leavers = JoinSet::new();
+        for _ in 0..100 {
+            let left = leave(
+                edge.port(),
+                "/crl/abandoned.crl",
+                Duration::from_millis(300),
+            );
+            leavers.spawn(left);
+        }
+        leavers.join_all().await;
+    }
+    // Turned away at once, if their places were still taken.
+    let waiting = tokio::spawn(get("/crl/abandoned.crl"));
+    sleep(Duration::from_secs(2)).await;
+    assert!(!waiting.is_finished(), "it has a place to wait");
+    waiting.abort();
+    assert_eq!(get("/crl/other.crl").await.unwrap().status(), 200);
+}
+
+/// A client whose departure the runtime does not see: it closes its side of the connection alone.
+async fn a_crowd_for_one_crl_leaves_places_for_the_others(_: Arc<Shared>) {
+    let origin = TestOrigin::start().await;
+    for id in ["slow", "other"] {
+        origin.add(&CertificateAuthority::new(id));
+    }
+    origin.answer("slow", Answer::never());
+    let state = tempfile::TempDir::new().expect("a temporary folder");
+    let url = origin.url();
+    let vars = [("ORIGIN_URL", url.as_str()), ("ORIGIN_TOKEN", ORIGIN_TOKEN)];
+    let edge = Workerd::start(&Worker::Edge, state.path(), &vars);
+    let client = end_to_end::client().build().expect("an HTTP client");
+    for _ in 0..11 {
+        let mut leavers = JoinSet::new();
+        for _ in 0..100 {
+            let request = client.get(edge.url("/crl/slow.crl")).send();
+            leavers.spawn(async move {
+                let _ = tokio::time::timeout(Duration::from_millis(300), request).await;
+            });
+        }
+        leavers.join_all().await;
+    }
+    let turned_away = client.get(edge.url("/crl/slow.crl")).send().await.unwrap();
+    assert_eq!(turned_away.status(), 503);
+    assert_eq!(turned_away.headers()["retry-after"], "2");
+    let other = client.get(edge.url("/crl/other.crl")).send().await.unwrap();
+    assert_eq!(other.status(), 200);
+}
+
+/// Asks for a path and resets the connection after a while, as a proxy does whose own client has
+/// left.
+async fn leave(port: u16, path: &str, after: Duration) {
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    connection.set_zero_linger().unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    sleep(after).await;
+}
+
 /// Sends this many GETs at once and returns their statuses and bodies.
 async fn at_once(world: &Arc<Shared>, count: usize, path: &'static str) -> Vec<(u16, Vec<u8>)> {
     let mut crowd = JoinSet::new();
@@ -255,6 +333,8 @@ async fn at_once(world: &Arc<Shared>, count: usize, path: &'static str) -> Vec<(
 
 suite!(
     Shared;
+    clients_that_leave_free_their_places_and_those_of_the_object,
+    a_crowd_for_one_crl_leaves_places_for_the_others,
     five_hundred_requests_for_a_cold_issuer_cause_one_origin_call,
     a_failure_reaches_every_waiter,
     a_refresh_survives_the_client_that_caused_it,

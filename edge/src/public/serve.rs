@@ -150,7 +150,8 @@ impl<P: Platform> Serving<P> {
         let must_wait = found
             .as_ref()
             .is_none_or(|found| found.validity == Validity::Expired);
-        let place = self.memory.places.take(self.platform.now(), deadline);
+        let now = self.platform.now();
+        let place = self.memory.places.take(&key, now, deadline);
         if must_wait && place.is_none() {
             let retry_after = CROWD_RETRY;
             return Ok(refused(

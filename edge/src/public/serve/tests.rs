@@ -451,7 +451,7 @@ fn when_too_many_wait_the_rest_are_turned_away_and_nothing_keeps_its_place_for_e
     let until = now.after(Duration::from_secs(30));
     let memory = Rc::clone(&edge.serving.memory);
     let places: Vec<_> = (0..MOST_WAITING)
-        .map(|_| memory.places.take(now, until))
+        .map(|number| memory.places.take(&(number / 500).to_string(), now, until))
         .collect();
     let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
     let status = (served.answer.status, served.answer.header("Retry-After"));
@@ -474,12 +474,12 @@ fn when_too_many_wait_the_rest_are_turned_away_and_nothing_keeps_its_place_for_e
 fn a_place_whose_request_was_never_dropped_is_free_after_its_deadline() {
     let edge = Edge::new().without_kv();
     let now = edge.twin().0.now.get();
-    for _ in 0..MOST_WAITING {
-        let place = edge
-            .serving
-            .memory
-            .places
-            .take(now, now.after(Duration::from_secs(30)));
+    for number in 0..MOST_WAITING {
+        let place = edge.serving.memory.places.take(
+            &(number / 500).to_string(),
+            now,
+            now.after(Duration::from_secs(30)),
+        );
         std::mem::forget(place);
     }
     assert_eq!(edge.get().0, 503);
