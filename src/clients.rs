@@ -7,7 +7,9 @@ use edge::actions::{Action, ActionAnswer, ActionRequest};
 use edge::config::Settings;
 use edge::events::pending::{PendingAnswer, PendingRequest};
 use edge::events::{Event, Trigger};
-use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer};
+use edge::issuer::{
+    AcceptAnswer, IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
+};
 use edge::kv_layout;
 use edge::public::{Chunks, Platform, PlatformError, Serving};
 use edge::refresh::Sha256;
@@ -127,6 +129,25 @@ impl EdgeClients {
     ) -> Result<RetireAnswer, ObjectError> {
         match self.call(issuer, IssuerRequest::Retire { name }).await? {
             (IssuerAnswer::Retire(answer), _) => Ok(answer),
+            (other, _) => Err(other.into()),
+        }
+    }
+
+    /// Admits the CRL that was refused last, if it has this SHA-256.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn accept(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        sha256: Sha256,
+        by: &str,
+    ) -> Result<AcceptAnswer, ObjectError> {
+        let by = by.to_owned();
+        let request = IssuerRequest::Accept { name, sha256, by };
+        match self.call(issuer, request).await? {
+            (IssuerAnswer::Accept(answer), _) => Ok(answer),
             (other, _) => Err(other.into()),
         }
     }

@@ -8,7 +8,7 @@ use edge::actions::Action;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::events::{Event, EventId, Trigger};
-use edge::issuer::{Overview, RetireAnswer, TrustAnswer};
+use edge::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
 use edge::operator::{self, OperatorRoute, Ports, Reply};
 use edge::problem::EdgeError;
 use edge::refresh::Sha256;
@@ -153,6 +153,16 @@ impl Ports for WorkerPorts {
 
     async fn confirm_registry(&self) -> Result<Option<u64>, ObjectError> {
         self.objects.confirm_registry().await
+    }
+
+    async fn accept(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        sha256: Sha256,
+        by: &str,
+    ) -> Result<AcceptAnswer, ObjectError> {
+        self.objects.accept(issuer, name, sha256, by).await
     }
 
     async fn request_job(&self, id: EventId) -> Result<RefreshJob, ObjectError> {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use edge::config::Settings;
-use edge::refresh::{Answer, CrlRequest, Origin, OriginBody, OriginCrl, OriginError};
+use edge::refresh::{Answer, CrlRequest, Departure, Origin, OriginBody, OriginCrl, OriginError};
 use edge::registry::OriginPages;
 use futures_util::AsyncReadExt as _;
 use origin_api::{CRL_MEDIA_TYPE, CrlName, Issuer, IssuerId, WATERMARK_HEADER};
@@ -25,6 +25,8 @@ const PAGE: u32 = 1000;
 const LARGEST_RECORD: usize = 1024 * 1024;
 /// The largest page of the registry, in bytes: 16 KiB for each issuer.
 const LARGEST_PAGE: usize = 16 * 1024 * 1024;
+/// The largest explanation of 10,000 departed entries, in bytes.
+const LARGEST_DEPARTED: usize = 4 * 1024 * 1024;
 /// The largest error that is read, in bytes.
 const LARGEST_PROBLEM: usize = 64 * 1024;
 
@@ -47,6 +49,8 @@ struct Init {
     /// A redirect could carry the token to another host: none is followed.
     redirect: &'static str,
     headers: InitHeaders,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
 }
 
 #[derive(serde::Serialize)]
@@ -61,6 +65,8 @@ struct InitHeaders {
     revocation_watermark: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_control: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'static str>,
 }
 
 /// A response whose connection ends when this is dropped.
@@ -78,12 +84,17 @@ impl Drop for Connection {
 }
 
 impl FetchOrigin {
+    async fn get(&self, path: &str) -> Result<Exchange, OriginError> {
+        self.send("GET", path, &CrlRequest::default(), None).await
+    }
+
     /// Sends a request to a path below the base, which may have a path of its own.
     async fn send(
         &self,
         method: &'static str,
         path: &str,
         request: &CrlRequest,
+        body: Option<String>,
     ) -> Result<Exchange, OriginError> {
         let held = request.held.as_ref();
         let unreachable = |error: worker::Error| OriginError::Unreachable(error.to_string());
@@ -101,7 +112,9 @@ impl FetchOrigin {
                     .and_then(|held| held.watermark)
                     .map(|watermark| watermark.to_string()),
                 cache_control: request.new_crl.then_some("no-cache"),
+                content_type: body.is_some().then_some("application/json"),
             },
+            body,
         })
         .map_err(unreachable)?;
         let init: RequestInit = init.unchecked_into();
@@ -204,7 +217,7 @@ impl Origin for FetchOrigin {
 
     async fn issuer(&self, id: &IssuerId) -> Result<Option<Issuer>, OriginError> {
         let path = format!("/v1/issuers/{id}");
-        let exchange = self.send("GET", &path, &CrlRequest::default()).await?;
+        let exchange = self.get(&path).await?;
         match exchange.response.status() {
             404 => Ok(None),
             200 => exchange.json(LARGEST_RECORD).await.map(Some),
@@ -222,7 +235,8 @@ impl Origin for FetchOrigin {
         request: &CrlRequest,
     ) -> Result<Answer<OriginCrl<FetchBody>>, OriginError> {
         let path = format!("/v1/issuers/{id}/crls/{name}");
-        let exchange = self.send("POST", &path, request).await?.accepted().await?;
+        let exchange = self.send("POST", &path, request, None).await?;
+        let exchange = exchange.accepted().await?;
         match exchange.response.status() {
             204 => return Ok(Answer::NothingToPublish),
             304 => return Ok(Answer::Unchanged),
@@ -241,6 +255,33 @@ impl Origin for FetchOrigin {
             .and_then(|text| text.trim().parse().ok());
         let body = exchange.body();
         Ok(Answer::Crl(OriginCrl { body, watermark }))
+    }
+
+    async fn departed(
+        &self,
+        id: &IssuerId,
+        name: CrlName,
+        serials: &[&str],
+    ) -> Result<Option<Vec<Departure>>, OriginError> {
+        #[derive(serde::Serialize)]
+        struct Asked<'a> {
+            serials: &'a [&'a str],
+        }
+        #[derive(serde::Deserialize)]
+        struct Answered {
+            departed: Vec<Departure>,
+        }
+        let path = format!("/v1/issuers/{id}/crls/{name}/departed");
+        // Text and arrays of text: this cannot fail.
+        let body = serde_json::to_string(&Asked { serials }).unwrap_or_default();
+        let request = CrlRequest::default();
+        let exchange = self.send("POST", &path, &request, Some(body)).await?;
+        if matches!(exchange.response.status(), 404 | 405 | 501) {
+            return Ok(None);
+        }
+        let exchange = exchange.accepted().await?;
+        let answered: Answered = exchange.json(LARGEST_DEPARTED).await?;
+        Ok(Some(answered.departed))
     }
 }
 
@@ -286,7 +327,7 @@ impl OriginPages for FetchOrigin {
             path.push_str("&cursor=");
             path.extend(form_urlencoded::byte_serialize(cursor.as_bytes()));
         }
-        let exchange = self.send("GET", &path, &CrlRequest::default()).await?;
+        let exchange = self.get(&path).await?;
         if exchange.response.status() != 200 {
             return Err(OriginError::Status {
                 status: exchange.response.status(),

@@ -57,6 +57,8 @@ row! {
 pub enum Act {
     /// Pinned the changed certificate with this SHA-256, or tried to.
     Trust,
+    /// Accepted the refused CRL with this SHA-256, or tried to.
+    Accept,
     /// Refreshed an issuer.
     Refresh,
     /// Refreshed every issuer.
@@ -74,8 +76,9 @@ pub enum Act {
 impl Act {
     /// Every one, in the order of the documentation.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Trust,
+        Self::Accept,
         Self::Refresh,
         Self::RefreshAll,
         Self::Retire,
@@ -87,6 +90,7 @@ impl Act {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Trust => "trust",
+            Self::Accept => "accept",
             Self::Refresh => "refresh",
             Self::RefreshAll => "refresh_all",
             Self::Retire => "retire",

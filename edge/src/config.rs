@@ -61,7 +61,7 @@ settings! {
     /// A larger CRL is refused.
     "MAX_CRL_BYTES" => max_crl_bytes: u64 = 128 * 1024 * 1024, number(1_024..=1_073_741_824, "bytes");
     /// The part of a CRL's validity after which it is refreshed.
-    "REFRESH_AT" => refresh_at: Fraction = Fraction::from_thousandths(670), fraction(100..=950);
+    "REFRESH_AT" => refresh_at: Fraction = Fraction::from_thousandths(670), fraction(100..=950, "a part of the validity from 0.1 to 0.95");
     /// How far clocks may be apart.
     "CLOCK_SKEW_SECONDS" => clock_skew: Duration = Duration::from_mins(5), seconds(0..=86_400);
     /// The longest that a cache may keep an answer.
@@ -78,8 +78,27 @@ settings! {
     "EVENT_RETENTION_DAYS" => event_retention: Duration = Duration::from_hours(24 * 30), days(1..=3_650);
     /// How long the actions of operators are kept.
     "ACTION_RETENTION_DAYS" => action_retention: Duration = Duration::from_hours(24 * 400), days(1..=3_650);
+    /// What happens to a CRL in which many entries of the one held are missing without an explanation.
+    "REMOVALS" => removals: Removals = Removals::Hold, removals();
+    /// The part of the entries held that must be missing for that.
+    "REMOVALS_HELD_ABOVE" => removals_held_above: Fraction = Fraction::from_thousandths(500), fraction(0..=1000, "a part of the entries from 0 to 1");
+    /// How long `REMOVALS=hold` withholds such CRLs.
+    "REMOVALS_HOLD_HOURS" => removals_hold: Duration = Duration::from_hours(24), hours(0..=8_760);
+    /// The longest validity of the issuers' certificates: an entry that is older has expired. 0 if it is not known.
+    "MAX_CERTIFICATE_DAYS" => max_certificate: Duration = Duration::ZERO, days(0..=36_500);
     /// How many issuers regenerate-all refreshes at once; the platform allows six connections.
     "REGENERATE_CONCURRENCY" => regenerate_concurrency: usize = 6, count(1..=6, "issuers at once");
+}
+
+/// What happens to a CRL that the removal gate objects to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removals {
+    /// It is published, with a finding.
+    Warn,
+    /// It is withheld for a time, or until an operator accepts it.
+    Hold,
+    /// It is withheld until an operator accepts it.
+    Refuse,
 }
 
 /// Text that must not be shown: `Debug` hides it.
@@ -312,8 +331,21 @@ fn seconds(range: RangeInclusive<u64>) -> Values<Duration> {
     span(range, "seconds", 1_000)
 }
 
+fn hours(range: RangeInclusive<u64>) -> Values<Duration> {
+    span(range, "hours", 3_600_000)
+}
+
 fn days(range: RangeInclusive<u64>) -> Values<Duration> {
     span(range, "days", 86_400_000)
+}
+
+fn removals() -> Values<Removals> {
+    Values::new("warn, hold or refuse", |text| match text {
+        "warn" => Some(Removals::Warn),
+        "hold" => Some(Removals::Hold),
+        "refuse" => Some(Removals::Refuse),
+        _ => None,
+    })
 }
 
 fn boolean() -> Values<bool> {
@@ -321,9 +353,9 @@ fn boolean() -> Values<bool> {
 }
 
 /// A decimal number, from and to so many thousandths.
-fn fraction(thousandths: RangeInclusive<u32>) -> Values<Fraction> {
+fn fraction(thousandths: RangeInclusive<u32>, allowed: &str) -> Values<Fraction> {
     let [from, to] = [*thousandths.start(), *thousandths.end()].map(Fraction::from_thousandths);
-    Values::new("a part of the validity from 0.1 to 0.95", move |text| {
+    Values::new(allowed, move |text| {
         text.parse().ok().filter(|part| (from..=to).contains(part))
     })
 }

@@ -53,6 +53,78 @@ row! {
         pub error_code: Option<String>,
         /// The same in words.
         pub error: Option<String>,
+        /// How many entries that CRL has that the one held had not. Absent if they were not compared.
+        #[serde(default)]
+        pub entries_added: Option<u64>,
+        /// How many entries of the one held it has not.
+        #[serde(default)]
+        pub entries_removed: Option<u64>,
+        /// What is odd about that CRL. In the table as JSON.
+        #[serde(default, deserialize_with = "findings::deserialize")]
+        pub findings: Option<Vec<EventFinding>>,
+    }
+}
+
+/// Something odd about a CRL that does not keep it from being served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventFinding {
+    /// The stable code.
+    pub code: String,
+    /// How often.
+    pub count: u64,
+    /// The first occurrence, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<String>,
+}
+
+impl From<&crl::Finding> for EventFinding {
+    fn from(finding: &crl::Finding) -> Self {
+        Self {
+            code: finding.kind.code().to_owned(),
+            count: finding.count,
+            example: finding.example.clone(),
+        }
+    }
+}
+
+/// Findings are an array in JSON, and that array as text in a row of the table.
+mod findings {
+    use std::fmt;
+
+    use serde::de::value::SeqAccessDeserializer;
+    use serde::de::{Deserialize as _, Deserializer, Error, SeqAccess, Visitor};
+
+    use super::EventFinding;
+
+    struct Findings;
+
+    impl<'de> Visitor<'de> for Findings {
+        type Value = Option<Vec<EventFinding>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("findings")
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            if text.is_empty() {
+                return Ok(None);
+            }
+            serde_json::from_str(text).map_err(E::custom)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Some)
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<EventFinding>>, D::Error> {
+        deserializer.deserialize_any(Findings)
     }
 }
 
@@ -85,6 +157,9 @@ impl Event {
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             error_code: None,
             error: None,
+            entries_added: None,
+            entries_removed: None,
+            findings: None,
         }
     }
 
@@ -97,6 +172,9 @@ impl Event {
         self.sha256 = crl.sha256.map(|sha256| sha256.to_string());
         self.this_update = crl.this_update.map(rfc_3339);
         self.next_update = crl.next_update.map(rfc_3339);
+        self.entries_added = crl.entries_added;
+        self.entries_removed = crl.entries_removed;
+        self.findings = (!crl.findings.is_empty()).then(|| crl.findings.clone());
         self
     }
 
@@ -128,6 +206,12 @@ pub struct PartialCrl {
     pub this_update: Option<UnixTime>,
     /// nextUpdate.
     pub next_update: Option<UnixTime>,
+    /// How many entries it has that the CRL held has not.
+    pub entries_added: Option<u64>,
+    /// How many entries of the CRL held it has not.
+    pub entries_removed: Option<u64>,
+    /// What is odd about it.
+    pub findings: Vec<EventFinding>,
 }
 
 impl From<&Head> for PartialCrl {
@@ -139,6 +223,7 @@ impl From<&Head> for PartialCrl {
             sha256: Some(head.sha256),
             this_update: Some(head.this_update),
             next_update: Some(head.next_update),
+            ..Self::default()
         }
     }
 }

@@ -33,6 +33,13 @@ impl Fraction {
         }
     }
 
+    /// Whether `count` is more than this part of `whole`.
+    #[must_use]
+    pub(crate) fn is_exceeded_by(self, count: u64, whole: u64) -> bool {
+        let part = u128::from(whole).saturating_mul(self.thousandths.into());
+        u128::from(count).saturating_mul(1000) > part
+    }
+
     /// This part of `whole`.
     #[must_use]
     pub fn of(self, whole: Duration) -> Duration {

@@ -17,6 +17,7 @@ mod tests;
 pub use leases::BodyLease;
 pub use ports::{IssuerDeps, IssuerPorts, Registry};
 pub use protocol::{
-    IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer, Unavailable,
+    AcceptAnswer, IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
+    Unavailable,
 };
 pub use service::{IssuerService, Serving};

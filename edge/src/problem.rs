@@ -125,6 +125,24 @@ pub enum EdgeError {
     /// No issuers wait for an operator to let them go.
     #[error("the registry has not shrunk by more than half: there is nothing to confirm")]
     RegistryNotShrunk,
+    /// The CRL that was refused last is none that an operator may accept, or none was refused.
+    #[error("no CRL {name} of issuer {issuer:?} was refused by a rule that an operator may overrule", issuer = .issuer.as_str())]
+    NoCandidate {
+        /// The issuer.
+        issuer: IssuerId,
+        /// Which of its CRLs.
+        name: CrlName,
+    },
+    /// Another CRL was refused last than the one that the operator named.
+    #[error("the CRL {name} of issuer {issuer:?} that was refused last has the SHA-256 {refused}, not the one that was named; look at that one", issuer = .issuer.as_str())]
+    CandidateMismatch {
+        /// The issuer.
+        issuer: IssuerId,
+        /// Which of its CRLs.
+        name: CrlName,
+        /// The SHA-256 of the CRL that was refused last, in hexadecimal.
+        refused: String,
+    },
     /// The caller accepts none of the media types that there are.
     #[error("this call answers with one of: {offered}")]
     NotAcceptable {
@@ -175,6 +193,8 @@ impl EdgeError {
             Self::CertificateMismatch { .. } => (409, "certificate_mismatch"),
             Self::StillListed { .. } => (409, "still_listed"),
             Self::RegistryNotShrunk => (409, "registry_not_shrunk"),
+            Self::NoCandidate { .. } => (409, "no_candidate"),
+            Self::CandidateMismatch { .. } => (409, "candidate_mismatch"),
             Self::PreconditionFailed => (412, "precondition_failed"),
             Self::RangeNotSatisfiable { .. } => (416, "range_not_satisfiable"),
             Self::Internal => (500, "internal"),
@@ -323,6 +343,15 @@ mod tests {
             EdgeError::CertificateMismatch {
                 issuer: issuer(),
                 waiting: "00ff".to_owned(),
+            },
+            EdgeError::NoCandidate {
+                issuer: issuer(),
+                name: CrlName::Full,
+            },
+            EdgeError::CandidateMismatch {
+                issuer: issuer(),
+                name: CrlName::Full,
+                refused: "00ff".to_owned(),
             },
             EdgeError::NotAcceptable {
                 offered: "application/json",

@@ -8,8 +8,10 @@ mod error;
 pub mod head;
 mod object_state;
 mod origin_fetch;
+mod overrule;
 mod ports;
 mod refresher;
+mod removals;
 mod staged;
 mod state;
 mod state_cache;
@@ -22,12 +24,13 @@ pub use error::{OriginError, RefreshError, StoreError};
 pub use head::{Head, HeadError, Sha256, Sha256Error};
 pub use object_state::{Change, ObjectState};
 pub use ports::{
-    Answer, CrlRequest, EventLog, EventLogError, Metadata, Origin, OriginBody, OriginCrl,
-    PIECE_BYTES, Pieces, Replica, ReplicaError, Runtime, Status, Store,
+    Answer, Cause, CrlRequest, DEPARTED_LIMIT, Departure, EventLog, EventLogError, Metadata,
+    Origin, OriginBody, OriginCrl, PIECE_BYTES, Pieces, Replica, ReplicaError, Runtime, Status,
+    Store,
 };
 pub(crate) use refresher::{Refresher, Report};
 pub use state::{
-    BodyId, CrlState, Current, HeldCrl, IssuerState, LastError, Publication, Record,
+    BodyId, Candidate, CrlState, Current, HeldCrl, IssuerState, LastError, Publication, Record,
     RecordedFailure, RefreshCount, Unsettled, fingerprint,
 };
 pub(crate) use state_cache::StateCache;

@@ -55,9 +55,10 @@ const ROUTES: &[Route] = &[
 
     ("/v1/issuers",                      READ,   |_| Some(call(Endpoint::Issuers))),
     ("/v1/issuers/{id}",                 REMOVABLE, |path| Some(call(Endpoint::Issuer(path.id()?)))),
-    ("/v1/issuers/{id}/crls/{name}",     "DELETE", |path| Some(call(Endpoint::Crl(path.id()?, path.second()?.parse().ok()?)))),
+    ("/v1/issuers/{id}/crls/{name}",     "DELETE", |path| Some(call(Endpoint::Crl(path.id()?, path.name()?)))),
     ("/v1/issuers/{id}/refresh",         "POST", |path| Some(call(Endpoint::Refresh(path.id()?)))),
     ("/v1/issuers/{id}/trust",           "POST", |path| Some(call(Endpoint::Trust(path.id()?)))),
+    ("/v1/issuers/{id}/crls/{name}/accept", "POST", |path| Some(call(Endpoint::Accept(path.id()?, path.name()?)))),
     ("/v1/refresh",                      JOB,    |_| Some(call(Endpoint::RefreshAll))),
     ("/v1/registry/confirm",             "POST", |_| Some(call(Endpoint::ConfirmRegistry))),
     ("/v1/events",                       READ,   |_| Some(call(Endpoint::Events))),
@@ -73,6 +74,7 @@ const ROUTES: &[Route] = &[
     ("/dashboard/issuers/{id}",          READ,   |path| Some(page(Inner::Issuer(path.id()?)))),
     ("/dashboard/issuers/{id}/refresh",  "POST", |path| Some(page(Inner::Refresh(path.id()?)))),
     ("/dashboard/issuers/{id}/trust",    "POST", |path| Some(page(Inner::Trust(path.id()?)))),
+    ("/dashboard/issuers/{id}/accept",   "POST", |path| Some(page(Inner::Accept(path.id()?)))),
     ("/dashboard/sign-in",   "GET, HEAD, POST",  |_| Some(place(Place::SignIn))),
     ("/dashboard/sign-out",              "POST", |_| Some(page(Inner::SignOut))),
     ("/dashboard/style.css",             READ,   |_| Some(place(Place::Asset(Asset::Style)))),
@@ -118,6 +120,10 @@ impl<'p> Parameters<'p> {
 
     fn first(&self) -> Option<&'p str> {
         self.0[0]
+    }
+
+    fn name(&self) -> Option<CrlName> {
+        self.second()?.parse().ok()
     }
 
     fn second(&self) -> Option<&'p str> {
@@ -189,7 +195,7 @@ mod tests {
             let path = pattern
                 .replace("{file}", "delta.crl")
                 .replace("{issuer}", "a")
-                .replace("{name}", "shard-0")
+                .replace("{name}", "full")
                 .replace("{id}", "a");
             for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "get", ""] {
                 let routed = route(method, &path);

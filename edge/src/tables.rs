@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actions::Action;
 use crate::events::{Event, Outcome, Trigger};
-use crate::refresh::Status;
+use crate::refresh::{Candidate, Sha256, Status};
 use crate::row::row;
 use crate::time::{Rfc3339, Timestamp};
 
@@ -63,6 +63,37 @@ row! {
         pub events_owed: u64,
         pub failing_since: Option<Rfc3339>,
         pub last_checked_at: Option<Rfc3339>,
+        pub findings: Option<String>,
+        pub candidate: Option<String>,
+    }
+}
+
+/// The CRL that was refused last, if an operator may accept it: JSON in `crl_status.candidate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CandidateStatus {
+    /// The SHA-256 of its DER, in hexadecimal.
+    pub(crate) sha256: Sha256,
+    /// The code of the rule that refused it.
+    pub(crate) code: String,
+    /// The CRLNumber, decimal.
+    pub(crate) number: Option<String>,
+    pub(crate) revoked_count: u64,
+    pub(crate) refused_at: Rfc3339,
+    /// The serial numbers, in hexadecimal, of the first entries that are missing from it without an
+    /// explanation.
+    pub(crate) missing: Vec<String>,
+}
+
+impl From<&Candidate> for CandidateStatus {
+    fn from(candidate: &Candidate) -> Self {
+        Self {
+            sha256: candidate.sha256,
+            code: candidate.code.clone(),
+            number: candidate.number.clone(),
+            revoked_count: candidate.entry_count,
+            refused_at: Rfc3339(candidate.refused_at),
+            missing: candidate.missing.clone(),
+        }
     }
 }
 
@@ -96,6 +127,11 @@ impl From<&Status> for StatusRow {
             events_owed: status.events_owed,
             failing_since: state.failing_since.map(Rfc3339),
             last_checked_at: state.last_outcome.map(|_| Rfc3339(state.refreshed_at())),
+            findings: (!state.findings.is_empty()).then(|| json(&state.findings)),
+            candidate: state
+                .candidate
+                .as_ref()
+                .map(|candidate| json(&CandidateStatus::from(candidate))),
         }
     }
 }
@@ -244,7 +280,7 @@ fn insert(table: &str, columns: &[&str]) -> String {
     format!("INSERT INTO {table} ({columns}) SELECT {values} FROM json_each(?) WHERE true")
 }
 
-fn json(rows: &[impl Serialize]) -> String {
+fn json(rows: &(impl Serialize + ?Sized)) -> String {
     // Every field is text or a number, so this cannot fail.
     serde_json::to_string(rows).unwrap_or_default()
 }
@@ -266,6 +302,7 @@ mod tests {
                     head: testing::head(7),
                     body: BodyId(1),
                     pieces: 1,
+                    coverage: None,
                 }),
                 revision,
                 last_outcome: Some(Outcome::Rejected),

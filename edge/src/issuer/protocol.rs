@@ -56,6 +56,16 @@ pub enum IssuerRequest {
         /// Which CRL; the whole issuer if absent.
         name: Option<CrlName>,
     },
+    /// Commits the CRL that was refused last, if it has this SHA-256 and its rule may be overruled.
+    /// Answered by [`IssuerAnswer::Accept`].
+    Accept {
+        /// Which CRL.
+        name: CrlName,
+        /// The SHA-256 of its DER.
+        sha256: Sha256,
+        /// The operator's name, for the event.
+        by: String,
+    },
 }
 
 /// What an issuer's object answers.
@@ -76,6 +86,8 @@ pub enum IssuerAnswer {
     Trust(TrustAnswer),
     /// Whether it was removed.
     Retire(RetireAnswer),
+    /// Whether the refused CRL was accepted.
+    Accept(AcceptAnswer),
     /// The object could not do it: the cause, for the log.
     Failed(String),
 }
@@ -131,6 +143,18 @@ pub enum RetireAnswer {
     NotKnown,
 }
 
+/// Whether a refused CRL was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AcceptAnswer {
+    /// It was checked again and committed, or refused by a rule that nobody may overrule.
+    Checked(Box<Event>),
+    /// The CRL that was refused last is none that an operator may accept, or none was.
+    NoneRefused,
+    /// Another CRL was refused last, with this SHA-256.
+    OtherRefused(Sha256),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +178,11 @@ mod tests {
                 sha256: Sha256([1; 32]),
             },
             IssuerRequest::Retire { name: None },
+            IssuerRequest::Accept {
+                name: CrlName::Full,
+                sha256: Sha256([1; 32]),
+                by: "anna".to_owned(),
+            },
         ];
         for request in requests {
             let call = IssuerCall {
@@ -170,6 +199,7 @@ mod tests {
             IssuerAnswer::Overview(Box::default()),
             IssuerAnswer::Trust(TrustAnswer::OtherWaiting(Sha256([2; 32]))),
             IssuerAnswer::Retire(RetireAnswer::StillListed),
+            IssuerAnswer::Accept(AcceptAnswer::OtherRefused(Sha256([2; 32]))),
             IssuerAnswer::Failed("storage failed".to_owned()),
         ];
         for answer in answers {

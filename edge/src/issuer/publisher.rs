@@ -186,7 +186,9 @@ impl<P: IssuerPorts> Publisher<P> {
     /// reader who finds it finds every part.
     async fn write(&self, owed: &Owed, lease: &BodyLease) -> Result<(), String> {
         let (name, current) = (owed.name, &owed.current);
-        let Current { head, body, pieces } = current;
+        let Current {
+            head, body, pieces, ..
+        } = current;
         let (issuer, parts) = (&self.shared.issuer, part_count(head.size));
         let metadata = Metadata {
             head: head.clone(),

@@ -13,7 +13,9 @@ use super::alarm::Alarm;
 use super::leases::{BodyLease, Leases};
 use super::outbox::Outbox;
 use super::ports::{IssuerDeps, IssuerPorts, Shared};
-use super::protocol::{IssuerAnswer, IssuerRequest, Overview, TrustAnswer, Unavailable};
+use super::protocol::{
+    AcceptAnswer, IssuerAnswer, IssuerRequest, Overview, TrustAnswer, Unavailable,
+};
 use super::publisher::Publisher;
 use super::removal::Removal;
 use super::singleflight::{FlightFuture, Join, Singleflight};
@@ -119,6 +121,10 @@ impl<P: IssuerPorts> IssuerService<P> {
                 .await
                 .map_or_else(failed, IssuerAnswer::Trust),
             IssuerRequest::Retire { name } => self.retire(name).await,
+            IssuerRequest::Accept { name, sha256, by } => self
+                .accept(name, sha256, &by)
+                .await
+                .map_or_else(failed, IssuerAnswer::Accept),
         };
         (answer, None)
     }
@@ -285,6 +291,25 @@ impl<P: IssuerPorts> IssuerService<P> {
         let retired = self.removal.retire(name).await;
         self.settle_and_set_alarm().await;
         retired.map_or_else(failed, IssuerAnswer::Retire)
+    }
+
+    /// Commits the CRL that was refused last, if it has this SHA-256 and an operator may accept it.
+    pub(super) async fn accept(
+        self: &Rc<Self>,
+        name: CrlName,
+        sha256: Sha256,
+        by: &str,
+    ) -> Result<AcceptAnswer, StoreError> {
+        let Some(candidate) = self.shared.state.crl(name)?.candidate else {
+            return Ok(AcceptAnswer::NoneRefused);
+        };
+        if candidate.sha256 != sha256 {
+            return Ok(AcceptAnswer::OtherRefused(candidate.sha256));
+        }
+        let report = self.refresher.accept(name, &candidate, by)?;
+        self.after_refresh(name, &report).await;
+        self.outbox.flush().await;
+        Ok(AcceptAnswer::Checked(Box::new(report.event)))
     }
 
     /// KV returned something else to a reader than what is committed, or nothing.

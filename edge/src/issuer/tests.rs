@@ -5,6 +5,7 @@ mod flight;
 mod publish;
 mod refusals;
 mod removal;
+mod removals;
 mod wake;
 
 use std::cell::{Cell, RefCell};

@@ -70,6 +70,11 @@ impl<P: Ports> Desk<P> {
                 let sha256 = self.named(request).await?;
                 self.outcome(&self.trust(&actor, issuer, sha256).await?)
             }
+            Call::Accept(issuer, name) => {
+                let sha256 = self.named(request).await?;
+                let event = self.accept(&actor, &issuer, name, sha256).await?;
+                self.outcome(&[event])
+            }
             Call::Events {
                 filter,
                 after,

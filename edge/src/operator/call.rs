@@ -37,6 +37,8 @@ pub(crate) enum Endpoint {
     Refresh(IssuerId),
     /// `/v1/issuers/{id}/trust`
     Trust(IssuerId),
+    /// `/v1/issuers/{id}/crls/{name}/accept`
+    Accept(IssuerId, CrlName),
     /// `/v1/refresh`
     RefreshAll,
     /// `/v1/registry/confirm`
@@ -83,6 +85,8 @@ pub(crate) enum Call {
     RefreshJob,
     /// Pins a changed certificate.
     Trust(IssuerId),
+    /// Accepts a refused CRL.
+    Accept(IssuerId, CrlName),
     /// Events of refreshes.
     Events {
         filter: EventFilter,
@@ -172,6 +176,7 @@ impl Endpoint {
                 })
             }
             Self::Trust(issuer) => none().map(|()| Call::Trust(issuer)),
+            Self::Accept(issuer, name) => none().map(|()| Call::Accept(issuer, name)),
             Self::RefreshAll if method == "POST" => none().map(|()| Call::RefreshAll),
             Self::RefreshAll => none().map(|()| Call::RefreshJob),
             Self::OpenApi => none().map(|()| Call::OpenApi),
@@ -250,13 +255,14 @@ mod tests {
         "/metrics",
         "/v1/openapi.json",
     ];
-    const ACTIONS: [(&str, &str); 6] = [
+    const ACTIONS: [(&str, &str); 7] = [
         ("POST", "/v1/issuers/a/refresh"),
         ("POST", "/v1/issuers/a/trust"),
         ("POST", "/v1/refresh"),
         ("DELETE", "/v1/issuers/a"),
         ("DELETE", "/v1/issuers/a/crls/full"),
         ("POST", "/v1/registry/confirm"),
+        ("POST", "/v1/issuers/a/crls/full/accept"),
     ];
 
     #[test]

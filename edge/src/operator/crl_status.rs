@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use origin_api::CrlName;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::events::Outcome;
-use crate::tables::StatusRow;
+use crate::events::{EventFinding, Outcome};
+use crate::tables::{CandidateStatus, StatusRow};
 use crate::time::{Rfc3339, Timestamp};
 
 /// The state of a CRL, in the order of urgency: what affects relying parties comes first.
@@ -104,6 +105,10 @@ pub(crate) struct CrlStatus {
     pub(crate) publish_owed: bool,
     /// Whether the origin no longer lists it. It is served while it is valid.
     pub(crate) withdrawn: bool,
+    /// What is odd about the CRL that is held.
+    pub(crate) findings: Vec<EventFinding>,
+    /// The CRL that was refused last, if an operator may accept it.
+    pub(crate) candidate: Option<CandidateStatus>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -139,6 +144,8 @@ impl CrlStatus {
             pinned_certificate_sha256: None,
             publish_owed: false,
             withdrawn: false,
+            findings: Vec::new(),
+            candidate: None,
         }
     }
 
@@ -173,6 +180,8 @@ impl CrlStatus {
             pinned_certificate_sha256: row.pinned_certificate_sha256,
             publish_owed: row.publish_owed != 0,
             withdrawn: false,
+            findings: from_json(row.findings).unwrap_or_default(),
+            candidate: from_json(row.candidate),
         }
         .judged(now)
     }
@@ -208,6 +217,11 @@ impl CrlStatus {
         };
         Self { state, ..self }
     }
+}
+
+/// A column of JSON. A later release may have written what this one cannot read: it is not shown.
+fn from_json<T: DeserializeOwned>(column: Option<String>) -> Option<T> {
+    serde_json::from_str(&column?).ok()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::ports::{Ports, Request};
 use crate::actions::{Act, Action, network_of};
 use crate::config::Settings;
 use crate::events::{Event, EventId, Trigger};
-use crate::issuer::{RetireAnswer, TrustAnswer};
+use crate::issuer::{AcceptAnswer, RetireAnswer, TrustAnswer};
 use crate::problem::EdgeError;
 use crate::refresh::Sha256;
 use crate::registry::{Index, Listed, RefreshJob};
@@ -59,6 +59,15 @@ impl<'c> Actor<'c> {
             caller,
             address: address.and_then(|address| network_of(&address)),
         }
+    }
+
+    /// The name of the token, or what its setting opens.
+    fn name(&self) -> &str {
+        let Some(caller) = self.caller else {
+            return "nobody";
+        };
+        let name = caller.token.name.as_deref();
+        name.unwrap_or(caller.role.as_str())
     }
 }
 
@@ -128,6 +137,18 @@ impl<P: Ports> Desk<P> {
         Ok((issuer, is_read))
     }
 
+    /// Sees that the registry lists this CRL.
+    async fn listed_crl(&self, issuer: &IssuerId, name: CrlName) -> Result<(), EdgeError> {
+        if self.listed(issuer).await?.crls.contains(&name) {
+            return Ok(());
+        }
+        Err(EdgeError::UnknownCrl {
+            issuer: issuer.clone(),
+            name,
+            max_age: Duration::ZERO,
+        })
+    }
+
     /// Refreshes one CRL of the issuer, or all.
     pub(super) async fn refresh(
         &self,
@@ -136,13 +157,9 @@ impl<P: Ports> Desk<P> {
         name: Option<CrlName>,
         trigger: Trigger,
     ) -> Result<Vec<Event>, EdgeError> {
-        let listed = self.listed(issuer).await?;
-        if let Some(name) = name.filter(|name| !listed.crls.contains(name)) {
-            return Err(EdgeError::UnknownCrl {
-                issuer: issuer.clone(),
-                name,
-                max_age: Duration::ZERO,
-            });
+        match name {
+            Some(name) => self.listed_crl(issuer, name).await?,
+            None => self.listed(issuer).await.map(drop)?,
         }
         // The hook's refreshes are the origin's acts, and each has its event.
         if trigger == Trigger::Operator {
@@ -202,6 +219,34 @@ impl<P: Ports> Desk<P> {
             RetireAnswer::NotKnown => Err(self.no_registry(&"an object could not ask it")),
             RetireAnswer::StillListed => Err(EdgeError::StillListed {
                 issuer: issuer.clone(),
+            }),
+        }
+    }
+
+    /// Admits the CRL that was refused last if it has this SHA-256.
+    pub(super) async fn accept(
+        &self,
+        actor: &Actor<'_>,
+        issuer: &IssuerId,
+        name: CrlName,
+        sha256: Sha256,
+    ) -> Result<Event, EdgeError> {
+        self.listed_crl(issuer, name).await?;
+        let target = Target {
+            issuer: Some(issuer),
+            name: Some(name),
+            sha256: Some(sha256),
+        };
+        self.record(Act::Accept, actor, target).await?;
+        let answer = self.ports.accept(issuer, name, sha256, actor.name()).await;
+        let issuer = issuer.clone();
+        match answer.map_err(|error| self.internal(&error))? {
+            AcceptAnswer::Checked(event) => Ok(*event),
+            AcceptAnswer::NoneRefused => Err(EdgeError::NoCandidate { issuer, name }),
+            AcceptAnswer::OtherRefused(refused) => Err(EdgeError::CandidateMismatch {
+                issuer,
+                name,
+                refused: refused.to_string(),
             }),
         }
     }

@@ -80,7 +80,8 @@ pub(crate) fn csv(events: &[Event]) -> String {
             match event.get(column) {
                 None | Some(Value::Null) => (),
                 Some(Value::String(text)) => push_text(&mut lines, text),
-                Some(number) => lines.push_str(&number.to_string()),
+                // A number, or JSON.
+                Some(other) => push_text(&mut lines, &other.to_string()),
             }
         }
         lines.push_str("\r\n");

@@ -22,11 +22,17 @@ mod tests {
     use crate::problem::EdgeError;
     use crate::registry::{JobState, Listed, RefreshJob, Summary};
     use crate::routes::{Handler, route};
+    use crate::tables::CandidateStatus;
     use crate::tables::testing::event;
     use crate::time::Rfc3339;
 
     fn document() -> Value {
         serde_json::from_str(DOCUMENT).unwrap()
+    }
+
+    /// A path with values for its parameters.
+    fn sample(path: &str) -> String {
+        path.replace("{id}", "a").replace("{name}", "full")
     }
 
     fn names(object: &Value) -> BTreeSet<String> {
@@ -36,7 +42,7 @@ mod tests {
     #[test]
     fn every_path_of_the_document_is_a_call_with_that_method() {
         for (path, methods) in document()["paths"].as_object().unwrap() {
-            let path = path.replace("{id}", "a").replace("{name}", "delta");
+            let path = sample(path);
             for method in names(methods) {
                 let found = route(&method.to_uppercase(), &path);
                 let is_call = matches!(
@@ -60,8 +66,7 @@ mod tests {
                     .map(|parameter| parameter["name"].as_str().unwrap())
                     .collect();
                 let method = method.to_uppercase();
-                let example = path.replace("{id}", "a").replace("{name}", "delta");
-                let found = route(&method, &example);
+                let found = route(&method, &sample(path));
                 let Ok((_, Handler::Operator(OperatorRoute(Target::Api(endpoint))))) = found else {
                     panic!("{method} {path}")
                 };
@@ -96,6 +101,21 @@ mod tests {
             crate::tables::testing::NOW,
         );
         check("Event", json(event(1)));
+        let finding = crate::events::EventFinding {
+            code: String::new(),
+            count: 1,
+            example: Some(String::new()),
+        };
+        check("Finding", json(finding));
+        let candidate = CandidateStatus {
+            sha256: crate::refresh::Sha256([0; 32]),
+            code: String::new(),
+            number: None,
+            revoked_count: 0,
+            refused_at: Rfc3339(crate::tables::testing::NOW),
+            missing: Vec::new(),
+        };
+        check("Candidate", json(candidate));
         let action = Action {
             id: event(1).id,
             at: String::new(),

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::actions::Action;
 use crate::events::{Event, EventId, Trigger};
-use crate::issuer::{Overview, RetireAnswer, TrustAnswer};
+use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
 use crate::refresh::Sha256;
 use crate::registry::{Index, RefreshJob};
 use crate::tables::Query;
@@ -76,6 +76,14 @@ pub trait Ports: 'static {
     async fn request_job(&self, id: EventId) -> Result<RefreshJob, Self::Error>;
     /// The last such job.
     async fn last_job(&self) -> Result<Option<RefreshJob>, Self::Error>;
+    /// Admits the CRL that was refused last if it has this SHA-256. `by` is the operator's name.
+    async fn accept(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        sha256: Sha256,
+        by: &str,
+    ) -> Result<AcceptAnswer, Self::Error>;
     /// Keeps an action until D1 has it. Durable when this returns.
     async fn record(&self, action: &Action) -> Result<(), Self::Error>;
     /// How many events D1 refuses, known without D1.

@@ -10,8 +10,9 @@ use super::error::RefreshError;
 use super::head::Head;
 use super::ports::{Answer, Store};
 use super::staged::{Admitted, FetchOutcome, Staged};
-use super::state::{CrlState, Current};
+use super::state::{CrlState, Current, StoredCoverage};
 use super::stored_body::StoredBody;
+use crate::events::EventFinding;
 use crate::time::Timestamp;
 
 /// What the CRL must be.
@@ -21,6 +22,9 @@ pub(super) struct Expected<'a> {
     pub(super) distribution_point: Option<&'a str>,
     pub(super) clock_skew: Duration,
     pub(super) now: Timestamp,
+    /// Whether an operator has accepted exactly this CRL: then neither the CRL held nor the
+    /// distribution point counts.
+    pub(super) is_overruled: bool,
 }
 
 /// Judges the staged CRL against the state before it.
@@ -32,20 +36,24 @@ pub(super) fn admit<D: Hashed>(
     expected: &Expected<'_>,
 ) -> Result<FetchOutcome, RefreshError> {
     let issuer = crl::Issuer::from_der(&certificate.0)?;
+    let is_for_all_points = staged.examined.crl().scope().distribution_point.is_none();
     let requirements = Requirements {
         issuer: &issuer,
         kind: match expected.name {
+            CrlName::Shard(_) if expected.is_overruled && is_for_all_points => CrlKind::Full,
             CrlName::Full => CrlKind::Full,
             CrlName::Delta => CrlKind::Delta,
             CrlName::Shard(_) => CrlKind::Shard,
         },
-        distribution_point: expected.distribution_point,
+        distribution_point: expected
+            .distribution_point
+            .filter(|_| !expected.is_overruled),
         now: expected.now.as_unix_time(),
         clock_skew: expected.clock_skew,
         strict: false,
     };
     let verified = verify(store, staged, &requirements)?;
-    if let Some(last) = before.last_head() {
+    if let Some(last) = before.last_head().filter(|_| !expected.is_overruled) {
         let held = before.current.as_ref();
         let succession = compare(store, staged, &verified, last, held)?;
         // One that was removed has to be had again.
@@ -74,6 +82,10 @@ pub(super) fn admit<D: Hashed>(
         pieces: staged.pieces,
         watermark: staged.watermark,
         certificate,
+        coverage: verified.crl().scope().coverage.into(),
+        findings: verified.findings().iter().map(EventFinding::from).collect(),
+        entries_added: None,
+        entries_removed: None,
         replaces: before.head().map(|head| head.sha256),
     })))
 }
@@ -108,8 +120,9 @@ fn compare<D: Hashed>(
     let edition = Edition {
         number: last.number,
         this_update: last.this_update,
-        // Not recorded.
-        coverage: None,
+        coverage: held
+            .and_then(|held| held.coverage.as_ref())
+            .and_then(StoredCoverage::coverage),
         sha256: last.sha256.0,
     };
     match crl::supersedes(&verified.edition(staged.sha256.0), &edition) {

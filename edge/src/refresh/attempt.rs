@@ -47,7 +47,7 @@ impl Attempt {
             Err(failure) => failure.error.outcome(),
         };
         let crl = match result {
-            Ok(Answer::Crl(admitted)) => PartialCrl::from(&admitted.head),
+            Ok(Answer::Crl(admitted)) => admitted.partial(),
             Ok(Answer::Unchanged) => before.head().map(PartialCrl::from).unwrap_or_default(),
             Ok(Answer::NothingToPublish) => PartialCrl::default(),
             Err(failure) => failure.crl.clone(),
@@ -162,6 +162,8 @@ impl Attempt {
                 state.last_error = None;
                 state.recorded_failure = None;
                 state.origin_closed_until = None;
+                state.candidate = None;
+                state.withheld_since = None;
                 match answer {
                     Answer::Crl(admitted) => self.publish(&mut state, admitted, settings),
                     Answer::Unchanged => self.prolong(&mut state, settings),
@@ -171,7 +173,15 @@ impl Attempt {
                     }
                 }
             }
-            Err(failure) => self.fail(&mut state, &failure.error, event, is_recorded),
+            Err(failure) => {
+                if event.outcome == Outcome::Rejected {
+                    state.candidate.clone_from(&failure.candidate);
+                }
+                if matches!(failure.error, RefreshError::EntriesVanished { .. }) {
+                    state.withheld_since.get_or_insert(self.ended_at);
+                }
+                self.fail(&mut state, &failure.error, event, is_recorded);
+            }
         }
         state
     }
@@ -199,7 +209,9 @@ impl Attempt {
             head,
             body: admitted.body,
             pieces: admitted.pieces,
+            coverage: Some(admitted.coverage.clone()),
         });
+        state.findings.clone_from(&admitted.findings);
         state.owe_publication(self.ended_at, 0);
     }
 

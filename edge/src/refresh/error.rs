@@ -30,6 +30,16 @@ pub enum RefreshError {
         /// That of the CRL that is held.
         held: u64,
     },
+    /// The removal gate withholds the CRL.
+    #[error(
+        "{unexplained} of the {held} entries held are missing, and nothing explains it: find out why, then accept the CRL with POST /v1/issuers/{{id}}/crls/{{name}}/accept, or have the CA list them again"
+    )]
+    EntriesVanished {
+        /// How many entries of the CRL held are missing without an explanation.
+        unexplained: u64,
+        /// How many entries the CRL held has.
+        held: u64,
+    },
     /// The origin names another certificate than the pinned one.
     #[error(
         "the origin names another certificate for this issuer than the pinned one: compare them, then accept the new one with POST /v1/issuers/{{id}}/trust"
@@ -56,6 +66,7 @@ impl RefreshError {
             Self::Refused(refusal) => refusal.code(),
             Self::Conflict(conflict) => conflict.code(),
             Self::WatermarkRegressed { .. } => "watermark_regressed",
+            Self::EntriesVanished { .. } => "entries_vanished",
             Self::IssuerChanged => "issuer_changed",
             Self::UnusableCertificate(error) => error.code(),
             Self::NotListed(_) => "crl_not_listed",
@@ -71,12 +82,30 @@ impl RefreshError {
             | Self::Refused(_)
             | Self::Conflict(_)
             | Self::WatermarkRegressed { .. }
+            | Self::EntriesVanished { .. }
             | Self::IssuerChanged => Outcome::Rejected,
             Self::Origin(_)
             | Self::UnusableCertificate(_)
             | Self::NotListed(_)
             | Self::Store(_) => Outcome::Failed,
         }
+    }
+
+    /// Whether an operator may accept the CRL all the same: what is wrong is its relation to the CRL
+    /// held, or where it is published, and not the CRL itself.
+    #[must_use]
+    pub const fn can_be_overruled(&self) -> bool {
+        matches!(
+            self,
+            Self::Conflict(
+                Conflict::NumberRegressed { .. }
+                    | Conflict::NumberReused { .. }
+                    | Conflict::ThisUpdateRegressed { .. }
+                    | Conflict::ScopeChanged { .. }
+            ) | Self::Refused(Refusal::WrongDistributionPoint { .. })
+                | Self::WatermarkRegressed { .. }
+                | Self::EntriesVanished { .. }
+        )
     }
 
     /// How long the origin wants to be left alone.

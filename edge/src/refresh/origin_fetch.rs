@@ -5,7 +5,7 @@ use std::time::Duration;
 use crl::{Examination, Limits, Refusal};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
-use origin_api::{CrlName, Der, IssuerId};
+use origin_api::{CrlName, IssuerId};
 use sha2::Digest as _;
 
 use super::admission;
@@ -13,10 +13,11 @@ use super::demand::Demand;
 use super::error::{OriginError, RefreshError};
 use super::head::Sha256;
 use super::ports::{
-    Answer, CrlRequest, Origin, OriginBody, OriginCrl, PIECE_BYTES, Runtime, Store,
+    Answer, CrlRequest, DEPARTED_LIMIT, Origin, OriginBody, OriginCrl, PIECE_BYTES, Runtime, Store,
 };
-use super::staged::{FetchOutcome, Staged};
-use super::state::Record;
+use super::removals::{self, Comparison};
+use super::staged::{Admitted, FetchOutcome, Staged};
+use super::state::{Candidate, CrlState, Current, Record};
 use super::state_cache::StateCache;
 use crate::config::Settings;
 use crate::events::PartialCrl;
@@ -37,14 +38,23 @@ pub(super) struct OriginFetch<'a, R, O, S> {
 pub(super) struct FetchError {
     pub(super) error: RefreshError,
     pub(super) crl: PartialCrl,
+    /// The CRL, if an operator may accept it all the same.
+    pub(super) candidate: Option<Candidate>,
+}
+
+impl FetchError {
+    pub(super) fn about(error: impl Into<RefreshError>, crl: PartialCrl) -> Self {
+        Self {
+            error: error.into(),
+            crl,
+            candidate: None,
+        }
+    }
 }
 
 impl<E: Into<RefreshError>> From<E> for FetchError {
     fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            crl: PartialCrl::default(),
-        }
+        Self::about(error, PartialCrl::default())
     }
 }
 
@@ -70,7 +80,8 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         let known = self.state.issuer().unwrap_or_default();
         if known.record.is_some_and(|record| record.read_at < began_at) {
             let read = self.read_record().await;
-            if let Err(changed) = read.and_then(|record| self.trusted_certificate(&record))
+            if let Err(changed) =
+                read.and_then(|record| self.state.issuer()?.trusted_certificate(&record))
                 && matches!(changed, RefreshError::IssuerChanged)
             {
                 return FetchError {
@@ -84,7 +95,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
 
     async fn fetch(&self, demand: &Demand) -> Result<FetchOutcome, FetchError> {
         let record = self.record().await?;
-        let certificate = self.trusted_certificate(&record)?;
+        let certificate = self.state.issuer()?.trusted_certificate(&record)?;
         let Some(listed) = record.crls.iter().find(|crl| crl.name == self.name) else {
             return if record.crls.is_empty() {
                 Ok(Answer::NothingToPublish)
@@ -104,22 +115,108 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
             Answer::NothingToPublish => return Ok(Answer::NothingToPublish),
             Answer::Crl(crl) => self.stage(crl, &mut deadline).await?,
         };
-        admission::admit(
-            self.state.store(),
-            &staged,
-            &before,
-            certificate,
-            &admission::Expected {
-                name: self.name,
-                distribution_point: listed.distribution_point.as_deref(),
-                clock_skew: self.settings.clock_skew,
-                now: self.runtime.now(),
-            },
-        )
-        .map_err(|error| FetchError {
+        let expected = admission::Expected {
+            name: self.name,
+            distribution_point: listed.distribution_point.as_deref(),
+            clock_skew: self.settings.clock_skew,
+            now: self.runtime.now(),
+            is_overruled: false,
+        };
+        let store = self.state.store();
+        let admitted = admission::admit(store, &staged, &before, certificate, &expected);
+        let admitted = admitted.map_err(|error| self.refused(error, &staged, None))?;
+        match (admitted, &before.current) {
+            (Answer::Crl(admitted), Some(held)) if self.name != CrlName::Delta => {
+                let passed = self.pass_removal_gate(*admitted, &staged, &before, held);
+                Ok(Answer::Crl(Box::new(passed.await?)))
+            }
+            (answer, _) => {
+                self.check_base(&staged)
+                    .map_err(|error| self.refused(error, &staged, None))?;
+                Ok(answer)
+            }
+        }
+    }
+
+    /// A delta CRL must start from the complete CRL that clients have, or an earlier one.
+    fn check_base(&self, staged: &Staged<R::Hashed>) -> Result<(), RefreshError> {
+        let base = staged.examined.crl().extensions.base_number;
+        let full = self.state.crl(CrlName::Full)?;
+        if let (Some(base), Some(full)) = (base, full.head()) {
+            crl::check_delta_base(base, full.number)?;
+        }
+        Ok(())
+    }
+
+    /// Compares the admitted CRL with the one that it replaces.
+    async fn pass_removal_gate(
+        &self,
+        mut admitted: Admitted,
+        staged: &Staged<R::Hashed>,
+        before: &CrlState,
+        held: &Current,
+    ) -> Result<Admitted, FetchError> {
+        let (store, now) = (self.state.store(), self.runtime.now());
+        let [a, b, c, d, e, f, g, h, ..] = self.runtime.random();
+        let key = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let new = (admitted.body, admitted.pieces);
+        let (mut comparison, questions) =
+            removals::compare(store, held, new, self.settings, now, key)?;
+        for piece in questions.pieces() {
+            let lines = questions.lines(store, piece)?;
+            let lines: Vec<_> = lines.lines().collect();
+            for asked in lines.chunks(DEPARTED_LIMIT) {
+                let departed = self.origin.departed(self.issuer, self.name, asked);
+                let departed = self.deadline().bound(departed).await;
+                let departed = departed
+                    .and_then(|departed| departed)
+                    .map_err(|error| FetchError::about(error, staged.partial()))?;
+                comparison.explain(asked, departed.as_deref());
+            }
+        }
+        if comparison.is_withheld(&held.head, before, self.settings, now) {
+            let error = RefreshError::EntriesVanished {
+                unexplained: comparison.unexplained,
+                held: held.head.entry_count,
+            };
+            return Err(self.refused(error, staged, Some(comparison)));
+        }
+        admitted.entries_added = Some(comparison.added);
+        admitted.entries_removed = Some(comparison.removed);
+        admitted.findings.extend(comparison.findings());
+        Ok(admitted)
+    }
+
+    /// The staged CRL is refused: an operator may accept it if the rule allows that.
+    fn refused(
+        &self,
+        error: RefreshError,
+        staged: &Staged<R::Hashed>,
+        comparison: Option<Comparison>,
+    ) -> FetchError {
+        let mut crl = staged.partial();
+        let comparison = comparison.unwrap_or_default();
+        crl.findings.extend(comparison.findings());
+        if matches!(error, RefreshError::EntriesVanished { .. }) {
+            crl.entries_added = Some(comparison.added);
+            crl.entries_removed = Some(comparison.removed);
+        }
+        let candidate = error.can_be_overruled().then(|| Candidate {
+            sha256: staged.sha256,
+            body: staged.body,
+            pieces: staged.pieces,
+            watermark: staged.watermark,
+            number: crl.number.map(|number| number.to_string()),
+            entry_count: crl.entry_count.unwrap_or_default(),
+            code: error.code().to_owned(),
+            refused_at: self.runtime.now(),
+            missing: comparison.missing,
+        });
+        FetchError {
             error,
-            crl: staged.partial(),
-        })
+            crl,
+            candidate,
+        }
     }
 
     /// Asks for the CRL. An origin that answers 304 to a demand for a new CRL is asked again, as if
@@ -192,14 +289,6 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         Ok(issuer)
     }
 
-    /// The certificate to verify with: the origin's, which must be the pinned one if one is pinned.
-    fn trusted_certificate(&self, record: &origin_api::Issuer) -> Result<Der, RefreshError> {
-        match self.state.issuer()?.pinned {
-            Some(pinned) if pinned != record.certificate => Err(RefreshError::IssuerChanged),
-            _ => Ok(record.certificate.clone()),
-        }
-    }
-
     /// Reads the body piece by piece into storage, the hash and the reader: memory stays flat.
     async fn stage(
         &self,
@@ -219,12 +308,12 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         let mut piece = vec![0; PIECE_BYTES];
         let mut pieces = 0_u32;
         let mut size = 0_u64;
-        let after = |size, error: RefreshError| FetchError {
-            error,
-            crl: PartialCrl {
+        let after = |size, error: RefreshError| {
+            let crl = PartialCrl {
                 size: Some(size),
                 ..PartialCrl::default()
-            },
+            };
+            FetchError::about(error, crl)
         };
         loop {
             let filled = fill(&mut source, &mut piece, deadline)

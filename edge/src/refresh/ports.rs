@@ -59,6 +59,39 @@ pub trait Origin {
         name: CrlName,
         request: &CrlRequest,
     ) -> Result<Answer<OriginCrl<Self::Body>>, OriginError>;
+    /// Why entries that were on the last CRL are not on this one: at most [`DEPARTED_LIMIT`] serial
+    /// numbers, in hexadecimal. `None` if the origin has no evidence (404, 405 or 501).
+    async fn departed(
+        &self,
+        id: &IssuerId,
+        name: CrlName,
+        serials: &[&str],
+    ) -> Result<Option<Vec<Departure>>, OriginError>;
+}
+
+/// The most serial numbers in one call of [`Origin::departed`].
+pub const DEPARTED_LIMIT: usize = 10_000;
+
+/// Why an entry is no longer on a CRL, as the origin says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Departure {
+    /// The serial number in hexadecimal.
+    pub serial: String,
+    /// Why.
+    pub because: Cause,
+}
+
+/// Why an entry is no longer on a CRL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The certificate has expired.
+    Expired,
+    /// It was on hold, and was released.
+    Released,
+    /// The origin does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What the origin is asked for a CRL.

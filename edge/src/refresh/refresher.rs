@@ -9,8 +9,10 @@ use super::demand::Demand;
 use super::error::{RefreshError, StoreError};
 use super::object_state::Change;
 use super::origin_fetch::{FetchError, OriginFetch};
+use super::overrule::Overrule;
 use super::ports::{Origin, Runtime, Store};
 use super::staged::FetchOutcome;
+use super::state::Candidate;
 use super::state_cache::StateCache;
 use crate::config::Settings;
 use crate::events::{Event, EventId, Trigger};
@@ -65,9 +67,45 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             ended_at: self.runtime.now(),
             chance: random[9],
         };
-        let (event, result) = match self.commit(&attempt, &result) {
+        self.report(&attempt, result)
+    }
+
+    /// Commits the CRL that was refused last, because an operator accepts it. `by` is the operator's
+    /// name. Nothing here awaits, so nothing can happen meanwhile.
+    pub(crate) fn accept(
+        &self,
+        name: CrlName,
+        candidate: &Candidate,
+        by: &str,
+    ) -> Result<Report, StoreError> {
+        let started_at = self.runtime.now();
+        let random = self.runtime.random();
+        let (before, issuer) = (self.state.crl(name)?, self.state.issuer()?);
+        let overrule = Overrule {
+            candidate,
+            by,
+            name,
+            before: &before,
+            issuer: &issuer,
+            settings: &self.settings,
+            now: started_at,
+        };
+        let result = overrule.admit::<R::Hashed>(self.state.store());
+        let attempt = Attempt {
+            name,
+            trigger: Trigger::Operator,
+            id: EventId::new(started_at, random),
+            started_at,
+            ended_at: self.runtime.now(),
+            chance: random[9],
+        };
+        Ok(self.report(&attempt, result))
+    }
+
+    fn report(&self, attempt: &Attempt, result: Result<FetchOutcome, FetchError>) -> Report {
+        let (event, result) = match self.commit(attempt, &result) {
             Ok(event) => (event, result),
-            Err(error) => self.commit_failure(&attempt, error),
+            Err(error) => self.commit_failure(attempt, error),
         };
         Report {
             event,

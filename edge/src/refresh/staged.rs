@@ -5,8 +5,8 @@ use origin_api::Der;
 
 use super::head::{Head, Sha256};
 use super::ports::Answer;
-use super::state::BodyId;
-use crate::events::PartialCrl;
+use super::state::{BodyId, StoredCoverage};
+use crate::events::{EventFinding, PartialCrl};
 
 /// A body that has arrived whole and is in storage.
 pub(super) struct Staged<D> {
@@ -28,6 +28,7 @@ impl<D> Staged<D> {
             sha256: Some(self.sha256),
             this_update: Some(crl.header.this_update),
             next_update: crl.header.next_update,
+            ..PartialCrl::default()
         }
     }
 }
@@ -41,8 +42,26 @@ pub(super) struct Admitted {
     pub(super) watermark: Option<u64>,
     /// The certificate that verified it.
     pub(super) certificate: Der,
+    pub(super) coverage: StoredCoverage,
+    /// What is odd about it.
+    pub(super) findings: Vec<EventFinding>,
+    /// How many entries it has that the CRL held has not; `None` if they were not compared.
+    pub(super) entries_added: Option<u64>,
+    /// How many entries of the CRL held it has not.
+    pub(super) entries_removed: Option<u64>,
     /// The CRL that it replaces.
     pub(super) replaces: Option<Sha256>,
+}
+
+impl Admitted {
+    pub(super) fn partial(&self) -> PartialCrl {
+        PartialCrl {
+            entries_added: self.entries_added,
+            entries_removed: self.entries_removed,
+            findings: self.findings.clone(),
+            ..PartialCrl::from(&self.head)
+        }
+    }
 }
 
 /// The origin's answer; a CRL was admitted and is staged.

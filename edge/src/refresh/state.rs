@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use crl::CrlNumber;
+use crl::{Certificates, Coverage, CrlNumber, Reasons};
 use origin_api::{CrlName, Der, Issuer};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use super::error::RefreshError;
 use super::head::{Head, Sha256};
-use crate::events::{EventId, Outcome, Trigger};
+use crate::events::{EventFinding, EventId, Outcome, Trigger};
 use crate::time::Timestamp;
 use crate::validity::Validity;
 
@@ -58,6 +59,15 @@ pub struct CrlState {
     /// Whether D1 still has rows of the CRL that was removed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub removal_owed: bool,
+    /// What is odd about the committed CRL.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<EventFinding>,
+    /// The CRL that was refused last, if an operator may accept it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
+    /// Since when the removal gate has withheld CRLs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld_since: Option<Timestamp>,
 }
 
 /// A committed CRL: its head, and its body's place.
@@ -69,6 +79,61 @@ pub struct Current {
     pub body: BodyId,
     /// How many pieces the body has.
     pub pieces: u32,
+    /// What the CRL covers; `None` if an earlier release committed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<StoredCoverage>,
+}
+
+/// What a CRL covers, as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredCoverage {
+    /// The kind of certificates, by its name.
+    certificates: String,
+    /// The reasons, as bits.
+    reasons: u16,
+}
+
+impl From<Coverage> for StoredCoverage {
+    fn from(coverage: Coverage) -> Self {
+        Self {
+            certificates: coverage.certificates.name().to_owned(),
+            reasons: coverage.reasons.bits(),
+        }
+    }
+}
+
+impl StoredCoverage {
+    /// `None` if a later release stored a kind that this one does not know.
+    pub(super) fn coverage(&self) -> Option<Coverage> {
+        Some(Coverage {
+            certificates: Certificates::from_name(&self.certificates)?,
+            reasons: Reasons::from_bits(self.reasons),
+        })
+    }
+}
+
+/// A CRL that was refused by a rule that an operator may overrule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Its SHA-256, by which the operator names it.
+    pub sha256: Sha256,
+    /// Its body, which is kept in storage.
+    pub body: BodyId,
+    /// How many pieces the body has.
+    pub pieces: u32,
+    /// The `Revocation-Watermark` that came with it.
+    pub watermark: Option<u64>,
+    /// Its CRLNumber in decimal.
+    pub number: Option<String>,
+    /// How many certificates it revokes.
+    pub entry_count: u64,
+    /// The stable code of the rule that refused it.
+    pub code: String,
+    /// When it was refused.
+    pub refused_at: Timestamp,
+    /// The serial numbers of the first entries that are missing from it without an explanation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// Why a refresh failed.
@@ -225,7 +290,9 @@ impl CrlState {
 
     /// The bodies that this state names.
     pub fn bodies(&self) -> impl Iterator<Item = BodyId> {
-        self.current.iter().map(|current| current.body)
+        let current = self.current.iter().map(|current| current.body);
+        let candidate = self.candidate.iter().map(|candidate| candidate.body);
+        current.chain(candidate)
     }
 
     /// Whether KV did not take the committed CRL, and is tried again. A first try is about to come.
@@ -257,6 +324,14 @@ pub struct IssuerState {
 }
 
 impl IssuerState {
+    /// The certificate to verify with: the origin's, which must be the pinned one if one is pinned.
+    pub(super) fn trusted_certificate(&self, record: &Issuer) -> Result<Der, RefreshError> {
+        match &self.pinned {
+            Some(pinned) if *pinned != record.certificate => Err(RefreshError::IssuerChanged),
+            _ => Ok(record.certificate.clone()),
+        }
+    }
+
     /// Whether the origin's record lists this CRL.
     #[must_use]
     pub fn lists(&self, name: CrlName) -> bool {

@@ -57,19 +57,22 @@ pub(crate) fn status_row(issuer: &str) -> StatusRow {
         events_owed: 0,
         failing_since: None,
         last_checked_at: hours(-1),
+        findings: None,
+        candidate: None,
     }
 }
 
 /// The tables, in memory.
 pub(crate) struct Tables(rusqlite::Connection);
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/0001_events_and_status.sql"),
     include_str!("../../../migrations/0002_refresh_counts.sql"),
     include_str!("../../../migrations/0003_failing_since.sql"),
     include_str!("../../../migrations/0004_last_checked_at.sql"),
     include_str!("../../../migrations/0005_operator_actions.sql"),
     include_str!("../../../migrations/0006_absolute_counts.sql"),
+    include_str!("../../../migrations/0007_findings.sql"),
 ];
 
 impl Tables {

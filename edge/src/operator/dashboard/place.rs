@@ -48,6 +48,8 @@ pub(crate) enum Inner {
     Refresh(IssuerId),
     /// Trusts a changed certificate: a form.
     Trust(IssuerId),
+    /// Accepts a refused CRL: a form.
+    Accept(IssuerId),
     /// Ends the session: a form.
     SignOut,
 }

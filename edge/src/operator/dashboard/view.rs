@@ -9,8 +9,9 @@ use super::super::crl_status::{CrlStatus, State};
 use super::super::issuers::IssuerStatus;
 use super::bar::Bar;
 use crate::actions::Action;
-use crate::events::{Event, EventId};
+use crate::events::{Event, EventFinding, EventId};
 use crate::registry::{JobState, RefreshJob, Summary};
+use crate::tables::CandidateStatus;
 use crate::time::{Rfc3339, Timestamp};
 
 /// A time for programs, for people, and relative to now. It renders through a template of its own:
@@ -109,6 +110,38 @@ pub(crate) struct CrlView {
     pub(crate) error: Option<(String, String)>,
     pub(crate) publish_owed: bool,
     pub(crate) bar: Option<Bar>,
+    pub(crate) findings: Vec<EventFinding>,
+    pub(crate) candidate: Option<CandidateView>,
+}
+
+/// A refused CRL that an operator may accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CandidateView {
+    pub(crate) sha256: String,
+    /// The first digits of that.
+    pub(crate) short: String,
+    pub(crate) code: String,
+    pub(crate) number: Option<String>,
+    pub(crate) entries: String,
+    pub(crate) refused_at: Moment,
+    /// Serial numbers of entries that are missing from it.
+    pub(crate) missing: Vec<String>,
+}
+
+impl CandidateView {
+    fn new(candidate: &CandidateStatus, now: Timestamp) -> Self {
+        let sha256 = candidate.sha256.to_string();
+        let Rfc3339(refused_at) = candidate.refused_at;
+        Self {
+            short: sha256.chars().take(12).collect(),
+            sha256,
+            code: candidate.code.clone(),
+            number: candidate.number.clone(),
+            entries: grouped(candidate.revoked_count),
+            refused_at: Moment::new(refused_at, now),
+            missing: candidate.missing.clone(),
+        }
+    }
 }
 
 impl CrlView {
@@ -145,6 +178,11 @@ impl CrlView {
                 .map(|error| (error.code.clone(), error.message.clone())),
             publish_owed: crl.publish_owed,
             bar,
+            findings: crl.findings.clone(),
+            candidate: crl
+                .candidate
+                .as_ref()
+                .map(|candidate| CandidateView::new(candidate, now)),
         }
     }
 }

@@ -140,6 +140,15 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
                 let events = self.desk.trust(&actor, id.clone(), sha256).await?;
                 Ok(done(&id, &events))
             }
+            Inner::Accept(id) => {
+                let form = self.admit_action(&reader).await?;
+                let sha256 = field(&form, "sha256").and_then(read_sha256);
+                let name = field(&form, "name").and_then(|name| name.parse().ok());
+                let (sha256, name) = sha256.zip(name).ok_or(EdgeError::ForeignForm)?;
+                let actor = Actor::of(self.request, Some(&reader.caller));
+                let event = self.desk.accept(&actor, &id, name, sha256).await?;
+                Ok(done(&id, &[event]))
+            }
             Inner::SignOut => {
                 self.admit_form(&reader).await?;
                 let end = session::end_cookie(self.is_secure());
@@ -329,7 +338,9 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
     fn destination(&self, inner: &Inner) -> Option<Destination> {
         match inner {
             Inner::RefreshAll => Ok(Destination::default()),
-            Inner::Refresh(id) | Inner::Trust(id) => format!("/dashboard/issuers/{id}").parse(),
+            Inner::Refresh(id) | Inner::Trust(id) | Inner::Accept(id) => {
+                format!("/dashboard/issuers/{id}").parse()
+            }
             _ => url::path_and_query(self.request.url()).parse(),
         }
         .ok()

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::actions::Action;
 use crate::events::{Event, EventId, Outcome, Trigger};
-use crate::issuer::{Overview, RetireAnswer, TrustAnswer};
+use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
 use crate::operator::{Ports, Request};
 use crate::refresh::{IssuerState, Sha256, fingerprint};
 use crate::registry::{Index, JobState, Listed, RefreshJob, Shrink, Summary};
@@ -42,6 +42,8 @@ pub(crate) struct Platform {
     pub(crate) waiting: RefCell<Option<Der>>,
     /// The last refresh of everything.
     pub(crate) job: RefCell<Option<RefreshJob>>,
+    /// The CRL that was refused last.
+    pub(crate) refused: Cell<Option<Sha256>>,
     /// What was done, in words.
     pub(crate) done: RefCell<Vec<String>>,
     /// The log.
@@ -66,6 +68,7 @@ impl Platform {
             outcome: Cell::new(Outcome::Published),
             waiting: RefCell::default(),
             job: RefCell::default(),
+            refused: Cell::default(),
             done: RefCell::default(),
             log: RefCell::default(),
             now: Cell::new(NOW),
@@ -227,6 +230,25 @@ impl Ports for Platform {
     async fn confirm_registry(&self) -> Result<Option<u64>, String> {
         self.check(Part::Registry)?;
         Ok(self.shrink.get().map(|shrink| shrink.vanished))
+    }
+
+    async fn accept(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        sha256: Sha256,
+        by: &str,
+    ) -> Result<AcceptAnswer, String> {
+        self.check(Part::Objects)?;
+        match self.refused.get() {
+            None => Ok(AcceptAnswer::NoneRefused),
+            Some(refused) if refused != sha256 => Ok(AcceptAnswer::OtherRefused(refused)),
+            Some(_) => {
+                self.note(format!("{by} accepts {name} of {issuer}"));
+                let event = self.event(issuer, name, Trigger::Operator);
+                Ok(AcceptAnswer::Checked(Box::new(event)))
+            }
+        }
     }
 
     async fn request_job(&self, id: EventId) -> Result<RefreshJob, String> {

@@ -10,7 +10,7 @@ use sha2::Digest as _;
 
 use super::{Ca, Gate, HOUR, TwinHost};
 use crate::refresh::{
-    Answer, CrlRequest, Origin, OriginBody, OriginCrl, OriginError, Runtime as _, Sha256,
+    Answer, CrlRequest, Departure, Origin, OriginBody, OriginCrl, OriginError, Runtime as _, Sha256,
 };
 use crate::time::Timestamp;
 
@@ -53,6 +53,8 @@ pub(crate) struct Office {
     /// Every answer, where one is set.
     pub(crate) always: RefCell<Option<Reply>>,
     pub(crate) record_calls: Cell<u32>,
+    /// What it says of entries that have departed; `None` is no evidence.
+    pub(crate) departed: RefCell<Result<Option<Vec<Departure>>, OriginError>>,
     /// Each call for a CRL: when, and whether it asked for a new one.
     pub(crate) calls: RefCell<Vec<(CrlName, Timestamp, bool)>>,
     /// What each of them asked.
@@ -77,6 +79,7 @@ impl TwinOrigin {
             script: RefCell::default(),
             always: RefCell::default(),
             record_calls: Cell::new(0),
+            departed: RefCell::new(Ok(None)),
             calls: RefCell::default(),
             requests: RefCell::default(),
             crls: Gate::default(),
@@ -190,6 +193,15 @@ impl Origin for TwinOrigin {
             Reply::Error(error) => return Err(error),
         };
         Ok(Answer::Crl(OriginCrl { body, watermark }))
+    }
+
+    async fn departed(
+        &self,
+        _id: &IssuerId,
+        _name: CrlName,
+        _serials: &[&str],
+    ) -> Result<Option<Vec<Departure>>, OriginError> {
+        self.0.departed.borrow().clone()
     }
 }
 

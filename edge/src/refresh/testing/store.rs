@@ -79,7 +79,12 @@ impl Disk {
                 kept.state.crls.get(name).and_then(CrlState::last_head),
             );
             let hash = |head: Option<&Head>| head.map(|head| head.sha256);
-            if hash(before) != hash(after) {
+            let is_accepted = |state: &CrlState| {
+                let mut findings = state.findings.iter();
+                findings.any(|finding| finding.code == "accepted")
+            };
+            let is_overruled = kept.state.crls.get(name).is_some_and(is_accepted);
+            if hash(before) != hash(after) && !is_overruled {
                 let numbers = (
                     before.map(|head| head.number),
                     after.map(|head| head.number),

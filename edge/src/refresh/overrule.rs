@@ -1,0 +1,85 @@
+//! Admits a CRL that was refused, because an operator accepts it.
+
+use crl::{Examination, Hashed, Limits};
+use origin_api::{CrlName, Issuer};
+use sha2::Digest as _;
+
+use super::admission::{self, Expected};
+use super::error::RefreshError;
+use super::head::Sha256;
+use super::origin_fetch::FetchError;
+use super::ports::{Answer, Store};
+use super::staged::{FetchOutcome, Staged};
+use super::state::{Candidate, CrlState, IssuerState};
+use crate::config::Settings;
+use crate::events::EventFinding;
+use crate::time::Timestamp;
+
+/// A CRL that was refused, and what else decides whether it may be served now.
+pub(super) struct Overrule<'a> {
+    pub(super) candidate: &'a Candidate,
+    /// The operator's name.
+    pub(super) by: &'a str,
+    pub(super) name: CrlName,
+    pub(super) before: &'a CrlState,
+    pub(super) issuer: &'a IssuerState,
+    pub(super) settings: &'a Settings,
+    pub(super) now: Timestamp,
+}
+
+impl Overrule<'_> {
+    /// Checks the stored bytes again, by every rule that no operator may overrule: the CRL may have
+    /// expired since, and the issuer's certificate may have changed.
+    pub(super) fn admit<D: Hashed>(&self, store: &impl Store) -> Result<FetchOutcome, FetchError> {
+        let record = self.issuer.record.as_ref().map(|record| &record.issuer);
+        let record = record.ok_or(RefreshError::NotListed(self.name))?;
+        let certificate = self.issuer.trusted_certificate(record)?;
+        let staged = self.read_again::<D>(store)?;
+        let expected = Expected {
+            name: self.name,
+            distribution_point: distribution_point(record, self.name),
+            clock_skew: self.settings.clock_skew,
+            now: self.now,
+            is_overruled: true,
+        };
+        let admitted = admission::admit(store, &staged, self.before, certificate, &expected);
+        let mut admitted = admitted.map_err(|error| FetchError::about(error, staged.partial()))?;
+        if let Answer::Crl(admitted) = &mut admitted {
+            admitted.findings.push(EventFinding {
+                code: "accepted".to_owned(),
+                count: 1,
+                example: Some(format!("{} by {}", self.candidate.code, self.by)),
+            });
+        }
+        Ok(admitted)
+    }
+
+    fn read_again<D: Hashed>(&self, store: &impl Store) -> Result<Staged<D>, RefreshError> {
+        let candidate = self.candidate;
+        let mut examination = Examination::<D>::new(Limits {
+            max_bytes: self.settings.max_crl_bytes,
+            ..Limits::default()
+        });
+        let mut hash = sha2::Sha256::new();
+        let mut size = 0_u64;
+        for index in 0..candidate.pieces {
+            let piece = store.piece(candidate.body, index)?;
+            examination.push(&piece)?;
+            hash.update(&piece);
+            size = size.saturating_add(piece.len() as u64);
+        }
+        Ok(Staged {
+            body: candidate.body,
+            pieces: candidate.pieces,
+            size,
+            sha256: Sha256(hash.finalize().into()),
+            watermark: candidate.watermark,
+            examined: examination.finish()?,
+        })
+    }
+}
+
+fn distribution_point(record: &Issuer, name: CrlName) -> Option<&str> {
+    let crl = record.crls.iter().find(|crl| crl.name == name)?;
+    crl.distribution_point.as_deref()
+}

@@ -1,0 +1,323 @@
+//! The removal gate: which entries of the CRL held are missing from the new one, and whether that
+//! is explained. Entries that leave a list too early make revoked certificates good again.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crl::{Change, Finding, Reason, Serial, WalkError};
+
+use super::error::StoreError;
+use super::head::Head;
+use super::ports::{Cause, Departure, PIECE_BYTES, Store};
+use super::state::{BodyId, CrlState, Current};
+use super::stored_body::StoredBody;
+use crate::config::{Removals, Settings};
+use crate::events::EventFinding;
+use crate::time::Timestamp;
+
+/// Fewer missing entries than this are never withheld.
+const FEWEST_WITHHELD: u64 = 20;
+/// How many serial numbers are shown to people.
+const SHOWN: usize = 10;
+
+/// How two CRLs differ, and what of that is explained.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Comparison {
+    pub(super) added: u64,
+    pub(super) removed: u64,
+    /// How many were removed without an explanation.
+    pub(super) unexplained: u64,
+    /// The serial numbers of the first of them, in hexadecimal.
+    pub(super) missing: Vec<String>,
+    duplicates: Option<Finding>,
+}
+
+/// The serial numbers of removed entries that only the origin can explain: lines of hexadecimal in
+/// a body of the object's storage, which may be too many for memory.
+#[derive(Debug)]
+pub(super) struct Questions {
+    body: BodyId,
+    pieces: u32,
+}
+
+/// Compares the CRL held with a new one, in 8 MiB of memory. An entry was right to leave if it was
+/// on hold, or was revoked so long ago that its certificate has expired. All others are questions.
+pub(super) fn compare(
+    store: &impl Store,
+    held: &Current,
+    new: (BodyId, u32),
+    settings: &Settings,
+    now: Timestamp,
+    key: u64,
+) -> Result<(Comparison, Questions), StoreError> {
+    let longest = settings.max_certificate;
+    let has_expired = |revoked: Timestamp| !longest.is_zero() && now.since(revoked) > longest;
+    let mut questions = QuestionWriter::new(store)?;
+    let mut failed = None;
+    let mut earlier = StoredBody::new(store, held.body, held.pieces);
+    let mut later = StoredBody::new(store, new.0, new.1);
+    let differences = crl::diff(&mut earlier, &mut later, key, |change| {
+        let Change::Removed(entry) = change else {
+            return ControlFlow::Continue(());
+        };
+        let was_held = entry.reason == Some(Reason::CertificateHold);
+        if was_held || has_expired(entry.revocation_date.into()) {
+            return ControlFlow::Continue(());
+        }
+        match questions.push(entry.serial) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let differences = differences.map_err(|error| match error {
+        WalkError::Source(error) => error,
+        // Both were read whole when they came.
+        unreadable => StoreError::Unreadable(unreadable.to_string()),
+    })?;
+    let (questions, unexplained) = questions.finish()?;
+    let comparison = Comparison {
+        added: differences.added,
+        removed: differences.removed,
+        unexplained,
+        missing: Vec::new(),
+        duplicates: differences.duplicates,
+    };
+    Ok((comparison, questions))
+}
+
+impl Questions {
+    /// The numbers of the pieces.
+    pub(super) fn pieces(&self) -> std::ops::Range<u32> {
+        0..self.pieces
+    }
+
+    /// The lines of a piece.
+    pub(super) fn lines(&self, store: &impl Store, piece: u32) -> Result<String, StoreError> {
+        String::from_utf8(store.piece(self.body, piece)?)
+            .map_err(|error| StoreError::Unreadable(error.to_string()))
+    }
+}
+
+impl Comparison {
+    /// Takes the origin's answer to some questions: `None` if it has no evidence.
+    pub(super) fn explain(&mut self, asked: &[&str], departed: Option<&[Departure]>) {
+        let mut explained: Vec<_> = departed
+            .unwrap_or_default()
+            .iter()
+            .filter(|departure| departure.because != Cause::Unknown)
+            .map(|departure| significant(&departure.serial))
+            .collect();
+        explained.sort_unstable();
+        for serial in asked {
+            if explained.binary_search(&significant(serial)).is_ok() {
+                self.unexplained = self.unexplained.saturating_sub(1);
+            } else if self.missing.len() < SHOWN {
+                self.missing.push((*serial).to_owned());
+            }
+        }
+    }
+
+    /// Whether the new CRL is withheld.
+    pub(super) fn is_withheld(
+        &self,
+        held: &Head,
+        state: &CrlState,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> bool {
+        let part = settings.removals_held_above;
+        let are_many = self.unexplained >= FEWEST_WITHHELD
+            && part.is_exceeded_by(self.unexplained, held.entry_count);
+        let is_over = || {
+            let since = state.withheld_since;
+            since.is_some_and(|since| now.since(since) >= settings.removals_hold)
+                || is_about_to_expire(held, now)
+        };
+        match settings.removals {
+            _ if !are_many => false,
+            Removals::Warn => false,
+            Removals::Hold => !is_over(),
+            Removals::Refuse => true,
+        }
+    }
+
+    /// What operators should look at.
+    pub(super) fn findings(&self) -> impl Iterator<Item = EventFinding> {
+        let early = (self.unexplained != 0).then(|| EventFinding {
+            code: "early_removal".to_owned(),
+            count: self.unexplained,
+            example: Some(self.missing.join(", ")),
+        });
+        let duplicates = self.duplicates.as_ref().map(EventFinding::from);
+        early.into_iter().chain(duplicates)
+    }
+}
+
+/// Clients would soon have no valid CRL: a tenth of its validity is left, or an hour if that is
+/// more, but no more than a third of it.
+fn is_about_to_expire(held: &Head, now: Timestamp) -> bool {
+    let (from, to) = (
+        Timestamp::from(held.this_update),
+        Timestamp::from(held.next_update),
+    );
+    let validity = to.since(from);
+    let tenth = validity.checked_div(10).unwrap_or_default();
+    let third = validity.checked_div(3).unwrap_or_default();
+    to.since(now) <= tenth.max(Duration::from_hours(1)).min(third)
+}
+
+/// Hexadecimal that can be compared: origins write serial numbers in either case, and with or
+/// without leading zeros.
+fn significant(serial: &str) -> String {
+    serial.trim_start_matches('0').to_ascii_lowercase()
+}
+
+struct QuestionWriter<'a, S> {
+    store: &'a S,
+    body: BodyId,
+    pieces: u32,
+    lines: String,
+    count: u64,
+}
+
+impl<'a, S: Store> QuestionWriter<'a, S> {
+    fn new(store: &'a S) -> Result<Self, StoreError> {
+        Ok(Self {
+            store,
+            body: store.new_body()?,
+            pieces: 0,
+            lines: String::new(),
+            count: 0,
+        })
+    }
+
+    fn push(&mut self, serial: Serial<'_>) -> Result<(), StoreError> {
+        let line = serial.to_string().to_ascii_lowercase();
+        if self.lines.len().saturating_add(line.len()) >= PIECE_BYTES {
+            self.write()?;
+        }
+        self.lines.push_str(&line);
+        self.lines.push('\n');
+        self.count = self.count.saturating_add(1);
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.store
+            .append(self.body, self.pieces, self.lines.as_bytes())?;
+        self.pieces = self.pieces.saturating_add(1);
+        self.lines.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(Questions, u64), StoreError> {
+        if !self.lines.is_empty() {
+            self.write()?;
+        }
+        let questions = Questions {
+            body: self.body,
+            pieces: self.pieces,
+        };
+        Ok((questions, self.count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refresh::testing;
+
+    fn departure(serial: &str, because: Cause) -> Departure {
+        Departure {
+            serial: serial.to_owned(),
+            because,
+        }
+    }
+
+    #[test]
+    fn only_what_the_origin_explains_is_explained() {
+        let mut comparison = Comparison {
+            removed: 4,
+            unexplained: 4,
+            ..Comparison::default()
+        };
+        let departed = [
+            departure("0A", Cause::Expired),
+            departure("00b1", Cause::Released),
+            departure("0c", Cause::Unknown),
+        ];
+        comparison.explain(&["0a", "b1", "0c", "0d"], Some(&departed));
+        assert_eq!(comparison.unexplained, 2);
+        assert_eq!(comparison.missing, ["0c", "0d"]);
+        comparison.explain(&["0e"], None);
+        assert_eq!(comparison.missing, ["0c", "0d", "0e"]);
+    }
+
+    #[test]
+    fn a_crl_is_published_before_the_one_that_is_served_expires() {
+        let end = Timestamp::from(testing::head(1).next_update);
+        // Valid for ten hours: an hour of them is a tenth.
+        let head = Head {
+            this_update: end.before(10 * testing::HOUR).as_unix_time(),
+            ..testing::head(1)
+        };
+        assert!(is_about_to_expire(&head, end.before(testing::HOUR)));
+        assert!(!is_about_to_expire(&head, end.before(2 * testing::HOUR)));
+        // An hour would be all of it.
+        let short = Head {
+            this_update: end.before(testing::HOUR).as_unix_time(),
+            ..head
+        };
+        assert!(is_about_to_expire(&short, end.before(20 * testing::MINUTE)));
+        assert!(!is_about_to_expire(
+            &short,
+            end.before(21 * testing::MINUTE)
+        ));
+    }
+
+    #[test]
+    fn the_settings_decide_what_is_withheld() {
+        let head = Head {
+            entry_count: 40,
+            ..testing::head(1)
+        };
+        let now = Timestamp::from(head.this_update);
+        let is_withheld = |unexplained, set: &[(&str, &str)], since: Option<Timestamp>| {
+            let comparison = Comparison {
+                unexplained,
+                ..Comparison::default()
+            };
+            let state = CrlState {
+                withheld_since: since,
+                ..CrlState::default()
+            };
+            comparison.is_withheld(&head, &state, &testing::settings(set), now)
+        };
+        assert!(is_withheld(21, &[], None));
+        assert!(
+            !is_withheld(20, &[], None),
+            "half of them is not more than half"
+        );
+        assert!(is_withheld(20, &[("REMOVALS_HELD_ABOVE", "0.4")], None));
+        assert!(!is_withheld(19, &[("REMOVALS_HELD_ABOVE", "0")], None));
+        assert!(!is_withheld(40, &[("REMOVALS", "warn")], None));
+        let (day_ago, hours_ago) = (
+            now.before(Duration::from_hours(24)),
+            now.before(Duration::from_hours(23)),
+        );
+        assert!(is_withheld(40, &[], Some(hours_ago)));
+        assert!(!is_withheld(40, &[], Some(day_ago)));
+        assert!(!is_withheld(
+            40,
+            &[("REMOVALS_HOLD_HOURS", "23")],
+            Some(hours_ago)
+        ));
+        assert!(is_withheld(40, &[("REMOVALS", "refuse")], Some(day_ago)));
+    }
+}
