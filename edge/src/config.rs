@@ -78,13 +78,15 @@ settings! {
     "EVENT_RETENTION_DAYS" => event_retention: Duration = Duration::from_hours(24 * 30), days(1..=3_650);
     /// How long the actions of operators are kept.
     "ACTION_RETENTION_DAYS" => action_retention: Duration = Duration::from_hours(24 * 400), days(1..=3_650);
-    /// What happens to a CRL in which many entries of the one held are missing without an explanation.
+    /// What happens to a CRL from which many entries of the one held are missing without an
+    /// explanation.
     "REMOVALS" => removals: Removals = Removals::Hold, removals();
     /// The part of the entries held that must be missing for that.
     "REMOVALS_HELD_ABOVE" => removals_held_above: Fraction = Fraction::from_thousandths(500), fraction(0..=1000, "a part of the entries from 0 to 1");
     /// How long `REMOVALS=hold` withholds such CRLs.
     "REMOVALS_HOLD_HOURS" => removals_hold: Duration = Duration::from_hours(24), hours(0..=8_760);
-    /// The longest validity of the issuers' certificates: an entry that is older has expired. 0 if it is not known.
+    /// The longest validity of the issuers' certificates: the certificate of an older entry has
+    /// expired. 0 if it is not known.
     "MAX_CERTIFICATE_DAYS" => max_certificate: Duration = Duration::ZERO, days(0..=36_500);
     /// How many issuers regenerate-all refreshes at once; the platform allows six connections.
     "REGENERATE_CONCURRENCY" => regenerate_concurrency: usize = 6, count(1..=6, "issuers at once");

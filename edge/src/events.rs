@@ -53,7 +53,8 @@ row! {
         pub error_code: Option<String>,
         /// The same in words.
         pub error: Option<String>,
-        /// How many entries that CRL has that the one held had not. Absent if they were not compared.
+        /// How many entries that CRL has that the one held had not. Absent if they were not
+        /// compared.
         #[serde(default)]
         pub entries_added: Option<u64>,
         /// How many entries of the one held it has not.

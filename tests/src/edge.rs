@@ -203,6 +203,17 @@ impl Edge {
             .expect("an answer")
     }
 
+    /// Accepts the refused CRL with this SHA-256.
+    pub async fn accept(&self, issuer: &str, name: &str, sha256: &str) -> Response {
+        let path = format!("/v1/issuers/{issuer}/crls/{name}/accept");
+        self.request(Method::POST, &path)
+            .bearer_auth(OPERATOR_TOKEN)
+            .body(format!(r#"{{"sha256":"{sha256}"}}"#))
+            .send()
+            .await
+            .expect("an answer")
+    }
+
     /// Fires the cron trigger and waits for its handler to return.
     pub async fn tick(&self) -> Response {
         self.get("/cdn-cgi/handler/scheduled").await

@@ -124,15 +124,30 @@ impl Origin {
 
     /// Revokes a certificate.
     pub fn revoke(&self, certificate: &Certificate) {
+        self.revoke_for("keyCompromise", certificate);
+    }
+
+    /// Puts a certificate on hold.
+    pub fn hold(&self, certificate: &Certificate) {
+        self.revoke_for("certificateHold", certificate);
+    }
+
+    fn revoke_for(&self, reason: &str, certificate: &Certificate) {
         let file = certificate.file.display().to_string();
         self.run(&[
             "revoke",
             &certificate.issuer,
             "--reason",
-            "keyCompromise",
+            reason,
             "--certificate",
             &file,
         ]);
+    }
+
+    /// Releases a certificate from its hold.
+    pub fn release(&self, certificate: &Certificate) {
+        let file = certificate.file.display().to_string();
+        self.run(&["release", &certificate.issuer, "--certificate", &file]);
     }
 
     /// Connects another CA: runs `issuer connect` with these arguments.

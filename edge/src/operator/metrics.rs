@@ -216,6 +216,16 @@ fn over_all(text: &mut Text, issuers: &[IssuerStatus], subjects: usize, now: Tim
         count(&|crl| crl.publish_owed),
     );
     text.one(
+        "crl_edge_candidates_waiting",
+        "Refused CRLs that an operator may accept.",
+        count(&|crl| crl.candidate.is_some()),
+    );
+    text.one(
+        "crl_edge_early_removals",
+        "Entries that are missing without an explanation from the CRLs held.",
+        early_removals(issuers),
+    );
+    text.one(
         "crl_edge_certificates_waiting",
         "Changed issuer certificates that are waiting for an operator's trust.",
         issuers
@@ -337,6 +347,13 @@ fn of_each(text: &mut Text, subjects: &[Subject<'_>], now: Timestamp) {
         "1 if this CRL is not in KV yet, although a write was tried.",
         &|crl| Some(u8::from(crl.publish_owed).to_string()),
     );
+}
+
+fn early_removals(issuers: &[IssuerStatus]) -> u64 {
+    let crls = issuers.iter().flat_map(|issuer| &issuer.crls);
+    crls.flat_map(|crl| &crl.findings)
+        .filter(|finding| finding.code == "early_removal")
+        .fold(0, |sum, finding| sum.saturating_add(finding.count))
 }
 
 /// Seconds from `now` to `moment`, negative if it has passed.

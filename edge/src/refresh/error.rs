@@ -91,8 +91,8 @@ impl RefreshError {
         }
     }
 
-    /// Whether an operator may accept the CRL all the same: what is wrong is its relation to the CRL
-    /// held, or where it is published, and not the CRL itself.
+    /// Whether an operator may accept the CRL all the same: what is wrong is its relation to the
+    /// CRL held, or where it is published, and not the CRL itself.
     #[must_use]
     pub const fn can_be_overruled(&self) -> bool {
         matches!(

@@ -157,8 +157,8 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         held: &Current,
     ) -> Result<Admitted, FetchError> {
         let (store, now) = (self.state.store(), self.runtime.now());
-        let [a, b, c, d, e, f, g, h, ..] = self.runtime.random();
-        let key = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let [key @ .., _, _] = self.runtime.random();
+        let key = u64::from_be_bytes(key);
         let new = (admitted.body, admitted.pieces);
         let (mut comparison, questions) =
             removals::compare(store, held, new, self.settings, now, key)?;

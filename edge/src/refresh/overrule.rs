@@ -7,7 +7,6 @@ use sha2::Digest as _;
 use super::admission::{self, Expected};
 use super::error::RefreshError;
 use super::head::Sha256;
-use super::origin_fetch::FetchError;
 use super::ports::{Answer, Store};
 use super::staged::{FetchOutcome, Staged};
 use super::state::{Candidate, CrlState, IssuerState};
@@ -30,7 +29,10 @@ pub(super) struct Overrule<'a> {
 impl Overrule<'_> {
     /// Checks the stored bytes again, by every rule that no operator may overrule: the CRL may have
     /// expired since, and the issuer's certificate may have changed.
-    pub(super) fn admit<D: Hashed>(&self, store: &impl Store) -> Result<FetchOutcome, FetchError> {
+    pub(super) fn admit<D: Hashed>(
+        &self,
+        store: &impl Store,
+    ) -> Result<FetchOutcome, RefreshError> {
         let record = self.issuer.record.as_ref().map(|record| &record.issuer);
         let record = record.ok_or(RefreshError::NotListed(self.name))?;
         let certificate = self.issuer.trusted_certificate(record)?;
@@ -42,8 +44,7 @@ impl Overrule<'_> {
             now: self.now,
             is_overruled: true,
         };
-        let admitted = admission::admit(store, &staged, self.before, certificate, &expected);
-        let mut admitted = admitted.map_err(|error| FetchError::about(error, staged.partial()))?;
+        let mut admitted = admission::admit(store, &staged, self.before, certificate, &expected)?;
         if let Answer::Crl(admitted) = &mut admitted {
             admitted.findings.push(EventFinding {
                 code: "accepted".to_owned(),

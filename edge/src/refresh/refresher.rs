@@ -70,8 +70,8 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         self.report(&attempt, result)
     }
 
-    /// Commits the CRL that was refused last, because an operator accepts it. `by` is the operator's
-    /// name. Nothing here awaits, so nothing can happen meanwhile.
+    /// Commits the CRL that was refused last, because an operator accepts it. `by` is the
+    /// operator's name. Nothing here awaits, so nothing can happen meanwhile.
     pub(crate) fn accept(
         &self,
         name: CrlName,
@@ -90,7 +90,9 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             settings: &self.settings,
             now: started_at,
         };
-        let result = overrule.admit::<R::Hashed>(self.state.store());
+        let result = overrule
+            .admit::<R::Hashed>(self.state.store())
+            .map_err(|error| FetchError::about(error, candidate.partial()));
         let attempt = Attempt {
             name,
             trigger: Trigger::Operator,

@@ -10,7 +10,7 @@ use sha2::Digest as _;
 
 use super::error::RefreshError;
 use super::head::{Head, Sha256};
-use crate::events::{EventFinding, EventId, Outcome, Trigger};
+use crate::events::{EventFinding, EventId, Outcome, PartialCrl, Trigger};
 use crate::time::Timestamp;
 use crate::validity::Validity;
 
@@ -134,6 +134,17 @@ pub struct Candidate {
     /// The serial numbers of the first entries that are missing from it without an explanation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+}
+
+impl Candidate {
+    pub(super) fn partial(&self) -> PartialCrl {
+        PartialCrl {
+            number: self.number.as_ref().and_then(|number| number.parse().ok()),
+            entry_count: Some(self.entry_count),
+            sha256: Some(self.sha256),
+            ..PartialCrl::default()
+        }
+    }
 }
 
 /// Why a refresh failed.

@@ -114,9 +114,9 @@ fn a_withheld_crl_is_published_once_its_time_has_passed() {
     // Back-off is fifteen minutes at most.
     stage.pass(HOUR + 16 * MINUTE);
     assert_eq!(stage.served().as_deref(), Ok("8"));
-    let state = stage.disk.crl(FULL);
-    assert_eq!(state.withheld_since, None);
-    assert_eq!(state.findings[0].code, "early_removal");
+    let held = stage.disk.crl(FULL);
+    assert_eq!(held.withheld_since, None);
+    assert_eq!(held.findings[0].code, "early_removal");
 }
 
 #[test]
@@ -198,6 +198,9 @@ fn a_few_early_removals_are_published_and_reported() {
     assert_eq!(shown, ["27", "28"]);
 }
 
+/// Makes an answer that is refused.
+type Make = Box<dyn Fn(&Stage) -> Reply>;
+
 #[test]
 fn an_operator_may_overrule_what_relates_to_the_crl_held() {
     let point = IssuingDistributionPoint::from_url("http://elsewhere.example.com/");
@@ -205,7 +208,6 @@ fn an_operator_may_overrule_what_relates_to_the_crl_held() {
         only_user_certificates: true,
         ..IssuingDistributionPoint::from_url("http://crl.example.com/full.crl")
     };
-    type Make = Box<dyn Fn(&Stage) -> Reply>;
     let changed = |change: fn(&mut Template)| -> Make {
         Box::new(move |stage| Reply::from(signed(stage, 40, change)))
     };

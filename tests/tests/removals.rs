@@ -1,0 +1,223 @@
+//! Entries that leave a CRL: what is published, what is withheld, and what an operator accepts.
+
+use std::sync::Arc;
+
+use end_to_end::certificate_authority::{CertificateAuthority, revoked};
+use end_to_end::test_origin::{Answer, TestOrigin, sha256};
+use end_to_end::{Edge, Origin, Start, World, suite};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+struct Shared {
+    origin: TestOrigin,
+    edge: Edge,
+}
+
+impl World for Shared {
+    async fn start() -> Self {
+        let origin = TestOrigin::start().await;
+        let edge = Start::new(&origin.url()).start().await;
+        Self { origin, edge }
+    }
+
+    fn log(&self) -> String {
+        self.edge.log()
+    }
+}
+
+impl Shared {
+    /// An issuer that publishes `crls` one after the other, the first of which is published.
+    async fn publish(&self, ca: &CertificateAuthority, crls: &[Vec<u8>]) {
+        self.origin.add(ca);
+        let mut next = crls.to_vec().into_iter();
+        let mut last = next.clone().next_back().expect("a CRL");
+        self.origin.on_call(ca.id(), move |_| {
+            last = next.next().unwrap_or_else(|| last.clone());
+            Answer::crl(last.clone())
+        });
+        end_to_end::suite::until(|| async {
+            self.edge
+                .get(&format!("/crl/{}.crl", ca.id()))
+                .await
+                .status()
+                == StatusCode::OK
+        })
+        .await;
+    }
+
+    /// The event of a refresh by an operator.
+    async fn refresh(&self, ca: &CertificateAuthority) -> Value {
+        event(&self.edge, ca.id()).await
+    }
+
+    async fn served(&self, ca: &CertificateAuthority) -> Vec<u8> {
+        let response = self.edge.get(&format!("/crl/{}.crl", ca.id())).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        response.bytes().await.unwrap().to_vec()
+    }
+
+    async fn status(&self, ca: &CertificateAuthority) -> Value {
+        let path = format!("/v1/issuers/{}", ca.id());
+        let issuer = self.edge.operate(Method::GET, &path).await;
+        issuer.json::<Value>().await.unwrap()["crls"][0].take()
+    }
+
+    async fn accept(&self, ca: &CertificateAuthority, sha256: &str) -> (StatusCode, Value) {
+        let accepted = self.edge.accept(ca.id(), "full", sha256).await;
+        (accepted.status(), accepted.json().await.unwrap())
+    }
+}
+
+async fn event(edge: &Edge, issuer: &str) -> Value {
+    let refreshed = edge.refresh(issuer).await;
+    refreshed.json::<Value>().await.unwrap()["events"][0].take()
+}
+
+/// A CRL with serial numbers 1 to `count`.
+fn with_entries(ca: &CertificateAuthority, number: u64, count: u32) -> Vec<u8> {
+    ca.crl_with(number, |tbs| {
+        tbs.revoked_certificates = Some(revoked(count))
+    })
+}
+
+async fn two_entries_of_many_that_left_early_are_reported(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("two-early");
+    let crls = [with_entries(&ca, 1, 40), with_entries(&ca, 2, 38)];
+    world.publish(&ca, &crls).await;
+    let event = world.refresh(&ca).await;
+    assert_eq!(event["outcome"], "published", "{event}");
+    assert_eq!(
+        (&event["entries_added"], &event["entries_removed"]),
+        (&json!(0), &json!(2))
+    );
+    assert_eq!(event["findings"][0]["code"], "early_removal");
+    assert_eq!(event["findings"][0]["count"], 2);
+    assert_eq!(world.served(&ca).await, crls[1]);
+
+    // Also in the table, in the state of the CRL, and for Prometheus.
+    let row = world.edge.database().query(
+        "SELECT findings ->> '$[0].code' AS code FROM crl_generation_events \
+         WHERE issuer_id = 'two-early' AND findings IS NOT NULL",
+    );
+    assert_eq!(row.len(), 1);
+    assert_eq!(world.status(&ca).await["findings"], event["findings"]);
+    let metrics = world.edge.operate(Method::GET, "/metrics").await;
+    let metrics = metrics.text().await.unwrap();
+    assert!(!metrics.contains("crl_edge_early_removals 0"), "{metrics}");
+}
+
+async fn a_list_that_lost_everything_is_withheld_until_it_is_accepted(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("all-gone");
+    let crls = [with_entries(&ca, 1, 40), with_entries(&ca, 2, 0)];
+    world.publish(&ca, &crls).await;
+    let event = world.refresh(&ca).await;
+    assert_eq!(event["error_code"], "entries_vanished", "{event}");
+    assert_eq!(event["entries_removed"], 40);
+    assert_eq!(world.served(&ca).await, crls[0]);
+
+    let status = world.status(&ca).await;
+    let candidate = &status["candidate"];
+    let named = sha256(&crls[1]);
+    assert_eq!(candidate["sha256"], named);
+    assert_eq!(candidate["code"], "entries_vanished");
+    assert_eq!(candidate["missing"].as_array().unwrap().len(), 10);
+
+    let (refused, problem) = world.accept(&ca, &sha256(&crls[0])).await;
+    assert_eq!(refused, StatusCode::CONFLICT);
+    assert_eq!(problem["code"], "candidate_mismatch");
+    let (accepted, outcome) = world.accept(&ca, &named).await;
+    assert_eq!(accepted, StatusCode::OK, "{outcome}");
+    let finding = &outcome["events"][0]["findings"][0];
+    assert_eq!(finding["code"], "accepted");
+    assert_eq!(world.served(&ca).await, crls[1]);
+    let (nothing, problem) = world.accept(&ca, &named).await;
+    assert_eq!(
+        (nothing, &problem["code"]),
+        (StatusCode::CONFLICT, &json!("no_candidate"))
+    );
+    let actions = world.edge.operate(Method::GET, "/v1/actions").await;
+    let actions: Value = actions.json().await.unwrap();
+    let is_it = |action: &&Value| action["action"] == "accept" && action["sha256"] == named;
+    assert!(
+        actions["actions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|action| is_it(&action))
+    );
+}
+
+async fn a_serial_number_that_is_listed_twice_is_a_finding(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("duplicate");
+    let doubled = ca.crl_with(2, |tbs| {
+        let mut entries = revoked(3);
+        entries.push(entries[1].clone());
+        tbs.revoked_certificates = Some(entries);
+    });
+    world
+        .publish(&ca, &[with_entries(&ca, 1, 3), doubled])
+        .await;
+    let event = world.refresh(&ca).await;
+    assert_eq!(event["outcome"], "published", "{event}");
+    let codes = event["findings"].as_array().unwrap().iter();
+    let codes: Vec<_> = codes.map(|finding| &finding["code"]).collect();
+    assert_eq!(codes, ["duplicate_serial"]);
+}
+
+async fn the_list_of_another_ca_is_refused_and_nobody_can_accept_it(world: Arc<Shared>) {
+    let (ca, other) = (
+        CertificateAuthority::new("this-ca"),
+        CertificateAuthority::new("other-ca"),
+    );
+    let foreign = with_entries(&other, 2, 40);
+    world
+        .publish(&ca, &[with_entries(&ca, 1, 40), foreign.clone()])
+        .await;
+    assert_eq!(world.refresh(&ca).await["error_code"], "wrong_issuer");
+    assert_eq!(world.status(&ca).await["candidate"], Value::Null);
+    let (refused, problem) = world.accept(&ca, &sha256(&foreign)).await;
+    assert_eq!(
+        (refused, &problem["code"]),
+        (StatusCode::CONFLICT, &json!("no_candidate"))
+    );
+}
+
+async fn a_number_that_went_back_can_be_accepted(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("rebuilt");
+    let crls = [
+        with_entries(&ca, 900, 3),
+        with_entries(&ca, 1, 3),
+        with_entries(&ca, 2, 3),
+    ];
+    world.publish(&ca, &crls).await;
+    assert_eq!(world.refresh(&ca).await["error_code"], "number_regressed");
+    let (accepted, outcome) = world.accept(&ca, &sha256(&crls[1])).await;
+    assert_eq!(accepted, StatusCode::OK, "{outcome}");
+    assert_eq!(world.served(&ca).await, crls[1]);
+    assert_eq!(world.refresh(&ca).await["outcome"], "published");
+    assert_eq!(world.served(&ca).await, crls[2]);
+}
+
+async fn a_hold_that_was_released_is_explained(_: Arc<Shared>) {
+    let origin = Origin::start();
+    origin.create_issuer("released", "p256", "http://127.0.0.1:9/crl/released.crl");
+    let edge = Start::new(origin.url()).start().await;
+    let certificate = origin.issue("released", "www.example");
+    origin.hold(&certificate);
+    assert_eq!(event(&edge, "released").await["revoked_count"], 1);
+    origin.release(&certificate);
+    let event = event(&edge, "released").await;
+    assert_eq!(event["outcome"], "published", "{event}");
+    assert_eq!(event["entries_removed"], 1);
+    assert_eq!(event["findings"], Value::Null);
+}
+
+suite!(
+    Shared;
+    two_entries_of_many_that_left_early_are_reported,
+    a_list_that_lost_everything_is_withheld_until_it_is_accepted,
+    a_serial_number_that_is_listed_twice_is_a_finding,
+    the_list_of_another_ca_is_refused_and_nobody_can_accept_it,
+    a_number_that_went_back_can_be_accepted,
+    a_hold_that_was_released_is_explained,
+);
