@@ -45,6 +45,12 @@ pub enum ListConfigError {
     /// Relying parties could not find the CRL.
     #[error("{0} needs a distribution point: certificates and the CRL itself name it")]
     NoDistributionPoint(CrlName),
+    /// A shard of an issuer that follows an `index.txt`: nothing says which certificates name it.
+    #[error(
+        "{0}: the index.txt of `openssl ca` does not say which certificates name a shard, so none of its revocations could \
+         be listed: publish the full CRL, and a delta if it is large"
+    )]
+    ShardOfIndex(CrlName),
     /// Certificates name the shard's URL, so it cannot move.
     #[error(
         "{0} stays where it is: certificates name its distribution point (RFC 5280, section 5.2.5); add another shard"

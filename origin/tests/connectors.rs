@@ -337,3 +337,63 @@ fn a_certificate_of_another_ca_is_refused_at_connect() {
     assert!(complaint.contains("--allow-local"), "{complaint}");
     origin.run(&[&connect[..], &["ca.pem", "--url", &url, "--allow-local"]].concat());
 }
+
+#[test]
+fn a_changed_source_is_checked_as_at_connect() {
+    let origin = Origin::new();
+    for id in ["ca", "other"] {
+        origin.issuer(id, "p256");
+    }
+    let (_ca, url) = Published::start(origin.crl("ca", "full").1);
+    let (_other, others) = Published::start(origin.crl("other", "full").1);
+    let (_page, page) = Published::start(b"<html>Moved</html>".to_vec());
+    let connect = ["issuer", "connect", "url", "front", "--certificate"];
+    origin.run(&[&connect[..], &["ca.pem", "--url", &url, "--allow-local"]].concat());
+    let set = ["issuer", "set", "front"];
+    let cases: [(&[&str], &str); 3] = [
+        (
+            &["--url", &others],
+            "the certificate must be that of the CA",
+        ),
+        (&["--url", &page], "is it the CRL's URL"),
+        (&["--url", &url, "--allow-local=false"], "--allow-local"),
+    ];
+    for (change, expected) in cases {
+        let (code, complaint) = origin.fail(&[&set[..], change].concat());
+        assert_eq!(code, 1, "{complaint}");
+        assert!(complaint.contains(expected), "{complaint}");
+    }
+    let shown = origin.run(&["issuer", "show", "front", "--json"]);
+    assert!(shown.contains("\"connector\":\"url\""), "{shown}");
+    let server = origin.serve();
+    assert_eq!(server.crl("front", "full", None).status(), 200, "as before");
+}
+
+#[test]
+fn an_openssl_directory_has_no_shards() {
+    let ca = match OpensslAuthority::start("http://crl.example/demo.crl") {
+        Ok(ca) => ca,
+        Err(Skipped(why)) => return println!("skipped: {why}"),
+    };
+    let origin = Origin::new();
+    let folder = ca.folder().to_str().unwrap();
+    let connect = [
+        "issuer",
+        "connect",
+        "openssl",
+        "demo",
+        "--directory",
+        folder,
+    ];
+    let shard = ["--shard", "http://crl.example/0.crl"];
+    let set = ["issuer", "set", "demo"];
+    let refuse = |arguments: &[&str]| {
+        let (code, complaint) = origin.fail(&[arguments, &shard].concat());
+        assert_eq!(code, 1, "{complaint}");
+        assert!(complaint.contains("publish the full CRL"), "{complaint}");
+    };
+    refuse(&connect);
+    assert!(!origin.run(&["issuer", "list"]).contains("demo"));
+    origin.run(&connect);
+    refuse(&set);
+}

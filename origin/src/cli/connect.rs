@@ -18,7 +18,7 @@ use crate::connector_config::{ConnectorConfig, Login, OpenBaoConfig, OpenSslConf
 use crate::defaults;
 use crate::http_client::{HttpClient, NetworkClient};
 use crate::list_config::{Lists, NewList};
-use crate::origin::{ConnectedIssuer, NewIssuer, NewKey, Origin, OriginError, SignedBy};
+use crate::origin::{ConnectedIssuer, NewIssuer, NewKey, Origin, OriginError, Setup, SignedBy};
 use crate::profile::Profile;
 
 #[derive(Debug, Subcommand)]
@@ -169,7 +169,12 @@ impl Connect {
 
     pub(super) fn run(self, origin: &Origin, now: Timestamp) -> Result<Issuer, CliError> {
         let new = match self {
-            Self::Openssl(openssl) => return Ok(origin.create_issuer(openssl.new_issuer()?, now)?),
+            Self::Openssl(openssl) => {
+                let created = origin.create_issuer(openssl.new_issuer()?, now)?;
+                let setup = origin.setup(&created.id)?;
+                check(&Candidate::from(&setup), now)?;
+                return Ok(created);
+            }
             Self::Openbao(openbao) => openbao.issuer()?,
             Self::Url(url) => ConnectedIssuer {
                 id: url.common.id,
@@ -190,24 +195,56 @@ impl Connect {
         if origin.issuer(&new.id).is_ok() {
             return Err(OriginError::IssuerExists(new.id).into());
         }
-        check(&new, now)?;
+        let certificate = new.certificate.to_der().map_err(CertificateError::from)?;
+        if let Some(list) = new.lists.configs().first() {
+            let candidate = Candidate {
+                id: &new.id,
+                certificate: &certificate,
+                connector: &new.connector,
+                distribution_point: list.distribution_point.as_deref(),
+            };
+            check(&candidate, now)?;
+        }
         Ok(origin.connect_issuer(&new, now)?)
     }
 }
 
+/// A CA as it would be connected.
+pub(super) struct Candidate<'a> {
+    pub(super) id: &'a IssuerId,
+    /// DER.
+    pub(super) certificate: &'a [u8],
+    pub(super) connector: &'a ConnectorConfig,
+    /// The URL of its full CRL at the edge.
+    pub(super) distribution_point: Option<&'a str>,
+}
+
+impl<'a> From<&'a Setup> for Candidate<'a> {
+    fn from(setup: &'a Setup) -> Self {
+        let full = setup.lists.iter().find(|list| list.name == CrlName::Full);
+        Self {
+            id: &setup.id,
+            certificate: &setup.certificate,
+            connector: &setup.connector,
+            distribution_point: full.and_then(|list| list.distribution_point.as_deref()),
+        }
+    }
+}
+
 /// Refuses a CA if no edge would serve its CRL; prints what its operator should know.
-fn check(new: &ConnectedIssuer, now: Timestamp) -> Result<(), CliError> {
-    let Some(list) = new.lists.configs().first() else {
-        return Ok(());
-    };
-    let certificate = new.certificate.to_der().map_err(CertificateError::from)?;
-    ca::check_verifier(&certificate)?;
-    let point = list.distribution_point.as_deref();
+pub(super) fn check(candidate: &Candidate<'_>, now: Timestamp) -> Result<(), CliError> {
+    let Candidate {
+        id,
+        certificate,
+        connector,
+        distribution_point,
+    } = *candidate;
+    ca::check_verifier(certificate)?;
     let notes = ask(async |client| {
-        connector::check(client, &new.connector, &new.id, &certificate, point, now).await
+        connector::check(client, connector, id, certificate, distribution_point, now).await
     })?;
     for note in notes.map_err(|error| CliError::Refused(error.to_string()))? {
-        eprintln!("crl-origin: {}: {note}", new.id);
+        eprintln!("crl-origin: {id}: {note}");
     }
     Ok(())
 }

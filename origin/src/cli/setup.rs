@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use origin_api::{CrlName, IssuerId};
+use origin_api::{CrlName, IssuerId, Timestamp};
 
 use super::common::{absolute, duration, profile, web_url};
-use super::connect;
+use super::connect::{self, Candidate};
 use super::error::CliError;
 use super::issuer_view::show;
 use super::session::Session;
@@ -95,6 +95,7 @@ impl Set {
         let before = session.origin.setup(&self.id)?;
         let id = self.id.clone();
         let changes = self.changes(&before)?;
+        check_ca(&before, &changes, session.clock.now())?;
         let setup = session
             .origin
             .change_issuer(&id, &changes, session.clock.now())?;
@@ -210,6 +211,20 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// Repeats the checks of `issuer connect` if the way to the CA, or the URL of its CRL at the edge,
+/// changes.
+fn check_ca(before: &Setup, changes: &Changes, now: Timestamp) -> Result<(), CliError> {
+    let full = changes.lists.iter().find(|list| list.name == CrlName::Full);
+    let given = full.and_then(|list| list.distribution_point.as_deref());
+    if changes.connector.is_none() && (before.signs_here || given.is_none()) {
+        return Ok(());
+    }
+    let mut candidate = Candidate::from(before);
+    candidate.connector = changes.connector.as_ref().unwrap_or(&before.connector);
+    candidate.distribution_point = given.or(candidate.distribution_point);
+    connect::check(&candidate, now)
 }
 
 fn set<T>(setting: &mut T, given: Option<T>) {

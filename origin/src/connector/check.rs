@@ -8,7 +8,7 @@ use origin_api::{CrlName, Der, Issuer, IssuerId, Timestamp};
 
 use super::fetch::Fetched;
 use super::openbao::Engine;
-use super::{CrlRequest, UpstreamFault, url};
+use super::{CrlRequest, UpstreamFault, follow, url};
 use crate::connector_config::{ConnectorConfig, OpenBaoConfig};
 use crate::http_client::HttpClient;
 use crate::origin::Caller;
@@ -101,9 +101,16 @@ pub(crate) async fn check(
             notes.push(check_engine(&client, config).await?);
             Engine::new(config.clone(), client).crl(&request).await
         }
-        ConnectorConfig::Local | ConnectorConfig::OpenSsl(_) | ConnectorConfig::External => {
+        ConnectorConfig::OpenSsl(config) => {
+            notes.extend(match follow::first_bad_line(config) {
+                Ok(bad) => {
+                    bad.map(|bad| format!("until its index is mended there is no CRL: {bad}"))
+                }
+                Err(fault) => Some(format!("there is no CRL yet: {fault}")),
+            });
             return Ok(notes);
         }
+        ConnectorConfig::Local | ConnectorConfig::External => return Ok(notes),
     };
     match fetched {
         Ok(fetched) => notes.extend(check_distribution_point(&fetched, distribution_point)?),

@@ -96,6 +96,16 @@ pub(super) fn follow(
     }
 }
 
+/// The first line of an index that cannot be read, if any.
+pub(super) fn first_bad_line(config: &OpenSslConfig) -> Result<Option<String>, UpstreamFault> {
+    if let Some(path) = &config.crl_number {
+        read_number(path)?;
+    }
+    let file = File::open(&config.index).map_err(|error| unreadable(&config.index, &error))?;
+    let bad = import::read_index(BufReader::new(file)).find_map(Result::err);
+    Ok(bad.map(|bad| bad.to_string()))
+}
+
 /// Records every revocation in an index, in batches; returns the first line that cannot be listed.
 fn read(
     origin: &Origin,

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use x509_cert::Certificate;
 use x509_cert::name::Name;
 
-use super::lookup::{find_issuer, refuse_shared_urls, stored_key};
+use super::lookup::{find_issuer, refuse_shards_of_index, refuse_shared_urls, stored_key};
 use super::{Origin, OriginError};
 use crate::ca::{self, Certified, KeyKind, PrivateKey};
 use crate::connector_config::{ConnectorConfig, OpenSslConfig};
@@ -302,6 +302,7 @@ fn insert(
     if rows::find(conn, id)?.is_some() {
         return Err(OriginError::IssuerExists(id.clone()));
     }
+    refuse_shards_of_index(connector, lists.configs().iter().map(|list| &list.name))?;
     if !lists.configs().is_empty() {
         ca::check_verifier(certificate)?;
     }

@@ -70,6 +70,18 @@ pub(super) fn refuse_lost(conn: &Connection, issuer: &IssuerRow) -> Result<(), O
     }
 }
 
+/// Refuses shards of an issuer that follows an `index.txt`.
+pub(super) fn refuse_shards_of_index<'a>(
+    connector: &ConnectorConfig,
+    mut names: impl Iterator<Item = &'a CrlName>,
+) -> Result<(), ListConfigError> {
+    let shard = names.find(|name| matches!(name, CrlName::Shard(_)));
+    match (connector, shard) {
+        (ConnectorConfig::OpenSsl(_), Some(name)) => Err(ListConfigError::ShardOfIndex(*name)),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a URL of another CA's list: relying parties would get that CA's CRL. Issuers with the
 /// same name may share a URL, as they sign for the same certificates.
 pub(super) fn refuse_shared_urls(

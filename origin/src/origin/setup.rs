@@ -6,7 +6,7 @@ use crl::UnixTime;
 use origin_api::{CrlName, IssuerId, Timestamp};
 use rusqlite::Connection;
 
-use super::lookup::{find_issuer, refuse_shared_urls};
+use super::lookup::{find_issuer, refuse_shards_of_index, refuse_shared_urls};
 use super::{Origin, OriginError};
 use crate::connector_config::ConnectorConfig;
 use crate::list_config::{ListConfig, ListConfigError, Lists, NewList};
@@ -103,6 +103,10 @@ impl Origin {
                 return Ok(before);
             }
             if before.signs_here {
+                refuse_shards_of_index(
+                    &before.connector,
+                    changes.lists.iter().map(|list| &list.name),
+                )?;
                 change_lists(tx, &issuer, &before, changes)?;
             } else {
                 change_distribution_point(tx, &issuer, &before, changes)?;
