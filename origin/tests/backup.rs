@@ -2,8 +2,11 @@
 
 mod harness;
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use harness::{Origin, serials};
 
@@ -82,32 +85,56 @@ fn only_a_database_of_the_origin_is_restored() {
     assert_eq!(listed(&origin), ["0a"]);
 }
 
-/// Runs a command that is killed at a point.
+/// Runs a command and kills it with SIGKILL at a point.
 fn killed(origin: &Origin, arguments: &[&str], point: &str) {
     let mut command = origin.command(arguments);
-    let output = command.env("CRL_ORIGIN_CRASH_AT", point).output().unwrap();
-    assert!(output.status.code().is_none(), "{point}: {output:?}");
+    command
+        .env("CRL_ORIGIN_PAUSE_AT", point)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "paused\n", "{point}");
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(9), "{point}: {status}");
 }
 
 #[test]
-fn a_killed_backup_leaves_the_older_one() {
-    let origin = Origin::new();
-    origin.issuer("ca", "p256");
-    origin.run(&["backup", "copy.db"]);
-    let before = std::fs::read(origin.path("copy.db")).unwrap();
-    origin.run(&["revoke", "ca", "0a"]);
-    killed(&origin, &["backup", "copy.db"], "backup: copied");
-    assert_eq!(std::fs::read(origin.path("copy.db")).unwrap(), before);
-    origin.run(&["backup", "copy.db"]);
-    origin.run(&["restore", "copy.db"]);
-    assert_eq!(listed(&origin), ["0a"]);
+fn a_killed_backup_leaves_the_older_one_or_the_new_one() {
+    for (point, is_new) in [
+        ("copy: begun", false),
+        ("copy: written", false),
+        ("backup: copied", false),
+        ("backup: renamed", true),
+    ] {
+        let origin = Origin::new();
+        origin.issuer("ca", "p256");
+        origin.run(&["backup", "copy.db"]);
+        let before = std::fs::read(origin.path("copy.db")).unwrap();
+        origin.run(&["revoke", "ca", "0a"]);
+        killed(&origin, &["backup", "copy.db"], point);
+        let is_same = std::fs::read(origin.path("copy.db")).unwrap() == before;
+        assert_eq!(is_same, !is_new, "{point}");
+        assert_eq!(listed(&origin), ["0a"], "{point}: the database itself");
+        origin.run(&["backup", "copy.db"]);
+        origin.run(&["restore", "copy.db"]);
+        assert_eq!(listed(&origin), ["0a"], "{point}");
+    }
 }
 
 #[test]
 fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
     for (point, is_restored) in [
+        ("copy: begun", false),
+        ("copy: written", false),
         ("restore: copied", false),
         ("restore: journal emptied", false),
+        ("restore: older file removed", false),
         ("restore: old file kept", false),
         ("restore: renamed", true),
     ] {
@@ -124,20 +151,28 @@ fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
 }
 
 #[test]
-fn a_killed_recovery_changes_nothing_and_can_be_repeated() {
-    for point in ["recover: entries", "recover: records", "recover: commit"] {
+fn a_killed_recovery_leaves_all_of_it_or_nothing_and_can_be_repeated() {
+    for (point, is_recovered) in [
+        ("recover: entries", false),
+        ("recover: entry", false),
+        ("recover: records", false),
+        ("recover: commit", false),
+        ("recover: committed", true),
+    ] {
         let origin = Origin::new();
         origin.issuer("ca", "p256");
         origin.run(&["backup", "copy.db"]);
         origin.run(&["revoke", "ca", "0a"]);
+        origin.run(&["revoke", "ca", "0b"]);
         let (path, _) = origin.crl("ca", "full");
         std::fs::copy(path, origin.path("served.crl")).unwrap();
         origin.run(&["restore", "copy.db"]);
         let recover = ["recover", "ca", "served.crl"];
         killed(&origin, &recover, point);
-        assert!(listed(&origin).is_empty(), "{point}");
+        let expected: &[&str] = if is_recovered { &["0a", "0b"] } else { &[] };
+        assert_eq!(listed(&origin), expected, "{point}");
         origin.run(&recover);
-        assert_eq!(listed(&origin), ["0a"], "{point}");
-        assert!(origin.run(&recover).starts_with("0 recovered, 1 already"));
+        assert_eq!(listed(&origin), ["0a", "0b"], "{point}");
+        assert!(origin.run(&recover).starts_with("0 recovered, 2 already"));
     }
 }

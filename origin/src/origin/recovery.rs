@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crl::{CrlNumber, UnixTime};
 use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 
 use super::lookup::{find_list, find_signing};
 use super::revocations::UnknownShard;
@@ -15,7 +15,7 @@ use crate::revocation::{self, CertificateFacts, Decision, RevocationRequest, Rev
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::records::{self, AdoptedCrl, UnknownCrl};
 use crate::store::{certificates, lists, revocations as rows};
-use crate::{crash, sequence};
+use crate::{pause, sequence};
 
 /// What an issuer is recovered from.
 #[derive(Clone, Debug)]
@@ -67,51 +67,10 @@ impl Origin {
         evidence: &Evidence,
         now: Timestamp,
     ) -> Result<Recovery, OriginError> {
-        let served = &evidence.served;
-        self.store.write_in_bulk(|tx| {
-            let issuer = find_signing(tx, issuer)?;
-            let unknown = records::unknown(tx, issuer.number)?;
-            let watermark = unknown
-                .iter()
-                .map(|crl| crl.watermark)
-                .fold(issuer.watermark, Watermark::max);
-            let watermark = sequence::next_watermark(watermark);
-            let placement = Placement::new(tx, &issuer, evidence)?;
-            let places = placement.of_entries(tx, &issuer, served)?;
-            let (mut recovered, mut known) = (0_u64, 0_u64);
-            crash::point("recover: entries");
-            for entry in served.iter().flat_map(|served| &served.entries) {
-                let place = places.get(&entry.serial).copied().unwrap_or_default();
-                if recover_entry(tx, &issuer, entry, place, watermark, now)? {
-                    recovered = recovered.saturating_add(1);
-                } else {
-                    known = known.saturating_add(1);
-                }
-            }
-            crash::point("recover: records");
-            for served in served {
-                records::adopt(tx, issuer.number, &served.crl)?;
-                lists::raise_numbers(tx, issuer.number, served.crl.number)?;
-                lists::raise_this_update(
-                    tx,
-                    issuer.number,
-                    served.crl.name,
-                    served.crl.this_update,
-                )?;
-            }
-            for crl in &unknown {
-                lists::raise_numbers(tx, issuer.number, crl.number)?;
-            }
-            issuer_rows::set_watermark(tx, issuer.number, watermark)?;
-            let missing = resolve(tx, &issuer, unknown, served)?;
-            crash::point("recover: commit");
-            Ok(Recovery {
-                recovered,
-                known,
-                watermark,
-                missing,
-            })
-        })
+        let recover = |tx: &Transaction<'_>| recover(tx, issuer, evidence, now);
+        let recovery = self.store.write_in_bulk(recover)?;
+        pause::point("recover: committed");
+        Ok(recovery)
     }
 
     /// The CRLs that edges hold of an issuer and the database does not know: the issuer is in
@@ -129,6 +88,53 @@ impl Origin {
             Ok(unknown.map(|crl| (crl.name, crl.number)).collect())
         })
     }
+}
+
+fn recover(
+    tx: &Connection,
+    issuer: &IssuerId,
+    evidence: &Evidence,
+    now: Timestamp,
+) -> Result<Recovery, OriginError> {
+    let served = &evidence.served;
+    let issuer = find_signing(tx, issuer)?;
+    let unknown = records::unknown(tx, issuer.number)?;
+    let watermark = unknown
+        .iter()
+        .map(|crl| crl.watermark)
+        .fold(issuer.watermark, Watermark::max);
+    let watermark = sequence::next_watermark(watermark);
+    let placement = Placement::new(tx, &issuer, evidence)?;
+    let places = placement.of_entries(tx, &issuer, served)?;
+    let (mut recovered, mut known) = (0_u64, 0_u64);
+    pause::point("recover: entries");
+    for entry in served.iter().flat_map(|served| &served.entries) {
+        let place = places.get(&entry.serial).copied().unwrap_or_default();
+        if recover_entry(tx, &issuer, entry, place, watermark, now)? {
+            recovered = recovered.saturating_add(1);
+        } else {
+            known = known.saturating_add(1);
+        }
+        pause::point("recover: entry");
+    }
+    pause::point("recover: records");
+    for served in served {
+        records::adopt(tx, issuer.number, &served.crl)?;
+        lists::raise_numbers(tx, issuer.number, served.crl.number)?;
+        lists::raise_this_update(tx, issuer.number, served.crl.name, served.crl.this_update)?;
+    }
+    for crl in &unknown {
+        lists::raise_numbers(tx, issuer.number, crl.number)?;
+    }
+    issuer_rows::set_watermark(tx, issuer.number, watermark)?;
+    let missing = resolve(tx, &issuer, unknown, served)?;
+    pause::point("recover: commit");
+    Ok(Recovery {
+        recovered,
+        known,
+        watermark,
+        missing,
+    })
 }
 
 /// Removes the evidence that the served CRLs answer. Returns the rest.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::{MIGRATIONS, StoreError, make_private_file};
-use crate::crash;
+use crate::pause;
 
 /// Copies the database to `target`, also while other processes use it. Replaces `target`.
 ///
@@ -22,8 +22,10 @@ pub fn back_up(database: &Path, target: &Path) -> Result<(), StoreError> {
     }
     let partial = beside(target, ".partial");
     copy(&source, &partial)?;
-    crash::point("backup: copied");
-    replace(&partial, target)
+    pause::point("backup: copied");
+    replace(&partial, target)?;
+    pause::point("backup: renamed");
+    Ok(())
 }
 
 /// Puts the copy `source` in the place of the database, which no process may be using. The file
@@ -41,18 +43,19 @@ pub fn restore(source: &Path, database: &Path) -> Result<(), StoreError> {
     }
     let partial = beside(database, ".partial");
     copy(&copied, &partial)?;
-    crash::point("restore: copied");
+    pause::point("restore: copied");
     if database.exists() {
         empty_journal(database)?;
-        crash::point("restore: journal emptied");
+        pause::point("restore: journal emptied");
         let before = beside(database, ".before-restore");
         let _ = fs::remove_file(&before);
+        pause::point("restore: older file removed");
         // A link, so that there is a database at each moment: a missing one would be created anew.
         fs::hard_link(database, &before).map_err(|error| failed(&before, error))?;
-        crash::point("restore: old file kept");
+        pause::point("restore: old file kept");
     }
     replace(&partial, database)?;
-    crash::point("restore: renamed");
+    pause::point("restore: renamed");
     Ok(())
 }
 
@@ -94,8 +97,10 @@ fn copy(source: &Connection, target: &Path) -> Result<(), StoreError> {
     // What a crash left behind.
     let _ = fs::remove_file(target);
     make_private_file(target).map_err(|error| failed(target, error))?;
+    pause::point("copy: begun");
     let name = target.to_string_lossy();
     source.execute("VACUUM INTO ?1", params![name])?;
+    pause::point("copy: written");
     File::open(target)
         .and_then(|file| file.sync_all())
         .map_err(|error| failed(target, error))
