@@ -13,6 +13,7 @@ mod service;
 mod singleflight;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use leases::BodyLease;
 pub use ports::{IssuerDeps, IssuerPorts, Registry};

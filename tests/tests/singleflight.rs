@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use end_to_end::certificate_authority::{change_extensions, issuing_distribution_point};
 use end_to_end::edge::{HOOK_TOKEN, ORIGIN_TOKEN};
 use end_to_end::suite::until;
+use end_to_end::test_origin::Call;
 use end_to_end::workerd::{Worker, Workerd};
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
+use origin_api::{Crl, Der, Issuer};
 use reqwest::Method;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -240,6 +243,66 @@ async fn a_killed_refresh_leaves_the_old_crl_and_a_consistent_table(_: Arc<Share
     assert_eq!(numbers, [Some("1"), Some("2")], "{published:#?}");
 }
 
+async fn shards_are_fetched_four_at_once_whoever_asks_and_none_times_out(_: Arc<Shared>) {
+    const SHARDS: usize = 128;
+    // Together they take much longer than one may.
+    let takes = Duration::from_millis(100);
+    let origin = TestOrigin::start().await;
+    let ca = CertificateAuthority::new("sharded");
+    let url_of = |name: &str| format!("http://crl.example/{name}.crl");
+    let names: Vec<_> = (0..SHARDS).map(|shard| format!("shard-{shard}")).collect();
+    origin.register(Issuer {
+        id: "sharded".parse().unwrap(),
+        certificate: Der(ca.certificate()),
+        crls: names
+            .iter()
+            .map(|name| Crl {
+                name: name.parse().unwrap(),
+                distribution_point: Some(url_of(name)),
+            })
+            .collect(),
+    });
+    let mut number = 0;
+    origin.on_call("sharded", move |call| {
+        number += 1;
+        let scope = issuing_distribution_point(&url_of(&call.name));
+        let crl = ca.crl_with(number, |tbs| change_extensions(tbs, |_| true, [scope]));
+        Answer::crl(crl).after(takes)
+    });
+    let edge = Start::new(&origin.url())
+        .var("ORIGIN_TIMEOUT_MS", "2000")
+        .start()
+        .await;
+    let at_most_four = |calls: &[Call]| {
+        let apart = calls
+            .iter()
+            .zip(&calls[4..])
+            .map(|(first, fifth)| fifth.at - first.at);
+        assert!(apart.min().unwrap() >= takes * 9 / 10, "five at once");
+    };
+
+    let request = edge.request(Method::POST, "/v1/issuers/sharded/refresh");
+    let hook = request.bearer_auth(HOOK_TOKEN).send().await.unwrap();
+    let body: serde_json::Value = hook.json().await.unwrap();
+    let events = body["events"].as_array().unwrap();
+    assert_eq!(events.len(), SHARDS);
+    assert!(
+        events.iter().all(|event| event["outcome"] == "published"),
+        "{body}"
+    );
+    at_most_four(&origin.calls("sharded"));
+
+    // One refresh of each shard, all at once.
+    let mut hooks = JoinSet::new();
+    for name in names.iter().take(40) {
+        let path = format!("/v1/issuers/sharded/refresh?name={name}");
+        let request = edge.request(Method::POST, &path).bearer_auth(HOOK_TOKEN);
+        hooks.spawn(async move { request.send().await.unwrap().status() });
+    }
+    assert!(hooks.join_all().await.iter().all(|status| *status == 200));
+    at_most_four(&origin.calls("sharded")[SHARDS..]);
+}
+
 /// Asked at the Worker's own port: a proxy in front of it would keep the connections open.
 async fn clients_that_leave_free_their_places_and_those_of_the_object(_: Arc<Shared>) {
     let origin = TestOrigin::start().await;
@@ -333,6 +396,7 @@ async fn at_once(world: &Arc<Shared>, count: usize, path: &'static str) -> Vec<(
 
 suite!(
     Shared;
+    shards_are_fetched_four_at_once_whoever_asks_and_none_times_out,
     clients_that_leave_free_their_places_and_those_of_the_object,
     a_crowd_for_one_crl_leaves_places_for_the_others,
     five_hundred_requests_for_a_cold_issuer_cause_one_origin_call,

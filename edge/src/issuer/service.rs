@@ -19,21 +19,19 @@ use super::protocol::{
 use super::publisher::Publisher;
 use super::removal::Removal;
 use super::singleflight::{FlightFuture, Join, Singleflight};
+use super::turns::{AT_ONCE, Turns};
 use crate::events::{Event, Outcome, Trigger};
 use crate::refresh::{
     Change, CrlState, Current, ObjectState, RefreshError, Refresher, Report, Runtime as _, Sha256,
     StateCache, Store as _, StoreError, fingerprint,
 };
 
-/// How many CRLs of one issuer are fetched at once: each holds a connection, of which the platform
-/// allows six, and a piece of its body in memory.
-const CONCURRENT_REFRESHES: usize = 4;
-
 /// Keeps one issuer's CRLs.
 pub struct IssuerService<P: IssuerPorts> {
     shared: Rc<Shared<P>>,
     refresher: Rc<Refresher<P::Runtime, P::Origin, P::Store>>,
     flights: Singleflight<Report>,
+    turns: Turns,
     leases: Leases,
     publisher: Rc<Publisher<P>>,
     outbox: Rc<Outbox<P>>,
@@ -75,6 +73,7 @@ impl<P: IssuerPorts> IssuerService<P> {
                 issuer: deps.issuer,
             }),
             flights: Singleflight::default(),
+            turns: Turns::default(),
             alarm: Alarm::default(),
             shared,
             leases,
@@ -212,7 +211,7 @@ impl<P: IssuerPorts> IssuerService<P> {
         let this = Rc::clone(self);
         let all: LocalBoxFuture<'static, Vec<Report>> = stream::iter(names)
             .map(move |name| this.fly(name, trigger, new_crl))
-            .buffered(CONCURRENT_REFRESHES)
+            .buffered(AT_ONCE)
             .collect()
             .boxed_local();
         let all = all.shared();
@@ -327,8 +326,11 @@ impl<P: IssuerPorts> IssuerService<P> {
         new_crl: bool,
     ) -> FlightFuture<Report> {
         let join = self.flights.join(name, new_crl, |demand| {
-            let refresher = Rc::clone(&self.refresher);
-            async move { refresher.run(name, trigger, &demand).await }
+            let (refresher, turns) = (Rc::clone(&self.refresher), self.turns.clone());
+            async move {
+                let _turn = turns.take().await;
+                refresher.run(name, trigger, &demand).await
+            }
         });
         let result = join.result();
         if let Join::Started(flight) = join {
