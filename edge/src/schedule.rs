@@ -22,6 +22,11 @@ use crate::time::{Timestamp, within};
 
 /// When a tick stops taking issuers: the platform ends a run after 15 minutes.
 const TIME_TO_STOP: Duration = Duration::from_mins(12);
+/// How long the registry's object may take to begin a tick: it reads the origin's list if that is
+/// due, and goes on with it without the tick.
+const TIME_TO_BEGIN: Duration = Duration::from_mins(5);
+/// How long it may take to answer otherwise.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(20);
 /// How many issuers one tick takes at the most: the platform allows 10,000 calls in one run, and
 /// batches are calls too.
 const MOST_ISSUERS: u64 = 9_000;
@@ -44,7 +49,8 @@ pub trait Objects {
     async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, Self::Error>;
 }
 
-/// Refreshes every issuer, `concurrency` at once; none if another tick is under way.
+/// Refreshes every issuer, `concurrency` at once; none if another tick is under way, or if the
+/// registry cannot begin one in time.
 ///
 /// # Errors
 /// Only where the registry's object fails: what fails for an issuer is counted.
@@ -53,16 +59,22 @@ pub async fn regenerate_all<O: Objects>(
     trigger: Trigger,
     concurrency: usize,
 ) -> Result<Option<Summary>, O::Error> {
-    let Some(lease) = objects.begin_tick().await? else {
+    // The platform's time runs from here on, not from where the list is read.
+    let stop_at = objects.now().after(TIME_TO_STOP);
+    let begun = within(objects.sleep(TIME_TO_BEGIN), objects.begin_tick()).await;
+    let Some(lease) = begun.transpose()?.flatten() else {
         return Ok(None);
     };
-    let stop_at = lease.began_at.after(TIME_TO_STOP);
     let left = Cell::new(0);
     let issuers = stream::try_unfold(0_u64, async |taken| {
         if objects.now() >= stop_at || taken >= MOST_ISSUERS {
             return Ok(None);
         }
-        let batch = objects.next_batch(&lease).await?;
+        let asked = objects.next_batch(&lease);
+        let Some(batch) = within(objects.sleep(TIME_TO_ANSWER), asked).await else {
+            return Ok(None);
+        };
+        let batch = batch?;
         left.set(batch.left);
         let taken = taken.saturating_add(batch.issuers.len() as u64);
         let some = !batch.issuers.is_empty();
@@ -90,7 +102,11 @@ pub async fn regenerate_all<O: Objects>(
         }
     }
     summary.not_reached = left.get().saturating_add(unreached.len() as u64);
-    objects.end_tick(&lease, &unreached).await?;
+    let ended = objects.end_tick(&lease, &unreached);
+    // The lease of a tick that does not end so ends by itself.
+    within(objects.sleep(TIME_TO_ANSWER), ended)
+        .await
+        .unwrap_or(Ok(()))?;
     failed.map_or(Ok(Some(summary)), Err)
 }
 

@@ -31,6 +31,8 @@ struct Inside {
     host: TwinHost,
     service: Rc<RegistryService<Twins>>,
     usually: Cell<Conduct>,
+    /// How long the registry's object takes for each answer.
+    registry_takes: Cell<Duration>,
     conduct: RefCell<HashMap<IssuerId, Conduct>>,
     asked: RefCell<Vec<IssuerId>>,
     at_once: Cell<usize>,
@@ -49,14 +51,17 @@ impl Objects for TwinObjects {
     }
 
     async fn begin_tick(&self) -> Result<Option<Lease>, RegistryError> {
+        self.0.host.sleep(self.0.registry_takes.get() * 12).await;
         self.0.service.begin_tick().await
     }
 
     async fn next_batch(&self, lease: &Lease) -> Result<Batch, RegistryError> {
+        self.0.host.sleep(self.0.registry_takes.get()).await;
         Ok(self.0.service.next_batch(lease)?)
     }
 
     async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), RegistryError> {
+        self.0.host.sleep(self.0.registry_takes.get()).await;
         Ok(self.0.service.end_tick(lease, unreached)?)
     }
 
@@ -111,6 +116,7 @@ impl Stage {
         let objects = TwinObjects(Rc::new(Inside {
             host: machine.host.clone(),
             service,
+            registry_takes: Cell::default(),
             usually: Cell::new(Conduct::Takes(SECOND, Outcome::Published)),
             conduct: RefCell::default(),
             asked: RefCell::default(),
@@ -172,6 +178,19 @@ fn a_thousand_issuers_are_each_asked_once_six_at_a_time() {
     assert_eq!(asked.len(), 1_000);
     assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), 1_000);
     assert_eq!(stage.objects.0.most_at_once.get(), 6);
+}
+
+#[test]
+fn a_tick_ends_in_time_however_long_the_registry_takes() {
+    for (takes, begins) in [(19, true), (21, true), (26, false), (10_000, false)] {
+        let stage = Stage::listing(1_000);
+        stage.usually(Conduct::Hangs);
+        stage.objects.0.registry_takes.set(SECOND * takes);
+        let tick = stage.begin();
+        stage.machine.pass(Duration::from_secs(14 * 60 + 45));
+        let summary = tick.answer().expect("it leaves time for pruning");
+        assert_eq!(summary.is_some(), begins, "{takes} s");
+    }
 }
 
 #[test]
