@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use der::Encode;
-use der::asn1::{BitString, Ia5String, UtcTime};
+use der::asn1::{BitString, GeneralizedTime, Ia5String, UtcTime};
 use der::oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT;
 use der::oid::{AssociatedOid, ObjectIdentifier};
 use der::referenced::OwnedToRef;
@@ -155,14 +155,14 @@ pub fn revoked(count: u32) -> Vec<RevokedCert> {
         .collect()
 }
 
-/// A time as CRLs before 2050 encode it (UTCTime), in whole seconds.
+/// A time in whole seconds: UTCTime until 2049, GeneralizedTime from then on (RFC 5280, section
+/// 5.1.2.4).
 #[must_use]
 pub fn time(moment: SystemTime) -> Time {
     let since_epoch = moment.duration_since(UNIX_EPOCH).expect("after 1970");
     let seconds = Duration::from_secs(since_epoch.as_secs());
-    UtcTime::from_unix_duration(seconds)
-        .expect("before 2050")
-        .into()
+    let general = GeneralizedTime::from_unix_duration(seconds).expect("before 10000");
+    UtcTime::from_unix_duration(seconds).map_or(Time::GeneralTime(general), Time::UtcTime)
 }
 
 /// An extension with the criticality that x509-cert gives its type.

@@ -274,6 +274,26 @@ async fn until_kv_has_settled(edge: Edge) -> Edge {
 }
 
 /// Starts an edge inside one of the scripts in tests/scripts. Returns the CRL of its only issuer.
+async fn a_crl_that_is_valid_to_the_last_date_is_served_and_refreshed(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with("lasting", |start| start).await;
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    let lasting = |number| {
+        CertificateAuthority::new("lasting").crl_with(number, |tbs| {
+            tbs.next_update = Some(time(last));
+        })
+    };
+    for number in 1..=2 {
+        origin.answer("lasting", Answer::crl(lasting(number)));
+        assert_eq!(edge.refresh("lasting").await.status(), 200);
+    }
+    until(|| async {
+        let answer = edge.get("/crl/lasting.crl").await;
+        answer.status() == 200 && answer.headers()["crl-number"] == "2"
+    })
+    .await;
+    assert!(!edge.log().contains("storage failed"), "{}", edge.log());
+}
+
 async fn a_body_that_clients_broke_off_is_swept_once_it_is_replaced(_: Arc<Nothing>) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kv-down.js");
     let origin = TestOrigin::start().await;
@@ -327,6 +347,7 @@ suite!(
     with_kv_failing_the_object_serves,
     with_kv_hanging_the_object_serves,
     a_broken_instance_is_replaced_before_the_next_request,
+    a_crl_that_is_valid_to_the_last_date_is_served_and_refreshed,
     a_body_that_clients_broke_off_is_swept_once_it_is_replaced,
     events_survive_an_outage_of_d1_and_are_written_once,
     a_crl_is_refreshed_before_it_expires_without_cron,

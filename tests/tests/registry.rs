@@ -334,6 +334,17 @@ async fn each_crl_name_of_an_issuer_is_served_separately(_: Arc<Nothing>) {
     assert_eq!(origin.calls("sharded").len(), 3);
 }
 
+async fn a_record_that_is_too_large_is_refused(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&["small"], |start| start).await;
+    let names: Vec<_> = (0..20_000).map(|shard| format!("shard-{shard}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    origin.register(issuer(&CertificateAuthority::new("huge"), &names));
+    let refreshed = edge.refresh("huge").await;
+    let body: serde_json::Value = refreshed.json().await.unwrap();
+    assert_eq!(body["events"][0]["error_code"], "malformed_record");
+    assert_eq!(edge.get("/crl/small.crl").await.status(), 200);
+}
+
 async fn edge_with(ids: &[&str], set: impl FnOnce(Start) -> Start) -> (TestOrigin, Edge) {
     let origin = TestOrigin::start().await;
     for id in ids {
@@ -380,4 +391,5 @@ suite!(
     known_issuers_are_served_while_the_registry_fails,
     crls_published_elsewhere_are_one_skipped_row_each_without_failure,
     each_crl_name_of_an_issuer_is_served_separately,
+    a_record_that_is_too_large_is_refused,
 );

@@ -371,6 +371,40 @@ async fn assert_unavailable(response: Response) {
     assert!(!problem.to_string().contains("stack trace"), "{problem}");
 }
 
+async fn a_script_of_another_origin_may_send_conditions(world: Arc<Shared>) {
+    let preflight = world
+        .edge
+        .request(Method::OPTIONS, "/crl/known.crl")
+        .header("origin", "https://portal.example")
+        .header("access-control-request-method", "GET")
+        .header("access-control-request-headers", "if-none-match,range");
+    let answer = preflight.send().await.unwrap();
+    assert_eq!(answer.status(), 204);
+    assert_eq!(header(&answer, "access-control-allow-origin"), "*");
+    assert!(header(&answer, "access-control-allow-methods").contains("GET"));
+    let allowed = header(&answer, "access-control-allow-headers");
+    for name in ["If-None-Match", "Range"] {
+        assert!(allowed.contains(name), "{allowed}");
+    }
+    assert!(world.origin.calls("known").is_empty());
+    let refused = world.edge.request(Method::OPTIONS, "/v1/issuers");
+    assert_eq!(refused.send().await.unwrap().status(), 405);
+}
+
+async fn a_client_waits_one_origin_timeout_at_most(_: Arc<Shared>) {
+    let origin = TestOrigin::start().await;
+    origin.add(&CertificateAuthority::new("silent"));
+    origin.answer("silent", Answer::never());
+    let edge = Start::new(&origin.url()).var("ORIGIN_TIMEOUT_MS", "1000");
+    let edge = edge.start().await;
+    // Without its own bound it would wait for the registry, the record and the CRL in turn, and for
+    // 30 s by default.
+    for _ in 0..3 {
+        let answer = tokio::time::timeout(Duration::from_secs(20), edge.get("/crl/silent.crl"));
+        assert_unavailable(answer.await.expect("an answer")).await;
+    }
+}
+
 fn header<'r>(response: &'r Response, name: &str) -> &'r str {
     response
         .headers()
@@ -399,6 +433,8 @@ serving_suite!(
     an_origin_that_rejects_the_token_is_a_failure_that_operators_see,
     an_unreachable_origin_gives_503_until_it_is_back,
     an_expired_crl_is_served_only_if_allowed,
+    a_script_of_another_origin_may_send_conditions,
+    a_client_waits_one_origin_timeout_at_most,
     no_date_hides_a_newer_crl,
     a_published_crl_is_served_from_kv_alone,
     polling_a_small_crl_shows_the_next_one_at_once,
