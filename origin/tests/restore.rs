@@ -287,6 +287,28 @@ fn a_later_delta_answers_for_an_earlier_one_only_with_its_base() {
     assert_eq!(ca.listed(Full).len(), 2);
 }
 
+#[test]
+fn a_crl_of_another_database_is_dismissed_and_nothing_else_is() {
+    let (ca, other) = (Ca::new(&[Full]), Ca::seeded(&[Full], 2));
+    let mut edge = Edge::new("edge");
+    ca.revoke("0a", ca.in_days(90));
+    ca.make(Full).unwrap();
+    other.pass(DAY);
+    edge.refresh(&other, Full).unwrap();
+    assert!(is_lost(&edge.refresh(&ca, Full)));
+    let held = edge.held[&Full].clone();
+    assert!(matches!(
+        ca.origin().dismiss(&id(), [7; 32], ca.now()),
+        Err(OriginError::CrlNotUnknown(_, unknown)) if unknown[0].sha256 == held.sha256
+    ));
+    assert!(is_lost(&edge.refresh(&ca, Full)));
+    let missing = ca.origin().dismiss(&id(), held.sha256, ca.now()).unwrap();
+    assert!(missing.is_empty());
+    edge.refresh(&ca, Full).unwrap();
+    assert_eq!(edge.serials(Full), ["0a"]);
+    assert!(edge.number(Full) > held.number && edge.held[&Full].watermark > held.watermark);
+}
+
 /// The commands and the API, end to end.
 #[test]
 fn the_api_answers_state_lost_until_the_command_has_recovered() {

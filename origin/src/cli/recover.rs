@@ -15,11 +15,12 @@ use super::common::{crl_der, fetch, read, read_der, unlimited};
 use super::error::CliError;
 use super::session::Session;
 use crate::ca::{self, CertificateError, Serial};
+use crate::hex;
 use crate::import::{self, ImportedCrl};
 use crate::list_config::ListConfig;
 use crate::origin::{Evidence, OriginError, ServedCrl, Setup, UnknownShard};
 use crate::revocation::CertificateFacts;
-use crate::store::records::AdoptedCrl;
+use crate::store::records::{AdoptedCrl, UnknownCrl};
 
 #[derive(Debug, Args)]
 pub(super) struct Recover {
@@ -27,8 +28,12 @@ pub(super) struct Recover {
     issuer: IssuerId,
     /// The CRLs that the edge serves, each a file or an http(s) URL, in DER or PEM: the full CRL
     /// and every shard
-    #[arg(required = true, value_name = "FILE|URL")]
+    #[arg(required_unless_present = "dismiss", value_name = "FILE|URL")]
     crls: Vec<String>,
+    /// Recover nothing from the CRL with this SHA-256, which an edge holds: it is not this
+    /// issuer's, or its entries are not needed
+    #[arg(long, value_name = "SHA256", conflicts_with_all = ["crls", "certificates", "no_shard"])]
+    dismiss: Option<String>,
     /// A file of certificates, in PEM or DER: they say which shard lists them
     #[arg(long = "certificate", value_name = "FILE")]
     certificates: Vec<PathBuf>,
@@ -51,8 +56,26 @@ struct MissingCrl {
     number: String,
 }
 
+#[derive(Debug, Serialize)]
+struct Dismissed {
+    dismissed: String,
+    missing: Vec<MissingCrl>,
+}
+
+impl From<&UnknownCrl> for MissingCrl {
+    fn from(crl: &UnknownCrl) -> Self {
+        Self {
+            name: crl.name,
+            number: crl.number.to_string(),
+        }
+    }
+}
+
 impl Recover {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
+        if let Some(sha256) = &self.dismiss {
+            return self.dismiss(sha256, session);
+        }
         let setup = session.origin.setup(&self.issuer)?;
         let served = self
             .crls
@@ -99,6 +122,27 @@ impl Recover {
 }
 
 impl Recover {
+    fn dismiss(&self, sha256: &str, session: &Session) -> Result<(), CliError> {
+        let hash = hex::decode(sha256);
+        let hash = hash.ok_or_else(|| {
+            CliError::Usage(format!(
+                "{sha256} is not a SHA-256 of 64 hexadecimal digits"
+            ))
+        })?;
+        let now = session.clock.now();
+        let missing = session.origin.dismiss(&self.issuer, hash, now)?;
+        let dismissed = Dismissed {
+            dismissed: sha256.to_owned(),
+            missing: missing.iter().map(MissingCrl::from).collect(),
+        };
+        session.output.value(&dismissed, |dismissed| {
+            format!(
+                "dismissed; {} unknown CRLs are left",
+                dismissed.missing.len()
+            )
+        })
+    }
+
     fn read_certificates(
         &self,
         session: &Session,

@@ -154,7 +154,9 @@ pub(super) fn store(
     Ok(())
 }
 
-fn adopt(
+/// Records a CRL that an edge holds as known, without its entries. The next numbers and watermarks
+/// are above its own, so that the edge takes them.
+pub(super) fn adopt(
     conn: &Connection,
     issuer: &IssuerRow,
     crl: &UnknownCrl,
@@ -170,7 +172,9 @@ fn adopt(
         next_update: now.after(validity).as_unix_time(),
     };
     records::adopt(conn, issuer.number, &adopted)?;
-    list_rows::raise_numbers(conn, issuer.number, crl.number)?;
+    if !is_absurd(crl.number) {
+        list_rows::raise_numbers(conn, issuer.number, crl.number)?;
+    }
     if crl.watermark > issuer.watermark {
         raise_watermark(conn, issuer, crl.watermark)?;
     }

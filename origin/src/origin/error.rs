@@ -5,10 +5,12 @@ use origin_api::{CrlName, IssuerId};
 
 use super::token_error::TokenError;
 use crate::ca::{CertificateError, KeyError, Serial};
+use crate::hex;
 use crate::list_config::ListConfigError;
 use crate::profile::ProfileError;
 use crate::revocation::RevocationError;
 use crate::store::StoreError;
+use crate::store::records::UnknownCrl;
 use crate::vault::VaultError;
 
 /// Why the origin refused or failed a request.
@@ -43,6 +45,9 @@ pub enum OriginError {
          backup or moved here; `crl-origin recover {0} URL…` takes over what the edge serves"
     )]
     StateLost(IssuerId, CrlName, CrlNumber),
+    /// The CRL to dismiss is not one that keeps the issuer in `state_lost`.
+    #[error("issuer {0}: no edge holds an unknown CRL of that SHA-256{known}", known = UnknownCrls(.1))]
+    CrlNotUnknown(IssuerId, Vec<UnknownCrl>),
     /// Entries to recover may belong to any of the issuer's shards.
     #[error(
         "issuer {issuer}: the CRLs do not show which shard {}: give the certificates by --certificate, revoke them \
@@ -137,6 +142,7 @@ impl OriginError {
             Self::ShardNotFound(..) => "shard_not_found",
             Self::StateLost(..) => "state_lost",
             Self::ShardUnknown { .. } => "shard_unknown",
+            Self::CrlNotUnknown(..) => "crl_not_unknown",
             Self::NoList(_) => "no_list",
             Self::NotIssuedBy(_) => "wrong_issuer",
             Self::CertificateNotFound(..) => "certificate_not_found",
@@ -172,6 +178,7 @@ impl OriginError {
             Self::IssuerNotFound(_)
             | Self::CrlNotFound(..)
             | Self::RevocationNotFound(..)
+            | Self::CrlNotUnknown(..)
             | Self::CertificateNotFound(..)
             | Self::ImportNotFound(..)
             | Self::Token(TokenError::NotFound(_)) => Fault::NotFound,
@@ -220,5 +227,23 @@ impl std::fmt::Display for CertificatesName<'_> {
             2..=SHOWN => write!(f, "the certificates {shown} name"),
             count => write!(f, "{count} certificates ({shown}, …) name"),
         }
+    }
+}
+
+/// The end of a sentence that lists what could be dismissed.
+struct UnknownCrls<'a>(&'a [UnknownCrl]);
+
+impl std::fmt::Display for UnknownCrls<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for crl in self.0 {
+            write!(
+                f,
+                "; {} {}: {}",
+                crl.name,
+                crl.number,
+                hex::encode(&crl.sha256)
+            )?;
+        }
+        Ok(())
     }
 }

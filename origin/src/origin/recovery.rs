@@ -9,7 +9,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::lookup::{find_list, find_signing};
 use super::revocations::UnknownShard;
-use super::{Origin, OriginError};
+use super::{Origin, OriginError, caller};
 use crate::ca::Serial;
 use crate::revocation::{self, CertificateFacts, Decision, RevocationRequest, RevokedCertificate};
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
@@ -71,6 +71,36 @@ impl Origin {
         let recovery = self.store.write_in_bulk(recover)?;
         pause::point("recover: committed");
         Ok(recovery)
+    }
+
+    /// Ends `state_lost` for one CRL without recovering its entries: the operator knows that it is
+    /// not this issuer's, or that its entries are not needed. The CRL counts as recorded, and the
+    /// issuer's next numbers and watermark are above its own. Returns the CRLs that are still
+    /// missing.
+    ///
+    /// # Errors
+    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::CrlNotUnknown`],
+    /// [`OriginError::CrlNotFound`], [`OriginError::Store`].
+    pub fn dismiss(
+        &self,
+        issuer: &IssuerId,
+        sha256: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Vec<UnknownCrl>, OriginError> {
+        self.store.write(|tx| {
+            let issuer = find_signing(tx, issuer)?;
+            let (dismissed, missing): (Vec<_>, Vec<_>) = records::unknown(tx, issuer.number)?
+                .into_iter()
+                .partition(|crl| crl.sha256 == sha256);
+            if dismissed.is_empty() {
+                return Err(OriginError::CrlNotUnknown(issuer.id, missing));
+            }
+            for crl in dismissed {
+                caller::adopt(tx, &issuer, &crl, now)?;
+                records::remove_unknown(tx, issuer.number, &crl)?;
+            }
+            Ok(missing)
+        })
     }
 
     /// The CRLs that edges hold of an issuer and the database does not know: the issuer is in
