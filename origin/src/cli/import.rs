@@ -30,8 +30,9 @@ pub(super) struct Import {
     /// The format of the file [default: by its name: .txt, .csv, .crl, .der, .pem]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// How many revocations to import in one transaction; after a crash, run the same command again
-    #[arg(long, value_name = "COUNT", default_value = "50000", value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many revocations to import in one transaction, which other writers wait for; after a
+    /// crash, run the same command again
+    #[arg(long, value_name = "COUNT", default_value = "5000", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// Import a CRL although its issuer has another name
     #[arg(long)]
