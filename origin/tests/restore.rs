@@ -30,7 +30,7 @@ fn a_restored_database_recovers_what_the_edge_serves() {
     ca.pass(DAY);
     assert!(is_lost(&edge.refresh(&ca, Full)));
     assert!(is_lost(&edge.renew(&ca, Full)), "no-cache does not pass it");
-    // Whoever asks, and also in the next process.
+    // Every caller is refused, also by the next process.
     ca.stop();
     assert!(is_lost(&Edge::new("new").refresh(&ca, Full)));
     assert!(is_lost(&ca.make(Full)));

@@ -188,7 +188,7 @@ pub(super) struct CertificateBody {
     key: Option<KeyName>,
     /// How long it is valid; 90 days if absent.
     validity_seconds: Option<u64>,
-    /// Which shard will tell of its revocation.
+    /// The shard that lists it once it is revoked.
     shard: Option<u32>,
 }
 

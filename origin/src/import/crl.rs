@@ -107,14 +107,14 @@ mod tests {
         for issuer in [None, Some(&b"\x30\x00"[..]), None] {
             let _ = entries.entry(&entry(issuer));
         }
-        let told: Vec<String> = entries
+        let faults: Vec<String> = entries
             .read
             .iter()
             .filter_map(|read| Some(read.as_ref().err()?.to_string()))
             .collect();
         let fault = "the certificate is of another issuer: an indirect CRL";
         assert_eq!(
-            told,
+            faults,
             [format!("line 2: {fault}"), format!("line 3: {fault}")]
         );
     }

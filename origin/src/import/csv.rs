@@ -133,12 +133,12 @@ mod tests {
     fn a_bad_line_is_named_and_the_others_are_read() {
         let csv = "serial,not_after\n0a,soon\n,\n0c,\n";
         let read: Vec<_> = read_csv(csv.as_bytes()).unwrap().collect();
-        let told: Vec<String> = read
+        let faults: Vec<String> = read
             .iter()
             .filter_map(|one| one.as_ref().err().map(ToString::to_string))
             .collect();
         assert_eq!(
-            told,
+            faults,
             ["line 2: \"soon\" is not a time", "line 3: no serial"]
         );
         assert!(read[2].is_ok());
