@@ -18,6 +18,7 @@ mod edge;
 mod fingerprint;
 mod fuzz;
 mod lint;
+mod mutants;
 mod optional;
 mod process;
 mod progress;
@@ -71,6 +72,11 @@ enum Command {
     Bench {
         /// One of those that `cargo xtask bench` lists
         name: Option<String>,
+    },
+    /// Change code of the edge, one change at a time, and name what no native test notices
+    Mutants {
+        /// Files of edge/; those with conditions, freshness, singleflight and back-off by default
+        files: Vec<PathBuf>,
     },
     /// Run the pinned wrangler, e.g. `cargo xtask wrangler deploy`
     #[command(disable_help_flag = true)]
@@ -147,6 +153,7 @@ fn run(command: Command) -> Result<()> {
         Command::Build { dev } => build::run(&workspace, Profile::chosen(!dev)),
         Command::Lint(options) => lint::run(&workspace, &options, &Cli::command()),
         Command::Bench { name } => bench::run(&workspace, name.as_deref()),
+        Command::Mutants { files } => mutants::run(&workspace, &files),
         Command::Wrangler { args } => {
             let status = tools::Tools::ensure(&workspace)?
                 .wrangler()

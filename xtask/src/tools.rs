@@ -12,6 +12,9 @@ use crate::workspace::Workspace;
 /// Reads deny.toml.
 const CARGO_DENY: &str = "0.20.2";
 
+/// Changes code to see whether a test notices.
+const CARGO_MUTANTS: &str = "27.1.0";
+
 /// Runs the fuzz targets.
 const CARGO_FUZZ: &str = "0.13.2";
 
@@ -64,6 +67,11 @@ impl<'w> Tools<'w> {
     /// cargo-fuzz, installed if it is missing: only the bounded fuzz runs need it.
     pub(crate) fn cargo_fuzz(&self) -> Result<PathBuf> {
         self.cargo_program("cargo-fuzz", CARGO_FUZZ)
+    }
+
+    /// cargo-mutants, installed if it is missing: only `cargo xtask mutants` needs it.
+    pub(crate) fn cargo_mutants(&self) -> Result<PathBuf> {
+        self.cargo_program("cargo-mutants", CARGO_MUTANTS)
     }
 
     /// A program that has its package's name. Compiled without optimisation: it runs for seconds,

@@ -1,0 +1,40 @@
+//! `cargo xtask mutants`: changes the code of some files, one change at a time, and names those that
+//! no native test notices.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use crate::tools::Tools;
+use crate::workspace::Workspace;
+
+/// The files with the conditions and timings that everything else relies on.
+const USUAL: [&str; 4] = [
+    "edge/src/public/conditions.rs",
+    "edge/src/public/freshness.rs",
+    "edge/src/issuer/singleflight.rs",
+    "edge/src/refresh/backoff.rs",
+];
+
+/// Seconds after which a mutant counts as caught: its tests do not end.
+const TIME_LIMIT: &str = "180";
+
+/// Tries every mutant of these files, of [`USUAL`] if there are none. All of them belong to `edge`.
+pub(crate) fn run(workspace: &Workspace, files: &[PathBuf]) -> Result<()> {
+    let program = Tools::ensure(workspace)?.cargo_mutants()?;
+    let mut mutants = workspace.command(program);
+    mutants
+        .args(["mutants", "--package", "edge", "--output", "target"])
+        .args(["--timeout", TIME_LIMIT, "--no-shuffle"]);
+    for file in files {
+        mutants.arg("--file").arg(file);
+    }
+    if files.is_empty() {
+        mutants.args(USUAL.iter().flat_map(|file| ["--file", file]));
+    }
+    mutants.args(["--", "--lib"]);
+    if !mutants.status()?.success() {
+        bail!("some mutants were not caught: target/mutants.out/missed.txt names them");
+    }
+    Ok(())
+}
