@@ -95,6 +95,13 @@ mod tests {
     }
 
     #[test]
+    fn the_plan_counts_from_the_issue_of_the_crl_and_not_from_its_arrival() {
+        let made = NOW.before(10 * HOUR);
+        let at = refresh_time(made, NOW.after(90 * HOUR), two_thirds(), NOW, 0);
+        assert_eq!(at.since(NOW).as_secs() / 3600, 57);
+    }
+
+    #[test]
     fn a_crl_that_is_past_that_is_refreshed_at_two_thirds_of_what_is_left() {
         let made = NOW.before(90 * HOUR);
         let at = refresh_time(made, NOW.after(10 * HOUR), two_thirds(), NOW, 0);
