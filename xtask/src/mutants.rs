@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: changes the code of some files, one change at a time, and names those that
-//! no native test notices.
+//! `cargo xtask mutants`: changes the code of some files, one change at a time, and names those
+//! that no native test notices.
 
 use std::path::PathBuf;
 
