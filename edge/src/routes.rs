@@ -7,6 +7,7 @@ use origin_api::{CrlName, IssuerId};
 
 use crate::method::Method;
 use crate::operator::call::Endpoint;
+use crate::operator::dashboard::alerts;
 use crate::operator::dashboard::place::{Asset, Inner, Place};
 use crate::operator::{OperatorRoute, Target};
 use crate::problem::EdgeError;
@@ -70,6 +71,7 @@ const ROUTES: &[Route] = &[
     ("/dashboard/",                      READ,   |_| Some(page(Inner::Home))),
     ("/dashboard/events",                READ,   |_| Some(page(Inner::Events))),
     ("/dashboard/actions",               READ,   |_| Some(page(Inner::Actions))),
+    ("/dashboard/alerts/{alert}",        READ,   |path| Some(page(Inner::Alert(alerts::find(path.first()?)?)))),
     ("/dashboard/refresh",               "POST", |_| Some(page(Inner::RefreshAll))),
     ("/dashboard/issuers/{id}",          READ,   |path| Some(page(Inner::Issuer(path.id()?)))),
     ("/dashboard/issuers/{id}/refresh",  "POST", |path| Some(page(Inner::Refresh(path.id()?)))),
@@ -196,6 +198,7 @@ mod tests {
                 .replace("{file}", "delta.crl")
                 .replace("{issuer}", "a")
                 .replace("{name}", "full")
+                .replace("{alert}", "CrlExpired")
                 .replace("{id}", "a");
             for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "get", ""] {
                 let routed = route(method, &path);

@@ -1,13 +1,13 @@
 // Drives the dashboard in headless Chromium as a person would, and checks what it shows and that it
-// keeps its own Content-Security-Policy. Environment: EDGE (the edge's URL), TOKEN, CHROMIUM (the
-// path of the program), SCREENSHOTS (a folder; optional).
+// keeps its own Content-Security-Policy. Environment: EDGE (the edge's URL), TOKEN, ALERTS (the
+// paths that alerts link to), CHROMIUM (the path of the program), SCREENSHOTS (a folder; optional).
 "use strict";
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 const { chromium } = require("playwright-core");
 
-const { EDGE, TOKEN, CHROMIUM, SCREENSHOTS } = process.env;
+const { EDGE, TOKEN, ALERTS, CHROMIUM, SCREENSHOTS } = process.env;
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 async function main() {
@@ -88,6 +88,31 @@ async function visit(browser) {
   await accessible(page, "issuer");
   await shoot(page, "issuer");
 
+  // Every alert's link leads to a page that says what clients get, when it becomes an outage and
+  // what to do; what fails is one click further.
+  const concerned = {
+    CrlAbsent: "down",
+    CrlFailing: "hostile",
+    CrlRejected: "moved",
+    CertificateWaiting: "moved",
+  };
+  for (const link of ALERTS.split(" ")) {
+    await page.goto(EDGE + link);
+    const name = link.split("/").pop();
+    assert.equal(await page.locator("h1").innerText(), name);
+    for (const fact of ["Clients get", "Outage", "To do"]) {
+      const answer = page.locator("dt", { hasText: fact }).locator("+ dd");
+      assert.ok((await answer.innerText()).length > 3, `${name}: ${fact}`);
+    }
+    await accessible(page, name);
+    if (concerned[name]) {
+      const row = page.locator("tbody tr", { hasText: concerned[name] });
+      assert.match(await row.locator('[data-label="Since"]').innerText(), /ago/, name);
+      await follow(page, row.getByRole("link"));
+      assert.equal(await page.locator("h1").innerText(), concerned[name]);
+    }
+  }
+
   // Trust a changed certificate.
   await page.goto(`${EDGE}/dashboard/issuers/moved`);
   await shoot(page, "trust");
@@ -135,6 +160,14 @@ async function visit(browser) {
   await page.getByLabel("Token").fill(TOKEN);
   await follow(page, page.getByRole("button", { name: "Sign in" }));
   assert.equal(page.url(), `${EDGE}/dashboard/events?outcome=failed`);
+
+  // From an alert to what fails: its link, signing in, and the issuer.
+  await follow(page, page.getByRole("button", { name: "Sign out" }));
+  await page.goto(`${EDGE}/dashboard/alerts/CrlFailing`);
+  await page.getByLabel("Token").fill(TOKEN);
+  await follow(page, page.getByRole("button", { name: "Sign in" }));
+  await follow(page, page.getByRole("link", { name: "hostile" }));
+  assert.equal(page.url(), `${EDGE}/dashboard/issuers/hostile`);
   assert.deepEqual(complaints, []);
 }
 

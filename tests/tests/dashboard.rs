@@ -59,6 +59,7 @@ async fn the_dashboard_works_in_a_browser(world: Arc<Shared>) -> Result<(), Skip
         .env("NODE_PATH", &tools)
         .env("EDGE", world.edge.url(""))
         .env("TOKEN", OPERATOR_TOKEN)
+        .env("ALERTS", alert_links())
         .env("CHROMIUM", chromium);
     let output = tokio::task::spawn_blocking(move || browser.output())
         .await
@@ -67,6 +68,20 @@ async fn the_dashboard_works_in_a_browser(world: Arc<Shared>) -> Result<(), Skip
     let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{printed}");
     Ok(())
+}
+
+/// The paths that the alert rules link to, separated by spaces.
+fn alert_links() -> String {
+    let rules = include_str!("../../ops/prometheus/crl-edge.rules.yml");
+    let links: Vec<_> = rules
+        .lines()
+        .filter_map(|line| {
+            line.trim()
+                .strip_prefix("dashboard: https://{{ $labels.instance }}")
+        })
+        .collect();
+    assert_eq!(links.len(), rules.matches("- alert: ").count());
+    links.join(" ")
 }
 
 /// The edge caches the origin's record of an issuer for a second. Until it reads the new

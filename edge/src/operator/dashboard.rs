@@ -1,6 +1,7 @@
 //! The dashboard: pages for people, sessions, and the forms that act.
 
-pub(crate) mod bar;
+pub(crate) mod alerts;
+mod bar;
 pub(crate) mod pages;
 pub(crate) mod place;
 pub(crate) mod plot;

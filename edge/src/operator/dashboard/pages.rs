@@ -6,6 +6,7 @@ use askama::filters::HtmlSafe;
 use super::super::crl_status::State;
 use super::super::event_query::{Cursor, EventFilter};
 use super::super::issuers::IssuerStatus;
+use super::alerts::Alert;
 use super::place::HomeFilter;
 use super::plot::{Mark, Plot, marks, plot};
 use super::view::{
@@ -183,6 +184,46 @@ impl HomePage {
 
     fn is_refreshing(&self) -> bool {
         self.job.as_ref().is_some_and(JobView::is_under_way)
+    }
+}
+
+/// What an alert is about.
+#[derive(Debug, Template)]
+#[template(path = "alert.html")]
+pub(crate) struct AlertPage {
+    signed_in: Option<SignedIn>,
+    alert: &'static Alert,
+    is_whole: bool,
+    crls: Vec<CrlView>,
+    found: usize,
+}
+
+impl AlertPage {
+    /// `issuers` are absent if D1 could not be read.
+    #[must_use]
+    pub(crate) fn new(
+        signed_in: Option<SignedIn>,
+        alert: &'static Alert,
+        issuers: Option<&[IssuerStatus]>,
+        now: Timestamp,
+    ) -> Self {
+        let mut concerned: Vec<_> = issuers
+            .unwrap_or_default()
+            .iter()
+            .flat_map(|issuer| issuer.crls.iter().map(move |crl| (issuer, crl)))
+            .filter(|(issuer, crl)| (alert.concerns)(issuer, crl))
+            .collect();
+        concerned.sort_unstable_by_key(|(issuer, crl)| (crl.urgency(), &issuer.id, crl.name));
+        let shown = concerned.iter().take(ISSUERS_ON_A_PAGE);
+        Self {
+            signed_in,
+            alert,
+            is_whole: issuers.is_some(),
+            crls: shown
+                .map(|(issuer, crl)| CrlView::new(issuer, crl, now))
+                .collect(),
+            found: concerned.len(),
+        }
     }
 }
 
@@ -378,6 +419,7 @@ fn views(events: &[Event], new: &[EventId], now: Timestamp) -> Vec<EventView> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::alerts::ALERTS;
     use super::*;
     use crate::config::Settings;
     use crate::operator::issuers::join;
@@ -503,6 +545,9 @@ mod tests {
                 .render()
                 .unwrap(),
             IssuerPage::new(None, &issuers[0], false, Some(&[]), NOW)
+                .render()
+                .unwrap(),
+            AlertPage::new(token(), &ALERTS[3], Some(&issuers), NOW)
                 .render()
                 .unwrap(),
             ActionsPage::new(token(), &[hostile_action()], Some(event(1).id), NOW)

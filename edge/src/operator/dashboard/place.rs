@@ -8,6 +8,7 @@ use origin_api::IssuerId;
 use super::super::crl_status::State;
 use super::super::event_query::{Cursor, EventFilter};
 use super::super::parameters::Parameters;
+use super::alerts::{self, Alert};
 use crate::events::EventId;
 use crate::problem::EdgeError;
 
@@ -40,6 +41,8 @@ pub(crate) enum Inner {
     Events,
     /// What operators did.
     Actions,
+    /// What an alert is about.
+    Alert(&'static Alert),
     /// One issuer.
     Issuer(IssuerId),
     /// Refreshes all issuers: a form.
@@ -85,6 +88,7 @@ impl FromStr for Destination {
         let segments: Vec<_> = path.split('/').skip(1).collect();
         let is_page = match segments.as_slice() {
             ["dashboard"] | ["dashboard", "" | "events" | "actions"] => true,
+            ["dashboard", "alerts", name] => alerts::find(name).is_some(),
             ["dashboard", "issuers", id] => id.parse::<IssuerId>().is_ok(),
             _ => false,
         };

@@ -10,10 +10,11 @@ use super::super::desk::{Actor, Desk, Target};
 use super::super::event_page::{self, EventPage};
 use super::super::event_query::{Cursor, EventFilter};
 use super::super::media;
-use super::super::parameters::read_sha256;
+use super::super::parameters::{Parameters, read_sha256};
 use super::super::ports::{Ports, Request};
+use super::alerts::Alert;
 use super::pages::{
-    ActionsPage, ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage, SignedIn,
+    ActionsPage, AlertPage, ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage, SignedIn,
 };
 use super::place::{self, Destination, HomeFilter, Inner, Place};
 use super::session::{self, Session};
@@ -116,6 +117,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             Inner::Home => self.home(signed_in).await,
             Inner::Events => self.events(signed_in).await,
             Inner::Actions => self.actions(signed_in).await,
+            Inner::Alert(alert) => self.alert(alert, signed_in).await,
             Inner::Issuer(id) => self.issuer(id, signed_in).await,
             Inner::RefreshAll => {
                 self.admit_action(&reader).await?;
@@ -233,6 +235,21 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             page.next_cursor,
             self.desk.now(),
         ))
+    }
+
+    async fn alert(
+        &self,
+        alert: &'static Alert,
+        signed_in: Option<SignedIn>,
+    ) -> Result<Answer, EdgeError> {
+        Parameters::parse(&self.query(), &[])?;
+        let index = self.desk.index().await?;
+        let issuers = match self.desk.all(&index).await {
+            Err(EdgeError::EventsUnavailable { .. }) => None,
+            read => Some(read?),
+        };
+        let now = self.desk.now();
+        self.render(&AlertPage::new(signed_in, alert, issuers.as_deref(), now))
     }
 
     async fn issuer(&self, id: IssuerId, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
