@@ -11,7 +11,7 @@ use edge::issuer::{
     AcceptAnswer, IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
 };
 use edge::kv_layout;
-use edge::public::{Chunks, Platform, PlatformError, Serving};
+use edge::public::{Chunks, KvRead, Platform, PlatformError, Serving};
 use edge::refresh::Sha256;
 use edge::registry::{
     Batch, Index, IssuerObjects, Lease, RefreshJob, RegistryAnswer, RegistryRequest,
@@ -31,7 +31,7 @@ use crate::kv::options::GetOptions;
 use crate::log::log;
 use crate::memory::memory;
 use crate::registry_call::{self, ObjectRequest};
-use crate::{client, object_call, streams};
+use crate::{client, figures, object_call, streams};
 
 /// KV, the registry's object and the issuers' objects.
 #[derive(Clone, Debug)]
@@ -274,6 +274,10 @@ impl Platform for EdgeClients {
 
     fn log(&self, line: &serde_json::Value) {
         log(line);
+    }
+
+    fn count_read(&self, outcome: KvRead) {
+        figures::count_read(outcome.as_str());
     }
 
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {

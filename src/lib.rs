@@ -19,6 +19,7 @@ mod clock;
 mod d1;
 mod fast_path;
 mod fetch_handler;
+mod figures;
 mod host;
 mod issuer_object;
 mod issuer_store;

@@ -2,14 +2,14 @@
 
 use edge::answer::{Answer, Body, Headers};
 use edge::problem::EdgeError;
-use edge::public::{ResponseBody, Served};
+use edge::public::{ResponseBody, Served, Source};
 use serde::{Serialize, Serializer};
 use worker::wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::clients::EdgeClients;
 use crate::fast_path::{self, RequestKey};
 use crate::js::to_js;
-use crate::streams;
+use crate::{figures, streams};
 
 /// The second argument of the platform's `Response`.
 #[derive(Serialize)]
@@ -32,6 +32,7 @@ pub(crate) fn respond_with_crl(
         answer,
         body,
         replay,
+        source,
     } = served;
     let init = init(&answer)?;
     let body = match body {
@@ -43,7 +44,9 @@ pub(crate) fn respond_with_crl(
     if let Some(key) = key {
         fast_path::remember(key, &replay, &init, cache_ttl)?;
     }
-    response(&answer.body, &body, &init)
+    let response = response(&answer.body, &body, &init)?;
+    figures::set_source(&response, source.map_or("none", Source::as_str));
+    Ok(response)
 }
 
 /// The response to an answer. If its body is not text, it is `body`.

@@ -1,6 +1,8 @@
 // Answers repeated requests from memory, without a call of wasm: a request that equals another of
 // the same second gets the same answer. `edge` decides which answers may be given again, and how.
 
+import { count, counterOf, countRead, countResponse, report } from "../figures.js";
+
 /** The second that all answers in memory belong to. */
 let second = 0;
 
@@ -15,10 +17,21 @@ let total = 0;
  * which is undefined if the fast path is turned off.
  */
 function answer(request, env, handle) {
-  if (env.FAST_PATH?.trim() === "false") return handle(undefined);
-  const key = keyOf(request);
+  const began = Date.now();
+  const second = Math.trunc(began / 1000);
+  report(second, env);
+  if (env.FAST_PATH?.trim() === "false") return counted(handle(undefined), began);
+  const key = keyOf(request, second);
   const replay = find(key);
-  return replay === undefined ? handle(key) : replay(env, () => handle(key));
+  return replay === undefined
+    ? counted(handle(key), began)
+    : replay(env, began, () => counted(handle(key), began));
+}
+
+async function counted(answering, began) {
+  const response = await answering;
+  countResponse(response, Date.now() - began);
+  return response;
 }
 
 /** The function above, for src/entry.js. The module's memory outlives an instance of wasm. */
@@ -28,7 +41,7 @@ export const layer = () => answer;
  * All that an answer may depend on besides what the edge knows: the time in seconds, the method, the
  * URL without its query, and the conditions that count (RFC 9110, sections 13.2.2 and 14.2).
  */
-function keyOf(request) {
+function keyOf(request, second) {
   const { headers } = request;
   const line = (name) => {
     const value = headers.get(name);
@@ -40,7 +53,7 @@ function keyOf(request) {
     (line("If-Match") || line("If-Unmodified-Since")) +
     (line("If-None-Match") || line("If-Modified-Since")) +
     (range && range + line("If-Range"));
-  return { second: Math.trunc(Date.now() / 1000), text };
+  return { second, text };
 }
 
 function find(key) {
@@ -71,17 +84,26 @@ function remember(key, weight, capacity, replay) {
 /** Remembers an answer whose body is bytes, or null. */
 export function rememberBody(key, weight, capacity, body, init) {
   const native = withNativeHeaders(init);
-  remember(key, weight, capacity, () => new Response(body, native));
+  const counter = counterOf(init.status, "memory");
+  remember(key, weight, capacity, () => {
+    count(counter, 0);
+    return new Response(body, native);
+  });
 }
 
 /** Remembers an answer whose body is read from KV, which must still have this metadata. */
 export function rememberRead(key, weight, capacity, { kvKey, options, metadata }, init) {
   const native = withNativeHeaders(init);
-  remember(key, weight, capacity, async (env, handle) => {
+  const counter = counterOf(init.status, "kv");
+  remember(key, weight, capacity, async (env, began, handle) => {
     // KV has answered within this second: a time limit would cost more than all else here.
     try {
       const found = await env.CRLS.getWithMetadata(kvKey, options);
-      if (JSON.stringify(found.metadata) === metadata) return new Response(found.value, native);
+      if (JSON.stringify(found.metadata) === metadata) {
+        countRead("hit");
+        count(counter, Date.now() - began);
+        return new Response(found.value, native);
+      }
       found.value?.cancel();
     } catch {
       // The plain handler says what is wrong.

@@ -107,6 +107,8 @@ async function visit(browser) {
     await accessible(page, name);
     if (concerned[name]) {
       const row = page.locator("tbody tr", { hasText: concerned[name] });
+      const shown = await page.locator("main").innerText();
+      assert.equal(await row.count(), 1, `${name}: ${concerned[name]} is not in ${shown}`);
       assert.match(await row.locator('[data-label="Since"]').innerText(), /ago/, name);
       await follow(page, row.getByRole("link"));
       assert.equal(await page.locator("h1").innerText(), concerned[name]);

@@ -10,6 +10,7 @@ use end_to_end::certificate_authority::{revoked, time};
 use end_to_end::suite::until;
 use end_to_end::test_origin::sha256;
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
+use serde_json::Value;
 use tokio::time::sleep;
 
 struct Nothing;
@@ -158,6 +159,56 @@ async fn a_broken_instance_is_replaced_before_the_next_request(_: Arc<Nothing>) 
         assert_served(&edge, "/crl/kept.crl", &der).await;
         assert_eq!(edge.refresh("kept").await.status(), 200);
     }
+}
+
+async fn what_clients_get_is_reported_once_a_minute(_: Arc<Nothing>) {
+    let (_origin, edge, der) = edge_by_script("next-minute.js", "counted").await;
+    assert_eq!(edge.refresh("counted").await.status(), 200);
+    for _ in 0..4 {
+        assert_served(&edge, "/crl/counted.crl", &der).await;
+    }
+    assert_eq!(edge.get("/crl/unknown.crl").await.status(), 404);
+    assert_eq!(edge.get("/next-minute").await.status(), 200);
+    assert_served(&edge, "/crl/counted.crl", &der).await;
+
+    let answers = |source: &str, status: u64| -> u64 {
+        let lines = lines_about(&edge, "served");
+        let served = lines.iter().flat_map(|line| line["served"].as_array());
+        let counters = served.flatten();
+        let of_source =
+            counters.filter(|counter| counter["source"] == source && counter["status"] == status);
+        of_source
+            .filter_map(|counter| counter["answers"].as_u64())
+            .sum()
+    };
+    until(|| async { answers("none", 404) == 1 }).await;
+    let (from_kv, from_memory) = (answers("kv", 200), answers("memory", 200));
+    assert_eq!(from_kv + from_memory, 4);
+    assert!(from_memory > 0, "{from_kv} {from_memory}");
+    let reads = lines_about(&edge, "served");
+    let read = |outcome: &str| -> u64 {
+        reads
+            .iter()
+            .filter_map(|line| line["kv"][outcome].as_u64())
+            .sum()
+    };
+    assert_eq!((read("hit"), read("miss")), (from_kv, 1));
+    // Each counter is one data point, however many answers it counts.
+    let points = lines_about(&edge, "data point");
+    let of_memory = points
+        .iter()
+        .filter(|point| point["blobs"][1] == "memory")
+        .filter_map(|point| point["doubles"][0].as_u64());
+    assert_eq!(of_memory.sum::<u64>(), from_memory);
+}
+
+/// The lines of the Worker's log that are JSON and about this.
+fn lines_about(edge: &Edge, what: &str) -> Vec<Value> {
+    let log = edge.log();
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["what"] == what).collect()
 }
 
 async fn events_survive_an_outage_of_d1_and_are_written_once(_: Arc<Nothing>) {
@@ -349,6 +400,7 @@ suite!(
     a_broken_instance_is_replaced_before_the_next_request,
     a_crl_that_is_valid_to_the_last_date_is_served_and_refreshed,
     a_body_that_clients_broke_off_is_swept_once_it_is_replaced,
+    what_clients_get_is_reported_once_a_minute,
     events_survive_an_outage_of_d1_and_are_written_once,
     a_crl_is_refreshed_before_it_expires_without_cron,
     the_origins_retry_after_is_respected,

@@ -37,6 +37,32 @@ pub trait Chunk: Clone + 'static {
 /// The bytes of a body, chunk by chunk.
 pub type Chunks<C> = LocalBoxStream<'static, Result<C, PlatformError>>;
 
+/// How a read of a CRL in KV ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvRead {
+    /// KV has it.
+    Hit,
+    /// KV does not have it.
+    Miss,
+    /// KV has a body that its metadata does not describe. Such a read also counts as failed.
+    Mismatch,
+    /// KV did not answer, or not in a form that this release reads.
+    Failed,
+}
+
+impl KvRead {
+    /// Its name in figures.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Mismatch => "mismatch",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The platform, as serving uses it. Every call may be retried.
 pub trait Platform: Clone + 'static {
     /// Bytes in memory.
@@ -50,6 +76,8 @@ pub trait Platform: Clone + 'static {
     async fn sleep(&self, span: Duration);
     /// Waits until the client of this request has left; for ever if that cannot be seen.
     async fn client_left(&self);
+    /// Counts a read of a CRL in KV.
+    fn count_read(&self, outcome: KvRead);
     /// Writes one JSON object to the operator's log.
     fn log(&self, line: &serde_json::Value);
     /// Runs `task` beside the request, which does not wait for it.

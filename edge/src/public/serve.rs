@@ -13,7 +13,7 @@ use sha2::Digest as _;
 use super::body::{self, ResponseBody, StoredBody};
 use super::index::{self, Lookup};
 use super::memory::{Age, Memory, SMALL};
-use super::ports::{Chunk, Platform, PlatformError};
+use super::ports::{Chunk, KvRead, Platform, PlatformError};
 use super::replay::Replay;
 use super::wanted::Wanted;
 use super::{Policy, Validity, decision};
@@ -68,6 +68,8 @@ pub struct Served<P: Platform> {
     pub body: ResponseBody<P>,
     /// Whether the same request may get it again.
     pub replay: Replay<P::Chunk>,
+    /// Where the CRL came from; absent if there is none.
+    pub source: Option<Source>,
 }
 
 /// KV did not answer, or not in a form that this release reads. The log says why.
@@ -98,11 +100,13 @@ struct Found<P: Platform> {
     source: Source,
 }
 
-/// Where a CRL came from, for `Cache-Status` (RFC 9211).
+/// Where a CRL came from, for `Cache-Status` (RFC 9211) and figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    /// KV, or the memory of what it returned.
-    Replica,
+pub enum Source {
+    /// The memory of what KV returned.
+    Memory,
+    /// KV.
+    Kv,
     /// The issuer's object: KV had nothing.
     Object,
     /// The issuer's object: the CRL in KV has expired.
@@ -112,9 +116,19 @@ enum Source {
 impl Source {
     const fn cache_status(self) -> &'static str {
         match self {
-            Self::Replica => "crl-edge-kv; hit",
+            Self::Memory | Self::Kv => "crl-edge-kv; hit",
             Self::Object => "crl-edge-kv; fwd=miss",
             Self::ObjectForExpired => "crl-edge-kv; fwd=stale",
+        }
+    }
+
+    /// Its name in figures.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Kv => "kv",
+            Self::Object | Self::ObjectForExpired => "object",
         }
     }
 }
@@ -228,14 +242,23 @@ impl<P: Platform> Serving<P> {
         let head = metadata.head.clone();
         let body = self.memory.body(head.sha256);
         let body = body.map_or(StoredBody::Unread, StoredBody::Bytes);
-        Some(self.found(head, body, Source::Replica))
+        Some(self.found(head, body, Source::Memory))
     }
 
     /// The CRL in KV, if KV has it in a form that this release reads.
     async fn replica(&self, key: &str) -> Result<Option<Found<P>>, KvFailed> {
         let read = within(self.platform.sleep(KV_LIMIT), self.read_replica(key)).await;
         let read = read.unwrap_or_else(|| Err(PlatformError("it timed out".to_owned())));
+        let read = read.inspect(|found| {
+            let outcome = if found.is_some() {
+                KvRead::Hit
+            } else {
+                KvRead::Miss
+            };
+            self.platform.count_read(outcome);
+        });
         read.map_err(|error| {
+            self.platform.count_read(KvRead::Failed);
             self.platform.log(&serde_json::json!({
                 "level": "warning", "what": "KV did not give a CRL", "key": key, "cause": error.to_string(),
             }));
@@ -262,13 +285,14 @@ impl<P: Platform> Serving<P> {
         } else {
             StoredBody::Bytes(self.small_body(head, stream).await?)
         };
-        Ok(Some(self.found(head.clone(), body, Source::Replica)))
+        Ok(Some(self.found(head.clone(), body, Source::Kv)))
     }
 
     /// Reads a small body and remembers it, once its hash is checked: it will answer many requests.
     async fn small_body(&self, head: &Head, stream: P::Stream) -> Result<P::Chunk, PlatformError> {
         let bytes = self.platform.read(stream).await?;
         if sha2::Sha256::digest(bytes.to_vec())[..] != head.sha256.0 {
+            self.platform.count_read(KvRead::Mismatch);
             let mixed = "its body is not the one that its metadata describes";
             return Err(PlatformError(mixed.to_owned()));
         }
@@ -393,6 +417,7 @@ impl<P: Platform> Serving<P> {
             answer,
             body,
             replay,
+            source: Some(source),
         }))
     }
 
@@ -407,7 +432,7 @@ impl<P: Platform> Serving<P> {
             (decision::Decision::Refused(_), _) => Replay::No,
             (_, ResponseBody::Own) => Replay::SameBody(None),
             (_, ResponseBody::Bytes(bytes)) => Replay::SameBody(Some(bytes.clone())),
-            (_, ResponseBody::Stream(_)) if source == Source::Replica => self
+            (_, ResponseBody::Stream(_)) if matches!(source, Source::Memory | Source::Kv) => self
                 .memory
                 .json(key)
                 .map_or(Replay::No, |metadata| Replay::ReadKv {
@@ -475,5 +500,6 @@ fn refused<P: Platform>(method: Method, error: &EdgeError) -> Served<P> {
         },
         body: ResponseBody::Own,
         replay: Replay::No,
+        source: None,
     }
 }

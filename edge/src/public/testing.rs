@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) index: RefCell<Option<Index>>,
     pub(super) asked: RefCell<Vec<&'static str>>,
     pub(super) seen: RefCell<Vec<Option<Sha256>>>,
+    /// How the reads of KV ended.
+    pub(super) reads: RefCell<Vec<KvRead>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +156,10 @@ impl Platform for Twin {
     }
 
     fn log(&self, _: &serde_json::Value) {}
+
+    fn count_read(&self, outcome: KvRead) {
+        self.0.reads.borrow_mut().push(outcome);
+    }
 
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
         assert_eq!(task.now_or_never(), Some(()));

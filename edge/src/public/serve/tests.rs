@@ -65,6 +65,7 @@ impl Edge {
             index: Some(index(now, &[CrlName::Full])).into(),
             asked: std::cell::RefCell::default(),
             seen: std::cell::RefCell::default(),
+            reads: std::cell::RefCell::default(),
         }));
         let der = der(1, size);
         twin.publish(&head(1, &der), &der);
@@ -241,6 +242,44 @@ fn cache_status_says_why_the_object_was_asked() {
         let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
         assert_eq!(served.answer.header("Cache-Status"), Some(status));
     }
+}
+
+#[test]
+fn every_answer_names_its_source_and_every_read_of_kv_is_counted() {
+    let altered = Edge::new();
+    for value in altered.twin().0.kv.borrow_mut().values_mut() {
+        value.1[7] ^= 1;
+    }
+    let failing = Edge::new();
+    failing.twin().0.kv_state.set(State::Fails);
+    let nowhere = Unavailable::RetryAfter { seconds: 5 };
+    for (edge, source, reads) in [
+        (Edge::new(), Some(Source::Kv), vec![KvRead::Hit]),
+        (
+            Edge::new().without_kv(),
+            Some(Source::Object),
+            vec![KvRead::Miss],
+        ),
+        (
+            altered,
+            Some(Source::Object),
+            vec![KvRead::Mismatch, KvRead::Failed],
+        ),
+        (failing, Some(Source::Object), vec![KvRead::Failed]),
+        (
+            Edge::new().without_kv().object(nowhere),
+            None,
+            vec![KvRead::Miss],
+        ),
+    ] {
+        let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+        assert_eq!((served.source, edge.twin().0.reads.take()), (source, reads));
+    }
+    let edge = Edge::new();
+    edge.get();
+    let again = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+    assert_eq!(again.source, Some(Source::Memory));
+    assert_eq!(edge.twin().0.reads.take(), [KvRead::Hit]);
 }
 
 #[test]
