@@ -1,5 +1,5 @@
-// The Worker with a clock that a request for /next-minute sets a minute ahead, and with a data set of
-// Workers Analytics Engine that logs its data points.
+// The Worker with a clock that a request for /next-minute sets a minute ahead, and with a data set
+// of Workers Analytics Engine that logs its data points.
 import Worker from "../../build/index.js";
 
 export * from "../../build/index.js";
