@@ -7,7 +7,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use edge::actions::ActionLog;
+use edge::actions::{ActionLog, RefusedSignIns};
 use edge::events::pending::PendingReports;
 use edge::refresh::StoreError;
 use edge::registry::{Reading, RegistryPorts, RegistryService};
@@ -101,9 +101,12 @@ impl RegistryObject {
         let table = D1Log(self.bindings.d1()?);
         let ports = WorkerActions::open(&self.state, host, table);
         let ports = ports.map_err(|error| error.to_string())?;
-        Ok(Rc::clone(
-            self.actions.get_or_init(|| Rc::new(ActionLog { ports })),
-        ))
+        Ok(Rc::clone(self.actions.get_or_init(|| {
+            Rc::new(ActionLog {
+                ports,
+                refused: RefusedSignIns::default(),
+            })
+        })))
     }
 
     fn service(&self) -> worker::Result<Rc<RegistryService<Cloudflare>>> {

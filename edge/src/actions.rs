@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -27,6 +28,9 @@ use crate::time::{Timestamp, within};
 
 /// How many actions go to D1 in one write.
 const BATCH: usize = 50;
+/// How many refused sign-ins are recorded in an hour.
+const MOST_REFUSED: u32 = 100;
+const HOUR_MILLIS: i64 = 3_600_000;
 /// How long whoever records an action waits for D1, so that it can be read at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one write to D1 may take before it counts as failed.
@@ -165,6 +169,24 @@ pub trait ActionPorts: 'static {
 pub struct ActionLog<P> {
     /// The platform.
     pub ports: P,
+    /// The refused sign-ins of this hour.
+    pub refused: RefusedSignIns,
+}
+
+/// Limits how many refused sign-ins are recorded: strangers cause them, and each is a row in D1.
+#[derive(Debug, Default)]
+pub struct RefusedSignIns(Cell<(i64, u32)>);
+
+impl RefusedSignIns {
+    /// Counts one at `now`; gives how many there were in this hour, this one included.
+    fn count(&self, now: Timestamp) -> u32 {
+        let this_hour = now.as_millis().div_euclid(HOUR_MILLIS);
+        let (hour, counted) = self.0.get();
+        let counted = if hour == this_hour { counted } else { 0 };
+        let counted = counted.saturating_add(1);
+        self.0.set((this_hour, counted));
+        counted
+    }
 }
 
 impl<P: ActionPorts> ActionLog<P> {
@@ -177,11 +199,25 @@ impl<P: ActionPorts> ActionLog<P> {
         }
     }
 
-    /// Keeps an action, and brings it to D1 if D1 answers soon. It is durable when this returns.
+    /// Keeps an action, and brings it to D1 if D1 answers soon. It is durable when this returns,
+    /// unless it is one of too many refused sign-ins.
     ///
     /// # Errors
     /// The object's storage fails.
     pub async fn record(&self, action: &Action) -> Result<(), StoreError> {
+        if action.action == Act::RefusedSignIn {
+            let counted = self.refused.count(self.ports.now());
+            if counted > MOST_REFUSED {
+                if counted == MOST_REFUSED.saturating_add(1) {
+                    self.ports.log(&serde_json::json!({
+                        "level": "warning",
+                        "what": "many sign-ins are refused; until the next hour no more are recorded",
+                        "address": action.address,
+                    }));
+                }
+                return Ok(());
+            }
+        }
         // The alarm is set first: it delivers what is kept even if the object ends right after.
         self.ports.set_alarm(self.ports.now().after(PAUSE)).await?;
         self.ports.keep(action)?;

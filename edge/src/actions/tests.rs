@@ -38,6 +38,7 @@ impl Twin {
                 d1: Cell::new(D1::Works),
                 log: RefCell::default(),
             },
+            refused: RefusedSignIns::default(),
         })
     }
 
@@ -183,4 +184,22 @@ fn every_act_has_its_name_in_json() {
     for act in Act::ALL {
         assert_eq!(serde_json::to_value(act).unwrap(), act.as_str());
     }
+}
+
+#[test]
+fn strangers_who_guess_tokens_write_a_hundred_rows_an_hour_and_hide_no_other_act() {
+    let log = Twin::log_of_actions();
+    let record = |action: &Action| block_on(log.record(action)).unwrap();
+    for number in 0..150_u8 {
+        record(&Action {
+            action: Act::RefusedSignIn,
+            ..action(number)
+        });
+    }
+    record(&action(200));
+    let recorded = log.ports.recorded();
+    assert_eq!(recorded.len(), 101);
+    assert_eq!(recorded.last(), Some(&action(200)));
+    let warnings = log.ports.log.borrow();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
 }
