@@ -173,7 +173,7 @@ async fn what_clients_get_is_reported_once_a_minute(_: Arc<Nothing>) {
 
     let answers = |source: &str, status: u64| -> u64 {
         let lines = lines_about(&edge, "served");
-        let served = lines.iter().flat_map(|line| line["served"].as_array());
+        let served = lines.iter().filter_map(|line| line["served"].as_array());
         let counters = served.flatten();
         let of_source =
             counters.filter(|counter| counter["source"] == source && counter["status"] == status);
