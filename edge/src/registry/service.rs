@@ -27,6 +27,9 @@ use crate::time::{Timestamp, within};
 
 /// How many pages are read before the origin counts as mad: 1,000 issuers each.
 const MOST_PAGES: usize = 200;
+/// How long the copy in KV may take before it counts as late. Ticks, hooks and unknown issuers wait
+/// for the reading that writes it.
+const COPY_LIMIT: Duration = Duration::from_secs(10);
 /// A `Retry-After` beyond this counts as this: a mistaken one must not hide new issuers for days.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
@@ -319,13 +322,16 @@ impl<P: RegistryPorts> RegistryService<P> {
             }));
         })?;
         *self.reading.index.borrow_mut() = Some(Rc::clone(&index));
-        if let Err(error) = self.replica.put(&index).await {
-            // Readers ask here when their copy is old, so a copy that is late costs time, not
-            // truth.
-            self.runtime.log(&serde_json::json!({
-                "level": "warning", "what": "the registry's copy in KV is late", "cause": error.to_string(),
-            }));
-        }
+        let put = within(self.runtime.sleep(COPY_LIMIT), self.replica.put(&index)).await;
+        let cause = match put {
+            Some(Ok(())) => return Ok(index),
+            Some(Err(error)) => error.to_string(),
+            None => "timed out".to_owned(),
+        };
+        // Readers ask here when their copy is old, so a copy that is late costs time, not truth.
+        self.runtime.log(&serde_json::json!({
+            "level": "warning", "what": "the registry's copy in KV is late", "cause": cause,
+        }));
         Ok(index)
     }
 

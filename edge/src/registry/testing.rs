@@ -115,10 +115,13 @@ fn record(id: &IssuerId) -> Issuer {
 pub(crate) struct TwinIndex {
     pub(crate) copy: Rc<RefCell<Option<Index>>>,
     pub(crate) faults: Rc<Faults>,
+    /// What writes go through.
+    pub(crate) gate: Rc<Gate>,
 }
 
 impl IndexReplica for TwinIndex {
     async fn put(&self, index: &Index) -> Result<(), ReplicaError> {
+        self.gate.pass().await;
         let doing = "index.put";
         let keep = || {
             *self.copy.borrow_mut() = Some(index.clone());

@@ -40,6 +40,7 @@ impl Stage {
         let replica = TwinIndex {
             copy: Rc::default(),
             faults: Rc::clone(&faults),
+            gate: Rc::default(),
         };
         let settings = Rc::new(settings(&[]));
         let issuers = TwinIssuers::new(&machine);
@@ -545,4 +546,17 @@ fn the_stored_job_is_pinned() {
         "batch": ["ca-0000"],
     });
     assert_eq!(stored, expected);
+
+#[test]
+fn a_copy_in_kv_that_never_ends_keeps_nobody_waiting_for_ever() {
+    let stage = Stage::listing(2);
+    stage.replica.gate.close();
+    let first = stage.ask();
+    stage.machine.pass(MINUTE);
+    assert!(first.answer().is_some_and(|read| read.is_ok()));
+    // Nor whoever asks when the index is old.
+    let second = stage.ask();
+    stage.machine.pass(MINUTE);
+    assert!(second.answer().is_some_and(|read| read.is_ok()));
+    assert_eq!(stage.calls(), 2);
 }

@@ -108,6 +108,7 @@ impl Stage {
         let replica = TwinIndex {
             copy: Rc::default(),
             faults: Rc::clone(&faults),
+            gate: Rc::default(),
         };
         let store = TwinRegistry::new(&faults);
         let issuers = TwinIssuers::new(&machine);
