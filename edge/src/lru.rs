@@ -80,7 +80,7 @@ impl<K: Clone + Eq + Hash, V> LruCache<K, V> {
         self.entries.insert(key, entry);
     }
 
-    pub(crate) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
     {

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crl::CrlNumber;
+
 use super::ports::Chunk;
 use crate::lru::LruCache;
 use crate::places::Places;
@@ -69,6 +71,8 @@ struct Remembered {
     read_at: Timestamp,
     /// When this isolate last asked for the CRL's refresh.
     refresh_asked_at: Option<Timestamp>,
+    /// The number of the CRL that this isolate served last.
+    served: Option<CrlNumber>,
 }
 
 impl<C> Default for Memory<C> {
@@ -85,7 +89,33 @@ impl<C> Default for Memory<C> {
 impl<C: Chunk> Memory<C> {
     /// Forgets what KV returned for a key: it is being written.
     pub fn forget(&self, key: &str) {
-        self.heads.borrow_mut().remove(key);
+        if let Some(remembered) = self.heads.borrow_mut().get(key) {
+            remembered.value = None;
+            remembered.read_at = Timestamp::from_millis(0);
+        }
+    }
+
+    /// Whether this isolate has served a CRL with a greater number: KV is behind then.
+    pub(super) fn is_behind(&self, key: &str, number: CrlNumber) -> bool {
+        let mut heads = self.heads.borrow_mut();
+        let served = heads.get(key).and_then(|remembered| remembered.served);
+        served.is_some_and(|served| served > number)
+    }
+
+    /// A CRL with this number is served.
+    pub(super) fn keep_served(&self, key: &str, number: CrlNumber) {
+        let mut heads = self.heads.borrow_mut();
+        if let Some(remembered) = heads.get(key) {
+            remembered.served = Some(number);
+            return;
+        }
+        let unread = Remembered {
+            value: None,
+            read_at: Timestamp::from_millis(0),
+            refresh_asked_at: None,
+            served: Some(number),
+        };
+        heads.insert(key.to_owned(), 1, unread);
     }
 
     /// The metadata that KV last returned for `key`, if that was at most `age` before `now`.
@@ -122,6 +152,7 @@ impl<C: Chunk> Memory<C> {
             value: Some((json.to_owned(), Rc::clone(&metadata))),
             read_at: now,
             refresh_asked_at: None,
+            served: heads.get(key).and_then(|known| known.served),
         };
         heads.insert(key.to_owned(), 1, remembered);
         Ok(metadata)
@@ -168,12 +199,14 @@ impl<C: Chunk> Memory<C> {
     }
 
     pub(super) fn keep_absent(&self, key: &str, now: Timestamp) {
+        let mut heads = self.heads.borrow_mut();
         let absent = Remembered {
             value: None,
             read_at: now,
             refresh_asked_at: None,
+            served: heads.get(key).and_then(|known| known.served),
         };
-        self.heads.borrow_mut().insert(key.to_owned(), 1, absent);
+        heads.insert(key.to_owned(), 1, absent);
     }
 
     /// Whether the refresh of the CRL with this key may be asked for now; if so, not again for a

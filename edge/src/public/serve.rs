@@ -109,8 +109,8 @@ pub enum Source {
     Kv,
     /// The issuer's object: KV had nothing.
     Object,
-    /// The issuer's object: the CRL in KV has expired.
-    ObjectForExpired,
+    /// The issuer's object: the CRL in KV has expired, or is older than one that was served.
+    ObjectForUnfit,
 }
 
 impl Source {
@@ -118,7 +118,7 @@ impl Source {
         match self {
             Self::Memory | Self::Kv => "crl-edge-kv; hit",
             Self::Object => "crl-edge-kv; fwd=miss",
-            Self::ObjectForExpired => "crl-edge-kv; fwd=stale",
+            Self::ObjectForUnfit => "crl-edge-kv; fwd=stale",
         }
     }
 
@@ -148,6 +148,7 @@ impl<P: Platform> Serving<P> {
         if self.fast_path
             && let Some(found) = self.remembered(&key, Age::Recent)
             && found.validity == Validity::Fresh
+            && !self.memory.is_behind(&key, found.head.number)
             && let Some(served) = self.answer(wanted, &key, &header, found).await?
         {
             return Ok(served);
@@ -161,9 +162,8 @@ impl<P: Platform> Serving<P> {
         let kv_failed = replica.is_err();
         let found = replica.unwrap_or_else(|KvFailed| self.remembered(&key, Age::Outage));
         let mut deadline = asked_at.after(self.patience);
-        let must_wait = found
-            .as_ref()
-            .is_none_or(|found| found.validity == Validity::Expired);
+        let is_expired = |found: &Found<P>| found.validity == Validity::Expired;
+        let must_wait = found.as_ref().is_none_or(is_expired);
         let now = self.platform.now();
         let place = self.memory.places.take(&key, now, deadline);
         if must_wait && place.is_none() {
@@ -173,6 +173,11 @@ impl<P: Platform> Serving<P> {
                 &EdgeError::CrlUnavailable { retry_after },
             ));
         }
+        // This isolate has served a later one, and nobody is to see numbers go back.
+        let is_unfit = |found: &Found<P>| {
+            is_expired(found)
+                || place.is_some() && self.memory.is_behind(&key, found.head.number)
+        };
         let mut listing = Listing::Listed;
         if must_wait {
             if found.is_some() && self.policy.serve_expired {
@@ -184,8 +189,8 @@ impl<P: Platform> Serving<P> {
                 return Ok(refused(wanted.method, &error));
             }
         }
-        let expired = match found {
-            Some(found) if found.validity == Validity::Expired => Some(found),
+        let unfit = match found {
+            Some(found) if is_unfit(&found) => Some(found),
             Some(found) => {
                 if found.validity == Validity::Due {
                     self.refresh_soon(wanted, &key);
@@ -198,10 +203,10 @@ impl<P: Platform> Serving<P> {
             }
             None => None,
         };
-        let seen = expired.as_ref().map(|found| found.head.sha256);
-        let fallback = match expired {
+        let seen = unfit.as_ref().map(|found| found.head.sha256);
+        let fallback = match unfit {
             None if kv_failed => self.remembered(&key, Age::Any),
-            expired => expired,
+            unfit => unfit,
         };
         let found = match (self.object(wanted, seen, deadline).await, fallback) {
             (Ok(found), _) => found,
@@ -320,7 +325,7 @@ impl<P: Platform> Serving<P> {
         let cause = match answer {
             Ok((IssuerAnswer::Crl(head), Some(stream))) => {
                 let source = match seen {
-                    Some(_) => Source::ObjectForExpired,
+                    Some(_) => Source::ObjectForUnfit,
                     None => Source::Object,
                 };
                 return Ok(self.found(head, StoredBody::Stream(stream), source));
@@ -410,6 +415,7 @@ impl<P: Platform> Serving<P> {
             return Ok(None);
         };
         let replay = self.replay(&decision, &body, key, source);
+        self.memory.keep_served(key, head.number);
         let mut answer = decision.answer();
         let cache_status = source.cache_status().into();
         answer.headers.push(("Cache-Status", cache_status));

@@ -644,3 +644,48 @@ fn what_the_object_streams_or_refuses_is_not_replayed() {
     assert_eq!(get(&edge), Replay::No);
     assert_eq!(get(&edge.object(IN_15_SECONDS)), Replay::No);
 }
+
+#[test]
+fn what_kv_still_has_of_before_is_not_served_after_a_later_crl() {
+    let edge = Edge::new();
+    let twin = edge.twin();
+    // KV is down, and the object answers with number 2; KV comes back and has number 1.
+    twin.0.kv_state.set(State::Fails);
+    assert_eq!(edge.ask(Method::Get).1, "2");
+    twin.0.kv_state.set(State::Up);
+    assert_eq!(edge.ask(Method::Get).1, "2");
+    assert_eq!(
+        edge.ask(Method::Get).1,
+        "2",
+        "nor is what was read remembered"
+    );
+    // The object learns that KV has number 1, so that it publishes again.
+    let seen = twin.0.seen.borrow();
+    assert_eq!(seen.last(), Some(&Some(head(1, &der(1, SMALL_CRL)).sha256)));
+}
+
+#[test]
+fn an_older_crl_is_better_than_none() {
+    let edge = Edge::new();
+    let twin = edge.twin();
+    twin.0.kv_state.set(State::Fails);
+    assert_eq!(edge.ask(Method::Get).1, "2");
+    twin.0.kv_state.set(State::Up);
+    twin.0.object_state.set(State::Fails);
+    assert_eq!(edge.ask(Method::Get).1, "1");
+}
+
+#[test]
+fn an_earlier_crl_of_the_object_is_served_for_it_decides() {
+    let edge = Edge::new();
+    let twin = edge.twin();
+    twin.0.kv_state.set(State::Fails);
+    assert_eq!(edge.ask(Method::Get).1, "2");
+    twin.0.kv_state.set(State::Up);
+    let der = der(1, SMALL_CRL);
+    *twin.0.object.borrow_mut() = Ok((head(1, &der), der));
+    assert_eq!(edge.ask(Method::Get).1, "1");
+    let (status, number, asked) = edge.ask(Method::Get);
+    assert_eq!((status, number.as_str()), (200, "1"));
+    assert!(!asked.contains("object"), "{asked}");
+}
