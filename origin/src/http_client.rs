@@ -16,7 +16,7 @@ use http::{HeaderMap, Request, StatusCode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Sends requests.
-pub(crate) trait HttpClient: Send + Sync {
+pub trait HttpClient: Send + Sync {
     /// Sends a request; returns when the head of the response is there. `limits.timeout` covers the
     /// body, too.
     fn send(
@@ -28,16 +28,16 @@ pub(crate) trait HttpClient: Send + Sync {
 
 /// What a request is limited to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// How long the whole exchange may take.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// Which hosts may answer.
-    pub(crate) reach: Reach,
+    pub reach: Reach,
 }
 
 /// Which hosts may answer a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
     /// Any.
     Anywhere,
     /// Any but this machine and its link: loopback, link-local and unspecified addresses, by number
@@ -47,13 +47,13 @@ pub(crate) enum Reach {
 }
 
 /// A response; the body has yet to arrive.
-pub(crate) struct Response {
+pub struct Response {
     /// The status.
-    pub(crate) status: StatusCode,
+    pub status: StatusCode,
     /// The headers.
-    pub(crate) headers: HeaderMap,
+    pub headers: HeaderMap,
     /// The body, in pieces.
-    pub(crate) body: BoxStream<'static, Result<Bytes, HttpError>>,
+    pub body: BoxStream<'static, Result<Bytes, HttpError>>,
 }
 
 impl Response {
@@ -77,7 +77,7 @@ impl Response {
 /// Why there is no response, or only a part of one.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum HttpError {
+pub enum HttpError {
     /// Not a URL that can be asked.
     #[error("not an http or https URL: {0}")]
     Url(String),

@@ -7,8 +7,8 @@
 //! The rules that need no database: [`revocation`], [`sequence`], [`trusted_time`], [`profile`],
 //! [`list_config`] and [`ca`]. [`entries`] caches what a CRL is made of. Time and randomness come
 //! from [`clock`] and [`random`]; `main` chooses the system's, and everything below gets them as
-//! arguments. So do `connector` and `push` with timers, threads (`runtime`) and the HTTP client
-//! (`http_client`).
+//! arguments. So do `connector` and `push` with timers, threads ([`runtime`]) and the HTTP client
+//! ([`http_client`]). [`running`] puts the service together over these.
 #![cfg_attr(
     not(test),
     deny(
@@ -29,7 +29,7 @@ pub mod defaults;
 pub mod entries;
 pub mod hex;
 mod http;
-mod http_client;
+pub mod http_client;
 pub mod import;
 pub mod list_config;
 pub mod origin;
@@ -38,7 +38,8 @@ pub mod profile;
 mod push;
 pub mod random;
 pub mod revocation;
-mod runtime;
+pub mod running;
+pub mod runtime;
 pub mod sequence;
 pub mod store;
 pub mod trusted_time;

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 
 /// A clock, which may jump, timers that do not, and threads for work that blocks.
-pub(crate) trait Runtime: Clock {
+pub trait Runtime: Clock {
     /// Time since a fixed instant. It never goes back, and back-off is measured with it.
     fn uptime(&self) -> Duration;
 

@@ -49,7 +49,7 @@ impl Change {
     }
 
     /// Brings `state` up to this change.
-    pub(crate) fn apply(&self, state: &mut ObjectState) {
+    pub fn apply(&self, state: &mut ObjectState) {
         if let Some(issuer) = &self.issuer {
             state.issuer.clone_from(issuer);
         }

@@ -10,20 +10,16 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
-use zeroize::Zeroizing;
 
 use super::common::{duration, read_text, web_url};
 use super::error::CliError;
 use super::output;
 use super::session::Session;
 use crate::bearer_token::TokenHash;
-use crate::clock::Clock;
-use crate::connector::Connectors;
-use crate::http::{self, Service, Tls};
-use crate::http_client::{HttpClient, NetworkClient};
-use crate::origin::Origin;
-use crate::push::{EdgeClient, Push, PushMetrics};
-use crate::runtime::{Runtime, TokioRuntime, blocking};
+use crate::http::{self, Tls};
+use crate::http_client::NetworkClient;
+use crate::running::RunningService;
+use crate::runtime::TokioRuntime;
 
 /// How many threads may wait for HSMs, directories and the database. Hundreds of issuers may have a
 /// full lane because their HSM hangs, and the others still get threads. A thread exists only while
@@ -97,20 +93,16 @@ impl Serve {
                     _ = interrupt.recv() => {}
                 }
             };
-            let parts = Parts::new(origin, clock)?;
-            let pushing = self.start_pushing(&parts);
-            let Parts {
-                origin,
-                runtime,
-                connectors,
-                pushes,
-                ..
-            } = parts;
-            let observing = tokio::spawn(observe_clock(Arc::clone(&origin), Arc::clone(&runtime)));
-            let service = Service::new(origin, runtime, connectors, &pushes, tokens);
+            let client =
+                NetworkClient::new().map_err(|error| CliError::Serve(error.to_string()))?;
+            let service =
+                RunningService::new(origin, Arc::new(TokioRuntime::new(clock)), Arc::new(client));
+            let pushing = self.start_pushing(&service);
+            let observing = tokio::spawn(service.observe_clock());
+            let router = service.router(tokens);
             let scheme = if tls.is_some() { "https" } else { "http" };
             output::print(&format!("ready {scheme}://{address}"))?;
-            http::serve(listener, tls, http::router(service), stop, self.grace).await;
+            http::serve(listener, tls, router, stop, self.grace).await;
             for task in pushing {
                 task.abort();
             }
@@ -121,18 +113,13 @@ impl Serve {
 
     /// Pushes to the edge, and follows the directories of `openssl ca` so that their revocations
     /// are pushed, too.
-    fn start_pushing(&self, parts: &Parts) -> Vec<JoinHandle<()>> {
+    fn start_pushing(&self, service: &RunningService) -> Vec<JoinHandle<()>> {
         let (Some(edge), Some(token)) = (&self.edge, &self.hook_token) else {
             return Vec::new();
         };
-        let (origin, runtime) = (Arc::clone(&parts.origin), Arc::clone(&parts.runtime));
-        let client = Arc::clone(&parts.client);
-        let edge = EdgeClient::new(client, edge, Zeroizing::new(token.clone()));
-        let push = Push::new(origin, runtime, edge, parts.pushes.clone());
-        let connectors = parts.connectors.clone();
         vec![
-            tokio::spawn(push.run()),
-            tokio::spawn(async move { connectors.follow_directories().await }),
+            tokio::spawn(service.push(edge, token)),
+            tokio::spawn(service.follow_directories()),
         ]
     }
 
@@ -149,50 +136,6 @@ impl Serve {
             .filter(|token| !token.is_empty())
             .map(TokenHash::of)
             .collect())
-    }
-}
-
-/// The parts of the running service.
-struct Parts {
-    origin: Arc<Origin>,
-    runtime: Arc<dyn Runtime>,
-    client: Arc<dyn HttpClient>,
-    connectors: Connectors,
-    pushes: PushMetrics,
-}
-
-impl Parts {
-    fn new(origin: Arc<Origin>, clock: Arc<dyn Clock>) -> Result<Self, CliError> {
-        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(clock));
-        let client = NetworkClient::new().map_err(|error| CliError::Serve(error.to_string()))?;
-        let client: Arc<dyn HttpClient> = Arc::new(client);
-        Ok(Self {
-            connectors: Connectors::new(
-                Arc::clone(&origin),
-                Arc::clone(&runtime),
-                Arc::clone(&client),
-            ),
-            origin,
-            runtime,
-            client,
-            pushes: PushMetrics::default(),
-        })
-    }
-}
-
-/// How often the clock is observed while no CRL is made.
-const OBSERVATION: Duration = Duration::from_mins(10);
-
-/// Lets the expiry of certificates follow the clock.
-async fn observe_clock(origin: Arc<Origin>, runtime: Arc<dyn Runtime>) {
-    loop {
-        let (origin, now) = (Arc::clone(&origin), runtime.now());
-        match blocking(&*runtime, move || origin.observe_clock(now)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "cannot store the observed time"),
-            Err(error) => tracing::error!(%error, "cannot store the observed time"),
-        }
-        runtime.sleep(OBSERVATION).await;
     }
 }
 
