@@ -52,7 +52,6 @@ impl RunningService {
 
     /// All routes of the API, for callers with one of these tokens of scope admin, or with one that
     /// the origin keeps.
-    #[must_use]
     pub fn router(&self, tokens: Vec<TokenHash>) -> Router {
         http::router(Service::new(
             Arc::clone(&self.origin),

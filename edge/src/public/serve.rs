@@ -175,8 +175,7 @@ impl<P: Platform> Serving<P> {
         }
         // This isolate has served a later one, and nobody is to see numbers go back.
         let is_unfit = |found: &Found<P>| {
-            is_expired(found)
-                || place.is_some() && self.memory.is_behind(&key, found.head.number)
+            is_expired(found) || place.is_some() && self.memory.is_behind(&key, found.head.number)
         };
         let mut listing = Listing::Listed;
         if must_wait {

@@ -546,6 +546,7 @@ fn the_stored_job_is_pinned() {
         "batch": ["ca-0000"],
     });
     assert_eq!(stored, expected);
+}
 
 #[test]
 fn a_copy_in_kv_that_never_ends_keeps_nobody_waiting_for_ever() {
