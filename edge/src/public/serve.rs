@@ -128,7 +128,7 @@ impl Source {
         match self {
             Self::Memory => "memory",
             Self::Kv => "kv",
-            Self::Object | Self::ObjectForExpired => "object",
+            Self::Object | Self::ObjectForUnfit => "object",
         }
     }
 }
