@@ -2,7 +2,7 @@
 CREATE TABLE operator_actions (
   id TEXT PRIMARY KEY, -- UUIDv7
   at TEXT NOT NULL, -- RFC 3339, UTC, milliseconds
-  action TEXT NOT NULL, -- trust, refresh, refresh_all, sign_in, refused_sign_in
+  action TEXT NOT NULL, -- as `Act` in edge/src/actions.rs lists them
   role TEXT, -- operator or viewer: the setting of the token; null if it opens nothing
   token_name TEXT, -- the name before the token in its setting
   address TEXT, -- the network that the request came from: a /24 or /48

@@ -238,7 +238,7 @@ impl EdgeClients {
     /// The registry's index, no older than `REGISTRY_TTL_SECONDS` while the origin can be read.
     ///
     /// # Errors
-    /// None can be had.
+    /// None can be read.
     pub(crate) async fn index(&self) -> Result<Rc<Index>, ObjectError> {
         let serving = Serving {
             platform: self.clone(),

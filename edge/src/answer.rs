@@ -31,8 +31,8 @@ pub enum Body {
 }
 
 impl Body {
-    /// Which bytes of the CRL it is, which has `length` in the encoding asked for; none where it is
-    /// not made from the CRL.
+    /// The range that this body needs of the encoded CRL, which has `length` bytes; `None` if it
+    /// needs none.
     #[must_use]
     pub const fn range(&self, length: u64) -> Option<ByteRange> {
         match self {

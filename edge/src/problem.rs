@@ -64,9 +64,9 @@ pub enum EdgeError {
         /// The length of the CRL in the encoding asked for, in bytes.
         size: u64,
     },
-    /// No CRL is held that is still valid, and none could be had.
+    /// No valid CRL is held, and none could be fetched.
     #[error(
-        "no valid CRL can be had from the issuer right now; ask again in {} s", seconds(*.retry_after)
+        "no valid CRL of the issuer is available right now; ask again in {} s", seconds(*.retry_after)
     )]
     CrlUnavailable {
         /// When to ask again.
@@ -149,7 +149,7 @@ pub enum EdgeError {
         /// The media types that there are.
         offered: &'static str,
     },
-    /// There is no list of issuers, and none can be had.
+    /// There is no list of issuers, and none can be read.
     #[error("the origin has not given the list of issuers yet; ask again in {} s", seconds(*.retry_after))]
     RegistryUnavailable {
         /// When to ask again.

@@ -71,8 +71,7 @@ impl Decision {
     }
 }
 
-/// Decides what a request for the CRL with this head, which has this validity, is answered at
-/// `now`.
+/// Decides the response at `now` to a request for the CRL with this head and validity.
 ///
 /// `header` gives a request header's value by its name, those of repeated headers joined by `, `
 /// (RFC 9110, section 5.3). `src/fast_path/replay.js` lists those that are asked for here. A CRL

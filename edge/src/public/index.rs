@@ -24,7 +24,7 @@ pub(super) enum Lookup {
     Known(Listed),
     /// It is not, and will not be for this long.
     Unknown(Duration),
-    /// There is no index, and none can be had now.
+    /// There is no index, and none can be read now.
     NoIndex,
 }
 
@@ -32,7 +32,7 @@ pub(super) enum Lookup {
 /// else that of the registry's object, whatever its age.
 ///
 /// # Errors
-/// None can be had at all.
+/// None can be read at all.
 pub(super) async fn index<P: Platform>(
     platform: &P,
     memory: &Memory<P::Chunk>,

@@ -27,7 +27,7 @@ impl Encoding {
         }
     }
 
-    /// How many bytes a CRL has in it that has `size` in DER.
+    /// The length, in this encoding, of a CRL whose DER has `size` bytes.
     #[must_use]
     pub const fn length(self, size: u64) -> u64 {
         match self {

@@ -235,7 +235,7 @@ impl<P: Platform> Serving<P> {
     /// The registry's index, as `index::index` finds it.
     ///
     /// # Errors
-    /// None can be had.
+    /// None can be read.
     pub async fn index(&self) -> Result<Rc<Index>, PlatformError> {
         index::index(&self.platform, &self.memory, self.registry_ttl).await
     }

@@ -91,8 +91,8 @@ impl Attempt {
         matches!(result, Ok(Answer::Crl(admitted)) if admitted.replaces != held)
     }
 
-    /// Whether the refresh is a row of the event table, which has what happened and not that
-    /// nothing did: an operator's refresh always is one, a repeated failure is one an hour.
+    /// Whether to record the refresh as an event. Those of operators and hooks always are; a new
+    /// CRL is, and "unchanged" is not; a failure that repeats is recorded once an hour.
     pub(super) fn should_record(&self, event: &Event, before: &CrlState) -> bool {
         if matches!(self.trigger, Trigger::Operator | Trigger::Hook) {
             return true;

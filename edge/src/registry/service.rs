@@ -25,7 +25,7 @@ use crate::events::{Event, Trigger};
 use crate::refresh::{OriginError, ReplicaError, Runtime, StoreError};
 use crate::time::{Timestamp, within};
 
-/// How many pages are read before the origin counts as mad: 1,000 issuers each.
+/// How many pages are read before the origin counts as broken: 1,000 issuers each.
 const MOST_PAGES: usize = 200;
 /// How long the copy in KV may take before it counts as late. Ticks, hooks and unknown issuers wait
 /// for the reading that writes it.
@@ -122,7 +122,7 @@ pub trait RegistryStore {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
     /// The origin could not be asked, and there is no earlier list.
-    #[error("the list of issuers cannot be had: {0}")]
+    #[error("the list of issuers cannot be read: {0}")]
     Origin(#[from] OriginError),
     /// The object's storage failed.
     #[error(transparent)]
@@ -430,7 +430,7 @@ impl<P: RegistryPorts> RegistryService<P> {
     /// Begins a tick, unless one is under way.
     ///
     /// # Errors
-    /// Where the registry cannot be had.
+    /// If the registry cannot be read.
     pub async fn begin_tick(self: &Rc<Self>) -> Result<Option<Lease>, RegistryError> {
         self.index().await?;
         self.wake_job().await?;

@@ -17,7 +17,8 @@ pub const TICK_BATCH: usize = 18;
 pub(crate) const ISSUER_TIME_LIMIT: Duration = Duration::from_mins(2);
 
 /// How long a tick that is not heard of keeps others from beginning: longer than a batch takes, at
-/// two minutes an issuer and six at once; shorter than it takes to worry.
+/// two minutes an issuer and six at once; short enough that a tick that died delays the next one
+/// little.
 const LEASE_TIME: Duration = Duration::from_mins(7);
 
 /// The right to walk the registry.
