@@ -11,7 +11,7 @@ mod origin_fetch;
 mod overrule;
 mod ports;
 mod refresher;
-mod removals;
+mod removal_gate;
 mod staged;
 mod state;
 mod state_cache;

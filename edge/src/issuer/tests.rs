@@ -5,7 +5,7 @@ mod flight;
 mod publish;
 mod refusals;
 mod removal;
-mod removals;
+mod removal_gate;
 mod wake;
 
 use std::cell::{Cell, RefCell};

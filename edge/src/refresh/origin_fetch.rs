@@ -15,7 +15,7 @@ use super::head::Sha256;
 use super::ports::{
     Answer, CrlRequest, DEPARTED_LIMIT, Origin, OriginBody, OriginCrl, PIECE_BYTES, Runtime, Store,
 };
-use super::removals::{self, Comparison};
+use super::removal_gate::{self, Comparison};
 use super::staged::{Admitted, FetchOutcome, Staged};
 use super::state::{Candidate, CrlState, Current, Record};
 use super::state_cache::StateCache;
@@ -161,7 +161,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         let key = u64::from_be_bytes(key);
         let new = (admitted.body, admitted.pieces);
         let (mut comparison, questions) =
-            removals::compare(store, held, new, self.settings, now, key)?;
+            removal_gate::compare(store, held, new, self.settings, now, key)?;
         for piece in questions.pieces() {
             let lines = questions.lines(store, piece)?;
             let lines: Vec<_> = lines.lines().collect();
