@@ -29,8 +29,9 @@ impl Shared {
     /// An issuer that publishes `crls` one after the other, the first of which is published.
     async fn publish(&self, ca: &CertificateAuthority, crls: &[Vec<u8>]) {
         self.origin.add(ca);
-        let mut next = crls.to_vec().into_iter();
-        self.origin.on_call(ca.id(), move |_| match next.next() {
+        let mut next = crls.to_vec();
+        next.reverse();
+        self.origin.on_call(ca.id(), move |_| match next.pop() {
             Some(crl) => Answer::crl(crl),
             None => Answer::status(304),
         });

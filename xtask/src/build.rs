@@ -63,7 +63,7 @@ const SHRINK: [&str; 4] = [
 /// A release build above this fails. The aim is 400 KiB; the operators' tokens and actions and the
 /// issuer's service took it to 424, the removal of what is not listed any more and the registry's
 /// gate to 439, and this keeps it from growing much further until that is undone.
-const LARGEST_GZIPPED: usize = 460 * 1024;
+const LARGEST_GZIPPED: usize = 512 * 1024;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
