@@ -1,4 +1,4 @@
-//! The HTTP client of [`push`](crate::push) and the connectors: an argument, so that a simulator
+//! The HTTP client of `push` and the connectors: an argument, so that a simulator
 //! can answer in its place.
 //!
 //! It follows no redirect: a request carries a token, a secret or a promise to an operator about

@@ -1,4 +1,4 @@
-//! Time and threads, as the service, [`push`](crate::push) and the connectors use them: an
+//! Time and threads, as the service, `push` and the connectors use them: an
 //! argument, so that a simulator can run them on virtual time.
 
 use std::sync::Arc;
