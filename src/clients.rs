@@ -12,7 +12,7 @@ use edge::issuer::{
 };
 use edge::kv_layout;
 use edge::public::{Chunks, KvRead, Platform, PlatformError, Serving};
-use edge::refresh::Sha256;
+use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use edge::registry::{
     Batch, Index, IssuerObjects, Lease, RefreshJob, RegistryAnswer, RegistryRequest,
 };
@@ -148,6 +148,23 @@ impl EdgeClients {
         let request = IssuerRequest::Accept { name, sha256, by };
         match self.call(issuer, request).await? {
             (IssuerAnswer::Accept(answer), _) => Ok(answer),
+            (other, _) => Err(other.into()),
+        }
+    }
+
+    /// What the CRLs of a name added and removed.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn changes(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        place: ChangesPlace,
+    ) -> Result<ChangesAnswer, ObjectError> {
+        let request = IssuerRequest::Changes { name, place };
+        match self.call(issuer, request).await? {
+            (IssuerAnswer::Changes(answer), _) => Ok(answer),
             (other, _) => Err(other.into()),
         }
     }

@@ -11,7 +11,7 @@ use edge::events::{Event, EventId, Trigger};
 use edge::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
 use edge::operator::{self, OperatorRoute, Ports, Reply};
 use edge::problem::EdgeError;
-use edge::refresh::Sha256;
+use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use edge::registry::{Index, RefreshJob, RegistryRequest};
 use edge::tables::Query;
 use edge::time::Timestamp;
@@ -163,6 +163,15 @@ impl Ports for WorkerPorts {
         by: &str,
     ) -> Result<AcceptAnswer, ObjectError> {
         self.objects.accept(issuer, name, sha256, by).await
+    }
+
+    async fn changes(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        place: ChangesPlace,
+    ) -> Result<ChangesAnswer, ObjectError> {
+        self.objects.changes(issuer, name, place).await
     }
 
     async fn request_job(&self, id: EventId) -> Result<RefreshJob, ObjectError> {

@@ -4,6 +4,7 @@
 mod api;
 mod authorization;
 pub(crate) mod call;
+mod changes;
 mod crl_status;
 pub(crate) mod dashboard;
 mod desk;

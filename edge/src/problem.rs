@@ -143,6 +143,12 @@ pub enum EdgeError {
         /// The SHA-256 of the CRL that was refused last, in hexadecimal.
         refused: String,
     },
+    /// The changes that the operator asks for are not kept.
+    #[error("the changes since that CRL are not kept{}: read the CRL itself, then ask with its number", known(.known_since.as_deref()))]
+    ChangesForgotten {
+        /// The changes since the CRL with this number are; none if there are none.
+        known_since: Option<String>,
+    },
     /// The caller accepts none of the media types that there are.
     #[error("this call answers with one of: {offered}")]
     NotAcceptable {
@@ -195,6 +201,7 @@ impl EdgeError {
             Self::RegistryNotShrunk => (409, "registry_not_shrunk"),
             Self::NoCandidate { .. } => (409, "no_candidate"),
             Self::CandidateMismatch { .. } => (409, "candidate_mismatch"),
+            Self::ChangesForgotten { .. } => (410, "changes_forgotten"),
             Self::PreconditionFailed => (412, "precondition_failed"),
             Self::RangeNotSatisfiable { .. } => (416, "range_not_satisfiable"),
             Self::Internal => (500, "internal"),
@@ -276,6 +283,12 @@ fn seconds(span: Duration) -> u64 {
         .max(1)
 }
 
+fn known(since: Option<&str>) -> String {
+    since.map_or_else(String::new, |since| {
+        format!(", only those since number {since}")
+    })
+}
+
 /// The status's own phrase (RFC 9110, section 15), which `about:blank` problems have as their title
 /// (RFC 9457, section 4.2.1).
 const fn phrase(status: u16) -> &'static str {
@@ -287,6 +300,7 @@ const fn phrase(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
         409 => "Conflict",
+        410 => "Gone",
         412 => "Precondition Failed",
         416 => "Range Not Satisfiable",
         503 => "Service Unavailable",
@@ -319,6 +333,9 @@ mod tests {
                 max_age,
             },
             EdgeError::NotFound,
+            EdgeError::ChangesForgotten {
+                known_since: Some("7".to_owned()),
+            },
             EdgeError::MethodNotAllowed { allow: "GET, HEAD" },
             EdgeError::PreconditionFailed,
             EdgeError::RangeNotSatisfiable { size: 10 },

@@ -3,9 +3,11 @@
 mod admission;
 mod attempt;
 mod backoff;
+mod changes;
 mod demand;
 mod error;
 pub mod head;
+mod lines;
 mod object_state;
 mod origin_fetch;
 mod overrule;
@@ -19,6 +21,7 @@ mod stored_body;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use changes::{ChangesAnswer, ChangesPage, ChangesPlace};
 pub(crate) use demand::Demand;
 pub use error::{OriginError, RefreshError, StoreError};
 pub use head::{Head, HeadError, Sha256, Sha256Error};
@@ -30,7 +33,7 @@ pub use ports::{
 };
 pub(crate) use refresher::{Refresher, Report};
 pub use state::{
-    BodyId, Candidate, CrlState, Current, HeldCrl, IssuerState, LastError, Publication, Record,
-    RecordedFailure, RefreshCount, Unsettled, fingerprint,
+    BodyId, Candidate, Changes, CrlState, Current, HeldCrl, IssuerState, LastError, Publication,
+    Record, RecordedFailure, RefreshCount, Unsettled, fingerprint,
 };
 pub(crate) use state_cache::StateCache;

@@ -60,6 +60,7 @@ const ROUTES: &[Route] = &[
     ("/v1/issuers/{id}/refresh",         "POST", |path| Some(call(Endpoint::Refresh(path.id()?)))),
     ("/v1/issuers/{id}/trust",           "POST", |path| Some(call(Endpoint::Trust(path.id()?)))),
     ("/v1/issuers/{id}/crls/{name}/accept", "POST", |path| Some(call(Endpoint::Accept(path.id()?, path.name()?)))),
+    ("/v1/issuers/{id}/crls/{name}/changes", READ, |path| Some(call(Endpoint::Changes(path.id()?, path.name()?)))),
     ("/v1/refresh",                      JOB,    |_| Some(call(Endpoint::RefreshAll))),
     ("/v1/registry/confirm",             "POST", |_| Some(call(Endpoint::ConfirmRegistry))),
     ("/v1/events",                       READ,   |_| Some(call(Endpoint::Events))),

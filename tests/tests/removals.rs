@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use end_to_end::certificate_authority::{CertificateAuthority, revoked};
+use end_to_end::edge::OPERATOR_TOKEN;
 use end_to_end::test_origin::{Answer, TestOrigin, sha256};
 use end_to_end::{Edge, Origin, Start, World, suite};
 use reqwest::{Method, StatusCode};
@@ -198,6 +199,60 @@ async fn a_number_that_went_back_can_be_accepted(world: Arc<Shared>) {
     assert_eq!(world.served(&ca).await, crls[2]);
 }
 
+async fn what_each_list_added_and_removed_outlives_a_restart(_: Arc<Shared>) {
+    let origin = TestOrigin::start().await;
+    let ca = CertificateAuthority::new("changes");
+    origin.add(&ca);
+    let mut edge = Start::new(&origin.url()).start().await;
+    let entries = revoked(41);
+    for (number, count) in [(1, 40), (2, 39), (3, 41)] {
+        let some = entries[..count].to_vec();
+        let crl = ca.crl_with(number, |tbs| tbs.revoked_certificates = Some(some));
+        origin.answer(ca.id(), Answer::crl(crl));
+        assert_eq!(event(&edge, ca.id()).await["outcome"], "published");
+        if number == 2 {
+            edge = edge.stop().start().await;
+        }
+    }
+    let path = "/v1/issuers/changes/crls/full/changes?since=";
+    let changes = edge.operate(Method::GET, &format!("{path}1")).await;
+    let changes: Value = changes.json().await.unwrap();
+    let mut shown: Vec<_> = changes["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| {
+            (
+                change["crl_number"].as_str().unwrap(),
+                change["change"].as_str().unwrap(),
+                &change["serial"].as_str().unwrap()[24..],
+            )
+        })
+        .collect();
+    shown.sort_unstable();
+    let expected = [
+        ("2", "removed", "00000028"),
+        ("3", "added", "00000028"),
+        ("3", "added", "00000029"),
+    ];
+    assert_eq!(shown, expected, "{changes}");
+    assert_eq!(changes["crl_number"], "3");
+
+    let csv = edge.request(Method::GET, &format!("{path}2"));
+    let csv = csv
+        .bearer_auth(OPERATOR_TOKEN)
+        .header("accept", "text/csv")
+        .send()
+        .await
+        .unwrap();
+    let csv = csv.text().await.unwrap();
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let forgotten = edge.operate(Method::GET, &format!("{path}0")).await;
+    assert_eq!(forgotten.status(), StatusCode::GONE);
+    let problem: Value = forgotten.json().await.unwrap();
+    assert_eq!(problem["code"], "changes_forgotten");
+}
+
 async fn a_hold_that_was_released_is_explained(_: Arc<Shared>) {
     let origin = Origin::start();
     origin.create_issuer("released", "p256", "http://127.0.0.1:9/crl/released.crl");
@@ -220,4 +275,5 @@ suite!(
     the_list_of_another_ca_is_refused_and_nobody_can_accept_it,
     a_number_that_went_back_can_be_accepted,
     a_hold_that_was_released_is_explained,
+    what_each_list_added_and_removed_outlives_a_restart,
 );

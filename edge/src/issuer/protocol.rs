@@ -5,7 +5,7 @@ use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, Trigger};
-use crate::refresh::{CrlState, Head, IssuerState, Sha256};
+use crate::refresh::{ChangesAnswer, ChangesPlace, CrlState, Head, IssuerState, Sha256};
 
 /// A request to an issuer's object. It names the issuer, since an object does not know its own
 /// name.
@@ -66,6 +66,13 @@ pub enum IssuerRequest {
         /// The operator's name, for the event.
         by: String,
     },
+    /// What the CRLs of a name added and removed. Answered by [`IssuerAnswer::Changes`].
+    Changes {
+        /// Which CRL.
+        name: CrlName,
+        /// From where.
+        place: ChangesPlace,
+    },
 }
 
 /// What an issuer's object answers.
@@ -88,6 +95,8 @@ pub enum IssuerAnswer {
     Retire(RetireAnswer),
     /// Whether the refused CRL was accepted.
     Accept(AcceptAnswer),
+    /// What changed.
+    Changes(ChangesAnswer),
     /// The object could not do it: the cause, for the log.
     Failed(String),
 }
@@ -157,6 +166,8 @@ pub enum AcceptAnswer {
 
 #[cfg(test)]
 mod tests {
+    use crl::CrlNumber;
+
     use super::*;
 
     #[test]
@@ -183,6 +194,13 @@ mod tests {
                 sha256: Sha256([1; 32]),
                 by: "anna".to_owned(),
             },
+            IssuerRequest::Changes {
+                name: CrlName::Full,
+                place: ChangesPlace {
+                    after: CrlNumber::from(7),
+                    piece: 1,
+                },
+            },
         ];
         for request in requests {
             let call = IssuerCall {
@@ -200,6 +218,7 @@ mod tests {
             IssuerAnswer::Trust(TrustAnswer::OtherWaiting(Sha256([2; 32]))),
             IssuerAnswer::Retire(RetireAnswer::StillListed),
             IssuerAnswer::Accept(AcceptAnswer::OtherRefused(Sha256([2; 32]))),
+            IssuerAnswer::Changes(ChangesAnswer::Forgotten(Some("7".to_owned()))),
             IssuerAnswer::Failed("storage failed".to_owned()),
         ];
         for answer in answers {

@@ -22,8 +22,8 @@ use super::singleflight::{FlightFuture, Join, Singleflight};
 use super::turns::{AT_ONCE, Turns};
 use crate::events::{Event, Outcome, Trigger};
 use crate::refresh::{
-    Change, CrlState, Current, ObjectState, RefreshError, Refresher, Report, Runtime as _, Sha256,
-    StateCache, Store as _, StoreError, fingerprint,
+    Change, ChangesAnswer, ChangesPlace, CrlState, Current, ObjectState, RefreshError, Refresher,
+    Report, Runtime as _, Sha256, StateCache, Store as _, StoreError, fingerprint,
 };
 
 /// Keeps one issuer's CRLs.
@@ -124,6 +124,9 @@ impl<P: IssuerPorts> IssuerService<P> {
                 .accept(name, sha256, &by)
                 .await
                 .map_or_else(failed, IssuerAnswer::Accept),
+            IssuerRequest::Changes { name, place } => self
+                .changes(name, &place)
+                .map_or_else(failed, IssuerAnswer::Changes),
         };
         (answer, None)
     }
@@ -309,6 +312,19 @@ impl<P: IssuerPorts> IssuerService<P> {
         self.after_refresh(name, &report).await;
         self.outbox.flush().await;
         Ok(AcceptAnswer::Checked(Box::new(report.event)))
+    }
+
+    /// What the last CRLs of a name added and removed.
+    pub(super) fn changes(
+        &self,
+        name: CrlName,
+        place: &ChangesPlace,
+    ) -> Result<ChangesAnswer, StoreError> {
+        let crl = self.shared.state.crl(name)?;
+        match (crl.head(), &crl.changes) {
+            (Some(head), Some(changes)) => changes.read(self.shared.state.store(), head, place),
+            _ => Ok(ChangesAnswer::Forgotten(None)),
+        }
     }
 
     /// KV returned something else to a reader than what is committed, or nothing.

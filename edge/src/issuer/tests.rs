@@ -1,5 +1,6 @@
 //! The issuer's object over the twins: one flight, nothing lost, always ahead of expiry.
 
+mod changes;
 mod faults;
 mod flight;
 mod publish;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crl::CrlNumber;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
@@ -17,10 +18,10 @@ use super::media::EventFormat;
 use super::parameters::read_sha256;
 use super::ports::{Ports, Request};
 use super::reply::Reply;
-use super::{metrics, openapi};
+use super::{changes, metrics, openapi};
 use crate::events::Event;
 use crate::problem::EdgeError;
-use crate::refresh::Sha256;
+use crate::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use crate::tables::Query;
 use crate::url;
 
@@ -75,6 +76,12 @@ impl<P: Ports> Desk<P> {
                 let event = self.accept(&actor, &issuer, name, sha256).await?;
                 self.outcome(&[event])
             }
+            Call::Changes {
+                issuer,
+                name,
+                since,
+                format,
+            } => self.changes(issuer, name, since, format).await,
             Call::Events {
                 filter,
                 after,
@@ -210,6 +217,54 @@ impl<P: Ports> Desk<P> {
             EventFormat::Json | EventFormat::Ndjson => first,
         };
         let all = stream::once(std::future::ready(Ok(begin))).chain(pages);
+        Ok(Reply::stream(format.media_type(), all.boxed_local()))
+    }
+
+    /// Changes page by page. A page is read once the one before it has been sent.
+    async fn changes(
+        &self,
+        issuer: IssuerId,
+        name: CrlName,
+        since: CrlNumber,
+        format: EventFormat,
+    ) -> Result<Reply, EdgeError> {
+        self.listed_crl(&issuer, name).await?;
+        let start = ChangesPlace {
+            after: since,
+            piece: 0,
+        };
+        // The first page is read before the status is sent.
+        let first = self.ports.changes(&issuer, name, start).await;
+        let first = match first.map_err(|error| self.internal(&error))? {
+            ChangesAnswer::Page(page) => page,
+            ChangesAnswer::Forgotten(known_since) => {
+                return Err(EdgeError::ChangesForgotten { known_since });
+            }
+        };
+        let begin = changes::begin(format, since, &first) + &changes::write(format, &first, true);
+        let ports = Rc::clone(&self.ports);
+        let rest = stream::try_unfold(first.next, move |place| {
+            let (ports, issuer) = (Rc::clone(&ports), issuer.clone());
+            async move {
+                let Some(place) = place else {
+                    return Ok(None);
+                };
+                let answer = ports.changes(&issuer, name, place).await;
+                match answer.map_err(|error| error.to_string())? {
+                    ChangesAnswer::Page(page) => {
+                        let text = changes::write(format, &page, false);
+                        Ok(Some((text, page.next)))
+                    }
+                    ChangesAnswer::Forgotten(_) => {
+                        Err("the changes were forgotten while they were sent".to_owned())
+                    }
+                }
+            }
+        });
+        let once = |text| stream::once(std::future::ready(Ok(text)));
+        let all = once(begin)
+            .chain(rest)
+            .chain(once(changes::end(format).to_owned()));
         Ok(Reply::stream(format.media_type(), all.boxed_local()))
     }
 

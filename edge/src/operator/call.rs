@@ -1,5 +1,6 @@
 //! The calls of the operators' API: which tokens open each, and its parameters.
 
+use crl::CrlNumber;
 use origin_api::{CrlName, IssuerId};
 
 use super::authorization::Role;
@@ -24,6 +25,8 @@ pub(crate) const MOST_SERIES: u32 = 2000;
 /// How many have them by default.
 pub(crate) const USUAL_SERIES: u32 = 250;
 
+const NUMBER_EXPECTED: &str = "must be a CRLNumber in decimal: that of the CRL that you know";
+
 /// A call's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
@@ -39,6 +42,8 @@ pub(crate) enum Endpoint {
     Trust(IssuerId),
     /// `/v1/issuers/{id}/crls/{name}/accept`
     Accept(IssuerId, CrlName),
+    /// `/v1/issuers/{id}/crls/{name}/changes`
+    Changes(IssuerId, CrlName),
     /// `/v1/refresh`
     RefreshAll,
     /// `/v1/registry/confirm`
@@ -87,6 +92,14 @@ pub(crate) enum Call {
     Trust(IssuerId),
     /// Accepts a refused CRL.
     Accept(IssuerId, CrlName),
+    /// What the CRLs of a name added and removed.
+    Changes {
+        issuer: IssuerId,
+        name: CrlName,
+        /// By those after this one.
+        since: CrlNumber,
+        format: EventFormat,
+    },
     /// Events of refreshes.
     Events {
         filter: EventFilter,
@@ -177,6 +190,19 @@ impl Endpoint {
             }
             Self::Trust(issuer) => none().map(|()| Call::Trust(issuer)),
             Self::Accept(issuer, name) => none().map(|()| Call::Accept(issuer, name)),
+            Self::Changes(issuer, name) => {
+                let parameters = Parameters::parse(query, &["since"])?;
+                let since = parameters.value("since", NUMBER_EXPECTED)?;
+                Ok(Call::Changes {
+                    issuer,
+                    name,
+                    since: since.ok_or(EdgeError::BadParameter {
+                        name: "since".into(),
+                        problem: NUMBER_EXPECTED.into(),
+                    })?,
+                    format: EventFormat::negotiate(accept)?,
+                })
+            }
             Self::RefreshAll if method == "POST" => none().map(|()| Call::RefreshAll),
             Self::RefreshAll => none().map(|()| Call::RefreshJob),
             Self::OpenApi => none().map(|()| Call::OpenApi),
@@ -246,10 +272,11 @@ mod tests {
         endpoint("GET", path).call("GET", Role::Operator, &query, accept)
     }
 
-    const READS: [&str; 7] = [
+    const READS: [&str; 8] = [
         "/v1/refresh",
         "/v1/issuers",
         "/v1/issuers/a",
+        "/v1/issuers/a/crls/full/changes",
         "/v1/events",
         "/v1/actions",
         "/metrics",
@@ -323,6 +350,8 @@ mod tests {
             ("/v1/issuers", "cursor", "a b"),
             ("/v1/issuers", "limit", "1001"),
             ("/v1/events", "cursor", "7"),
+            ("/v1/issuers/a/crls/full/changes", "since", "-1"),
+            ("/v1/issuers/a/crls/full/changes", "since", ""),
             ("/metrics", "limit", "0"),
             ("/metrics", "issuer", "*"),
         ] {

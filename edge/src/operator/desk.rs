@@ -138,7 +138,11 @@ impl<P: Ports> Desk<P> {
     }
 
     /// Sees that the registry lists this CRL.
-    async fn listed_crl(&self, issuer: &IssuerId, name: CrlName) -> Result<(), EdgeError> {
+    pub(super) async fn listed_crl(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+    ) -> Result<(), EdgeError> {
         if self.listed(issuer).await?.crls.contains(&name) {
             return Ok(());
         }

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::actions::Action;
 use crate::events::{Event, EventId, Trigger};
 use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
-use crate::refresh::Sha256;
+use crate::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use crate::registry::{Index, RefreshJob};
 use crate::tables::Query;
 use crate::time::Timestamp;
@@ -84,6 +84,13 @@ pub trait Ports: 'static {
         sha256: Sha256,
         by: &str,
     ) -> Result<AcceptAnswer, Self::Error>;
+    /// What the CRLs of a name added and removed.
+    async fn changes(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        place: ChangesPlace,
+    ) -> Result<ChangesAnswer, Self::Error>;
     /// Keeps an action until D1 has it. Durable when this returns.
     async fn record(&self, action: &Action) -> Result<(), Self::Error>;
     /// How many events D1 refuses, known without D1.

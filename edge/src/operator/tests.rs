@@ -12,6 +12,7 @@ use super::{Ports as _, Reply, Request as _, answer};
 use crate::answer::{Answer, Body};
 use crate::config::Settings;
 use crate::events::Outcome;
+use crate::refresh::{ChangesPage, ChangesPlace};
 use crate::routes::{Handler, route};
 use crate::tables::testing::event;
 use crate::url;
@@ -588,6 +589,96 @@ fn a_stream_says_that_d1_is_down_or_breaks() {
     };
     let broken: Result<Vec<String>, String> = block_on(chunks.try_collect());
     assert_eq!(broken, Err(CAUSE.to_owned()));
+}
+
+/// Two pages of changes, the second of the CRL held.
+fn with_changes() -> Rc<Platform> {
+    let platform = Platform::new();
+    let place = |after: u64| ChangesPlace {
+        after: after.into(),
+        piece: 0,
+    };
+    let page = |number: u64, lines: &str, next| ChangesPage {
+        held: 9.into(),
+        number: number.into(),
+        this_update: crate::tables::testing::NOW,
+        lines: lines.to_owned(),
+        next,
+    };
+    let lines = "+ 0a 1700000000 keyCompromise\n- 0b 1700000000 -\n";
+    *platform.changes.borrow_mut() = vec![
+        (place(7), page(8, lines, Some(place(8)))),
+        (place(8), page(9, "~ 0a 1700000001 superseded\n", None)),
+        (place(9), page(9, "", None)),
+    ];
+    platform
+}
+
+#[test]
+fn changes_come_in_three_formats() {
+    let platform = with_changes();
+    let read = |accept: &str, since: u64| {
+        let path = format!("/v1/issuers/a/crls/full/changes?since={since}");
+        let Reply::Stream { chunks, .. } =
+            send(&platform, &call("GET", &path).header("accept", accept))
+        else {
+            panic!("no stream")
+        };
+        let chunks: Vec<String> = block_on(chunks.try_collect()).unwrap();
+        chunks.concat()
+    };
+    let made = crate::tables::testing::NOW.to_string();
+    let row = |number, change, serial, date, reason| {
+        serde_json::json!({
+            "crl_number": number, "this_update": made, "change": change, "serial": serial,
+            "revocation_date": date, "reason": reason,
+        })
+    };
+    let date = "2023-11-14T22:13:20.000Z";
+    let rows = serde_json::json!([
+        row("8", "added", "0a", date, Some("keyCompromise")),
+        row("8", "removed", "0b", date, None),
+        row(
+            "9",
+            "changed",
+            "0a",
+            "2023-11-14T22:13:21.000Z",
+            Some("superseded")
+        ),
+    ]);
+    let json: Value = serde_json::from_str(&read("application/json", 7)).unwrap();
+    let expected = serde_json::json!({ "since": "7", "crl_number": "9", "changes": rows });
+    assert_eq!(json, expected);
+    let ndjson = read("application/x-ndjson", 7);
+    let lines: Vec<Value> = ndjson
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(Value::from(lines), rows);
+    let csv = read("text/csv", 7);
+    let first = format!("8,{made},added,0a,{date},keyCompromise");
+    assert_eq!(csv.lines().nth(1), Some(first.as_str()));
+    assert_eq!(csv.lines().count(), 4);
+    let none: Value = serde_json::from_str(&read("application/json", 9)).unwrap();
+    assert_eq!(none["changes"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn changes_that_are_not_kept_are_gone() {
+    let platform = with_changes();
+    let path = "/v1/issuers/a/crls/full/changes?since=6";
+    let answer = ask(&platform, &call("GET", path));
+    assert_eq!(answer.status, 410);
+    assert!(text(&answer).contains("only those since number 7"));
+    let unlisted = path.replace("full", "shard-3");
+    assert_eq!(ask(&platform, &call("GET", &unlisted)).status, 404);
+    // Those that were forgotten while they were sent can only break the body.
+    platform.changes.borrow_mut().remove(1);
+    let Reply::Stream { chunks, .. } = send(&platform, &call("GET", &path.replace('6', "7")))
+    else {
+        panic!("no stream")
+    };
+    assert!(block_on(chunks.try_collect::<Vec<String>>()).is_err());
 }
 
 #[test]

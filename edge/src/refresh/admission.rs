@@ -86,6 +86,7 @@ pub(super) fn admit<D: Hashed>(
         findings: verified.findings().iter().map(EventFinding::from).collect(),
         entries_added: None,
         entries_removed: None,
+        changes: None,
         replaces: before.head().map(|head| head.sha256),
     })))
 }

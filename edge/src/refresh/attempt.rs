@@ -12,7 +12,7 @@ use super::origin_fetch::FetchError;
 use super::ports::Answer;
 use super::staged::{Admitted, FetchOutcome};
 use super::state::{
-    CrlState, Current, IssuerState, LastError, Publication, RecordedFailure, RefreshCount,
+    Changes, CrlState, Current, IssuerState, LastError, Publication, RecordedFailure, RefreshCount,
 };
 use crate::config::Settings;
 use crate::events::{Event, EventId, Outcome, PartialCrl, Trigger};
@@ -197,6 +197,13 @@ impl Attempt {
         let earliest = state.last_head().map(next_second);
         head.generated_at = earliest.map_or(self.ended_at, |at| at.max(self.ended_at));
         head.refresh_after = self.refresh_time(&head, settings);
+        let changes = state.changes.take();
+        state.changes = Some(Changes::next(
+            changes,
+            state.head(),
+            &head,
+            admitted.changes,
+        ));
         state
             .replaced
             .extend(state.current.take().map(|current| current.head));

@@ -157,13 +157,12 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         held: &Current,
     ) -> Result<Admitted, FetchError> {
         let (store, now) = (self.state.store(), self.runtime.now());
-        let [key @ .., _, _] = self.runtime.random();
-        let key = u64::from_be_bytes(key);
+        let key = removal_gate::key(self.runtime.random());
         let new = (admitted.body, admitted.pieces);
         let (mut comparison, questions) =
             removal_gate::compare(store, held, new, self.settings, now, key)?;
-        for piece in questions.pieces() {
-            let lines = questions.lines(store, piece)?;
+        for piece in 0..questions.pieces {
+            let lines = questions.piece(store, piece)?;
             let lines: Vec<_> = lines.lines().collect();
             for asked in lines.chunks(DEPARTED_LIMIT) {
                 let departed = self.origin.departed(self.issuer, self.name, asked);
@@ -183,6 +182,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         }
         admitted.entries_added = Some(comparison.added);
         admitted.entries_removed = Some(comparison.removed);
+        admitted.changes = comparison.changes;
         admitted.findings.extend(comparison.findings());
         Ok(admitted)
     }

@@ -5,10 +5,11 @@ use origin_api::{CrlName, Issuer};
 use sha2::Digest as _;
 
 use super::admission::{self, Expected};
-use super::error::RefreshError;
+use super::error::{RefreshError, StoreError};
 use super::head::Sha256;
 use super::ports::{Answer, Store};
-use super::staged::{FetchOutcome, Staged};
+use super::removal_gate;
+use super::staged::{Admitted, FetchOutcome, Staged};
 use super::state::{Candidate, CrlState, IssuerState};
 use crate::config::Settings;
 use crate::events::EventFinding;
@@ -24,6 +25,8 @@ pub(super) struct Overrule<'a> {
     pub(super) issuer: &'a IssuerState,
     pub(super) settings: &'a Settings,
     pub(super) now: Timestamp,
+    /// Unpredictable.
+    pub(super) key: u64,
 }
 
 impl Overrule<'_> {
@@ -46,6 +49,7 @@ impl Overrule<'_> {
         };
         let mut admitted = admission::admit(store, &staged, self.before, certificate, &expected)?;
         if let Answer::Crl(admitted) = &mut admitted {
+            self.compare(store, admitted)?;
             admitted.findings.push(EventFinding {
                 code: "accepted".to_owned(),
                 count: 1,
@@ -53,6 +57,23 @@ impl Overrule<'_> {
             });
         }
         Ok(admitted)
+    }
+
+    /// Records what changes; nothing of it is refused.
+    fn compare(&self, store: &impl Store, admitted: &mut Admitted) -> Result<(), StoreError> {
+        let Some(held) = self.before.current.as_ref() else {
+            return Ok(());
+        };
+        if self.name == CrlName::Delta {
+            return Ok(());
+        }
+        let new = (admitted.body, admitted.pieces);
+        let (comparison, _) =
+            removal_gate::compare(store, held, new, self.settings, self.now, self.key)?;
+        admitted.entries_added = Some(comparison.added);
+        admitted.entries_removed = Some(comparison.removed);
+        admitted.changes = comparison.changes;
+        Ok(())
     }
 
     fn read_again<D: Hashed>(&self, store: &impl Store) -> Result<Staged<D>, RefreshError> {

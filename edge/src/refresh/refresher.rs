@@ -11,6 +11,7 @@ use super::object_state::Change;
 use super::origin_fetch::{FetchError, OriginFetch};
 use super::overrule::Overrule;
 use super::ports::{Origin, Runtime, Store};
+use super::removal_gate;
 use super::staged::FetchOutcome;
 use super::state::Candidate;
 use super::state_cache::StateCache;
@@ -89,6 +90,7 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             issuer: &issuer,
             settings: &self.settings,
             now: started_at,
+            key: removal_gate::key(random),
         };
         let result = overrule
             .admit::<R::Hashed>(self.state.store())

@@ -4,10 +4,12 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crl::{Change, Finding, Reason, Serial, WalkError};
+use crl::{Change, Finding, Reason, WalkError};
 
+use super::changes::ChangeWriter;
 use super::error::StoreError;
 use super::head::Head;
+use super::lines::{LineWriter, Lines};
 use super::ports::{Cause, Departure, PIECE_BYTES, Store};
 use super::state::{BodyId, CrlState, Current};
 use super::stored_body::StoredBody;
@@ -29,19 +31,21 @@ pub(super) struct Comparison {
     pub(super) unexplained: u64,
     /// The serial numbers of the first of them, in hexadecimal.
     pub(super) missing: Vec<String>,
+    /// What changed; `None` if it is too much to keep.
+    pub(super) changes: Option<Lines>,
     duplicates: Option<Finding>,
 }
 
-/// The serial numbers of removed entries that only the origin can explain: lines of hexadecimal in
-/// a body of the object's storage, which may be too many for memory.
-#[derive(Debug)]
-pub(super) struct Questions {
-    body: BodyId,
-    pieces: u32,
+/// The key of a comparison, from unpredictable bytes: nobody can prepare a CRL that is slow to
+/// compare.
+pub(super) fn key(random: [u8; 10]) -> u64 {
+    let [key @ .., _, _] = random;
+    u64::from_be_bytes(key)
 }
 
 /// Compares the CRL held with a new one, in 8 MiB of memory. An entry was right to leave if it was
-/// on hold, or was revoked so long ago that its certificate has expired. All others are questions.
+/// on hold, or was revoked so long ago that its certificate has expired. The serial numbers of all
+/// others, in hexadecimal, are questions that only the origin can answer.
 pub(super) fn compare(
     store: &impl Store,
     held: &Current,
@@ -49,27 +53,30 @@ pub(super) fn compare(
     settings: &Settings,
     now: Timestamp,
     key: u64,
-) -> Result<(Comparison, Questions), StoreError> {
+) -> Result<(Comparison, Lines), StoreError> {
     let longest = settings.max_certificate;
     let has_expired = |revoked: Timestamp| !longest.is_zero() && now.since(revoked) > longest;
-    let mut questions = QuestionWriter::new(store)?;
-    let mut failed = None;
-    let mut earlier = StoredBody::new(store, held.body, held.pieces);
-    let mut later = StoredBody::new(store, new.0, new.1);
-    let differences = crl::diff(&mut earlier, &mut later, key, |change| {
+    let mut questions = LineWriter::new(store, PIECE_BYTES);
+    let mut changes = ChangeWriter::new(store);
+    let mut see = |change: Change<'_>| {
+        changes.push(&change)?;
         let Change::Removed(entry) = change else {
-            return ControlFlow::Continue(());
+            return Ok(());
         };
         let was_held = entry.reason == Some(Reason::CertificateHold);
         if was_held || has_expired(entry.revocation_date.into()) {
-            return ControlFlow::Continue(());
+            return Ok(());
         }
-        match questions.push(entry.serial) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
+        questions.push(&entry.serial.to_string().to_ascii_lowercase())
+    };
+    let mut failed = None;
+    let mut earlier = StoredBody::new(store, held.body, held.pieces);
+    let mut later = StoredBody::new(store, new.0, new.1);
+    let differences = crl::diff(&mut earlier, &mut later, key, |change| match see(change) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
         }
     });
     if let Some(error) = failed {
@@ -80,28 +87,16 @@ pub(super) fn compare(
         // Both were read whole when they came.
         unreadable => StoreError::Unreadable(unreadable.to_string()),
     })?;
-    let (questions, unexplained) = questions.finish()?;
+    let questions = questions.finish()?;
     let comparison = Comparison {
         added: differences.added,
         removed: differences.removed,
-        unexplained,
+        unexplained: questions.count,
         missing: Vec::new(),
+        changes: changes.finish()?,
         duplicates: differences.duplicates,
     };
     Ok((comparison, questions))
-}
-
-impl Questions {
-    /// The numbers of the pieces.
-    pub(super) fn pieces(&self) -> std::ops::Range<u32> {
-        0..self.pieces
-    }
-
-    /// The lines of a piece.
-    pub(super) fn lines(&self, store: &impl Store, piece: u32) -> Result<String, StoreError> {
-        String::from_utf8(store.piece(self.body, piece)?)
-            .map_err(|error| StoreError::Unreadable(error.to_string()))
-    }
 }
 
 impl Comparison {
@@ -176,56 +171,6 @@ fn is_about_to_expire(held: &Head, now: Timestamp) -> bool {
 /// without leading zeros.
 fn significant(serial: &str) -> String {
     serial.trim_start_matches('0').to_ascii_lowercase()
-}
-
-struct QuestionWriter<'a, S> {
-    store: &'a S,
-    body: BodyId,
-    pieces: u32,
-    lines: String,
-    count: u64,
-}
-
-impl<'a, S: Store> QuestionWriter<'a, S> {
-    fn new(store: &'a S) -> Result<Self, StoreError> {
-        Ok(Self {
-            store,
-            body: store.new_body()?,
-            pieces: 0,
-            lines: String::new(),
-            count: 0,
-        })
-    }
-
-    fn push(&mut self, serial: Serial<'_>) -> Result<(), StoreError> {
-        let line = serial.to_string().to_ascii_lowercase();
-        if self.lines.len().saturating_add(line.len()) >= PIECE_BYTES {
-            self.write()?;
-        }
-        self.lines.push_str(&line);
-        self.lines.push('\n');
-        self.count = self.count.saturating_add(1);
-        Ok(())
-    }
-
-    fn write(&mut self) -> Result<(), StoreError> {
-        self.store
-            .append(self.body, self.pieces, self.lines.as_bytes())?;
-        self.pieces = self.pieces.saturating_add(1);
-        self.lines.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<(Questions, u64), StoreError> {
-        if !self.lines.is_empty() {
-            self.write()?;
-        }
-        let questions = Questions {
-            body: self.body,
-            pieces: self.pieces,
-        };
-        Ok((questions, self.count))
-    }
 }
 
 #[cfg(test)]

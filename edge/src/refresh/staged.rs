@@ -4,6 +4,7 @@ use crl::Examined;
 use origin_api::Der;
 
 use super::head::{Head, Sha256};
+use super::lines::Lines;
 use super::ports::Answer;
 use super::state::{BodyId, StoredCoverage};
 use crate::events::{EventFinding, PartialCrl};
@@ -49,6 +50,8 @@ pub(super) struct Admitted {
     pub(super) entries_added: Option<u64>,
     /// How many entries of the CRL held it has not.
     pub(super) entries_removed: Option<u64>,
+    /// What it adds and removes; `None` if that was not compared, or is too much to keep.
+    pub(super) changes: Option<Lines>,
     /// The CRL that it replaces.
     pub(super) replaces: Option<Sha256>,
 }

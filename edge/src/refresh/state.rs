@@ -1,6 +1,7 @@
 //! What an issuer's object knows between refreshes. Its JSON is stored: fields may be added with a
 //! default, and their stored names never change.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crl::{Certificates, Coverage, CrlNumber, Reasons};
@@ -68,6 +69,9 @@ pub struct CrlState {
     /// Since when the removal gate has withheld CRLs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld_since: Option<Timestamp>,
+    /// What the last CRLs added and removed; `None` until one is committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
 }
 
 /// A committed CRL: its head, and its body's place.
@@ -178,6 +182,34 @@ pub struct RefreshCount {
     pub refreshes: u64,
     /// How long they took together, in milliseconds.
     pub duration_ms: u64,
+}
+
+/// The changes of one CRL name that are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// All changes since the CRL of this number are kept.
+    #[serde(with = "decimal")]
+    pub(super) since: CrlNumber,
+    /// The oldest first. CRLs with the entries of the one before are left out.
+    pub(super) sets: VecDeque<ChangeSet>,
+}
+
+/// The changes that one CRL brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ChangeSet {
+    #[serde(with = "decimal")]
+    pub(super) number: CrlNumber,
+    pub(super) this_update: Timestamp,
+    pub(super) body: BodyId,
+    pub(super) pieces: u32,
+    pub(super) size: u64,
+}
+
+impl Changes {
+    /// The bodies that have the lines.
+    pub(super) fn bodies(&self) -> impl Iterator<Item = BodyId> {
+        self.sets.iter().map(|set| set.body)
+    }
 }
 
 /// Whether KV has the committed CRL.
@@ -303,7 +335,8 @@ impl CrlState {
     pub fn bodies(&self) -> impl Iterator<Item = BodyId> {
         let current = self.current.iter().map(|current| current.body);
         let candidate = self.candidate.iter().map(|candidate| candidate.body);
-        current.chain(candidate)
+        let changes = self.changes.iter().flat_map(Changes::bodies);
+        current.chain(candidate).chain(changes)
     }
 
     /// Whether KV did not take the committed CRL, and is tried again. A first try is about to come.
@@ -316,6 +349,26 @@ impl CrlState {
 /// The clocks' difference does not matter here: what is not yet valid is neither due nor expired.
 fn validity(head: &Head, now: Timestamp) -> Validity {
     Validity::of(head, now, Duration::ZERO)
+}
+
+/// A CRLNumber is stored in decimal.
+pub(super) mod decimal {
+    use crl::CrlNumber;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(in crate::refresh) fn serialize<S: Serializer>(
+        number: &CrlNumber,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(number)
+    }
+
+    pub(in crate::refresh) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<CrlNumber, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
 }
 
 /// What is known of the issuer itself.

@@ -100,7 +100,8 @@ fn a_crl_from_which_most_entries_vanished_waits_for_an_operator() {
     assert_eq!(stage.in_kv().as_deref(), Some("8"));
     assert_eq!(candidate(&stage), None);
     assert_eq!(accept(&stage, refused.sha256), AcceptAnswer::NoneRefused);
-    assert_eq!(stage.disk.bodies_and_outbox(), (1, 0));
+    // The CRL, and what it removed.
+    assert_eq!(stage.disk.bodies_and_outbox(), (2, 0));
 }
 
 #[test]

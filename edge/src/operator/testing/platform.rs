@@ -14,7 +14,7 @@ use crate::actions::Action;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
 use crate::operator::{Ports, Request};
-use crate::refresh::{IssuerState, Sha256, fingerprint};
+use crate::refresh::{ChangesAnswer, ChangesPage, ChangesPlace, IssuerState, Sha256, fingerprint};
 use crate::registry::{Index, JobState, Listed, RefreshJob, Shrink, Summary};
 use crate::tables::testing::{NOW, Tables, event};
 use crate::tables::{Query, append_actions};
@@ -44,6 +44,8 @@ pub(crate) struct Platform {
     pub(crate) job: RefCell<Option<RefreshJob>>,
     /// The CRL that was refused last.
     pub(crate) refused: Cell<Option<Sha256>>,
+    /// What CRLs changed, by where it is.
+    pub(crate) changes: RefCell<Vec<(ChangesPlace, ChangesPage)>>,
     /// What was done, in words.
     pub(crate) done: RefCell<Vec<String>>,
     /// The log.
@@ -69,6 +71,7 @@ impl Platform {
             waiting: RefCell::default(),
             job: RefCell::default(),
             refused: Cell::default(),
+            changes: RefCell::default(),
             done: RefCell::default(),
             log: RefCell::default(),
             now: Cell::new(NOW),
@@ -249,6 +252,19 @@ impl Ports for Platform {
                 Ok(AcceptAnswer::Checked(Box::new(event)))
             }
         }
+    }
+
+    async fn changes(
+        &self,
+        _: &IssuerId,
+        _: CrlName,
+        place: ChangesPlace,
+    ) -> Result<ChangesAnswer, String> {
+        self.check(Part::Objects)?;
+        let changes = self.changes.borrow();
+        let page = changes.iter().find(|(from, _)| *from == place);
+        let none = ChangesAnswer::Forgotten(Some("7".to_owned()));
+        Ok(page.map_or(none, |(_, page)| ChangesAnswer::Page(page.clone())))
     }
 
     async fn request_job(&self, id: EventId) -> Result<RefreshJob, String> {

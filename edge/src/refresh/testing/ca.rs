@@ -79,7 +79,15 @@ impl Ca {
 
     /// A CRL by `template` that revokes `entries` certificates.
     pub(crate) fn sign(&self, template: &Template, entries: u32) -> Vec<u8> {
-        let serials: Vec<_> = (1..=entries).map(u32::to_be_bytes).collect();
+        self.sign_serials(template, 1..=entries)
+    }
+
+    pub(crate) fn sign_serials(
+        &self,
+        template: &Template,
+        serials: impl IntoIterator<Item = u32>,
+    ) -> Vec<u8> {
+        let serials: Vec<_> = serials.into_iter().map(u32::to_be_bytes).collect();
         let revocations = serials.iter().map(|serial| Revocation {
             serial: Serial::from_be_bytes(serial),
             date: UnixTime(1_700_000_000),
