@@ -27,16 +27,23 @@ export default {
         return new Response(hex(await digest.digest));
       }
       case "/bench/crowd": {
-        // Sends many requests at once, each an invocation of the Worker, and counts equal answers.
+        // Sends many requests at once, each an invocation of the Worker, and counts equal answers. A
+        // client that is turned away comes back when it is told to.
         const { path, clients } = Object.fromEntries(url.searchParams);
         const counts = {};
+        let tries = 0;
         const client = async () => {
-          const answer = await context.exports.default.fetch(new URL(path, url));
+          let answer;
+          do {
+            if (answer) await scheduler.wait(1000 * answer.headers.get("retry-after"));
+            answer = await context.exports.default.fetch(new URL(path, url));
+            tries += 1;
+          } while (answer.status === 503);
           const answered = `${answer.status} ${await sha256(await answer.arrayBuffer())}`;
           counts[answered] = (counts[answered] ?? 0) + 1;
         };
         await Promise.all(Array.from({ length: Number(clients) }, client));
-        return Response.json(counts);
+        return Response.json({ counts, tries });
       }
       default:
         return Worker.fetch(request, env, context);
