@@ -2,7 +2,7 @@
 
 mod harness;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -401,7 +401,16 @@ fn calls_under_way_finish_when_the_service_is_told_to_stop() {
     ];
     let nobody = ["--url", "http://127.0.0.1:9/ca.crl", "--allow-local"];
     origin.run(&[&connect[..], &nobody].concat());
-    origin.run(&["issuer", "set", "slow", "--url", &url]);
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", crl.len());
+    let answer = [head.as_bytes(), &crl].concat();
+    std::thread::scope(|scope| {
+        // The changed source is checked at once.
+        let set = scope.spawn(|| origin.run(&["issuer", "set", "slow", "--url", &url]));
+        let (mut stream, _) = slow.accept().unwrap();
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        stream.write_all(&answer).unwrap();
+        set.join().unwrap();
+    });
     let mut server = origin.serve();
     std::thread::scope(|scope| {
         let under_way = scope.spawn(|| server.crl("slow", "full", None).body_mut().read_to_vec());
@@ -415,8 +424,7 @@ fn calls_under_way_finish_when_the_service_is_told_to_stop() {
         while TcpStream::connect(address).is_ok() {
             std::thread::sleep(Duration::from_millis(20));
         }
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", crl.len());
-        stream.write_all(&[head.as_bytes(), &crl].concat()).unwrap();
+        stream.write_all(&answer).unwrap();
         assert_eq!(under_way.join().unwrap().unwrap(), crl);
     });
     assert!(server.child.wait().unwrap().success());
