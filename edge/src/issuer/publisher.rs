@@ -307,13 +307,14 @@ impl<P: IssuerPorts> Publisher<P> {
             let Some(mut crl) = self.shared.note(self.shared.state.crl(name)) else {
                 return;
             };
-            crl.unsettled =
-                crl.unsettled
-                    .filter(|unsettled| unsettled.until > now)
-                    .map(|unsettled| Unsettled {
-                        compare_at: now.after(COMPARE_EVERY),
-                        ..unsettled
-                    });
+            // A comparison that KV did not answer is not the last one.
+            crl.unsettled = crl
+                .unsettled
+                .filter(|unsettled| unsettled.until > now || agrees.is_none())
+                .map(|unsettled| Unsettled {
+                    compare_at: now.after(COMPARE_EVERY),
+                    ..unsettled
+                });
             if agrees == Some(false) && matches!(crl.publication, Publication::Done { .. }) {
                 crl.owe_publication(now, 0);
             }

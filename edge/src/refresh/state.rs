@@ -244,7 +244,7 @@ pub enum Publication {
 pub struct Unsettled {
     /// When the next comparison is.
     pub compare_at: Timestamp,
-    /// When the last comparison is.
+    /// The first comparison from then on that KV answers is the last one.
     pub until: Timestamp,
 }
 

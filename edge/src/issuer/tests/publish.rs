@@ -272,3 +272,23 @@ fn a_write_that_timed_out_and_lands_after_a_newer_one_is_found_and_repaired() {
         assert_eq!(stage.disk.crl(FULL).unsettled, None);
     }
 }
+
+#[test]
+fn a_late_write_is_repaired_even_if_kv_answers_no_comparison_until_much_later() {
+    let stage = Stage::p256();
+    *stage.replica.late.borrow_mut() = Some(BTreeMap::default());
+    drop(stage.refresh(Trigger::Cron));
+    stage.machine.run();
+    stage.machine.pass(MINUTE);
+    let late = stage.replica.late.take().unwrap();
+    drop(stage.refresh(Trigger::Operator));
+    stage.pass(MINUTE);
+    stage.faults.all("replica.metadata", Failure::Before);
+    stage.replica.land(late);
+    stage.pass(HOUR);
+    assert_eq!(stage.in_kv().as_deref(), Some("1"));
+    stage.faults.none();
+    stage.pass(2 * MINUTE);
+    assert_eq!(stage.in_kv().as_deref(), Some("2"));
+    assert_eq!(stage.disk.crl(FULL).unsettled, None);
+}
