@@ -61,9 +61,9 @@ const SHRINK: [&str; 4] = [
 ];
 
 /// A release build above this fails. The aim is 400 KiB; removal, the gates, jobs, alert pages and
-/// figures took it to 492. The platform allows 3 MiB; what counts is the start of an isolate, and
+/// figures took it to 506. The platform allows 3 MiB; what counts is the start of an isolate, and
 /// the `serve` benchmark says how long a module takes to compile and to instantiate.
-const LARGEST_GZIPPED: usize = 512 * 1024;
+const LARGEST_GZIPPED: usize = 520 * 1024;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
