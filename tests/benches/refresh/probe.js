@@ -27,8 +27,8 @@ export default {
         return new Response(hex(await digest.digest));
       }
       case "/bench/crowd": {
-        // Sends many requests at once, each an invocation of the Worker, and counts equal answers. A
-        // client that is turned away comes back when it is told to.
+        // Sends many requests at once, each an invocation of the Worker, and counts equal answers.
+        // A client that is turned away comes back after its Retry-After.
         const { path, clients } = Object.fromEntries(url.searchParams);
         const counts = {};
         let tries = 0;
