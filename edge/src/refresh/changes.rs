@@ -68,7 +68,7 @@ impl Changes {
     }
 
     /// The changes to be kept once `new` replaces `held`. `lines` are those of `new`; `None` if
-    /// they are not known, so that nothing before can be told either.
+    /// they are not known, so that nothing older can be kept either.
     pub(super) fn next(
         before: Option<Self>,
         held: Option<&Head>,
