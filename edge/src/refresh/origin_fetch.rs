@@ -180,9 +180,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
             };
             return Err(self.refused(error, staged, Some(comparison)));
         }
-        admitted.entries_added = Some(comparison.added);
-        admitted.entries_removed = Some(comparison.removed);
-        admitted.changes = comparison.changes;
+        admitted.compared(&comparison);
         admitted.findings.extend(comparison.findings());
         Ok(admitted)
     }

@@ -70,9 +70,7 @@ impl Overrule<'_> {
         let new = (admitted.body, admitted.pieces);
         let (comparison, _) =
             removal_gate::compare(store, held, new, self.settings, self.now, self.key)?;
-        admitted.entries_added = Some(comparison.added);
-        admitted.entries_removed = Some(comparison.removed);
-        admitted.changes = comparison.changes;
+        admitted.compared(&comparison);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use origin_api::Der;
 use super::head::{Head, Sha256};
 use super::lines::Lines;
 use super::ports::Answer;
+use super::removal_gate::Comparison;
 use super::state::{BodyId, StoredCoverage};
 use crate::events::{EventFinding, PartialCrl};
 
@@ -57,6 +58,13 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
+    /// Takes how it differs from the CRL that it replaces.
+    pub(super) const fn compared(&mut self, comparison: &Comparison) {
+        self.entries_added = Some(comparison.added);
+        self.entries_removed = Some(comparison.removed);
+        self.changes = comparison.changes;
+    }
+
     pub(super) fn partial(&self) -> PartialCrl {
         PartialCrl {
             entries_added: self.entries_added,
