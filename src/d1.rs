@@ -2,7 +2,7 @@
 
 use edge::events::Event;
 use edge::events::retention::OldEvents;
-use edge::refresh::{EventLog, EventLogError, Status};
+use edge::refresh::{EventLog, EventLogError, StatusReport};
 use edge::tables::{self, Query};
 use edge::time::Timestamp;
 use worker::js_sys::Reflect;
@@ -56,7 +56,7 @@ impl D1Log {
 }
 
 impl EventLog for D1Log {
-    async fn append(&self, events: &[Event], report: &[Status]) -> Result<(), EventLogError> {
+    async fn append(&self, events: &[Event], report: &[StatusReport]) -> Result<(), EventLogError> {
         let failed = |error: worker::Error| EventLogError(error.to_string());
         let queries = tables::append(events, report);
         let statements: Result<Vec<_>, _> =

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use edge::events::pending::ReportingLog;
 use edge::issuer::{
-    IssuerAnswer, IssuerCall, IssuerDeps, IssuerPorts, IssuerRequest, IssuerService, Serving,
+    IssuerAnswer, IssuerCall, IssuerDeps, IssuerPorts, IssuerRequest, IssuerService, LeasedCrl,
     Unavailable,
 };
 use edge::places::Places;
@@ -72,7 +72,7 @@ impl DurableObject for IssuerObject {
             request: asked,
         } = object_call::receive(&mut request).await?;
         let service = self.service(Some(&issuer))?;
-        let (answer, serving) = if let IssuerRequest::Serve { name, .. } = &asked {
+        let (answer, leased) = if let IssuerRequest::Serve { name, .. } = &asked {
             let deadline = now().after(self.bindings.settings().origin_timeout);
             let name = name.to_string();
             let Some(_place) = self.places.take(&name, now(), deadline) else {
@@ -88,8 +88,8 @@ impl DurableObject for IssuerObject {
         } else {
             service.answer(asked).await
         };
-        let stream = serving
-            .map(|serving| stream(service.store(), serving))
+        let stream = leased
+            .map(|leased| stream(service.store(), leased))
             .transpose()?;
         object_call::respond(&answer, stream)
     }
@@ -142,8 +142,8 @@ impl IssuerObject {
 }
 
 /// The DER of a CRL, out of storage.
-fn stream(store: Rc<SqlStore>, serving: Serving) -> worker::Result<web_sys::ReadableStream> {
-    let Serving { current, lease } = serving;
+fn stream(store: Rc<SqlStore>, leased: LeasedCrl) -> worker::Result<web_sys::ReadableStream> {
+    let LeasedCrl { current, lease } = leased;
     let pieces = Pieces {
         body: current.body,
         first: 0,

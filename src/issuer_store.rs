@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use edge::events::Event;
 use edge::refresh::{
-    BodyId, Change, CrlState, IssuerState, ObjectState, Sha256, Store, StoreError,
+    BodyId, CrlState, IssuerState, ObjectState, Sha256, StateChange, Store, StoreError,
 };
 use edge::time::Timestamp;
 use origin_api::{CrlName, IssuerId};
@@ -129,7 +129,7 @@ impl Store for SqlStore {
         })
     }
 
-    fn commit(&self, change: &Change, held: Option<Sha256>) -> Result<(), StoreError> {
+    fn commit(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError> {
         self.sql.atomically(|| {
             if let Some((name, state)) = &change.crl {
                 if self.held(*name)? != held {

@@ -4,7 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use edge::config::Settings;
-use edge::refresh::{Answer, CrlRequest, Departure, Origin, OriginBody, OriginCrl, OriginError};
+use edge::refresh::{
+    CrlRequest, Departure, Origin, OriginAnswer, OriginBody, OriginCrl, OriginError,
+};
 use edge::registry::OriginPages;
 use futures_util::AsyncReadExt as _;
 use origin_api::{CRL_MEDIA_TYPE, CrlName, Issuer, IssuerId, WATERMARK_HEADER};
@@ -233,13 +235,13 @@ impl Origin for FetchOrigin {
         id: &IssuerId,
         name: CrlName,
         request: &CrlRequest,
-    ) -> Result<Answer<OriginCrl<FetchBody>>, OriginError> {
+    ) -> Result<OriginAnswer<OriginCrl<FetchBody>>, OriginError> {
         let path = format!("/v1/issuers/{id}/crls/{name}");
         let exchange = self.send("POST", &path, request, None).await?;
         let exchange = exchange.accepted().await?;
         match exchange.response.status() {
-            204 => return Ok(Answer::NothingToPublish),
-            304 => return Ok(Answer::Unchanged),
+            204 => return Ok(OriginAnswer::NothingToPublish),
+            304 => return Ok(OriginAnswer::Unchanged),
             _ => {}
         }
         let media_type = exchange.header("content-type");
@@ -254,7 +256,7 @@ impl Origin for FetchOrigin {
             .header(WATERMARK_HEADER)
             .and_then(|text| text.trim().parse().ok());
         let body = exchange.body();
-        Ok(Answer::Crl(OriginCrl { body, watermark }))
+        Ok(OriginAnswer::Crl(OriginCrl { body, watermark }))
     }
 
     async fn departed(

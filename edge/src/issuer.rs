@@ -21,4 +21,4 @@ pub use protocol::{
     AcceptAnswer, IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
     Unavailable,
 };
-pub use service::{IssuerService, Serving};
+pub use service::{IssuerService, LeasedCrl};

@@ -25,11 +25,11 @@ pub use changes::{ChangesAnswer, ChangesPage, ChangesPlace};
 pub(crate) use demand::Demand;
 pub use error::{OriginError, RefreshError, StoreError};
 pub use head::{Head, HeadError, Sha256, Sha256Error};
-pub use object_state::{Change, ObjectState};
+pub use object_state::{ObjectState, StateChange};
 pub use ports::{
-    Answer, Cause, CrlRequest, DEPARTED_LIMIT, Departure, EventLog, EventLogError, Metadata,
-    Origin, OriginBody, OriginCrl, PIECE_BYTES, Pieces, Replica, ReplicaError, Runtime, Status,
-    Store,
+    Cause, CrlRequest, DEPARTED_LIMIT, Departure, EventLog, EventLogError, Metadata, Origin,
+    OriginAnswer, OriginBody, OriginCrl, PIECE_BYTES, Pieces, Replica, ReplicaError, Runtime,
+    StatusReport, Store,
 };
 pub(crate) use refresher::{Refresher, Report};
 pub use state::{

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actions::Action;
 use crate::events::{Event, Outcome, Trigger};
-use crate::refresh::{Candidate, Sha256, Status};
+use crate::refresh::{Candidate, Sha256, StatusReport};
 use crate::row::row;
 use crate::time::{Rfc3339, Timestamp};
 
@@ -97,8 +97,8 @@ impl From<&Candidate> for CandidateStatus {
     }
 }
 
-impl From<&Status> for StatusRow {
-    fn from(status: &Status) -> Self {
+impl From<&StatusReport> for StatusRow {
+    fn from(status: &StatusReport) -> Self {
         let state = &status.state;
         let head = state.head();
         let error = state.last_error.as_ref();
@@ -152,7 +152,7 @@ row! {
 
 /// The statements, in one transaction, that append events and write how CRLs stand.
 #[must_use]
-pub fn append(events: &[Event], statuses: &[Status]) -> Vec<Query> {
+pub fn append(events: &[Event], statuses: &[StatusReport]) -> Vec<Query> {
     let mut queries = Vec::new();
     if !events.is_empty() {
         queries.push(append_events(events));
@@ -166,7 +166,7 @@ pub fn append(events: &[Event], statuses: &[Status]) -> Vec<Query> {
 }
 
 /// Removes the rows of a CRL that was removed. Its events stay, and so do the totals.
-fn remove_status(status: &Status) -> [Query; 2] {
+fn remove_status(status: &StatusReport) -> [Query; 2] {
     ["crl_status", "crl_refresh_counts"].map(|table| {
         Query::new(
             format!("DELETE FROM {table} WHERE issuer_id = ? AND crl_name = ?"),
@@ -176,8 +176,8 @@ fn remove_status(status: &Status) -> [Query; 2] {
 }
 
 /// Replaces the counts of CRLs, unless the table has newer ones.
-fn report_counts(statuses: &[Status]) -> Query {
-    let rows_of = |status: &Status| {
+fn report_counts(statuses: &[StatusReport]) -> Query {
+    let rows_of = |status: &StatusReport| {
         let (issuer_id, crl_name) = (status.issuer_id.clone(), status.crl_name);
         let revision = status.state.revision;
         let counts = status.state.counts.clone();
@@ -215,7 +215,7 @@ fn append_events(events: &[Event]) -> Query {
 }
 
 /// Replaces the state of CRLs, unless the table has a newer one.
-fn report_statuses(statuses: &[Status]) -> Query {
+fn report_statuses(statuses: &[StatusReport]) -> Query {
     const KEY: [&str; 2] = ["issuer_id", "crl_name"];
     let rows = statuses.iter().map(StatusRow::from);
     let rows: Vec<_> = rows.filter(|row| row.last_outcome.is_some()).collect();
@@ -293,8 +293,8 @@ mod tests {
     use crate::refresh::{BodyId, CrlState, Current, Publication, testing};
     use crate::tables::testing::{NOW, Tables, event};
 
-    fn status(revision: u64) -> Status {
-        Status {
+    fn status(revision: u64) -> StatusReport {
+        StatusReport {
             issuer_id: "a".parse().unwrap(),
             crl_name: CrlName::Full,
             state: CrlState {
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn a_crl_that_was_removed_leaves_its_events_and_the_totals() {
         let tables = Tables::new();
-        let write = |status: &Status| {
+        let write = |status: &StatusReport| {
             for query in append(&[event(1)], std::slice::from_ref(status)) {
                 tables.run(&query).unwrap();
             }

@@ -14,7 +14,7 @@ use origin_api::IssuerId;
 use serde::{Deserialize, Serialize};
 
 use super::Event;
-use crate::refresh::{EventLog, EventLogError, Status};
+use crate::refresh::{EventLog, EventLogError, StatusReport};
 use crate::time::{Timestamp, within};
 
 /// How long a write may take before its events count as pending. Callers wait longer than this.
@@ -102,7 +102,7 @@ impl<L, R> ReportingLog<L, R> {
 }
 
 impl<L: EventLog, R: PendingReporter> EventLog for ReportingLog<L, R> {
-    async fn append(&self, events: &[Event], report: &[Status]) -> Result<(), EventLogError> {
+    async fn append(&self, events: &[Event], report: &[StatusReport]) -> Result<(), EventLogError> {
         let append = self.log.append(events, report);
         let appended = within(self.reporter.sleep(PATIENCE), append).await;
         let appended = appended.unwrap_or_else(|| Err(EventLogError("timed out".to_owned())));
@@ -142,7 +142,7 @@ mod tests {
     struct Log(D1);
 
     impl EventLog for Log {
-        async fn append(&self, _: &[Event], _: &[Status]) -> Result<(), EventLogError> {
+        async fn append(&self, _: &[Event], _: &[StatusReport]) -> Result<(), EventLogError> {
             match self.0 {
                 D1::Works => Ok(()),
                 D1::Refuses => Err(EventLogError("full".to_owned())),

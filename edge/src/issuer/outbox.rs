@@ -12,7 +12,7 @@ use super::coalesced::Coalesced;
 use super::ports::{IssuerPorts, Shared, cause_of};
 use crate::events::Event;
 use crate::refresh::{
-    Change, EventLog as _, Runtime as _, Status, Store as _, StoreError, fingerprint,
+    EventLog as _, Runtime as _, StateChange, StatusReport, Store as _, StoreError, fingerprint,
 };
 
 /// How long one write to D1 may take before it counts as failed.
@@ -88,9 +88,9 @@ impl<P: IssuerPorts> Outbox<P> {
             let failed = match shared.within(WRITE_LIMIT, append).await {
                 Some(Ok(())) => {
                     let delivered = events.iter().map(|event| event.id).collect();
-                    let change = Change {
+                    let change = StateChange {
                         delivered,
-                        ..Change::default()
+                        ..StateChange::default()
                     };
                     if !events.is_empty() && shared.note(shared.state.commit(change)).is_none() {
                         return;
@@ -130,7 +130,7 @@ impl<P: IssuerPorts> Outbox<P> {
             let mut crl = self.shared.state.crl(name)?;
             // It may have come back meanwhile.
             if std::mem::take(&mut crl.removal_owed) {
-                self.shared.state.commit(Change::of_crl(name, crl))?;
+                self.shared.state.commit(StateChange::of_crl(name, crl))?;
             }
         }
         Ok(())
@@ -141,9 +141,9 @@ impl<P: IssuerPorts> Outbox<P> {
         &self,
         names: &BTreeSet<CrlName>,
         delivered: u64,
-    ) -> Result<Vec<Status>, StoreError> {
+    ) -> Result<Vec<StatusReport>, StoreError> {
         self.shared.state.with(|state| {
-            let status = |name: &CrlName| Status {
+            let status = |name: &CrlName| StatusReport {
                 issuer_id: self.shared.issuer.clone(),
                 crl_name: *name,
                 state: state.crls.get(name).cloned().unwrap_or_default(),

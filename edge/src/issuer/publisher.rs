@@ -14,8 +14,8 @@ use super::outbox::Outbox;
 use super::ports::{IssuerPorts, Shared, cause_of};
 use crate::kv_layout::{PART_BYTES, key, part_count, part_key, part_range};
 use crate::refresh::{
-    Change, CrlState, Current, Head, Metadata, ObjectState, PIECE_BYTES, Pieces, Publication,
-    Replica as _, ReplicaError, Runtime as _, StoreError, Unsettled,
+    CrlState, Current, Head, Metadata, ObjectState, PIECE_BYTES, Pieces, Publication, Replica as _,
+    ReplicaError, Runtime as _, StateChange, StoreError, Unsettled,
 };
 use crate::time::Timestamp;
 
@@ -176,9 +176,9 @@ impl<P: IssuerPorts> Publisher<P> {
         if matches!(crl.publication, Publication::Done { .. }) {
             schedule_deletes = self.parts_of(name, &std::mem::take(&mut crl.replaced));
         }
-        self.shared.state.commit(Change {
+        self.shared.state.commit(StateChange {
             schedule_deletes,
-            ..Change::of_crl(name, crl)
+            ..StateChange::of_crl(name, crl)
         })
     }
 
@@ -281,7 +281,7 @@ impl<P: IssuerPorts> Publisher<P> {
             return false;
         }
         crl.owe_publication(now, 0);
-        let change = Change::of_crl(name, crl);
+        let change = StateChange::of_crl(name, crl);
         self.shared.note(self.shared.state.commit(change)).is_some()
     }
 
@@ -318,7 +318,7 @@ impl<P: IssuerPorts> Publisher<P> {
             if agrees == Some(false) && matches!(crl.publication, Publication::Done { .. }) {
                 crl.owe_publication(now, 0);
             }
-            let change = Change::of_crl(name, crl);
+            let change = StateChange::of_crl(name, crl);
             self.shared.note(self.shared.state.commit(change));
         }
         // What disagreed is written at once.
@@ -357,9 +357,9 @@ impl<P: IssuerPorts> Publisher<P> {
         for (key, is_needed) in self.shared.note(due).unwrap_or_default() {
             // What was removed may have come back.
             if is_needed || self.bounded(self.replica.delete(&key)).await.is_ok() {
-                self.shared.note(self.shared.state.commit(Change {
+                self.shared.note(self.shared.state.commit(StateChange {
                     deleted: vec![key],
-                    ..Change::default()
+                    ..StateChange::default()
                 }));
             }
         }

@@ -11,7 +11,7 @@ use super::outbox::Outbox;
 use super::ports::{IssuerPorts, Registry as _, Shared};
 use super::protocol::RetireAnswer;
 use super::publisher::Publisher;
-use crate::refresh::{Change, CrlState, ObjectState, Runtime as _, StoreError};
+use crate::refresh::{CrlState, ObjectState, Runtime as _, StateChange, StoreError};
 use crate::registry::Standing;
 use crate::time::Timestamp;
 
@@ -129,9 +129,9 @@ impl<P: IssuerPorts> Removal<P> {
             return Ok(());
         }
         issuer.gone_since = is_gone.then(|| self.shared.runtime.now());
-        self.shared.state.commit(Change {
+        self.shared.state.commit(StateChange {
             issuer: Some(issuer),
-            ..Change::default()
+            ..StateChange::default()
         })
     }
 
@@ -142,9 +142,9 @@ impl<P: IssuerPorts> Removal<P> {
                 continue;
             }
             let crl = self.shared.state.crl(*name)?;
-            self.shared.state.commit(Change {
+            self.shared.state.commit(StateChange {
                 schedule_deletes: self.publisher.keys_of(*name, &crl),
-                ..Change::of_crl(*name, crl.removed())
+                ..StateChange::of_crl(*name, crl.removed())
             })?;
             self.outbox.mark(*name);
         }

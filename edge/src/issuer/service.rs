@@ -22,8 +22,8 @@ use super::singleflight::{FlightFuture, Join, Singleflight};
 use super::turns::{AT_ONCE, Turns};
 use crate::events::{Event, Outcome, Trigger};
 use crate::refresh::{
-    Change, ChangesAnswer, ChangesPlace, CrlState, Current, ObjectState, RefreshError, Refresher,
-    Report, Runtime as _, Sha256, StateCache, Store as _, StoreError, fingerprint,
+    ChangesAnswer, ChangesPlace, CrlState, Current, ObjectState, RefreshError, Refresher, Report,
+    Runtime as _, Sha256, StateCache, StateChange, Store as _, StoreError, fingerprint,
 };
 
 /// Keeps one issuer's CRLs.
@@ -41,7 +41,7 @@ pub struct IssuerService<P: IssuerPorts> {
 
 /// A CRL to be served. Its body stays in storage for as long as this lives.
 #[derive(Debug)]
-pub struct Serving {
+pub struct LeasedCrl {
     /// The CRL.
     pub current: Current,
     /// Keeps the body from being swept.
@@ -93,15 +93,15 @@ impl<P: IssuerPorts> IssuerService<P> {
     pub async fn answer(
         self: &Rc<Self>,
         request: IssuerRequest,
-    ) -> (IssuerAnswer, Option<Serving>) {
+    ) -> (IssuerAnswer, Option<LeasedCrl>) {
         let answer = match request {
             IssuerRequest::Serve { name, seen } => match self.serve(name).await {
-                Ok(serving) => {
-                    let head = serving.current.head.clone();
+                Ok(leased) => {
+                    let head = leased.current.head.clone();
                     if seen != Some(head.sha256) {
                         self.replica_disagrees(name);
                     }
-                    return (IssuerAnswer::Crl(head), Some(serving));
+                    return (IssuerAnswer::Crl(head), Some(leased));
                 }
                 Err(unavailable) => IssuerAnswer::Unavailable(unavailable),
             },
@@ -133,13 +133,13 @@ impl<P: IssuerPorts> IssuerService<P> {
 
     /// The CRL for a relying party: the committed one while it is valid, else the one that a
     /// refresh brings.
-    pub(super) async fn serve(self: &Rc<Self>, name: CrlName) -> Result<Serving, Unavailable> {
+    pub(super) async fn serve(self: &Rc<Self>, name: CrlName) -> Result<LeasedCrl, Unavailable> {
         let now = self.shared.runtime.now();
         let crl = self.crl(name);
         if let Some(current) = crl.valid(now) {
             let current = current.clone();
             self.refresh_due(name);
-            return Ok(self.serving(current));
+            return Ok(self.leased(current));
         }
         let is_gone = self.is_gone();
         // After a failure the back-off decides when the origin is asked, not the clients.
@@ -154,7 +154,7 @@ impl<P: IssuerPorts> IssuerService<P> {
             current.filter(|_| self.shared.settings.serve_expired)
         };
         if let Some(current) = crl.valid(now).or_else(expired) {
-            return Ok(self.serving(current.clone()));
+            return Ok(self.leased(current.clone()));
         }
         if outcome == Some(Outcome::Skipped) {
             return Err(Unavailable::PublishedElsewhere);
@@ -279,9 +279,9 @@ impl<P: IssuerPorts> IssuerService<P> {
             return Ok(TrustAnswer::OtherWaiting(found));
         }
         issuer.pinned = Some(pending);
-        self.shared.state.commit(Change {
+        self.shared.state.commit(StateChange {
             issuer: Some(issuer),
-            ..Change::default()
+            ..StateChange::default()
         })?;
         let events = self.refresh(None, Trigger::Operator).await;
         Ok(TrustAnswer::Pinned(events))
@@ -443,8 +443,8 @@ impl<P: IssuerPorts> IssuerService<P> {
         self.shared.note(is_withdrawn).unwrap_or(false)
     }
 
-    fn serving(&self, current: Current) -> Serving {
-        Serving {
+    fn leased(&self, current: Current) -> LeasedCrl {
+        LeasedCrl {
             lease: self.leases.take(current.body, self.shared.runtime.now()),
             current,
         }

@@ -16,7 +16,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use origin_api::{CrlName, IssuerId};
 
-use super::{IssuerDeps, IssuerPorts, IssuerService, Registry, Serving, TrustAnswer, Unavailable};
+use super::{
+    IssuerDeps, IssuerPorts, IssuerService, LeasedCrl, Registry, TrustAnswer, Unavailable,
+};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
 use crate::refresh::testing::{
@@ -143,7 +145,7 @@ impl Stage {
         *self.registry.0.standing.borrow_mut() = Ok(standing);
     }
 
-    fn serve(&self) -> Client<Result<Serving, Unavailable>> {
+    fn serve(&self) -> Client<Result<LeasedCrl, Unavailable>> {
         let object = self.object();
         self.machine.client(async move { object.serve(FULL).await })
     }
@@ -174,11 +176,11 @@ impl Stage {
     /// The number that a relying party is served, where no time passes.
     fn served(&self) -> Result<String, Unavailable> {
         let object = self.object();
-        let serving = self.machine.done(async move { object.serve(FULL).await });
-        serving.map(|serving| {
-            let body = self.disk.body(serving.current.body).concat();
-            assert_eq!(body.len() as u64, serving.current.head.size);
-            serving.current.head.number.to_string()
+        let leased = self.machine.done(async move { object.serve(FULL).await });
+        leased.map(|leased| {
+            let body = self.disk.body(leased.current.body).concat();
+            assert_eq!(body.len() as u64, leased.current.head.size);
+            leased.current.head.number.to_string()
         })
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::crl_status::CrlStatus;
 use crate::events::Event;
 use crate::issuer::Overview;
-use crate::refresh::{Status, fingerprint};
+use crate::refresh::{StatusReport, fingerprint};
 use crate::registry::{Index, Listed};
 use crate::tables::StatusRow;
 use crate::time::{Rfc3339, Timestamp};
@@ -95,7 +95,7 @@ impl IssuerStatus {
             pinned.as_ref().map(fingerprint),
             waiting.as_ref().map(fingerprint),
         );
-        let statuses = overview.crls.iter().map(|(name, state)| Status {
+        let statuses = overview.crls.iter().map(|(name, state)| StatusReport {
             issuer_id: id.clone(),
             crl_name: *name,
             state: state.clone(),

@@ -12,7 +12,7 @@ use crate::kv_layout;
 use crate::refresh::Head;
 
 /// Where the bytes of a CRL are.
-pub(super) enum StoredBody<P: Platform> {
+pub(super) enum BodySource<P: Platform> {
     /// In memory.
     Bytes(P::Chunk),
     /// In one stream.
@@ -41,22 +41,22 @@ pub(super) async fn assemble<P: Platform>(
     platform: &P,
     wanted: &Wanted,
     head: &Head,
-    stored: StoredBody<P>,
+    stored: BodySource<P>,
     range: Option<ByteRange>,
 ) -> Result<Option<ResponseBody<P>>, PlatformError> {
     let Some(range) = range else {
-        if let StoredBody::Stream(stream) = stored {
+        if let BodySource::Stream(stream) = stored {
             platform.cancel(stream);
         }
         return Ok(Some(ResponseBody::Own));
     };
     let is_whole = range.length == wanted.encoding.length(head.size);
-    let is_in_memory = matches!(stored, StoredBody::Bytes(_));
+    let is_in_memory = matches!(stored, BodySource::Bytes(_));
     let chunks = match (wanted.encoding, stored) {
-        (Encoding::Der, StoredBody::Stream(stream)) if is_whole => {
+        (Encoding::Der, BodySource::Stream(stream)) if is_whole => {
             return Ok(Some(ResponseBody::Stream(stream)));
         }
-        (Encoding::Der, StoredBody::Bytes(bytes)) if is_whole => {
+        (Encoding::Der, BodySource::Bytes(bytes)) if is_whole => {
             return Ok(Some(ResponseBody::Bytes(bytes)));
         }
         (Encoding::Der, stored) => der(platform, wanted, head, stored, range).await,
@@ -82,17 +82,17 @@ async fn der<P: Platform>(
     platform: &P,
     wanted: &Wanted,
     head: &Head,
-    stored: StoredBody<P>,
+    stored: BodySource<P>,
     range: ByteRange,
 ) -> Option<Chunks<P::Chunk>> {
     match stored {
-        StoredBody::Bytes(bytes) => {
+        BodySource::Bytes(bytes) => {
             let whole = stream::iter([Ok(bytes)]).boxed_local();
             Some(cut(whole, Slice::of(range)))
         }
-        StoredBody::Stream(stream) => Some(cut_stream(platform, stream, range)),
-        StoredBody::Parts => parts(platform, wanted, head, range).await,
-        StoredBody::Unread => None,
+        BodySource::Stream(stream) => Some(cut_stream(platform, stream, range)),
+        BodySource::Parts => parts(platform, wanted, head, range).await,
+        BodySource::Unread => None,
     }
 }
 

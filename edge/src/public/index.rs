@@ -19,7 +19,7 @@ const KV_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the registry says of an issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Lookup {
+pub(super) enum IssuerListing {
     /// The issuer is listed.
     Known(Listed),
     /// It is not, and will not be for this long.
@@ -70,25 +70,25 @@ pub(super) async fn lookup<P: Platform>(
     memory: &Memory<P::Chunk>,
     ttl: Duration,
     (issuer, name): (&IssuerId, CrlName),
-) -> Lookup {
+) -> IssuerListing {
     let remembered = memory.index();
     let listed = remembered.and_then(|(index, _)| index.issuers.get(issuer).cloned());
     if let Some(listed) = listed.filter(|listed| listed.may_have(name)) {
-        return Lookup::Known(listed);
+        return IssuerListing::Known(listed);
     }
     match index(platform, memory, ttl).await {
         Ok(index) => {
             let listed = index.issuers.get(issuer).cloned();
             listed.map_or_else(
-                || Lookup::Unknown(index.read_at.after(ttl).since(platform.now())),
-                Lookup::Known,
+                || IssuerListing::Unknown(index.read_at.after(ttl).since(platform.now())),
+                IssuerListing::Known,
             )
         }
         Err(error) => {
             platform.log(&serde_json::json!({
                 "level": "error", "what": "no list of issuers", "cause": error.to_string(),
             }));
-            Lookup::NoIndex
+            IssuerListing::NoIndex
         }
     }
 }

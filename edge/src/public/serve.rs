@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use sha2::Digest as _;
 
-use super::body::{self, ResponseBody, StoredBody};
-use super::index::{self, Lookup};
+use super::body::{self, BodySource, ResponseBody};
+use super::index::{self, IssuerListing};
 use super::memory::{Age, Memory, SMALL};
 use super::ports::{Chunk, KvRead, Platform, PlatformError};
 use super::replay::Replay;
@@ -77,7 +77,7 @@ struct KvFailed;
 
 /// What the registry says of a CRL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listing {
+enum CrlListing {
     /// The origin lists it.
     Listed,
     /// Its issuer publishes elsewhere; its object knows since when.
@@ -96,7 +96,7 @@ enum Listing {
 struct Found<P: Platform> {
     head: Head,
     validity: Validity,
-    body: StoredBody<P>,
+    body: BodySource<P>,
     source: Source,
 }
 
@@ -177,7 +177,7 @@ impl<P: Platform> Serving<P> {
         let is_unfit = |found: &Found<P>| {
             is_expired(found) || place.is_some() && self.memory.is_behind(&key, found.head.number)
         };
-        let mut listing = Listing::Listed;
+        let mut listing = CrlListing::Listed;
         if must_wait {
             if found.is_some() && self.policy.serve_expired {
                 deadline = deadline.min(self.platform.now().after(EXPIRED_PATIENCE));
@@ -214,8 +214,8 @@ impl<P: Platform> Serving<P> {
             {
                 fallback
             }
-            (Err(_), _) if listing == Listing::Gone => {
-                let error = Listing::Gone.refusal(wanted, true);
+            (Err(_), _) if listing == CrlListing::Gone => {
+                let error = CrlListing::Gone.refusal(wanted, true);
                 return Ok(refused(
                     wanted.method,
                     &error.unwrap_or(EdgeError::Internal),
@@ -245,7 +245,7 @@ impl<P: Platform> Serving<P> {
         let metadata = self.memory.head(key, self.platform.now(), age)?;
         let head = metadata.head.clone();
         let body = self.memory.body(head.sha256);
-        let body = body.map_or(StoredBody::Unread, StoredBody::Bytes);
+        let body = body.map_or(BodySource::Unread, BodySource::Bytes);
         Some(self.found(head, body, Source::Memory))
     }
 
@@ -280,14 +280,14 @@ impl<P: Platform> Serving<P> {
         let Metadata { head, parts } = &*metadata;
         let body = if *parts > 0 {
             self.platform.cancel(stream);
-            StoredBody::Parts
+            BodySource::Parts
         } else if head.size > SMALL {
-            StoredBody::Stream(stream)
+            BodySource::Stream(stream)
         } else if let Some(bytes) = self.memory.body(head.sha256) {
             self.platform.cancel(stream);
-            StoredBody::Bytes(bytes)
+            BodySource::Bytes(bytes)
         } else {
-            StoredBody::Bytes(self.small_body(head, stream).await?)
+            BodySource::Bytes(self.small_body(head, stream).await?)
         };
         Ok(Some(self.found(head.clone(), body, Source::Kv)))
     }
@@ -327,7 +327,7 @@ impl<P: Platform> Serving<P> {
                     Some(_) => Source::ObjectForUnfit,
                     None => Source::Object,
                 };
-                return Ok(self.found(head, StoredBody::Stream(stream), source));
+                return Ok(self.found(head, BodySource::Stream(stream), source));
             }
             Ok((IssuerAnswer::Unavailable(unavailable), _)) => return Err(unavailable),
             Ok((IssuerAnswer::Failed(cause), _)) => cause,
@@ -344,18 +344,18 @@ impl<P: Platform> Serving<P> {
     }
 
     /// What the registry says of the CRL.
-    async fn listing(&self, wanted: &Wanted, deadline: Timestamp) -> Listing {
+    async fn listing(&self, wanted: &Wanted, deadline: Timestamp) -> CrlListing {
         let Wanted { issuer, name, .. } = wanted;
         let crl = (issuer, *name);
         let lookup = index::lookup(&self.platform, &self.memory, self.registry_ttl, crl);
         let lookup = self.until(deadline, lookup).await;
-        match lookup.unwrap_or(Lookup::NoIndex) {
-            Lookup::Known(listed) if listed.gone_since.is_some() => Listing::Gone,
-            Lookup::Known(listed) if listed.crls.is_empty() => Listing::Elsewhere,
-            Lookup::Known(listed) if listed.may_have(*name) => Listing::Listed,
-            Lookup::Known(_) => Listing::UnknownCrl,
-            Lookup::Unknown(max_age) => Listing::UnknownIssuer(max_age),
-            Lookup::NoIndex => Listing::NoIndex,
+        match lookup.unwrap_or(IssuerListing::NoIndex) {
+            IssuerListing::Known(listed) if listed.gone_since.is_some() => CrlListing::Gone,
+            IssuerListing::Known(listed) if listed.crls.is_empty() => CrlListing::Elsewhere,
+            IssuerListing::Known(listed) if listed.may_have(*name) => CrlListing::Listed,
+            IssuerListing::Known(_) => CrlListing::UnknownCrl,
+            IssuerListing::Unknown(max_age) => CrlListing::UnknownIssuer(max_age),
+            IssuerListing::NoIndex => CrlListing::NoIndex,
         }
     }
 
@@ -448,7 +448,7 @@ impl<P: Platform> Serving<P> {
         }
     }
 
-    fn found(&self, head: Head, body: StoredBody<P>, source: Source) -> Found<P> {
+    fn found(&self, head: Head, body: BodySource<P>, source: Source) -> Found<P> {
         Found {
             validity: Validity::of(&head, self.platform.now(), self.policy.clock_skew),
             head,
@@ -458,7 +458,7 @@ impl<P: Platform> Serving<P> {
     }
 }
 
-impl Listing {
+impl CrlListing {
     /// Why the registry keeps a request from the issuer's object, if it does. `has_copy` is whether
     /// KV has a CRL, which has expired: then its object has removed it, or is about to.
     fn refusal(self, wanted: &Wanted, has_copy: bool) -> Option<EdgeError> {

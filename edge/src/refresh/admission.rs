@@ -8,7 +8,7 @@ use origin_api::{CrlName, Der};
 
 use super::error::RefreshError;
 use super::head::Head;
-use super::ports::{Answer, Store};
+use super::ports::{OriginAnswer, Store};
 use super::staged::{Admitted, FetchOutcome, Staged};
 use super::state::{CrlState, Current, StoredCoverage};
 use super::stored_body::StoredBody;
@@ -58,7 +58,7 @@ pub(super) fn admit<D: Hashed>(
         let succession = compare(store, staged, &verified, last, held)?;
         // One that was removed has to be had again.
         if succession == Succession::Same && held.is_some() {
-            return Ok(Answer::Unchanged);
+            return Ok(OriginAnswer::Unchanged);
         }
         match (staged.watermark, before.watermark) {
             (Some(watermark), Some(held)) if watermark < held => {
@@ -67,7 +67,7 @@ pub(super) fn admit<D: Hashed>(
             _ => {}
         }
     }
-    Ok(Answer::Crl(Box::new(Admitted {
+    Ok(OriginAnswer::Crl(Box::new(Admitted {
         head: Head {
             number: verified.number(),
             sha256: staged.sha256,

@@ -9,7 +9,7 @@ use super::backoff;
 use super::error::RefreshError;
 use super::head::Head;
 use super::origin_fetch::FetchError;
-use super::ports::Answer;
+use super::ports::OriginAnswer;
 use super::staged::{Admitted, FetchOutcome};
 use super::state::{
     Changes, CrlState, Current, IssuerState, LastError, Publication, RecordedFailure, RefreshCount,
@@ -41,15 +41,15 @@ impl Attempt {
         before: &CrlState,
     ) -> Event {
         let outcome = match result {
-            Ok(Answer::Crl(_)) => Outcome::Published,
-            Ok(Answer::Unchanged) => Outcome::Unchanged,
-            Ok(Answer::NothingToPublish) => Outcome::Skipped,
+            Ok(OriginAnswer::Crl(_)) => Outcome::Published,
+            Ok(OriginAnswer::Unchanged) => Outcome::Unchanged,
+            Ok(OriginAnswer::NothingToPublish) => Outcome::Skipped,
             Err(failure) => failure.error.outcome(),
         };
         let crl = match result {
-            Ok(Answer::Crl(admitted)) => admitted.partial(),
-            Ok(Answer::Unchanged) => before.head().map(PartialCrl::from).unwrap_or_default(),
-            Ok(Answer::NothingToPublish) => PartialCrl::default(),
+            Ok(OriginAnswer::Crl(admitted)) => admitted.partial(),
+            Ok(OriginAnswer::Unchanged) => before.head().map(PartialCrl::from).unwrap_or_default(),
+            Ok(OriginAnswer::NothingToPublish) => PartialCrl::default(),
             Err(failure) => failure.crl.clone(),
         };
         let event = Event::new(
@@ -77,7 +77,7 @@ impl Attempt {
     ) -> bool {
         let may_exist = match result {
             Err(failure) => !matches!(failure.error, RefreshError::NotListed(_)),
-            Ok(Answer::NothingToPublish) => {
+            Ok(OriginAnswer::NothingToPublish) => {
                 self.trigger != Trigger::Request || issuer.lists(self.name)
             }
             Ok(_) => true,
@@ -88,7 +88,7 @@ impl Attempt {
     /// Whether another CRL than the one that the result replaces was committed meanwhile.
     pub(super) fn is_outdated(result: &FetchResult, before: &CrlState) -> bool {
         let held = before.head().map(|head| head.sha256);
-        matches!(result, Ok(Answer::Crl(admitted)) if admitted.replaces != held)
+        matches!(result, Ok(OriginAnswer::Crl(admitted)) if admitted.replaces != held)
     }
 
     /// Whether to record the refresh as an event. Those of operators and hooks always are; a new
@@ -118,21 +118,21 @@ impl Attempt {
             issuer.gone_since = None;
         }
         match result {
-            Ok(Answer::Crl(admitted)) => {
+            Ok(OriginAnswer::Crl(admitted)) => {
                 // Meanwhile the operator may have trusted another certificate, which then stays.
                 let pinned = issuer.pinned.get_or_insert(admitted.certificate.clone());
                 if *pinned == admitted.certificate {
                     issuer.pending_certificate = None;
                 }
             }
-            Ok(Answer::Unchanged) => issuer.pending_certificate = None,
+            Ok(OriginAnswer::Unchanged) => issuer.pending_certificate = None,
             Err(failure) if matches!(failure.error, RefreshError::IssuerChanged) => {
                 issuer.pending_certificate = issuer
                     .record
                     .as_ref()
                     .map(|record| record.issuer.certificate.clone());
             }
-            Ok(Answer::NothingToPublish) | Err(_) => {}
+            Ok(OriginAnswer::NothingToPublish) | Err(_) => {}
         }
         issuer
     }
@@ -165,9 +165,9 @@ impl Attempt {
                 state.candidate = None;
                 state.withheld_since = None;
                 match answer {
-                    Answer::Crl(admitted) => self.publish(&mut state, admitted, settings),
-                    Answer::Unchanged => self.prolong(&mut state, settings),
-                    Answer::NothingToPublish => {
+                    OriginAnswer::Crl(admitted) => self.publish(&mut state, admitted, settings),
+                    OriginAnswer::Unchanged => self.prolong(&mut state, settings),
+                    OriginAnswer::NothingToPublish => {
                         state.next_attempt = None;
                         state.not_before = Some(self.ended_at.after(settings.registry_ttl));
                     }

@@ -23,7 +23,7 @@ pub struct ObjectState {
 
 /// Changes to the object's state, written in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct StateChange {
     /// Replaces what is known of the issuer.
     pub issuer: Option<IssuerState>,
     /// Replaces the state of one CRL.
@@ -38,7 +38,7 @@ pub struct Change {
     pub deleted: Vec<String>,
 }
 
-impl Change {
+impl StateChange {
     /// Replaces the state of one CRL.
     #[must_use]
     pub(crate) fn of_crl(name: CrlName, state: CrlState) -> Self {

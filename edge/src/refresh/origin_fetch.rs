@@ -13,7 +13,8 @@ use super::demand::Demand;
 use super::error::{OriginError, RefreshError};
 use super::head::Sha256;
 use super::ports::{
-    Answer, CrlRequest, DEPARTED_LIMIT, Origin, OriginBody, OriginCrl, PIECE_BYTES, Runtime, Store,
+    CrlRequest, DEPARTED_LIMIT, Origin, OriginAnswer, OriginBody, OriginCrl, PIECE_BYTES, Runtime,
+    Store,
 };
 use super::removal_gate::{self, Comparison};
 use super::staged::{Admitted, FetchOutcome, Staged};
@@ -98,7 +99,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         let certificate = self.state.issuer()?.trusted_certificate(&record)?;
         let Some(listed) = record.crls.iter().find(|crl| crl.name == self.name) else {
             return if record.crls.is_empty() {
-                Ok(Answer::NothingToPublish)
+                Ok(OriginAnswer::NothingToPublish)
             } else {
                 Err(RefreshError::NotListed(self.name).into())
             };
@@ -111,9 +112,9 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         };
         let mut deadline = self.deadline();
         let staged = match self.ask(&request, &mut deadline).await? {
-            Answer::Unchanged => return Ok(Answer::Unchanged),
-            Answer::NothingToPublish => return Ok(Answer::NothingToPublish),
-            Answer::Crl(crl) => self.stage(crl, &mut deadline).await?,
+            OriginAnswer::Unchanged => return Ok(OriginAnswer::Unchanged),
+            OriginAnswer::NothingToPublish => return Ok(OriginAnswer::NothingToPublish),
+            OriginAnswer::Crl(crl) => self.stage(crl, &mut deadline).await?,
         };
         let expected = admission::Expected {
             name: self.name,
@@ -126,9 +127,9 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         let admitted = admission::admit(store, &staged, &before, certificate, &expected);
         let admitted = admitted.map_err(|error| self.refused(error, &staged, None))?;
         match (admitted, &before.current) {
-            (Answer::Crl(admitted), Some(held)) if self.name != CrlName::Delta => {
+            (OriginAnswer::Crl(admitted), Some(held)) if self.name != CrlName::Delta => {
                 let passed = self.pass_removal_gate(*admitted, &staged, &before, held);
-                Ok(Answer::Crl(Box::new(passed.await?)))
+                Ok(OriginAnswer::Crl(Box::new(passed.await?)))
             }
             (answer, _) => {
                 self.check_base(&staged)
@@ -223,10 +224,10 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         &self,
         request: &CrlRequest,
         deadline: &mut Deadline<'_>,
-    ) -> Result<Answer<OriginCrl<O::Body>>, OriginError> {
+    ) -> Result<OriginAnswer<OriginCrl<O::Body>>, OriginError> {
         let send = |request| self.origin.crl(self.issuer, self.name, request);
         let answer = deadline.bound(send(request)).await??;
-        if !matches!(answer, Answer::Unchanged) || !request.new_crl {
+        if !matches!(answer, OriginAnswer::Unchanged) || !request.new_crl {
             return Ok(answer);
         }
         let not_modified = OriginError::Status {
@@ -241,7 +242,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
             new_crl: true,
         };
         match deadline.bound(send(&unconditional)).await?? {
-            Answer::Unchanged => Err(not_modified),
+            OriginAnswer::Unchanged => Err(not_modified),
             answer => Ok(answer),
         }
     }

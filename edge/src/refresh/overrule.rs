@@ -7,7 +7,7 @@ use sha2::Digest as _;
 use super::admission::{self, Expected};
 use super::error::{RefreshError, StoreError};
 use super::head::Sha256;
-use super::ports::{Answer, Store};
+use super::ports::{OriginAnswer, Store};
 use super::removal_gate;
 use super::staged::{Admitted, FetchOutcome, Staged};
 use super::state::{Candidate, CrlState, IssuerState};
@@ -48,7 +48,7 @@ impl Overrule<'_> {
             is_overruled: true,
         };
         let mut admitted = admission::admit(store, &staged, self.before, certificate, &expected)?;
-        if let Answer::Crl(admitted) = &mut admitted {
+        if let OriginAnswer::Crl(admitted) = &mut admitted {
             self.compare(store, admitted)?;
             admitted.findings.push(EventFinding {
                 code: "accepted".to_owned(),

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{OriginError, StoreError};
 use super::head::{Head, Sha256};
-use super::object_state::{Change, ObjectState};
+use super::object_state::{ObjectState, StateChange};
 use super::state::{BodyId, CrlState, HeldCrl};
 use crate::events::Event;
 use crate::time::Timestamp;
@@ -58,7 +58,7 @@ pub trait Origin {
         id: &IssuerId,
         name: CrlName,
         request: &CrlRequest,
-    ) -> Result<Answer<OriginCrl<Self::Body>>, OriginError>;
+    ) -> Result<OriginAnswer<OriginCrl<Self::Body>>, OriginError>;
     /// Why entries that were on the last CRL are not on this one: at most [`DEPARTED_LIMIT`] serial
     /// numbers, in hexadecimal. `None` if the origin has no evidence (404, 405 or 501).
     async fn departed(
@@ -105,7 +105,7 @@ pub struct CrlRequest {
 
 /// The answer to a request for a CRL: the same type from the wire to the event.
 #[derive(Debug)]
-pub enum Answer<T> {
+pub enum OriginAnswer<T> {
     /// 200: a CRL.
     Crl(T),
     /// 304, or the same bytes again: the CRL held is current.
@@ -136,7 +136,7 @@ pub trait Store {
     fn load(&self) -> Result<ObjectState, StoreError>;
     /// Writes everything in `change`, or nothing. `held` is the CRL that the state being replaced
     /// has committed: [`StoreError::Conflict`] if storage has another.
-    fn commit(&self, change: &Change, held: Option<Sha256>) -> Result<(), StoreError>;
+    fn commit(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError>;
     /// Begins a body. It may be swept until a state names it.
     fn new_body(&self) -> Result<BodyId, StoreError>;
     /// Adds the piece number `index` to a body.
@@ -215,12 +215,16 @@ pub struct ReplicaError {
 pub trait EventLog {
     /// Appends events and writes how the issuer's CRLs stand. All or nothing; durable when it
     /// returns. It fails if the table refuses an event, unless it has an event of the same id.
-    async fn append(&self, events: &[Event], statuses: &[Status]) -> Result<(), EventLogError>;
+    async fn append(
+        &self,
+        events: &[Event],
+        statuses: &[StatusReport],
+    ) -> Result<(), EventLogError>;
 }
 
 /// How one CRL stands: its rows in `crl_status` and `crl_refresh_counts`.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct StatusReport {
     /// The issuer.
     pub issuer_id: IssuerId,
     /// Which of its CRLs.

@@ -7,7 +7,7 @@ use origin_api::{CrlName, IssuerId};
 use super::attempt::Attempt;
 use super::demand::Demand;
 use super::error::{RefreshError, StoreError};
-use super::object_state::Change;
+use super::object_state::StateChange;
 use super::origin_fetch::{FetchError, OriginFetch};
 use super::overrule::Overrule;
 use super::ports::{Origin, Runtime, Store};
@@ -135,11 +135,11 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         let is_recorded = attempt.should_record(&event, &before);
         let issuer = Attempt::next_issuer_state(&issuer_before, result);
         let crl = attempt.next_crl_state(before, &event, is_recorded, result, &self.settings);
-        self.state.commit(Change {
+        self.state.commit(StateChange {
             issuer: (issuer != issuer_before).then_some(issuer),
             crl: Some((attempt.name, crl)),
             event: is_recorded.then(|| event.clone()),
-            ..Change::default()
+            ..StateChange::default()
         })?;
         Ok(event)
     }

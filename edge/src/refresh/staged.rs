@@ -5,7 +5,7 @@ use origin_api::Der;
 
 use super::head::{Head, Sha256};
 use super::lines::Lines;
-use super::ports::Answer;
+use super::ports::OriginAnswer;
 use super::removal_gate::Comparison;
 use super::state::{BodyId, StoredCoverage};
 use crate::events::{EventFinding, PartialCrl};
@@ -76,4 +76,4 @@ impl Admitted {
 }
 
 /// The origin's answer; a CRL was admitted and is staged.
-pub(super) type FetchOutcome = Answer<Box<Admitted>>;
+pub(super) type FetchOutcome = OriginAnswer<Box<Admitted>>;

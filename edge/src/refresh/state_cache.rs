@@ -6,7 +6,7 @@ use std::rc::Rc;
 use origin_api::CrlName;
 
 use super::error::StoreError;
-use super::object_state::{Change, ObjectState};
+use super::object_state::{ObjectState, StateChange};
 use super::ports::Store;
 use super::state::{BodyId, CrlState, IssuerState, Record};
 
@@ -73,7 +73,7 @@ impl<S: Store> StateCache<S> {
     ///
     /// # Errors
     /// Storage failed and did not keep the change.
-    pub(crate) fn commit(&self, mut change: Change) -> Result<(), StoreError> {
+    pub(crate) fn commit(&self, mut change: StateChange) -> Result<(), StoreError> {
         let held = self.with(|state| {
             if change.issuer.is_none() && self.has_unsaved_record.get() {
                 change.issuer = Some(state.issuer.clone());

@@ -18,8 +18,8 @@ fn any_number_of_waiters_over_all_triggers_cost_the_origin_one_call() {
     assert_eq!(stage.origin.0.call_count(), 1);
     assert_eq!(stage.origin.0.record_calls.get(), 1);
     for client in clients {
-        let serving = client.answer().unwrap().unwrap();
-        assert_eq!(serving.current.head.number.to_string(), "1");
+        let leased = client.answer().unwrap().unwrap();
+        assert_eq!(leased.current.head.number.to_string(), "1");
     }
     for refresh in refreshes {
         assert_eq!(refresh.answer().unwrap().len(), 1);

@@ -8,7 +8,7 @@ use origin_api::CrlName;
 
 use super::Faults;
 use crate::events::{Event, EventId};
-use crate::refresh::{CrlState, EventLog, EventLogError, Status};
+use crate::refresh::{CrlState, EventLog, EventLogError, StatusReport};
 
 /// D1, for one issuer.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl TwinLog {
 }
 
 impl EventLog for TwinLog {
-    async fn append(&self, events: &[Event], report: &[Status]) -> Result<(), EventLogError> {
+    async fn append(&self, events: &[Event], report: &[StatusReport]) -> Result<(), EventLogError> {
         let refused = *self.refused.borrow();
         if events.iter().any(|event| Some(event.id) == refused) {
             return Err(EventLogError("CHECK constraint failed".to_owned()));

@@ -10,7 +10,8 @@ use sha2::Digest as _;
 
 use super::{Ca, Gate, HOUR, TwinHost};
 use crate::refresh::{
-    Answer, CrlRequest, Departure, Origin, OriginBody, OriginCrl, OriginError, Runtime as _, Sha256,
+    CrlRequest, Departure, Origin, OriginAnswer, OriginBody, OriginCrl, OriginError, Runtime as _,
+    Sha256,
 };
 use crate::time::Timestamp;
 
@@ -168,7 +169,7 @@ impl Origin for TwinOrigin {
         _id: &IssuerId,
         name: CrlName,
         request: &CrlRequest,
-    ) -> Result<Answer<OriginCrl<TwinBody>>, OriginError> {
+    ) -> Result<OriginAnswer<OriginCrl<TwinBody>>, OriginError> {
         let office = &self.0;
         let held = request.held.as_ref().map(|held| held.sha256);
         let held = held.filter(|_| !request.new_crl);
@@ -188,11 +189,11 @@ impl Origin for TwinOrigin {
             Reply::Crl(bytes, watermark, chunk) => (body(bytes, chunk, End::Whole), watermark),
             Reply::Hang(bytes) => (body(bytes, 1000, End::Hang), None),
             Reply::CutOff(bytes) => (body(bytes, 1000, End::CutOff), None),
-            Reply::Current => return Ok(Answer::Unchanged),
-            Reply::Nothing => return Ok(Answer::NothingToPublish),
+            Reply::Current => return Ok(OriginAnswer::Unchanged),
+            Reply::Nothing => return Ok(OriginAnswer::NothingToPublish),
             Reply::Error(error) => return Err(error),
         };
-        Ok(Answer::Crl(OriginCrl { body, watermark }))
+        Ok(OriginAnswer::Crl(OriginCrl { body, watermark }))
     }
 
     async fn departed(

@@ -10,7 +10,7 @@ use sha2::Digest as _;
 use super::Faults;
 use crate::events::{Event, EventId};
 use crate::refresh::{
-    BodyId, Change, CrlState, Head, IssuerState, ObjectState, Sha256, Store, StoreError,
+    BodyId, CrlState, Head, IssuerState, ObjectState, Sha256, StateChange, Store, StoreError,
 };
 
 /// What outlives the object.
@@ -144,7 +144,7 @@ impl Store for TwinStore {
         self.read("store.load", |kept| kept.state.clone())
     }
 
-    fn commit(&self, change: &Change, held: Option<Sha256>) -> Result<(), StoreError> {
+    fn commit(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError> {
         self.write("store.commit", |kept| {
             if let Some((name, _)) = &change.crl {
                 let stored = kept.state.crls.get(name).and_then(CrlState::head);
