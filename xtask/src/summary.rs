@@ -16,7 +16,21 @@ pub(crate) struct Summary {
     showing: Option<String>,
     /// Whether what is read belongs to failed tests.
     in_failures: bool,
+    failures: Vec<Failure>,
 }
+
+/// A test that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) test: String,
+    /// The first lines that it printed.
+    output: String,
+    passed_alone: bool,
+}
+
+/// How much of what a failed test printed is repeated in the summary.
+const LINES_OF_A_FAILURE: usize = 30;
+const CHARACTERS_OF_A_LINE: usize = 500;
 
 impl Summary {
     /// Takes in one line that a test program printed.
@@ -31,10 +45,28 @@ impl Summary {
             self.showing = None;
             self.in_failures = false;
         } else if line == "failures:" {
+            // First what the failed tests printed, then their names alone.
             self.in_failures = true;
-        } else if let Some(shown) = line.strip_prefix("---- ") {
-            let name = shown.strip_suffix(" stdout ----").map(str::to_owned);
-            self.showing = name.filter(|_| !self.in_failures);
+            self.showing = None;
+        } else if let Some(name) = shown_name(line) {
+            self.showing = Some(name.to_owned());
+            if self.in_failures {
+                self.failures.push(Failure {
+                    test: name.to_owned(),
+                    output: String::new(),
+                    passed_alone: false,
+                });
+            }
+        } else if self.in_failures {
+            if self.showing.is_some()
+                && let Some(Failure { output, .. }) = self.failures.last_mut()
+                && !line.is_empty()
+                && output.lines().count() < LINES_OF_A_FAILURE
+            {
+                output.push_str("    ");
+                output.extend(line.chars().take(CHARACTERS_OF_A_LINE));
+                output.push('\n');
+            }
         } else if let Some(why) = line.strip_prefix("skipped: ") {
             // However often it says so, it is one test.
             if let Some(name) = self.showing.take() {
@@ -59,6 +91,32 @@ impl Summary {
         }
     }
 
+    /// Adds what another program said.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.ok += other.ok;
+        self.failed += other.failed;
+        self.skipped_ok += other.skipped_ok;
+        self.skipped.extend(other.skipped);
+        self.failures.extend(other.failures);
+    }
+
+    pub(crate) fn failures(&self) -> &[Failure] {
+        &self.failures
+    }
+
+    /// Counts a failed test that passed when it ran alone; what it had printed is still shown.
+    pub(crate) fn passed_alone(&mut self, test: &str) {
+        let failed = self
+            .failures
+            .iter_mut()
+            .find(|failure| failure.test == test);
+        if let Some(failure) = failed.filter(|failure| !failure.passed_alone) {
+            failure.passed_alone = true;
+            self.ok += 1;
+            self.failed = self.failed.saturating_sub(1);
+        }
+    }
+
     pub(crate) fn has_failures(&self) -> bool {
         self.failed > 0
     }
@@ -70,6 +128,19 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Failure {
+            test,
+            output,
+            passed_alone,
+        } in &self.failures
+        {
+            let how = if *passed_alone {
+                "failed beside others, passed alone"
+            } else {
+                "failed"
+            };
+            write!(f, "{how}: {test}\n{output}")?;
+        }
         for skipped in &self.skipped {
             writeln!(f, "skipped: {skipped}")?;
         }
@@ -91,6 +162,12 @@ pub(crate) enum Outcome {
     Skipped(String),
 }
 
+/// The test that `---- NAME stdout ----` or `---- NAME ----` shows the output of.
+fn shown_name(line: &str) -> Option<&str> {
+    let shown = line.strip_prefix("---- ")?.strip_suffix(" ----")?;
+    Some(shown.strip_suffix(" stdout").unwrap_or(shown))
+}
+
 /// The number before `label` in `ok. 3 passed; 1 failed; 0 ignored; …`.
 fn count(result: &str, label: &str) -> u64 {
     result
@@ -104,7 +181,7 @@ mod tests {
     use super::Summary;
 
     #[test]
-    fn results_of_all_programs_add_up_and_skips_are_not_passes() {
+    fn results_add_up_failures_are_repeated_and_skips_are_not_passes() {
         let mut summary = Summary::default();
         for line in [
             "test reader::reads ... ok",
@@ -117,18 +194,34 @@ mod tests {
             "failures:",
             "---- openssl_refuses stdout ----",
             "skipped: openssl: No such file or directory",
+            "",
+            "thread panicked",
+            "---- curl_accepts ----",
+            "test panicked",
+            "failures:",
+            "    openssl_refuses",
+            "    curl_accepts",
             "test result: FAILED. 12 passed; 2 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.10s",
             "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
         ] {
             summary.read(line);
         }
         assert!(summary.has_failures());
+        summary.passed_alone("curl_accepts");
+        assert!(summary.has_failures());
         assert_eq!(
             summary.to_string(),
-            "skipped: java_accepts: no java in PATH\n\
+            "failed: openssl_refuses\n    \
+             skipped: openssl: No such file or directory\n    \
+             thread panicked\n\
+             failed beside others, passed alone: curl_accepts\n    \
+             test panicked\n\
+             skipped: java_accepts: no java in PATH\n\
              skipped: curl_resumes: no curl in PATH\n\
              skipped: openssl_agrees: openssl: No such file or directory\n\
-             16 passed, 2 failed, 3 skipped"
+             17 passed, 1 failed, 3 skipped"
         );
+        summary.passed_alone("openssl_refuses");
+        assert!(!summary.has_failures());
     }
 }
