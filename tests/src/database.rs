@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::suite;
+
 /// One database: D1, or the storage of a Durable Object.
 pub struct Database {
     file: PathBuf,
@@ -127,7 +129,7 @@ impl Database {
                 return found;
             }
             assert!(
-                started.elapsed() < Duration::from_secs(20),
+                started.elapsed() < suite::PATIENCE,
                 "what is awaited is not among the events of {issuer}: {events:#?}"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;

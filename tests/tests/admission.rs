@@ -34,7 +34,7 @@ impl World for Shared {
             .var("MAX_CRL_BYTES", "4096")
             // Without tolerance, so that a CRL that expired half a minute ago counts as expired.
             .var("CLOCK_SKEW_SECONDS", "0")
-            .var("ORIGIN_TIMEOUT_MS", "1500")
+            .var("ORIGIN_TIMEOUT_MS", "5000")
             .start()
             .await;
         Self { origin, edge }

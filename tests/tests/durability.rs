@@ -274,6 +274,10 @@ async fn the_origins_retry_after_is_respected(_: Arc<Nothing>) {
     let (origin, edge) = edge_with("busy", |start| start).await;
     origin.answer("busy", Answer::status(503).header("Retry-After", "4"));
     assert_eq!(edge.get("/crl/busy.crl").await.status(), 503);
+    // The client may have been answered before the origin was.
+    edge.database()
+        .event_when("busy", |event| event.outcome == "failed")
+        .await;
     origin.answer(
         "busy",
         Answer::crl(CertificateAuthority::new("busy").crl(1)),

@@ -38,7 +38,7 @@ impl World for Shared {
             origin.add(&CertificateAuthority::new(id));
         }
         let edge = Start::new(&origin.url())
-            .var("ORIGIN_TIMEOUT_MS", "4000")
+            .var("ORIGIN_TIMEOUT_MS", "8000")
             .start()
             .await;
         Self { origin, edge }
@@ -251,7 +251,7 @@ async fn a_killed_refresh_leaves_the_old_crl_and_a_consistent_table(_: Arc<Share
 async fn shards_are_fetched_four_at_once_whoever_asks_and_none_times_out(_: Arc<Shared>) {
     const SHARDS: usize = 128;
     // Together they take much longer than one may.
-    let takes = Duration::from_millis(100);
+    let takes = Duration::from_millis(400);
     let origin = TestOrigin::start().await;
     let ca = CertificateAuthority::new("sharded");
     let url_of = |name: &str| format!("http://crl.example/{name}.crl");
@@ -275,7 +275,7 @@ async fn shards_are_fetched_four_at_once_whoever_asks_and_none_times_out(_: Arc<
         Answer::crl(crl).after(takes)
     });
     let edge = Start::new(&origin.url())
-        .var("ORIGIN_TIMEOUT_MS", "2000")
+        .var("ORIGIN_TIMEOUT_MS", "10000")
         .start()
         .await;
     let at_most_four = |calls: &[Call]| {
