@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::events::EventId;
 use crate::refresh::{EventLogError, StoreError};
 use crate::row::row;
-use crate::time::{Timestamp, within};
+use crate::time::{D1_WRITE_LIMIT, Timestamp, within};
 
 /// How many actions go to D1 in one write.
 const BATCH: usize = 50;
@@ -33,8 +33,6 @@ const MOST_REFUSED: u32 = 100;
 const HOUR_MILLIS: i64 = 3_600_000;
 /// How long whoever records an action waits for D1, so that it can be read at once.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one write to D1 may take before it counts as failed.
-const WRITE_LIMIT: Duration = Duration::from_mins(1);
 /// When actions that D1 did not take are tried again.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -253,7 +251,7 @@ impl<P: ActionPorts> ActionLog<P> {
                 return Ok(());
             }
             let append = self.ports.append(&actions);
-            let appended = within(self.ports.sleep(WRITE_LIMIT), append).await;
+            let appended = within(self.ports.sleep(D1_WRITE_LIMIT), append).await;
             appended
                 .ok_or("timed out")?
                 .map_err(|error| error.to_string())?;

@@ -1,11 +1,15 @@
 //! Time as an argument: the shared [`Timestamp`], its form in text, and time-outs. No clock.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 
 pub use origin_api::{Timestamp, TimestampError};
+
+/// How long one write to D1 may take before it counts as failed.
+pub(crate) const D1_WRITE_LIMIT: Duration = Duration::from_mins(1);
 
 /// A moment that is text in JSON and in tables: RFC 3339 in UTC with milliseconds, which sorts as
 /// time does.

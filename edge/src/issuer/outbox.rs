@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use origin_api::CrlName;
@@ -14,9 +13,8 @@ use crate::events::Event;
 use crate::refresh::{
     EventLog as _, Runtime as _, StateChange, StatusReport, Store as _, StoreError, fingerprint,
 };
+use crate::time::D1_WRITE_LIMIT;
 
-/// How long one write to D1 may take before it counts as failed.
-const WRITE_LIMIT: Duration = Duration::from_mins(1);
 /// How many events go to D1 at once.
 const BATCH: usize = 50;
 /// How many of the events that D1 does not have yet an operator sees.
@@ -85,7 +83,7 @@ impl<P: IssuerPorts> Outbox<P> {
                 return;
             };
             let append = self.log.append(&events, &statuses);
-            let failed = match shared.within(WRITE_LIMIT, append).await {
+            let failed = match shared.within(D1_WRITE_LIMIT, append).await {
                 Some(Ok(())) => {
                     let delivered = events.iter().map(|event| event.id).collect();
                     let change = StateChange {

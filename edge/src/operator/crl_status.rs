@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use origin_api::CrlName;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::events::{EventFinding, Outcome};
 use crate::tables::{CandidateStatus, StatusRow};
 use crate::time::{Rfc3339, Timestamp};
+use crate::validity::{Times, Validity};
 
 /// The state of a CRL, in the order of urgency: what affects relying parties comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -208,14 +210,29 @@ impl CrlStatus {
     }
 
     fn judged(self, now: Timestamp) -> Self {
-        let state = match self.next_update {
+        let validity = self.times().map(|times| {
+            // Clocks do not matter here: a CRL that is not valid yet is fresh to operators.
+            Validity::at(&times, now, Duration::ZERO)
+        });
+        let state = match validity {
             None => State::Absent,
-            Some(Rfc3339(next_update)) if next_update <= now => State::Expired,
+            Some(Validity::Expired) => State::Expired,
             Some(_) if self.consecutive_failures > 0 => State::Failing,
-            Some(_) if self.refresh_after.is_some_and(|Rfc3339(at)| at <= now) => State::Due,
-            Some(_) => State::Fresh,
+            Some(Validity::Due) => State::Due,
+            Some(Validity::Fresh | Validity::NotYetValid) => State::Fresh,
         };
         Self { state, ..self }
+    }
+
+    fn times(&self) -> Option<Times> {
+        let Rfc3339(next_update) = self.next_update?;
+        Some(Times {
+            this_update: self
+                .this_update
+                .map_or(Timestamp::from_millis(0), |Rfc3339(at)| at),
+            next_update,
+            refresh_after: self.refresh_after.map(|Rfc3339(at)| at),
+        })
     }
 }
 

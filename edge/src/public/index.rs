@@ -7,15 +7,12 @@ use std::time::Duration;
 use origin_api::{CrlName, IssuerId};
 
 use super::memory::Memory;
-use super::ports::{Platform, PlatformError};
+use super::ports::{KV_LIMIT, Platform, PlatformError};
 use crate::registry::{Index, Listed};
 use crate::time::within;
 
 /// How long one request may read the index while the others of its isolate use the old one.
 const READING: Duration = Duration::from_secs(2);
-
-/// How long KV may take to answer.
-const KV_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the registry says of an issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,6 +16,9 @@ use crate::issuer::{IssuerAnswer, IssuerRequest};
 use crate::registry::Index;
 use crate::time::Timestamp;
 
+/// How long KV may take to answer; what it does not give, the objects have.
+pub(super) const KV_LIMIT: Duration = Duration::from_secs(5);
+
 /// The platform failed: the cause, for the log and never for a client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -4,7 +4,6 @@
 use crl::UnixTime;
 
 use super::pem;
-use crate::answer::ByteRange;
 use crate::refresh::head::{Head, Sha256};
 use crate::time::Timestamp;
 
@@ -33,15 +32,6 @@ impl Encoding {
         match self {
             Self::Der => size,
             Self::Pem => pem::length(size),
-        }
-    }
-
-    /// Which bytes of the DER are needed for `range` of a CRL that has `size` in DER.
-    #[must_use]
-    pub fn der(self, range: ByteRange, size: u64) -> ByteRange {
-        match self {
-            Self::Der => range,
-            Self::Pem => pem::Excerpt::of(range, size).der,
         }
     }
 }
@@ -119,27 +109,25 @@ impl LastModified {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::ByteRange;
     use crate::kv_layout::{PART_BYTES, parts_of};
 
     #[test]
-    fn a_range_reads_only_the_parts_that_it_is_made_from() {
+    fn a_range_of_pem_reads_only_the_parts_that_it_is_made_from() {
         let size = 3 * PART_BYTES;
-        let parts = |encoding: Encoding, first, length| -> Vec<_> {
-            let der = encoding.der(ByteRange { first, length }, size);
-            parts_of(der).map(|(part, _)| part).collect()
+        let parts = |first, length| -> Vec<_> {
+            let excerpt = pem::Excerpt::of(ByteRange { first, length }, size);
+            parts_of(excerpt.der).map(|(part, _)| part).collect()
         };
-        assert_eq!(parts(Encoding::Der, PART_BYTES - 1, 2), [0, 1]);
-        assert_eq!(parts(Encoding::Der, PART_BYTES, 1), [1]);
-
         let end = Encoding::Pem.length(size);
-        assert_eq!(parts(Encoding::Pem, 0, 1), [0]);
-        assert_eq!(parts(Encoding::Pem, end / 2, 1), [1]);
-        assert_eq!(parts(Encoding::Pem, end - 1, 1), [2]);
-        assert_eq!(parts(Encoding::Pem, 0, end), [0, 1, 2]);
+        assert_eq!(parts(0, 1), [0]);
+        assert_eq!(parts(end / 2, 1), [1]);
+        assert_eq!(parts(end - 1, 1), [2]);
+        assert_eq!(parts(0, end), [0, 1, 2]);
         // A line of PEM is made from 48 bytes, which two parts may share.
         let border = 25 + PART_BYTES / 48 * 65;
-        assert_eq!(parts(Encoding::Pem, border - 1, 1), [0]);
-        assert_eq!(parts(Encoding::Pem, border, 1), [0, 1]);
-        assert_eq!(parts(Encoding::Pem, border + 65, 1), [1]);
+        assert_eq!(parts(border - 1, 1), [0]);
+        assert_eq!(parts(border, 1), [0, 1]);
+        assert_eq!(parts(border + 65, 1), [1]);
     }
 }

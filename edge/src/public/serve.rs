@@ -13,7 +13,7 @@ use sha2::Digest as _;
 use super::body::{self, BodySource, ResponseBody};
 use super::index::{self, IssuerListing};
 use super::memory::{Age, Memory, SMALL};
-use super::ports::{Chunk, KvRead, Platform, PlatformError};
+use super::ports::{Chunk, KV_LIMIT, KvRead, Platform, PlatformError};
 use super::replay::Replay;
 use super::wanted::Wanted;
 use super::{Policy, Validity, decision};
@@ -25,9 +25,6 @@ use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::Index;
 use crate::time::{Timestamp, within};
-
-/// How long KV may take to answer; what it does not give, the objects have.
-const KV_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a client waits for the object if an expired CRL may be served. The object starts the
 /// refresh all the same.

@@ -152,9 +152,6 @@ impl Attempt {
         state.last_duration_ms = event.duration_ms;
         state.last_outcome = Some(event.outcome);
         count(&mut state.counts, event);
-        if is_recorded {
-            state.last_event = Some(self.id);
-        }
         match result {
             Ok(answer) => {
                 state.consecutive_failures = 0;

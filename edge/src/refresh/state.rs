@@ -11,7 +11,7 @@ use sha2::Digest as _;
 
 use super::error::RefreshError;
 use super::head::{Head, Sha256};
-use crate::events::{EventFinding, EventId, Outcome, PartialCrl, Trigger};
+use crate::events::{EventFinding, Outcome, PartialCrl, Trigger};
 use crate::time::Timestamp;
 use crate::validity::Validity;
 
@@ -30,8 +30,6 @@ pub struct CrlState {
     pub last_outcome: Option<Outcome>,
     /// How long it took, in milliseconds.
     pub last_duration_ms: u64,
-    /// The event of the last refresh that recorded one.
-    pub last_event: Option<EventId>,
     /// Refreshes that failed or were refused since the last that succeeded.
     pub consecutive_failures: u32,
     /// When the first of them was.
