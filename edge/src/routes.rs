@@ -44,6 +44,8 @@ const READ: &str = "GET, HEAD";
 /// An operator may retire it.
 const REMOVABLE: &str = "GET, HEAD, DELETE";
 const JOB: &str = "GET, HEAD, POST";
+/// A page with a form that is sent to the page's own path.
+const FORM: &str = "GET, HEAD, POST";
 /// For scripts of other origins too.
 const PUBLIC: &str = "GET, HEAD, OPTIONS";
 
@@ -78,7 +80,10 @@ const ROUTES: &[Route] = &[
     ("/dashboard/issuers/{id}/refresh",  "POST", |path| Some(page(Inner::Refresh(path.id()?)))),
     ("/dashboard/issuers/{id}/trust",    "POST", |path| Some(page(Inner::Trust(path.id()?)))),
     ("/dashboard/issuers/{id}/accept",   "POST", |path| Some(page(Inner::Accept(path.id()?)))),
-    ("/dashboard/sign-in",   "GET, HEAD, POST",  |_| Some(place(Place::SignIn))),
+    ("/dashboard/issuers/{id}/retire",   FORM,   |path| Some(page(Inner::Retire(path.id()?, None)))),
+    ("/dashboard/issuers/{id}/crls/{name}/retire", FORM, |path| Some(page(Inner::Retire(path.id()?, Some(path.name()?))))),
+    ("/dashboard/issuers/{id}/crls/{name}/changes", READ, |path| Some(page(Inner::Changes(path.id()?, path.name()?)))),
+    ("/dashboard/sign-in",               FORM,   |_| Some(place(Place::SignIn))),
     ("/dashboard/sign-out",              "POST", |_| Some(page(Inner::SignOut))),
     ("/dashboard/style.css",             READ,   |_| Some(place(Place::Asset(Asset::Style)))),
     ("/dashboard/icon.svg",              READ,   |_| Some(place(Place::Asset(Asset::Icon)))),

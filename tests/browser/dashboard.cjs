@@ -1,22 +1,49 @@
 // Drives the dashboard in headless Chromium as a person would, and checks what it shows and that it
-// keeps its own Content-Security-Policy. Environment: EDGE (the edge's URL), TOKEN, ALERTS (the
-// paths that alerts link to), CHROMIUM (the path of the program), SCREENSHOTS (a folder; optional).
+// keeps its own Content-Security-Policy. Environment: EDGE (the edge's URL), TOKEN, VIEWER_TOKEN,
+// ALERTS (the paths that alerts link to), CHROMIUM (the path of the program), SCREENSHOTS (a
+// folder; optional).
 "use strict";
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 const { chromium } = require("playwright-core");
 
-const { EDGE, TOKEN, ALERTS, CHROMIUM, SCREENSHOTS } = process.env;
+const { EDGE, TOKEN, VIEWER_TOKEN, ALERTS, CHROMIUM, SCREENSHOTS } = process.env;
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 async function main() {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
   try {
+    await look(browser);
     await visit(browser);
   } finally {
     await browser.close();
   }
+}
+
+// A viewer sees what an operator sees, and no button that acts.
+async function look(browser) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${EDGE}/dashboard`);
+  await page.getByLabel("Token").fill(VIEWER_TOKEN);
+  await follow(page, page.getByRole("button", { name: "Sign in" }));
+  for (const [place, sight] of [
+    ["/dashboard", "waits for trust"],
+    ["/dashboard/actions", "refresh"],
+    ["/dashboard/issuers/moved", "waits for trust"],
+    ["/dashboard/issuers/lower", "that you may accept"],
+    ["/dashboard/issuers/ended", "no longer lists this issuer"],
+    ["/dashboard/issuers/ended/retire", "What will be removed"],
+    ["/dashboard/issuers/changed/crls/full/changes", "removed"],
+  ]) {
+    await page.goto(EDGE + place);
+    assert.ok((await page.locator("main").innerText()).includes(sight), `${place}: ${sight}`);
+    const buttons = await page.getByRole("button").allInnerTexts();
+    const acts = buttons.filter((name) => !["Filter", "Sign out"].includes(name));
+    assert.deepEqual(acts, [], place);
+  }
+  await context.close();
 }
 
 async function visit(browser) {
@@ -122,10 +149,54 @@ async function visit(browser) {
   assert.match(await page.getByRole("status").innerText(), /published/);
   assert.equal(await page.getByText("waits for trust").count(), 0);
 
+  // Accept a CRL that was refused because its number is lower.
+  await page.goto(`${EDGE}/dashboard/issuers/lower`);
+  await accessible(page, "a CRL that may be accepted");
+  await follow(page, page.getByRole("button", { name: /^Accept/ }));
+  assert.match(await page.getByRole("status").innerText(), /published, number 8/);
+
+  // What the last CRL changed, and all changes that are kept.
+  await page.goto(`${EDGE}/dashboard/issuers/changed`);
+  await follow(page, page.getByRole("link", { name: "What full changed since number 2" }));
+  const changes = page.locator('[data-label="Change"]');
+  assert.deepEqual(await changes.allInnerTexts(), ["removed"]);
+  await accessible(page, "changes");
+  await page.goBack();
+  await follow(page, page.getByRole("link", { name: "All changes of full" }));
+  await accessible(page, "all changes");
+  assert.deepEqual(await changes.allInnerTexts(), ["added", "added", "removed"]);
+  await page.getByRole("textbox", { name: "Since number" }).fill("0");
+  await follow(page, page.getByRole("button", { name: "Filter" }));
+  await follow(page, page.getByRole("link", { name: "Those since number 1" }));
+  assert.equal(await changes.count(), 3);
+
+  // Retire an issuer that the origin no longer lists: first what that removes, then the button.
+  await page.goto(`${EDGE}/dashboard/issuers/ended`);
+  await follow(page, page.getByRole("link", { name: "Retire it now…" }));
+  const listed = page.locator("tbody tr");
+  assert.match(await listed.innerText(), /full/);
+  assert.match(await listed.locator('[data-label="SHA-256"]').innerText(), /[0-9a-f]{64}/);
+  await accessible(page, "what will be removed");
+  await shoot(page, "retire");
+  await follow(page, page.getByRole("button", { name: "Retire full of ended" }));
+  assert.match(await page.getByRole("status").innerText(), /Removed: full of ended/);
+  await accessible(page, "what was removed");
+  await page.goto(`${EDGE}/dashboard/actions`);
+  const latest = page.locator("tbody tr").first();
+  assert.match(await latest.innerText(), /retire/);
+  assert.equal(await latest.locator('[data-label="Issuer"]').innerText(), "ended");
+  await accessible(page, "actions");
+
   // In dark mode and on a phone, nothing is wider than the screen.
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 390, height: 844 });
-  for (const place of ["/dashboard", "/dashboard/events", "/dashboard/issuers/well"]) {
+  for (const place of [
+    "/dashboard",
+    "/dashboard/events",
+    "/dashboard/actions",
+    "/dashboard/issuers/well",
+    "/dashboard/issuers/changed/crls/full/changes",
+  ]) {
     await page.goto(EDGE + place);
     const wide = await page.evaluate(
       () => document.documentElement.scrollWidth - window.innerWidth,

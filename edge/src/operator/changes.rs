@@ -10,13 +10,13 @@ use crate::time::Timestamp;
 
 /// One change.
 #[derive(Debug, Serialize)]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     crl_number: &'a str,
     this_update: &'a str,
-    change: &'static str,
-    serial: &'a str,
-    revocation_date: String,
-    reason: Option<&'a str>,
+    pub(super) change: &'static str,
+    pub(super) serial: &'a str,
+    pub(super) revocation_date: String,
+    pub(super) reason: Option<&'a str>,
 }
 
 /// What comes before the first page.
@@ -69,7 +69,7 @@ pub(super) fn write(format: EventFormat, page: &ChangesPage, is_first: bool) -> 
 
 impl<'a> Row<'a> {
     /// `None` if the line is not as [`ChangesPage`] has it.
-    fn read(line: &'a str, crl_number: &'a str, this_update: &'a str) -> Option<Self> {
+    pub(super) fn read(line: &'a str, crl_number: &'a str, this_update: &'a str) -> Option<Self> {
         let mut fields = line.split(' ');
         let change = match fields.next()? {
             "+" => "added",

@@ -2,9 +2,11 @@
 
 pub(crate) mod alerts;
 mod bar;
+mod changes;
 pub(crate) mod pages;
 pub(crate) mod place;
 pub(crate) mod plot;
+mod retirement;
 pub(crate) mod session;
 pub(crate) mod view;
 mod visit;

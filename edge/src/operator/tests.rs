@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use futures_executor::block_on;
 use futures_util::TryStreamExt as _;
+use origin_api::CrlName;
 use serde_json::Value;
 
 use super::testing::platform::{CAUSE, Part, Platform, TestRequest};
@@ -12,7 +13,8 @@ use super::{Ports as _, Reply, Request as _, answer};
 use crate::answer::{Answer, Body};
 use crate::config::Settings;
 use crate::events::Outcome;
-use crate::refresh::{ChangesPage, ChangesPlace};
+use crate::refresh::testing::head;
+use crate::refresh::{BodyId, ChangesPage, ChangesPlace, CrlState, Current};
 use crate::routes::{Handler, route};
 use crate::tables::testing::event;
 use crate::url;
@@ -865,6 +867,143 @@ mod dashboard {
             assert_eq!(answer.status, 403, "{forged:?}");
         }
         assert!(platform.done.borrow().is_empty());
+    }
+
+    /// A platform whose objects hold a shard that the origin no longer lists.
+    fn with_a_withdrawn_shard() -> Rc<Platform> {
+        let platform = Platform::new();
+        let current = Current {
+            head: head(7),
+            body: BodyId(1),
+            pieces: 1,
+            coverage: None,
+        };
+        let crl = CrlState {
+            current: Some(current),
+            ..CrlState::default()
+        };
+        *platform.crls.borrow_mut() = vec![(CrlName::Shard(1), crl)];
+        platform
+    }
+
+    #[test]
+    fn an_operator_sees_what_retiring_removes_before_it_is_removed() {
+        let platform = with_a_withdrawn_shard();
+        let (cookie, form_token) = session(&platform);
+        let get = |path: &str| ask(&platform, &browse("GET", path).header("cookie", &cookie));
+        let own = get("/dashboard/issuers/b");
+        let path = "/dashboard/issuers/b/crls/shard-1/retire";
+        assert!(text(&own).contains(path), "{}", text(&own));
+        let shown = get(path);
+        assert_eq!(shown.status, 200);
+        for fact in ["shard-1", "1.0 kB", &"5a".repeat(32), "2023-11-21 22:13:20"] {
+            assert!(text(&shown).contains(fact), "{fact}: {}", text(&shown));
+        }
+        assert!(text(&shown).contains(">Retire shard-1 of b</button>"));
+        assert!(platform.done.borrow().is_empty());
+        let form = browse("POST", path).header("cookie", &cookie);
+        let retired = ask(&platform, &form.body(format!("form_token={form_token}")));
+        assert_eq!(retired.status, 200);
+        assert!(text(&retired).contains(r#"role="status""#));
+        assert_eq!(*platform.done.borrow(), ["retires shard-1 of b"]);
+        assert!(actions(&platform).contains(&("retire".into(), "ann".into(), "b".into())));
+    }
+
+    #[test]
+    fn an_issuer_that_is_gone_is_retired_as_a_whole_and_another_is_not() {
+        let platform = with_a_withdrawn_shard();
+        let (cookie, _) = session(&platform);
+        let get = |path: &str| ask(&platform, &browse("GET", path).header("cookie", &cookie));
+        for refused in [
+            "/dashboard/issuers/b/retire",
+            "/dashboard/issuers/b/crls/full/retire",
+        ] {
+            assert_eq!(get(refused).status, 409, "{refused}");
+        }
+        assert_eq!(get("/dashboard/issuers/nobody/retire").status, 404);
+        platform.b_is_gone.set(true);
+        let own = get("/dashboard/issuers/b");
+        assert!(text(&own).contains(r#"href="/dashboard/issuers/b/retire""#));
+        let shown = get("/dashboard/issuers/b/retire");
+        assert!(text(&shown).contains("Retire shard-1 of b</button>"));
+    }
+
+    #[test]
+    fn a_viewer_sees_what_would_be_removed_and_cannot_remove_it() {
+        let platform = with_a_withdrawn_shard();
+        let (cookie, form_token) = session_of(&platform, VIEWER);
+        let path = "/dashboard/issuers/b/crls/shard-1/retire";
+        let shown = ask(&platform, &browse("GET", path).header("cookie", &cookie));
+        assert!(text(&shown).contains("shard-1"));
+        assert!(!text(&shown).contains("<button class=\"danger\""));
+        let own = browse("GET", "/dashboard/issuers/b").header("cookie", &cookie);
+        assert!(!text(&ask(&platform, &own)).contains("retire"));
+        let form = browse("POST", path).header("cookie", &cookie);
+        let refused = ask(&platform, &form.body(format!("form_token={form_token}")));
+        assert_eq!(refused.status, 401);
+        let foreign = ask(&platform, &browse("POST", path).header("cookie", &cookie));
+        assert_eq!(foreign.status, 403);
+        assert!(platform.done.borrow().is_empty());
+    }
+
+    #[test]
+    fn the_page_of_changes_begins_with_the_oldest_that_is_kept() {
+        let platform = with_changes();
+        let (cookie, _) = session_of(&platform, VIEWER);
+        let get = |query: &str| {
+            let path = format!("/dashboard/issuers/a/crls/full/changes{query}");
+            ask(&platform, &browse("GET", &path).header("cookie", &cookie))
+        };
+        let rows = |answer: &Answer| text(answer).matches("<code>").count();
+        for query in ["", "?since=7"] {
+            let all = get(query);
+            assert_eq!((all.status, rows(&all)), (200, 3), "{query}");
+            assert!(text(&all).contains("Changes since number 7"), "{query}");
+        }
+        assert_eq!(rows(&get("?since=8")), 1);
+        assert!(text(&get("?since=9")).contains("No CRL since number 9"));
+        let forgotten = get("?since=6");
+        assert!(text(&forgotten).contains("since number 6 are not kept"));
+        assert!(text(&forgotten).contains("changes?since=7"));
+        assert_eq!(get("?since=x").status, 400);
+        platform.changes.borrow_mut().clear();
+        assert!(text(&get("")).contains("are not kept"));
+    }
+
+    #[test]
+    fn many_changes_are_shown_in_pages_and_each_once() {
+        let platform = Platform::new();
+        let lines = |count: usize| {
+            let line = |serial| format!("+ {serial:04x} 1700000000 -\n");
+            (0..count).map(line).collect::<String>()
+        };
+        let place = |after: u64, piece| ChangesPlace {
+            after: after.into(),
+            piece,
+        };
+        let page = |lines, next| ChangesPage {
+            held: 8.into(),
+            number: 8.into(),
+            this_update: crate::tables::testing::NOW,
+            lines,
+            next,
+        };
+        *platform.changes.borrow_mut() = vec![
+            (place(7, 0), page(lines(700), Some(place(7, 1)))),
+            (place(7, 1), page(lines(800), None)),
+        ];
+        let (cookie, _) = session(&platform);
+        let mut address = "/dashboard/issuers/a/crls/full/changes".to_owned();
+        let mut counts = Vec::new();
+        loop {
+            let request = browse("GET", &address).header("cookie", &cookie);
+            let page = ask(&platform, &request);
+            counts.push(text(&page).matches("<code>").count());
+            let next = text(&page).split("rel=\"next\" href=\"").nth(1);
+            let Some(next) = next else { break };
+            address = next.split('"').next().unwrap().replace("&amp;", "&");
+        }
+        assert_eq!(counts, [500, 500, 500]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use origin_api::IssuerId;
+use origin_api::{CrlName, IssuerId};
 
 use super::super::crl_status::State;
 use super::super::event_query::{Cursor, EventFilter};
@@ -53,6 +53,10 @@ pub(crate) enum Inner {
     Trust(IssuerId),
     /// Accepts a refused CRL: a form.
     Accept(IssuerId),
+    /// What retiring one CRL of an issuer, or all, removes; and the form that does it.
+    Retire(IssuerId, Option<CrlName>),
+    /// What the CRLs of a name added and removed.
+    Changes(IssuerId, CrlName),
     /// Ends the session: a form.
     SignOut,
 }
@@ -89,7 +93,17 @@ impl FromStr for Destination {
         let is_page = match segments.as_slice() {
             ["dashboard"] | ["dashboard", "" | "events" | "actions"] => true,
             ["dashboard", "alerts", name] => alerts::find(name).is_some(),
-            ["dashboard", "issuers", id] => id.parse::<IssuerId>().is_ok(),
+            ["dashboard", "issuers", id] | ["dashboard", "issuers", id, "retire"] => {
+                id.parse::<IssuerId>().is_ok()
+            }
+            [
+                "dashboard",
+                "issuers",
+                id,
+                "crls",
+                name,
+                "retire" | "changes",
+            ] => id.parse::<IssuerId>().is_ok() && name.parse::<CrlName>().is_ok(),
             _ => false,
         };
         let fits_a_header = text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -214,6 +228,9 @@ mod tests {
         for page in [
             "/dashboard",
             "/dashboard/issuers/a?done=~",
+            "/dashboard/issuers/a/retire",
+            "/dashboard/issuers/a/crls/shard-1/retire",
+            "/dashboard/issuers/a/crls/full/changes?since=7",
             "/dashboard/events?issuer=a&since=2026-01-01T00%3A00%3A00Z",
         ] {
             let address = sign_in_address(false, page.parse().ok().as_ref());
@@ -237,6 +254,7 @@ mod tests {
             "/dashboard/style.css",
             "/dashboard?a=\r\nSet-Cookie:b",
             "/dashboard/issuers/a/refresh",
+            "/dashboard/issuers/a/crls/b/changes",
         ] {
             assert_eq!(
                 elsewhere.parse::<Destination>(),

@@ -9,7 +9,7 @@ use super::super::crl_status::{CrlStatus, State};
 use super::super::issuers::IssuerStatus;
 use super::bar::Bar;
 use crate::actions::Action;
-use crate::events::{Event, EventFinding, EventId};
+use crate::events::{Event, EventFinding, EventId, Outcome};
 use crate::registry::{JobState, RefreshJob, Summary};
 use crate::tables::CandidateStatus;
 use crate::time::{Rfc3339, Timestamp};
@@ -110,6 +110,8 @@ pub(crate) struct CrlView {
     pub(crate) error: Option<(String, String)>,
     pub(crate) publish_owed: bool,
     pub(crate) bar: Option<Bar>,
+    /// The number of the CRL before, if an event has it.
+    pub(crate) number_before: Option<String>,
     pub(crate) findings: Vec<EventFinding>,
     pub(crate) candidate: Option<CandidateView>,
 }
@@ -178,6 +180,7 @@ impl CrlView {
                 .map(|error| (error.code.clone(), error.message.clone())),
             publish_owed: crl.publish_owed,
             bar,
+            number_before: number_before(issuer, crl),
             findings: crl.findings.clone(),
             candidate: crl
                 .candidate
@@ -185,6 +188,16 @@ impl CrlView {
                 .map(|candidate| CandidateView::new(candidate, now)),
         }
     }
+}
+
+/// The number that was published before the one held, if one of the issuer's events has it.
+fn number_before(issuer: &IssuerStatus, crl: &CrlStatus) -> Option<String> {
+    let published = issuer
+        .recent_events
+        .iter()
+        .filter(|event| event.crl_name == crl.name && event.outcome == Outcome::Published);
+    let mut numbers = published.map(|event| &event.crl_number);
+    numbers.find(|number| **number != crl.number)?.clone()
 }
 
 #[must_use]

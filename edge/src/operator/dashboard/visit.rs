@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use askama::Template as _;
-use origin_api::IssuerId;
+use origin_api::{CrlName, IssuerId};
 
 use super::super::authorization::{self, Caller, Role};
 use super::super::desk::{Actor, Desk, Target};
@@ -17,6 +17,7 @@ use super::pages::{
     ActionsPage, AlertPage, ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage, SignedIn,
 };
 use super::place::{self, Destination, HomeFilter, Inner, Place};
+use super::retirement::RetirementPage;
 use super::session::{self, Session};
 use super::{asset, page, see_other};
 use crate::actions::Act;
@@ -151,6 +152,19 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
                 let event = self.desk.accept(&actor, &id, name, sha256).await?;
                 Ok(done(&id, &[event]))
             }
+            Inner::Retire(id, name) if self.request.method() == "POST" => {
+                self.admit_action(&reader).await?;
+                let actor = Actor::of(self.request, Some(&reader.caller));
+                let retired = self.desk.retire(&actor, &id, name).await?;
+                let page = RetirementPage::done(signed_in, id.to_string(), name, retired);
+                self.render(&page)
+            }
+            Inner::Retire(id, name) => self.retirement(id, name, signed_in).await,
+            Inner::Changes(id, name) => {
+                let query = self.query();
+                let page = self.desk.changes_page(id, name, &query, signed_in).await?;
+                self.render(&page)
+            }
             Inner::SignOut => {
                 self.admit_form(&reader).await?;
                 let end = session::end_cookie(self.is_secure());
@@ -262,6 +276,18 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             done.as_deref(),
             self.desk.now(),
         ))
+    }
+
+    async fn retirement(
+        &self,
+        id: IssuerId,
+        name: Option<CrlName>,
+        signed_in: Option<SignedIn>,
+    ) -> Result<Answer, EdgeError> {
+        Parameters::parse(&self.query(), &[])?;
+        let (issuer, _) = self.desk.issuer(id.clone(), 1).await?;
+        let page = RetirementPage::ask(signed_in, &issuer, name, self.desk.now());
+        self.render(&page.ok_or(EdgeError::StillListed { issuer: id })?)
     }
 
     async fn sign_in(&self) -> Result<Answer, EdgeError> {

@@ -14,7 +14,9 @@ use crate::actions::Action;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
 use crate::operator::{Ports, Request};
-use crate::refresh::{ChangesAnswer, ChangesPage, ChangesPlace, IssuerState, Sha256, fingerprint};
+use crate::refresh::{
+    ChangesAnswer, ChangesPage, ChangesPlace, CrlState, IssuerState, Sha256, fingerprint,
+};
 use crate::registry::{Index, JobState, Listed, RefreshJob, Shrink, Summary};
 use crate::tables::testing::{NOW, Tables, event};
 use crate::tables::{Query, append_actions};
@@ -46,6 +48,10 @@ pub(crate) struct Platform {
     pub(crate) refused: Cell<Option<Sha256>>,
     /// What CRLs changed, by where it is.
     pub(crate) changes: RefCell<Vec<(ChangesPlace, ChangesPage)>>,
+    /// What every issuer's object has of CRLs.
+    pub(crate) crls: RefCell<Vec<(CrlName, CrlState)>>,
+    /// Whether the origin no longer lists `b`.
+    pub(crate) b_is_gone: Cell<bool>,
     /// What was done, in words.
     pub(crate) done: RefCell<Vec<String>>,
     /// The log.
@@ -72,6 +78,8 @@ impl Platform {
             job: RefCell::default(),
             refused: Cell::default(),
             changes: RefCell::default(),
+            crls: RefCell::default(),
+            b_is_gone: Cell::new(false),
             done: RefCell::default(),
             log: RefCell::default(),
             now: Cell::new(NOW),
@@ -164,7 +172,13 @@ impl Ports for Platform {
         };
         let issuers = [
             ("a", listed(&[CrlName::Full, CrlName::Delta])),
-            ("b", listed(&[CrlName::Full])),
+            (
+                "b",
+                Listed {
+                    gone_since: self.b_is_gone.get().then_some(NOW),
+                    ..listed(&[CrlName::Full])
+                },
+            ),
         ];
         Ok(Rc::new(Index {
             read_at: NOW.before(Duration::from_secs(1)),
@@ -183,9 +197,9 @@ impl Ports for Platform {
                 pending_certificate: self.waiting.borrow().clone(),
                 ..IssuerState::default()
             },
+            crls: self.crls.borrow().clone(),
             events_owed: 1,
             outbox: vec![event(8)],
-            ..Overview::default()
         })
     }
 
