@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that a person or CI runs. The commands are here; each module does one
 //! thing for them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ mod mutants;
 mod optional;
 mod process;
 mod progress;
+mod simulate;
 mod summary;
 mod test;
 mod toolchain;
@@ -77,6 +79,13 @@ enum Command {
     Mutants {
         /// Files of edge/; those with conditions, freshness, singleflight and back-off by default
         files: Vec<PathBuf>,
+    },
+    /// Run origin and edge together on virtual time, with everything failing; --help shows more
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// `--seeds N`, `--seed S`, `--days D` and others
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
     },
     /// Run the pinned wrangler, e.g. `cargo xtask wrangler deploy`
     #[command(disable_help_flag = true)]
@@ -154,6 +163,7 @@ fn run(command: Command) -> Result<()> {
         Command::Lint(options) => lint::run(&workspace, &options, &Cli::command()),
         Command::Bench { name } => bench::run(&workspace, name.as_deref()),
         Command::Mutants { files } => mutants::run(&workspace, &files),
+        Command::Simulate { args } => simulate::run(&workspace, &args),
         Command::Wrangler { args } => {
             let status = tools::Tools::ensure(&workspace)?
                 .wrangler()

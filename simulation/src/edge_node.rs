@@ -1,0 +1,9 @@
+//! The edge: its objects, its isolates and its cron, over the twins of the platform.
+
+mod host;
+mod isolate;
+mod objects;
+mod origin_client;
+
+pub(crate) use isolate::{Answer, Isolate};
+pub(crate) use objects::{Edge, EdgeDeps};

@@ -1,0 +1,121 @@
+//! What an object needs of its platform: clock, timers, chance, tasks, alarm and log.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crl::{Algorithm, Digest, Hashed, RustCrypto, Unverified};
+use edge::events::Event;
+use edge::refresh::{Runtime, StoreError};
+use futures_util::future::LocalBoxFuture;
+use origin_api::Timestamp;
+use serde::Deserialize as _;
+
+use crate::clock::Clock;
+use crate::executor::{Executor, Scope};
+use crate::ledger::Ledger;
+use crate::object_storage::Life;
+use crate::random::Random;
+use crate::trace::Trace;
+
+/// The alarm of one object, which outlives its instances.
+#[derive(Clone, Default)]
+pub(crate) struct Alarm(Rc<Cell<Option<Timestamp>>>);
+
+impl Alarm {
+    pub(crate) fn set_for(&self) -> Option<Timestamp> {
+        self.0.get()
+    }
+
+    pub(crate) fn set(&self, at: Option<Timestamp>) {
+        self.0.set(at);
+    }
+}
+
+/// The platform, as one instance of an object has it.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(super) executor: Executor,
+    pub(super) scope: Scope,
+    pub(super) timeline: crate::clock::Timeline,
+    pub(super) clock: Clock,
+    pub(super) random: Random,
+    pub(super) trace: Trace,
+    pub(super) ledger: Ledger,
+    pub(super) who: Rc<str>,
+    pub(super) alarm: Alarm,
+    pub(super) life: Rc<Cell<Life>>,
+    /// Has the platform wait for the alarm.
+    pub(super) watch_alarm: Rc<dyn Fn(Timestamp)>,
+}
+
+thread_local! {
+    /// Whether signatures are checked, as they always are but in one mutation.
+    static CHECKS_SIGNATURES: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Has the platform accept any signature, for a mutation.
+pub(super) fn check_signatures(are_checked: bool) {
+    CHECKS_SIGNATURES.set(are_checked);
+}
+
+/// The platform's signatures.
+pub(crate) struct PlatformHashed(RustCrypto);
+
+impl Hashed for PlatformHashed {
+    fn new(digest: Digest) -> Self {
+        Self(RustCrypto::new(digest))
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn verify(&self, key: &[u8], algorithm: Algorithm, signature: &[u8]) -> Result<(), Unverified> {
+        if CHECKS_SIGNATURES.get() {
+            self.0.verify(key, algorithm, signature)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Runtime for Host {
+    type Hashed = PlatformHashed;
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        self.timeline.sleep(span).await;
+    }
+
+    fn random(&self) -> [u8; 10] {
+        self.random.bytes()
+    }
+
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
+        if self.life.get() != Life::Ended {
+            self.executor.spawn(self.scope, task);
+        }
+    }
+
+    async fn set_alarm(&self, at: Timestamp) -> Result<(), StoreError> {
+        if self.life.get() != Life::Running {
+            return Err(StoreError::Failed("another instance runs".to_owned()));
+        }
+        self.alarm.set(Some(at));
+        (self.watch_alarm)(at);
+        Ok(())
+    }
+
+    fn log(&self, line: &serde_json::Value) {
+        self.trace.line(format!("{}: {line}", self.who));
+        if line["what"] == "refresh"
+            && let Ok(event) = Event::deserialize(&line["event"])
+        {
+            self.ledger.refreshed(&event);
+        }
+    }
+}

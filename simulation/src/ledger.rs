@@ -1,0 +1,580 @@
+//! What is true, as an onlooker knows it, and what must never happen. Twins report here what they
+//! see; the first violation ends the run.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crl::{CrlNumber, Entry, Limits, UnixTime, Visitor};
+use edge::events::{Event, EventId, Outcome};
+use edge::refresh::{CrlState, Metadata, Sha256};
+use origin_api::{CrlName, IssuerId, Timestamp};
+use sha2::Digest as _;
+
+use crate::clock::Timeline;
+use crate::trace::Trace;
+
+/// How long after the last fault everything is as before, without a person: the longest back-off
+/// (15 minutes), a write to KV that lands late (10 minutes) and its comparison, and KV's spread.
+pub(crate) const BACK_TO_NORMAL: Duration = Duration::from_mins(35);
+
+/// How long after a revocation the origin's push has the edge publish it, if nothing fails.
+const PUSH: Duration = Duration::from_secs(15);
+
+/// How long KV takes to spread a write, as its maker says.
+const KV_SPREAD: Duration = Duration::from_mins(1);
+
+/// How long an isolate answers from a remembered head.
+const HEAD_MEMORY: Duration = Duration::from_secs(2);
+
+/// A list: an issuer and the name of one of its CRLs.
+pub(crate) type List = (IssuerId, CrlName);
+
+/// What is known of the run. Clones are the same ledger.
+#[derive(Clone)]
+pub(crate) struct Ledger(Rc<Inside>);
+
+struct Inside {
+    timeline: Timeline,
+    trace: Trace,
+    visible_within: Duration,
+    known: RefCell<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    violation: Option<String>,
+    is_over: bool,
+    crls: BTreeMap<Sha256, Rc<SeenCrl>>,
+    lists: BTreeMap<List, KnownList>,
+    issuers: BTreeMap<IssuerId, KnownIssuer>,
+    /// Events that an object has committed, which D1 must get.
+    committed: BTreeMap<EventId, Event>,
+    /// Events in D1.
+    written: BTreeSet<EventId>,
+    /// How often D1 has a publication of these bytes.
+    published: BTreeMap<(List, String), u64>,
+    /// Since when nothing fails; absent while something does.
+    calm_since: Option<Timestamp>,
+    counts: Counts,
+}
+
+/// How much a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// CRLs that objects committed.
+    pub commits: u64,
+    /// Answers to relying parties that were checked.
+    pub answers: u64,
+    /// Revocations at origins.
+    pub revocations: u64,
+    /// Events in D1.
+    pub events: u64,
+}
+
+/// A CRL that was seen somewhere.
+pub(crate) struct SeenCrl {
+    pub(crate) number: CrlNumber,
+    pub(crate) this_update: UnixTime,
+    pub(crate) next_update: UnixTime,
+    pub(crate) serials: BTreeSet<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct KnownList {
+    /// The CRLs that the object committed, the oldest first.
+    committed: Vec<Sha256>,
+    /// Since when the object has no longer held the one before.
+    committed_at: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct KnownIssuer {
+    /// Each revocation that an origin acknowledged, the oldest first.
+    revocations: Vec<Revocation>,
+    /// A CA that does not follow the rules: only what the edge decides is checked.
+    is_liar: bool,
+    /// Something is wrong that needs a person, such as a restored database.
+    disturbed_until: Option<Timestamp>,
+    /// CRLs with a signature that is not by the issuer's key.
+    forged: BTreeSet<Sha256>,
+    /// CRLs by a key that no operator has trusted.
+    by_new_key: BTreeSet<Sha256>,
+}
+
+impl KnownIssuer {
+    fn is_disturbed(&self, now: Timestamp) -> bool {
+        self.disturbed_until.is_some_and(|until| now < until)
+    }
+}
+
+struct Revocation {
+    serial: Vec<u8>,
+    at: Timestamp,
+    not_after: Option<Timestamp>,
+    released: bool,
+    /// The origin's database was restored to a copy without it.
+    lost: bool,
+}
+
+impl Revocation {
+    /// Whether the certificate must be on every CRL from now on.
+    fn binds(&self, now: Timestamp) -> bool {
+        !self.released && !self.lost && self.not_after.is_none_or(|end| now < end)
+    }
+}
+
+struct Serials(BTreeSet<Vec<u8>>);
+
+impl Visitor for Serials {
+    fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
+        self.0.insert(entry.serial.as_be_bytes().to_vec());
+        ControlFlow::Continue(())
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256(sha2::Sha256::digest(bytes).into())
+}
+
+/// An answer that a relying party got.
+pub(crate) struct Seen<'a> {
+    pub(crate) list: &'a List,
+    pub(crate) body: &'a [u8],
+    /// How long the headers let caches keep it.
+    pub(crate) max_age: Duration,
+    pub(crate) etag: Option<&'a str>,
+    pub(crate) who: &'a str,
+}
+
+impl Ledger {
+    pub(crate) fn new(timeline: &Timeline, trace: &Trace, kv_cache_ttl: Duration) -> Self {
+        Self(Rc::new(Inside {
+            timeline: timeline.clone(),
+            trace: trace.clone(),
+            visible_within: PUSH + KV_SPREAD + kv_cache_ttl + HEAD_MEMORY,
+            known: RefCell::default(),
+        }))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.timeline.now()
+    }
+
+    /// Something happened that must never happen.
+    pub(crate) fn violated(&self, rule: &str, what: &str) {
+        self.0.trace.line(format!("VIOLATED: {rule}: {what}"));
+        let mut known = self.0.known.borrow_mut();
+        let text = format!("{rule}: {what}");
+        known.violation.get_or_insert(text);
+    }
+
+    pub(crate) fn violation(&self) -> Option<String> {
+        self.0.known.borrow().violation.clone()
+    }
+
+    /// The run has been checked to its end.
+    pub(crate) fn run_ends(&self) {
+        self.0.known.borrow_mut().is_over = true;
+    }
+
+    /// Whether the run is over, or a rule is violated.
+    pub(crate) fn is_over(&self) -> bool {
+        let known = self.0.known.borrow();
+        known.is_over || known.violation.is_some()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.0.known.borrow().counts
+    }
+
+    /// From now on something may fail.
+    pub(crate) fn storm_begins(&self) {
+        self.0.known.borrow_mut().calm_since = None;
+    }
+
+    /// From now on nothing fails.
+    pub(crate) fn calm_begins(&self) {
+        self.0.known.borrow_mut().calm_since = Some(self.now());
+    }
+
+    /// Whether everything must be normal by now.
+    pub(crate) fn is_settled(&self) -> bool {
+        let since = self.0.known.borrow().calm_since;
+        since.is_some_and(|since| self.now().since(since) >= BACK_TO_NORMAL)
+    }
+
+    pub(crate) fn has_liar(&self, issuer: &IssuerId) {
+        let mut known = self.0.known.borrow_mut();
+        known.issuers.entry(issuer.clone()).or_default().is_liar = true;
+    }
+
+    /// Until then something may be wrong with the issuer that needs a person.
+    pub(crate) fn disturb(&self, issuer: &IssuerId, until: Timestamp) {
+        let mut known = self.0.known.borrow_mut();
+        let issuer = known.issuers.entry(issuer.clone()).or_default();
+        issuer.disturbed_until = Some(until);
+    }
+
+    /// Whether the issuer may be abnormal whatever the weather.
+    pub(crate) fn is_disturbed(&self, issuer: &IssuerId) -> bool {
+        let now = self.now();
+        let known = self.0.known.borrow();
+        let issuer = known.issuers.get(issuer);
+        issuer.is_some_and(|issuer| issuer.is_liar || issuer.is_disturbed(now))
+    }
+
+    pub(crate) fn forged(&self, issuer: &IssuerId, der: &[u8]) {
+        let mut known = self.0.known.borrow_mut();
+        let issuer = known.issuers.entry(issuer.clone()).or_default();
+        issuer.forged.insert(sha256(der));
+    }
+
+    pub(crate) fn signed_by_new_key(&self, issuer: &IssuerId, der: &[u8]) {
+        let mut known = self.0.known.borrow_mut();
+        let issuer = known.issuers.entry(issuer.clone()).or_default();
+        issuer.by_new_key.insert(sha256(der));
+    }
+
+    /// An operator trusts the issuer's new key.
+    pub(crate) fn trusts_new_key(&self, issuer: &IssuerId) {
+        let mut known = self.0.known.borrow_mut();
+        let issuer = known.issuers.entry(issuer.clone()).or_default();
+        issuer.by_new_key.clear();
+    }
+
+    /// The origin has acknowledged a revocation.
+    pub(crate) fn revoked(&self, issuer: &IssuerId, serial: &[u8], not_after: Option<Timestamp>) {
+        let now = self.now();
+        let mut known = self.0.known.borrow_mut();
+        known.counts.revocations += 1;
+        let issuer = known.issuers.entry(issuer.clone()).or_default();
+        issuer.revocations.retain(|known| known.serial != serial);
+        issuer.revocations.push(Revocation {
+            serial: serial.to_vec(),
+            at: now,
+            not_after,
+            released: false,
+            lost: false,
+        });
+    }
+
+    /// A hold ends, or ended.
+    pub(crate) fn released(&self, issuer: &IssuerId, serial: &[u8]) {
+        let mut known = self.0.known.borrow_mut();
+        let issuer = known.issuers.entry(issuer.clone()).or_default();
+        let mut revocations = issuer.revocations.iter_mut();
+        if let Some(revocation) = revocations.find(|known| known.serial == serial) {
+            revocation.released = true;
+        }
+    }
+
+    /// The origin's database is that of `backup` again. What no edge has seen since then is lost.
+    pub(crate) fn restored(&self, backup: Timestamp) {
+        let mut known = self.0.known.borrow_mut();
+        let known = &mut *known;
+        for (id, issuer) in &mut known.issuers {
+            let held = known.lists.iter().filter(|((of, _), _)| of == id);
+            let held: Vec<_> = held
+                .filter_map(|(_, list)| known.crls.get(list.committed.last()?))
+                .collect();
+            for revocation in &mut issuer.revocations {
+                let is_held = held
+                    .iter()
+                    .any(|crl| crl.serials.contains(&revocation.serial));
+                if revocation.at >= backup && !is_held {
+                    revocation.lost = true;
+                }
+            }
+        }
+    }
+
+    /// What a CRL says.
+    pub(crate) fn read(&self, der: &[u8]) -> Option<Rc<SeenCrl>> {
+        let sha256 = sha256(der);
+        if let Some(seen) = self.0.known.borrow().crls.get(&sha256) {
+            return Some(Rc::clone(seen));
+        }
+        let mut serials = Serials(BTreeSet::new());
+        let crl = crl::read(der, Limits::default(), &mut serials).ok()?;
+        let seen = Rc::new(SeenCrl {
+            number: crl.extensions.number?,
+            this_update: crl.header.this_update,
+            next_update: crl.header.next_update?,
+            serials: serials.0,
+        });
+        let mut known = self.0.known.borrow_mut();
+        known.crls.insert(sha256, Rc::clone(&seen));
+        Some(seen)
+    }
+
+    /// An object has committed a CRL in place of `before`.
+    pub(crate) fn committed(
+        &self,
+        list: &List,
+        before: Option<&CrlState>,
+        state: &CrlState,
+        der: &[u8],
+    ) {
+        let (now, hash) = (self.now(), sha256(der));
+        let Some(head) = state.head() else { return };
+        self.0.trace.line(format!(
+            "commit {}/{} number {} with {} entries, {}",
+            list.0, list.1, head.number, head.entry_count, head.sha256
+        ));
+        if hash != head.sha256 || der.len() as u64 != head.size {
+            self.violated("head and body agree", &format!("{list:?}"));
+        }
+        let Some(seen) = self.read(der) else {
+            return self.violated("only CRLs are committed", &format!("{list:?}"));
+        };
+        let is_accepted = state
+            .findings
+            .iter()
+            .any(|finding| finding.code == "accepted");
+        let known = self.0.known.borrow();
+        let issuer = known.issuers.get(&list.0);
+        let mut wrong = Vec::new();
+        if let Some(last) = before
+            .and_then(CrlState::last_head)
+            .filter(|_| !is_accepted)
+        {
+            if seen.number <= last.number {
+                wrong.push((
+                    "numbers do not go back",
+                    format!("{} after {}", seen.number, last.number),
+                ));
+            }
+            if seen.this_update < last.this_update {
+                wrong.push(("thisUpdate does not go back", format!("{list:?}")));
+            }
+        }
+        if issuer.is_some_and(|issuer| issuer.forged.contains(&hash)) {
+            wrong.push((
+                "only what the issuer signed is committed",
+                format!("{list:?}"),
+            ));
+        }
+        if issuer.is_some_and(|issuer| issuer.by_new_key.contains(&hash)) {
+            wrong.push(("a new key needs an operator's trust", format!("{list:?}")));
+        }
+        let replaced = known
+            .lists
+            .get(list)
+            .and_then(|known| known.committed.last().copied())
+            .and_then(|hash| known.crls.get(&hash));
+        if let (Some(replaced), false, true) = (replaced, is_accepted, list.1 != CrlName::Delta) {
+            let is_liar = issuer.is_some_and(|issuer| issuer.is_liar);
+            let gone = replaced.serials.difference(&seen.serials);
+            let of = |serial: &Vec<u8>| {
+                let mut revocations = issuer.into_iter().flat_map(|issuer| &issuer.revocations);
+                revocations.find(|known| known.serial == *serial)
+            };
+            let is_explained = |serial: &Vec<u8>| {
+                of(serial).is_some_and(|known| {
+                    known.released || known.not_after.is_some_and(|end| end <= now)
+                })
+            };
+            let gone: Vec<_> = gone.filter(|serial| !is_explained(serial)).collect();
+            if !is_liar && !gone.is_empty() {
+                wrong.push((
+                    "what was revoked stays revoked",
+                    format!(
+                        "{} of {list:?} left with number {}",
+                        gone.len(),
+                        seen.number
+                    ),
+                ));
+            }
+            let left = Timestamp::from(replaced.next_update).since(now);
+            let validity = Timestamp::from(replaced.next_update).since(replaced.this_update.into());
+            if is_liar
+                && gone.len() >= 20
+                && gone.len() * 2 > replaced.serials.len()
+                && left > validity / 3
+                && left > Duration::from_hours(1)
+            {
+                let withheld = before.and_then(|state| state.withheld_since);
+                if withheld.is_none_or(|since| now.since(since) < Duration::from_hours(23)) {
+                    wrong.push((
+                        "a list that lost most entries waits",
+                        format!("{} of {list:?}", gone.len()),
+                    ));
+                }
+            }
+        }
+        drop(known);
+        for (rule, what) in wrong {
+            self.violated(rule, &what);
+        }
+        let mut known = self.0.known.borrow_mut();
+        known.counts.commits += 1;
+        let list = known.lists.entry(list.clone()).or_default();
+        list.committed.push(hash);
+        list.committed_at = Some(now);
+    }
+
+    /// An object committed an event with its state.
+    pub(crate) fn event_committed(&self, event: &Event) {
+        let mut known = self.0.known.borrow_mut();
+        known.committed.insert(event.id, event.clone());
+    }
+
+    /// An object says what a refresh did. What was published has an event.
+    pub(crate) fn refreshed(&self, event: &Event) {
+        let is_kept = self.0.known.borrow().committed.contains_key(&event.id);
+        if event.outcome == Outcome::Published && !is_kept {
+            self.violated("every refresh has its event", &format!("{event:?}"));
+        }
+    }
+
+    /// D1 has written an event.
+    pub(crate) fn event_written(&self, event: &Event) {
+        let mut known = self.0.known.borrow_mut();
+        let is_known = known.committed.get(&event.id) == Some(event);
+        if known.written.insert(event.id) {
+            known.counts.events += 1;
+            // An operator may accept an old CRL of a CA that lies once more.
+            let issuer = known.issuers.get(&event.issuer_id);
+            let is_liar = issuer.is_some_and(|issuer| issuer.is_liar);
+            if let (Outcome::Published, Some(sha256), false) =
+                (event.outcome, &event.sha256, is_liar)
+            {
+                let list = (event.issuer_id.clone(), event.crl_name);
+                let times = known.published.entry((list, sha256.clone())).or_insert(0);
+                *times += 1;
+                if *times > 1 {
+                    drop(known);
+                    return self.violated("no event is doubled", &format!("{event:?}"));
+                }
+            }
+        }
+        drop(known);
+        if !is_known {
+            self.violated(
+                "an event is what the object committed",
+                &format!("{event:?}"),
+            );
+        }
+    }
+
+    /// The events that D1 does not have yet.
+    pub(crate) fn events_missing(&self) -> usize {
+        let known = self.0.known.borrow();
+        let ids = known.committed.keys();
+        ids.filter(|id| !known.written.contains(id)).count()
+    }
+
+    /// Events before this time were pruned from D1, and need not be remembered.
+    pub(crate) fn forget_events(&self, before: Timestamp) {
+        let before = before.to_string();
+        let mut known = self.0.known.borrow_mut();
+        let known = &mut *known;
+        let written = &mut known.written;
+        known
+            .committed
+            .retain(|id, event| event.started_at >= before || !written.remove(id));
+    }
+
+    /// A value has landed in KV.
+    pub(crate) fn in_kv(&self, list: &List, metadata: &Metadata, body: &[u8]) {
+        let hash = sha256(body);
+        if metadata.parts == 0 && hash != metadata.head.sha256 {
+            self.violated("KV has no mix of two", &format!("{list:?}"));
+        }
+        let known = self.0.known.borrow();
+        let of_list = known.lists.get(list);
+        let is_committed =
+            of_list.is_some_and(|list| list.committed.contains(&metadata.head.sha256));
+        drop(known);
+        if !is_committed {
+            self.violated(
+                "KV has only what was committed",
+                &format!("{list:?} number {}", metadata.head.number),
+            );
+        }
+    }
+
+    /// The SHA-256 of what the object holds of a list.
+    pub(crate) fn held(&self, list: &List) -> Option<Sha256> {
+        let known = self.0.known.borrow();
+        known.lists.get(list)?.committed.last().copied()
+    }
+
+    /// A relying party got an answer. Returns the number of the CRL.
+    pub(crate) fn served(&self, seen: &Seen<'_>) -> Option<CrlNumber> {
+        let now = self.now();
+        let (list, hash) = (seen.list, sha256(seen.body));
+        let Some(crl) = self.read(seen.body) else {
+            self.violated("an answer is a CRL", &format!("{list:?} to {}", seen.who));
+            return None;
+        };
+        let mut wrong = Vec::new();
+        let mut known = self.0.known.borrow_mut();
+        known.counts.answers += 1;
+        let is_committed = known
+            .lists
+            .get(list)
+            .is_some_and(|list| list.committed.contains(&hash));
+        if !is_committed {
+            wrong.push((
+                "only what was committed is served",
+                format!("{list:?} number {}", crl.number),
+            ));
+        }
+        if let Some(etag) = seen.etag
+            && !etag.contains(&hash.to_string()[..16])
+        {
+            wrong.push((
+                "the validator is that of the body",
+                format!("{list:?}: {etag} for {hash}"),
+            ));
+        }
+        let end = Timestamp::from(crl.next_update);
+        if now >= end {
+            wrong.push((
+                "no CRL is served past nextUpdate",
+                format!("{list:?} number {}, until {end}", crl.number),
+            ));
+        }
+        if now.after(seen.max_age) > end {
+            wrong.push((
+                "freshness ends before nextUpdate",
+                format!("{list:?}: {:?} at {now}, until {end}", seen.max_age),
+            ));
+        }
+        let is_settled = known
+            .calm_since
+            .is_some_and(|since| now.since(since) >= BACK_TO_NORMAL);
+        let issuer = known.issuers.get(&list.0);
+        if let Some(issuer) =
+            issuer.filter(|issuer| is_settled && !issuer.is_disturbed(now) && !issuer.is_liar)
+            && list.1 == CrlName::Full
+        {
+            let visible_from = now.before(self.0.visible_within);
+            let due = issuer
+                .revocations
+                .iter()
+                .filter(|known| known.at <= visible_from && known.binds(now));
+            let missing = due
+                .filter(|known| !crl.serials.contains(&known.serial))
+                .map(|known| known.at);
+            if let Some(at) = missing.min() {
+                wrong.push((
+                    "a revocation is visible everywhere in time",
+                    format!(
+                        "{list:?} number {} to {}: revoked at {at}",
+                        crl.number, seen.who
+                    ),
+                ));
+            }
+        }
+        drop(known);
+        for (rule, what) in wrong {
+            self.violated(rule, &what);
+        }
+        Some(crl.number)
+    }
+}

@@ -1,0 +1,284 @@
+//! A CA that does not follow the rules: it lags, goes back, shrinks, lies about the time, changes
+//! its key, and answers with what it did not sign.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use crl::{
+    AlgorithmIdentifier, CrlNumber, DistinguishedName, Issuer as Signer, Reason, Revocation,
+    Serial, Template,
+};
+use crl_origin::ca::{self, KeyKind, PrivateKey};
+use der::Encode as _;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use origin_api::{CRL_MEDIA_TYPE, Crl, CrlName, Der, Issuer, IssuerId, Timestamp};
+
+use crate::clock::Timeline;
+use crate::ledger::{Ledger, sha256};
+use crate::random::Random;
+use crate::wire::Response;
+
+/// How long its CRLs are valid.
+const VALIDITY: Duration = Duration::from_hours(12);
+/// How many certificates it revokes at first: enough for the removal gate.
+const REVOKED: u64 = 40;
+
+/// How it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// Not now.
+    None,
+    /// It answers with a CRL that it has replaced.
+    GoesBack,
+    /// It leaves most entries off.
+    Shrinks,
+    /// It uses a number twice, for other bytes.
+    RepeatsNumber,
+    /// A signature that is not its own.
+    Forges,
+    /// Bytes that are no CRL.
+    Garbage,
+    /// A CRL that has expired.
+    Expired,
+    /// A CRL from tomorrow.
+    Future,
+    /// A new key, and CRLs by it.
+    ReKeys,
+}
+
+const LIES: [Lie; 9] = [
+    Lie::None,
+    Lie::GoesBack,
+    Lie::Shrinks,
+    Lie::RepeatsNumber,
+    Lie::Forges,
+    Lie::Garbage,
+    Lie::Expired,
+    Lie::Future,
+    Lie::ReKeys,
+];
+
+/// The CA.
+pub(crate) struct LyingCa {
+    pub(crate) id: IssuerId,
+    timeline: Timeline,
+    random: Random,
+    ledger: Ledger,
+    state: RefCell<State>,
+}
+
+struct State {
+    lie: Lie,
+    keys: Keys,
+    /// Another key, as whoever is not the CA has.
+    foreign: PrivateKey,
+    is_new_key: bool,
+    number: u64,
+    serials: BTreeSet<[u8; 12]>,
+    made: Vec<Made>,
+}
+
+struct Keys {
+    key: PrivateKey,
+    certificate: Vec<u8>,
+}
+
+struct Made {
+    der: Bytes,
+    at: Timestamp,
+}
+
+impl LyingCa {
+    pub(crate) fn new(
+        id: IssuerId,
+        timeline: &Timeline,
+        random: Random,
+        ledger: &Ledger,
+    ) -> anyhow::Result<Self> {
+        ledger.has_liar(&id);
+        let keys = Keys::new(&id, &random, timeline.now())?;
+        let foreign = PrivateKey::generate(keys.key.kind()?, &random)?;
+        let serials = (0..REVOKED).map(|_| random.bytes()).collect();
+        Ok(Self {
+            state: RefCell::new(State {
+                lie: Lie::None,
+                keys,
+                foreign,
+                is_new_key: false,
+                number: 1,
+                serials,
+                made: Vec::new(),
+            }),
+            id,
+            timeline: timeline.clone(),
+            random,
+            ledger: ledger.clone(),
+        })
+    }
+
+    /// The origin's record of it.
+    pub(crate) fn record(&self) -> Issuer {
+        Issuer {
+            id: self.id.clone(),
+            certificate: Der(self.state.borrow().keys.certificate.clone()),
+            crls: vec![Crl {
+                name: CrlName::Full,
+                distribution_point: None,
+            }],
+        }
+    }
+
+    /// Lies in another way from now on. Returns how.
+    pub(crate) fn lie(&self) -> anyhow::Result<String> {
+        let lie = *self.random.pick(&LIES);
+        let mut state = self.state.borrow_mut();
+        state.lie = lie;
+        if lie == Lie::ReKeys {
+            state.keys = Keys::new(&self.id, &self.random, self.timeline.now())?;
+            // The first key that the edge sees is the one that it pins.
+            let list = (self.id.clone(), CrlName::Full);
+            state.is_new_key = self.ledger.held(&list).is_some();
+        }
+        Ok(format!("{lie:?}"))
+    }
+
+    /// An operator trusts its key.
+    pub(crate) fn is_trusted(&self) {
+        self.state.borrow_mut().is_new_key = false;
+        self.ledger.trusts_new_key(&self.id);
+    }
+
+    /// Answers a request of the origin API.
+    pub(crate) fn serve(&self, request: &Request<Bytes>) -> anyhow::Result<Response> {
+        if request.method() == Method::GET {
+            let record = serde_json::json!(self.record()).to_string();
+            return Ok(Response::of(StatusCode::OK, record));
+        }
+        if request.uri().path().ends_with("/departed") {
+            return Ok(Response::of(StatusCode::NOT_FOUND, "{}"));
+        }
+        let headers = request.headers();
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        let renew = text(header::CACHE_CONTROL) == Some("no-cache");
+        let held = text(header::IF_NONE_MATCH).unwrap_or_default();
+        let now = self.timeline.now();
+        let mut state = self.state.borrow_mut();
+        let is_current = state.made.last().is_some_and(|last| {
+            now.since(last.at) < VALIDITY / 3 && held.contains(&sha256(&last.der).to_string())
+        });
+        if is_current && !renew && state.lie == Lie::None {
+            return Ok(Response::of(StatusCode::NOT_MODIFIED, ""));
+        }
+        let der = self.answer(&mut state, now)?;
+        let mut response = Response::of(StatusCode::OK, der);
+        let media_type = HeaderValue::from_static(CRL_MEDIA_TYPE);
+        response.headers.insert(header::CONTENT_TYPE, media_type);
+        Ok(response)
+    }
+
+    fn answer(&self, state: &mut State, now: Timestamp) -> anyhow::Result<Bytes> {
+        if self.random.chance(300) {
+            state.serials.insert(self.random.bytes());
+        }
+        let hour = Duration::from_hours(1);
+        let (mut begin, mut end) = (now, now.after(VALIDITY));
+        let mut count = state.serials.len();
+        match state.lie {
+            Lie::Garbage => return Ok(self.random.bytes::<200>().to_vec().into()),
+            Lie::GoesBack if !state.made.is_empty() => {
+                let old = self.random.pick(&state.made);
+                return Ok(old.der.clone());
+            }
+            Lie::Shrinks => count = 3,
+            Lie::Expired => (begin, end) = (now.before(VALIDITY), now.before(hour)),
+            Lie::Future => begin = now.after(hour),
+            _ => {}
+        }
+        if state.lie != Lie::RepeatsNumber {
+            state.number += 1;
+        }
+        let serials = state.serials.iter().take(count);
+        let forges = state.lie == Lie::Forges;
+        let key = if forges {
+            &state.foreign
+        } else {
+            &state.keys.key
+        };
+        let der = state.keys.sign(key, state.number, begin..end, serials)?;
+        if forges {
+            self.ledger.forged(&self.id, &der);
+        } else if state.is_new_key {
+            self.ledger.signed_by_new_key(&self.id, &der);
+        }
+        let der = Bytes::from(der);
+        if state.lie == Lie::None {
+            let made = Made {
+                der: der.clone(),
+                at: now,
+            };
+            state.made.push(made);
+        }
+        Ok(der)
+    }
+}
+
+impl Keys {
+    fn new(id: &IssuerId, random: &Random, now: Timestamp) -> anyhow::Result<Self> {
+        // Ed25519 is cheaper, and the edge checks it in another way.
+        let kind = *random.pick(&[KeyKind::Ed25519, KeyKind::Ed25519, KeyKind::P256]);
+        let key = PrivateKey::generate(kind, random)?;
+        let subject = ca::parse_subject(&format!("CN={id}"))?;
+        let validity = Duration::from_hours(24 * 3_650);
+        let certificate = ca::self_sign(&key, &subject, now.as_unix_time(), validity, random)?;
+        Ok(Self {
+            key,
+            certificate: certificate.to_der()?,
+        })
+    }
+
+    fn sign<'s>(
+        &self,
+        key: &PrivateKey,
+        number: u64,
+        validity: std::ops::Range<Timestamp>,
+        serials: impl Iterator<Item = &'s [u8; 12]>,
+    ) -> anyhow::Result<Vec<u8>> {
+        let signer = Signer::from_der(&self.certificate)?;
+        let algorithm = AlgorithmIdentifier::from_der(&key.algorithm()?.to_der()?)
+            .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let subject: DistinguishedName = signer.subject().clone();
+        let begin = validity.start.as_unix_time();
+        let template = Template {
+            authority_key_id: signer.subject_key_id().map(<[u8]>::to_vec),
+            ..Template::new(
+                subject,
+                algorithm,
+                CrlNumber::from(number),
+                begin..validity.end.as_unix_time(),
+            )
+        };
+        let revocations = serials.map(|serial| Revocation {
+            serial: Serial::from_be_bytes(serial),
+            date: begin,
+            reason: Reason::KeyCompromise,
+            invalidity_date: None,
+        });
+        let revocations: Vec<_> = revocations.collect();
+        let mut failed = None;
+        let der = template.sign(revocations, |tbs| match key.sign(&[tbs]) {
+            Ok(signature) => Ok(signature),
+            Err(error) => {
+                failed = Some(error.to_string());
+                Err(error)
+            }
+        });
+        der.ok().context(failed.unwrap_or_default())
+    }
+}

@@ -1,0 +1,194 @@
+//! `cargo xtask simulate`: runs many seeds, and says what they found.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use simulation::{Plan, Report};
+
+/// Runs the origin and the edge together on virtual time, with everything failing.
+#[derive(Parser)]
+#[command(name = "simulate", bin_name = "cargo xtask simulate")]
+struct Options {
+    /// How many seeds to run
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Run only this seed, and print its trace
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many simulated days each run lasts
+    #[arg(long, default_value_t = 2)]
+    days: u64,
+    /// How many issuers each run has
+    #[arg(long, default_value_t = 3)]
+    issuers: usize,
+    /// How many runs at once; by default as many as the machine has cores
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Print how often each fault met each step
+    #[arg(long)]
+    table: bool,
+}
+
+impl Options {
+    fn plan(&self, seed: u64) -> Plan {
+        Plan {
+            seed,
+            span: Duration::from_hours(24 * self.days),
+            issuers: self.issuers,
+            mutation: None,
+        }
+    }
+
+    fn years(&self, runs: u64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        let issuer_days = (runs * self.days * self.issuers as u64) as f64;
+        issuer_days / 365.0
+    }
+}
+
+/// What all runs found together.
+#[derive(Default)]
+struct Findings {
+    failed: BTreeMap<u64, String>,
+    met: BTreeMap<(&'static str, &'static str), u64>,
+    answers: u64,
+    commits: u64,
+    revocations: u64,
+}
+
+impl Findings {
+    fn add(&mut self, seed: u64, report: Report) {
+        for (key, times) in report.met {
+            *self.met.entry(key).or_insert(0) += times;
+        }
+        self.answers += report.counts.answers;
+        self.commits += report.counts.commits;
+        self.revocations += report.counts.revocations;
+        if let Some(violation) = report.violation {
+            self.failed.insert(seed, violation);
+        }
+    }
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let options = Options::parse();
+    if let Some(seed) = options.seed {
+        let report = simulation::run(&options.plan(seed))?;
+        for line in &report.trace {
+            println!("{line}");
+        }
+        println!("{} lines, SHA-256 {}", report.lines, report.fingerprint);
+        return Ok(match report.violation {
+            Some(violation) => {
+                eprintln!("seed {seed} found: {violation}");
+                ExitCode::FAILURE
+            }
+            None => ExitCode::SUCCESS,
+        });
+    }
+    run_all(&options)
+}
+
+fn run_all(options: &Options) -> anyhow::Result<ExitCode> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = options.jobs.unwrap_or(cores).max(1);
+    let (next, findings) = (AtomicU64::new(0), Mutex::new(Findings::default()));
+    let began = Instant::now();
+    let bar = progress(options.seeds);
+    let work = || -> anyhow::Result<()> {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= options.seeds {
+                return Ok(());
+            }
+            let seed = options.from + number;
+            let report = simulation::run(&options.plan(seed))?;
+            if let Some(violation) = &report.violation {
+                bar.suspend(|| println!("seed {seed} found: {violation}"));
+            }
+            let mut findings = findings
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            findings.add(seed, report);
+            bar.inc(1);
+        }
+    };
+    thread::scope(|scope| -> anyhow::Result<()> {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker
+                .join()
+                .map_err(|_| anyhow::anyhow!("a run panicked"))??;
+        }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    let findings = findings
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    summarize(options, &findings, began.elapsed());
+    Ok(if findings.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn progress(seeds: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(seeds);
+    let template = "{bar:40} {pos} of {len} seeds, {elapsed} gone, {eta} to go";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn summarize(options: &Options, findings: &Findings, elapsed: Duration) {
+    if options.table {
+        println!("{:>8}  fault, and the step that it met", "times");
+        for ((fault, step), times) in &findings.met {
+            println!("{times:>8}  {fault}: {step}");
+        }
+    }
+    let met = findings.met.values().filter(|times| **times > 0).count();
+    let years = options.years(options.seeds);
+    let rate = years / elapsed.as_secs_f64() * 3_600.0;
+    println!(
+        "{} seeds of {} days with {} issuers: {years:.1} issuer-years in {:.0} s, {rate:.0} an hour",
+        options.seeds,
+        options.days,
+        options.issuers,
+        elapsed.as_secs_f64()
+    );
+    println!(
+        "{} revocations, {} CRLs, {} answers checked; {met} of {} pairs of fault and step happened",
+        findings.revocations,
+        findings.commits,
+        findings.answers,
+        findings.met.len()
+    );
+    for (fault, step) in findings
+        .met
+        .iter()
+        .filter(|(_, times)| **times == 0)
+        .map(|(key, _)| key)
+    {
+        println!("never: {fault}: {step}");
+    }
+    for (seed, violation) in &findings.failed {
+        println!("seed {seed} found: {violation}; replay it with --seed {seed}");
+    }
+}

@@ -1,0 +1,41 @@
+//! Deliberate mistakes. Each is made in a wrapper around a port and breaks one rule that matters; a
+//! test shows that the invariants notice it. No code of the products has them.
+
+macro_rules! mutations {
+    ($($name:ident = $word:literal;)+) => {
+        /// One deliberate mistake.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "each has its words in `name`")]
+        pub enum Mutation { $($name,)+ }
+
+        impl Mutation {
+            /// Every mutation.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The same in words.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $word,)+ }
+            }
+        }
+    };
+}
+
+mutations! {
+    OutboxForgotten = "an event is not kept with the commit";
+    EventsAcknowledgedUnwritten = "D1 acknowledges events that it has not written";
+    EventsDoubled = "an event that is written again gets another id";
+    StateLostHidden = "the origin does not learn what the edge holds";
+    PushAcknowledgedUnsent = "the origin takes a push for done that never reached the edge";
+    PublishedBeforeCommit = "KV gets a CRL before it is committed";
+    KvNeverCompared = "KV counts as equal to what is committed, whatever it has";
+    WritesAcknowledgedUnwritten = "KV acknowledges a CRL that it has not written";
+    BodiesSwept = "bodies that are in use are swept";
+    AgeStretched = "answers are fresh for a day longer than their CRL";
+    ValidatorStuck = "the ETag of a list stays when the CRL changes";
+    IsolateFrozen = "an isolate's clock stands still";
+    SignaturesUnchecked = "any signature is accepted";
+    PinForgotten = "the pinned certificate is forgotten";
+    NumberForgotten = "the number of the CRL held is forgotten";
+    GateOpened = "every removal counts as expired";
+}

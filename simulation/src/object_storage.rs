@@ -1,0 +1,380 @@
+//! The storage of Durable Objects: what outlives an instance, and how an instance reaches it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use edge::events::{Event, EventId};
+use edge::kv_layout;
+use edge::refresh::{
+    BodyId, CrlState, Metadata, ObjectState, Sha256, StateChange, Store, StoreError,
+};
+use edge::registry::{Lease, RegistryStore, Row, Shrink, StoredJob};
+use origin_api::{CrlName, IssuerId, Timestamp};
+
+use crate::faults::{Fault, Faults};
+use crate::ledger::Ledger;
+use crate::mutation::Mutation;
+
+/// What an issuer's object keeps.
+#[derive(Clone)]
+pub(crate) struct Disk(Rc<RefCell<Kept>>, IssuerId);
+
+#[derive(Default)]
+struct Kept {
+    state: ObjectState,
+    bodies: BTreeMap<BodyId, Vec<Vec<u8>>>,
+    last_body: u32,
+    outbox: BTreeMap<EventId, Event>,
+}
+
+impl Disk {
+    pub(crate) fn new(issuer: &IssuerId) -> Self {
+        Self(Rc::default(), issuer.clone())
+    }
+
+    pub(crate) fn crls(&self) -> BTreeMap<CrlName, CrlState> {
+        self.0.borrow().state.crls.clone()
+    }
+
+    /// A run of a body's pieces.
+    pub(crate) fn pieces(&self, body: BodyId, run: std::ops::Range<usize>) -> Option<Vec<u8>> {
+        let kept = self.0.borrow();
+        Some(kept.bodies.get(&body)?.get(run)?.concat())
+    }
+
+    /// The metadata that KV should have at this key.
+    pub(crate) fn committed_at_key(&self, key: &str) -> Option<Metadata> {
+        let kept = self.0.borrow();
+        let (_, crl) = kept
+            .state
+            .crls
+            .iter()
+            .find(|(name, _)| kv_layout::key(&self.1, **name) == key)?;
+        let head = crl.head()?.clone();
+        Some(Metadata { head, parts: 0 })
+    }
+
+    /// How many bodies there are, and how many events that D1 does not have.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        let kept = self.0.borrow();
+        (kept.bodies.len(), kept.outbox.len())
+    }
+}
+
+/// What an instance of an object may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Everything.
+    #[default]
+    Running,
+    /// Another instance runs: this one cannot write to storage any more.
+    Replaced,
+    /// Nothing.
+    Ended,
+}
+
+/// How calls of storage fail.
+#[derive(Clone)]
+pub(crate) struct Failing {
+    pub(crate) faults: Faults,
+    pub(crate) life: Rc<Cell<Life>>,
+}
+
+impl Failing {
+    fn read<T>(&self, step: &'static str, read: impl FnOnce() -> T) -> Result<T, StoreError> {
+        if self.faults.strikes(Fault::StoreFails, step) {
+            return Err(StoreError::Failed("injected".to_owned()));
+        }
+        Ok(read())
+    }
+
+    fn write<T>(
+        &self,
+        step: &'static str,
+        write: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.life.get() != Life::Running {
+            return Err(StoreError::Failed("another instance runs".to_owned()));
+        }
+        if self.faults.strikes(Fault::StoreFails, step) {
+            return Err(StoreError::Failed("injected".to_owned()));
+        }
+        let written = write()?;
+        if self.faults.strikes(Fault::StoreKept, step) {
+            return Err(StoreError::Failed("injected, but kept".to_owned()));
+        }
+        Ok(written)
+    }
+}
+
+/// The disk as an instance reaches it.
+pub(crate) struct Storage {
+    pub(crate) disk: Disk,
+    pub(crate) failing: Failing,
+    pub(crate) ledger: Ledger,
+    pub(crate) mutation: Option<Mutation>,
+}
+
+impl Storage {
+    fn read<T>(&self, step: &'static str, read: impl FnOnce(&Kept) -> T) -> Result<T, StoreError> {
+        self.failing.read(step, || read(&self.disk.0.borrow()))
+    }
+
+    fn write<T>(
+        &self,
+        step: &'static str,
+        write: impl FnOnce(&mut Kept) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.failing
+            .write(step, || write(&mut self.disk.0.borrow_mut()))
+    }
+
+    fn is(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    /// What the mutations make of the stored state.
+    fn mutated(&self, mut state: ObjectState) -> ObjectState {
+        if self.is(Mutation::PinForgotten) {
+            state.issuer.pinned = None;
+        }
+        if self.is(Mutation::NumberForgotten) {
+            for crl in state.crls.values_mut() {
+                if let Some(current) = &mut crl.current {
+                    current.head.number = crl::CrlNumber::from(0);
+                }
+            }
+        }
+        state
+    }
+
+    /// Tells the ledger of a commit.
+    fn report(&self, kept: &Kept, before: Option<&CrlState>, change: &StateChange) {
+        if let Some((name, state)) = &change.crl
+            && let Some(current) = &state.current
+            && before.and_then(CrlState::head).map(|head| head.sha256) != Some(current.head.sha256)
+        {
+            let body = kept.bodies.get(&current.body).map(|pieces| pieces.concat());
+            let list = (self.disk.1.clone(), *name);
+            let body = body.unwrap_or_default();
+            self.ledger.committed(&list, before, state, &body);
+        }
+        if let Some(event) = &change.event
+            && !self.is(Mutation::OutboxForgotten)
+        {
+            self.ledger.event_committed(event);
+        }
+    }
+}
+
+impl Store for Storage {
+    fn load(&self) -> Result<ObjectState, StoreError> {
+        let state = self.read("load", |kept| kept.state.clone())?;
+        Ok(self.mutated(state))
+    }
+
+    fn commit(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError> {
+        self.write("commit", |kept| {
+            let mut before = None;
+            if let Some((name, _)) = &change.crl {
+                before = kept.state.crls.get(name).cloned();
+                let stored = before.as_ref().and_then(CrlState::head);
+                if stored.map(|head| head.sha256) != held {
+                    return Err(StoreError::Conflict);
+                }
+            }
+            if let Some(event) = &change.event
+                && kept.outbox.contains_key(&event.id)
+            {
+                return Err(StoreError::Failed("UNIQUE constraint failed".to_owned()));
+            }
+            change.apply(&mut kept.state);
+            if let Some(event) = &change.event
+                && !self.is(Mutation::OutboxForgotten)
+            {
+                kept.outbox.insert(event.id, event.clone());
+            }
+            kept.outbox.retain(|id, _| !change.delivered.contains(id));
+            kept.state.events_owed = kept.outbox.len() as u64;
+            self.report(kept, before.as_ref(), change);
+            Ok(())
+        })
+    }
+
+    fn new_body(&self) -> Result<BodyId, StoreError> {
+        self.write("new body", |kept| {
+            kept.last_body += 1;
+            let body = BodyId(kept.last_body);
+            kept.bodies.insert(body, Vec::new());
+            Ok(body)
+        })
+    }
+
+    fn append(&self, body: BodyId, index: u32, piece: &[u8]) -> Result<(), StoreError> {
+        self.write("append", |kept| {
+            let pieces = kept.bodies.entry(body).or_default();
+            if pieces.len() != index as usize {
+                return Err(StoreError::Failed("UNIQUE constraint failed".to_owned()));
+            }
+            pieces.push(piece.to_vec());
+            Ok(())
+        })
+    }
+
+    fn piece(&self, body: BodyId, index: u32) -> Result<Vec<u8>, StoreError> {
+        let piece = self.read("piece", |kept| {
+            let pieces = kept.bodies.get(&body)?;
+            pieces.get(index as usize).cloned()
+        })?;
+        piece.ok_or_else(|| StoreError::Unreadable(format!("piece {index} of body {}", body.0)))
+    }
+
+    fn sweep(&self, keep: &[BodyId]) -> Result<(), StoreError> {
+        let is_mutated = self.is(Mutation::BodiesSwept);
+        self.write("sweep", |kept| {
+            kept.bodies
+                .retain(|body, _| keep.contains(body) && !(is_mutated && body.0 % 7 == 3));
+            Ok(())
+        })
+    }
+
+    fn owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.read("owed events", |kept| {
+            kept.outbox.values().take(limit).cloned().collect()
+        })
+    }
+
+    fn newest_owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.read("newest owed events", |kept| {
+            kept.outbox.values().rev().take(limit).cloned().collect()
+        })
+    }
+}
+
+/// What the registry's object keeps.
+#[derive(Clone, Default)]
+pub(crate) struct RegistryDisk(Rc<RefCell<KeptRegistry>>);
+
+#[derive(Default)]
+struct KeptRegistry {
+    read_at: Option<Timestamp>,
+    /// Each issuer, and when it was last asked.
+    rows: BTreeMap<IssuerId, (Row, Timestamp)>,
+    lease: Option<Lease>,
+    shrink: Option<Shrink>,
+    job: Option<StoredJob>,
+}
+
+/// The registry's disk as an instance reaches it.
+pub(crate) struct RegistryStorage {
+    pub(crate) disk: RegistryDisk,
+    pub(crate) failing: Failing,
+}
+
+impl RegistryStorage {
+    fn read<T>(
+        &self,
+        step: &'static str,
+        read: impl FnOnce(&KeptRegistry) -> T,
+    ) -> Result<T, StoreError> {
+        self.failing.read(step, || read(&self.disk.0.borrow()))
+    }
+
+    fn write(
+        &self,
+        step: &'static str,
+        write: impl FnOnce(&mut KeptRegistry),
+    ) -> Result<(), StoreError> {
+        self.failing.write(step, || {
+            write(&mut self.disk.0.borrow_mut());
+            Ok(())
+        })
+    }
+}
+
+impl RegistryStore for RegistryStorage {
+    fn rows(&self) -> Result<(Option<Timestamp>, Vec<Row>), StoreError> {
+        self.read("registry: rows", |kept| {
+            let rows = kept.rows.values().map(|(row, _)| row.clone());
+            (kept.read_at, rows.collect())
+        })
+    }
+
+    fn update(
+        &self,
+        read_at: Timestamp,
+        changed: &[Row],
+        removed: &[IssuerId],
+        shrink: Option<&Shrink>,
+    ) -> Result<(), StoreError> {
+        self.write("registry: update", |kept| {
+            kept.read_at = Some(read_at);
+            for row in changed {
+                let never = Timestamp::from_millis(0);
+                let entry = kept.rows.entry(row.id.clone());
+                entry.or_insert((row.clone(), never)).0 = row.clone();
+            }
+            kept.rows.retain(|id, _| !removed.contains(id));
+            kept.shrink = shrink.copied();
+        })
+    }
+
+    fn remove(&self, issuer: &IssuerId) -> Result<(), StoreError> {
+        self.write("registry: remove", |kept| {
+            kept.rows
+                .retain(|id, (row, _)| id != issuer || row.gone_since.is_none());
+        })
+    }
+
+    fn shrink(&self) -> Result<Option<Shrink>, StoreError> {
+        self.read("registry: shrink", |kept| kept.shrink)
+    }
+
+    fn set_shrink(&self, shrink: &Shrink) -> Result<(), StoreError> {
+        self.write("registry: set shrink", |kept| kept.shrink = Some(*shrink))
+    }
+
+    fn unasked(
+        &self,
+        began_at: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<IssuerId>, u64), StoreError> {
+        self.read("registry: unasked", |kept| {
+            let unasked = kept
+                .rows
+                .values()
+                .filter(|(row, asked_at)| row.gone_since.is_none() && *asked_at < began_at);
+            let mut unasked: Vec<_> = unasked.collect();
+            unasked.sort_by_key(|(row, asked_at)| (*asked_at, row.id.clone()));
+            let ids = unasked.iter().take(limit).map(|(row, _)| row.id.clone());
+            (ids.collect(), unasked.len() as u64)
+        })
+    }
+
+    fn asked(&self, issuers: &[IssuerId], at: Timestamp) -> Result<(), StoreError> {
+        self.write("registry: asked", |kept| {
+            for id in issuers {
+                if let Some((_, asked_at)) = kept.rows.get_mut(id) {
+                    *asked_at = at;
+                }
+            }
+        })
+    }
+
+    fn lease(&self) -> Result<Option<Lease>, StoreError> {
+        self.read("registry: lease", |kept| kept.lease.clone())
+    }
+
+    fn set_lease(&self, lease: Option<&Lease>) -> Result<(), StoreError> {
+        self.write("registry: set lease", |kept| kept.lease = lease.cloned())
+    }
+
+    fn job(&self) -> Result<Option<StoredJob>, StoreError> {
+        self.read("registry: job", |kept| kept.job.clone())
+    }
+
+    fn set_job(&self, job: &StoredJob) -> Result<(), StoreError> {
+        self.write("registry: set job", |kept| kept.job = Some(job.clone()))
+    }
+}

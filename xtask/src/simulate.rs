@@ -1,0 +1,20 @@
+//! `cargo xtask simulate`: origin and edge on virtual time, built for speed.
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::Workspace;
+
+/// Runs the simulator with these arguments.
+pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    let mut simulate = workspace.cargo();
+    simulate.args(["run", "--quiet", "--package", "simulation"]);
+    simulate.args(["--profile", "native", "--"]);
+    if !simulate.args(arguments).status()?.success() {
+        bail!(
+            "the simulator found something, or could not run: docs/assurance.md says how to go on"
+        );
+    }
+    Ok(())
+}
