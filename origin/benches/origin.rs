@@ -18,7 +18,7 @@ use crl_origin::ca::Serial;
 use crl_origin::clock::{Clock, SystemClock};
 use crl_origin::origin::{Caller, CrlAnswer, Origin};
 use crl_origin::random::SystemRandom;
-use crl_origin::revocation::RevocationRequest;
+use crl_origin::revocation::{NamedList, RevocationRequest};
 use crl_origin::vault::Vault;
 use origin_api::{CrlName, IssuerId};
 use sha2::{Digest, Sha256};
@@ -77,7 +77,7 @@ fn measure(folder: &Path, entries: u32) {
             revoked_at: None,
             invalidity_date: None,
             not_after: None,
-            shard: None,
+            list: NamedList::Unknown,
             certificate: None,
         };
         origin.revoke(&id, &request, SystemClock.now()).unwrap();

@@ -40,7 +40,7 @@ pub use error::{Fault, OriginError};
 pub use imports::Undone;
 pub use issuers::{ConnectedIssuer, NewIssuer, NewKey, SignedBy};
 pub use recovery::{Evidence, Recovery, ServedCrl};
-pub use revocations::{BatchFault, BatchResult, Revoked, UnknownShard};
+pub use revocations::{BatchFault, BatchResult, Revoked};
 pub use setup::{Changes, ListChange, Setup};
 pub use token_error::TokenError;
 pub use tokens::NewToken;

@@ -114,10 +114,33 @@ pub struct RevocationRequest {
     pub invalidity_date: Option<UnixTime>,
     /// When the certificate expires, if the caller knows.
     pub not_after: Option<UnixTime>,
-    /// The shard that the certificate's distribution point names, if the caller knows.
-    pub shard: Option<u32>,
+    /// The list that the certificate names, as the caller says.
+    pub list: NamedList,
     /// What the certificate states, if the caller has it.
     pub certificate: Option<CertificateFacts>,
+}
+
+/// The list that a certificate's distribution point names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NamedList {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// The full CRL.
+    Full,
+    /// The CRL of this shard.
+    Shard(u32),
+}
+
+impl NamedList {
+    /// The shard, if it is one.
+    #[must_use]
+    pub fn shard(self) -> Option<u32> {
+        match self {
+            Self::Shard(number) => Some(number),
+            Self::Unknown | Self::Full => None,
+        }
+    }
 }
 
 /// What a certificate states of itself. It outranks a caller's statements: relying parties look for
@@ -126,8 +149,8 @@ pub struct RevocationRequest {
 pub struct CertificateFacts {
     /// When it expires.
     pub not_after: UnixTime,
-    /// The shard that its distribution point names; `None` if it names the full CRL.
-    pub shard: Option<u32>,
+    /// The list that its distribution point names; unknown if that is none of the issuer's.
+    pub list: NamedList,
 }
 
 /// Why a revocation or a release is refused.
@@ -234,17 +257,25 @@ fn facts(
     known: Option<&RevokedCertificate>,
     request: &RevocationRequest,
 ) -> Result<(Option<UnixTime>, Option<u32>), RevocationError> {
-    if let Some(certificate) = request.certificate {
-        return Ok((Some(certificate.not_after), certificate.shard));
+    let not_after = match request.certificate {
+        Some(certificate) => Some(certificate.not_after),
+        None => known
+            .and_then(|known| known.not_after)
+            .max(request.not_after),
+    };
+    match request.certificate.map(|certificate| certificate.list) {
+        Some(NamedList::Full) => return Ok((not_after, None)),
+        Some(NamedList::Shard(number)) => return Ok((not_after, Some(number))),
+        Some(NamedList::Unknown) | None => {}
     }
     let listed = known.and_then(|known| known.shard);
-    if let (Some(listed), Some(requested)) = (listed, request.shard)
+    let requested = request.list.shard();
+    if let (Some(listed), Some(requested)) = (listed, requested)
         && listed != requested
     {
         return Err(RevocationError::OtherShard { listed, requested });
     }
-    let not_after = known.and_then(|known| known.not_after);
-    Ok((not_after.max(request.not_after), listed.or(request.shard)))
+    Ok((not_after, listed.or(requested)))
 }
 
 /// Decides a request to end a hold.
@@ -276,7 +307,7 @@ mod tests {
             revoked_at: None,
             invalidity_date: None,
             not_after: None,
-            shard: None,
+            list: NamedList::Unknown,
             certificate: None,
         }
     }
@@ -374,7 +405,7 @@ mod tests {
     #[test]
     fn a_certificate_outranks_what_callers_state() {
         let stated = |shard| RevocationRequest {
-            shard: Some(shard),
+            list: NamedList::Shard(shard),
             not_after: Some(NOW),
             ..request(Reason::Superseded)
         };
@@ -390,7 +421,7 @@ mod tests {
         );
         let certificate = CertificateFacts {
             not_after: UnixTime(NOW.0 + 5),
-            shard: Some(0),
+            list: NamedList::Shard(0),
         };
         let by_certificate = RevocationRequest {
             certificate: Some(certificate),

@@ -8,10 +8,8 @@ use std::time::Duration;
 use crl::{CrlNumber, Reason};
 use crl_origin::ca::{self, KeyKind, Serial, parse_subject};
 use crl_origin::import;
-use crl_origin::origin::{
-    Caller, CrlAnswer, MadeCrl, NewCertificate, OriginError, Subject, UnknownShard,
-};
-use crl_origin::revocation::{CertificateFacts, RevocationRequest};
+use crl_origin::origin::{Caller, CrlAnswer, MadeCrl, NewCertificate, OriginError, Subject};
+use crl_origin::revocation::{CertificateFacts, NamedList, RevocationRequest};
 use origin_api::CrlName::{self, Delta, Full, Shard};
 use origin_api::{Timestamp, Watermark};
 
@@ -22,6 +20,14 @@ const OPERATIONS: u32 = 10_000;
 
 /// The lists of the issuer.
 const LISTS: [CrlName; 4] = [Full, Delta, Shard(0), Shard(1)];
+
+/// What a caller may say of a certificate's list, rightly or not.
+const NAMED: [NamedList; 4] = [
+    NamedList::Unknown,
+    NamedList::Full,
+    NamedList::Shard(0),
+    NamedList::Shard(1),
+];
 
 /// Choices, which the seed repeats.
 struct Random(SeededRandom);
@@ -130,7 +136,7 @@ impl Model {
             .unwrap();
         let facts = CertificateFacts {
             not_after: ca::not_after(&issued.certificate),
-            shard,
+            list: shard.map_or(NamedList::Full, NamedList::Shard),
         };
         let status = Status::Good;
         self.certificates
@@ -155,7 +161,7 @@ impl Model {
         let Some(serial) = self.pick() else { return };
         let certificate = self.certificates.get_mut(&serial).unwrap();
         let request = RevocationRequest {
-            shard: self.random.pick(&[None, Some(0), Some(1)]).unwrap(),
+            list: self.random.pick(&NAMED).unwrap(),
             not_after: self.random.pick(&[None, Some(self.ca.in_days(0))]).unwrap(),
             certificate: Some(certificate.facts),
             ..Self::request(&serial, reason)
@@ -200,9 +206,7 @@ impl Model {
             .collect();
         let (origin, now) = (self.ca.origin(), self.ca.now());
         let import = origin.begin_import(&id(), "model", now).unwrap();
-        let result = origin
-            .import(&id(), &requests, UnknownShard::Refuse, Some(import), now)
-            .unwrap();
+        let result = origin.import(&id(), &requests, Some(import), now).unwrap();
         assert!(result.refused.is_empty(), "{result:?}");
         for serial in serials {
             self.certificates.get_mut(&serial).unwrap().status = Status::Revoked;
@@ -266,7 +270,7 @@ impl Model {
         }
         for (serial, certificate) in &self.certificates {
             let is_covered = match name {
-                Shard(number) => certificate.facts.shard == Some(number),
+                Shard(number) => certificate.facts.list.shard() == Some(number),
                 Full | Delta => true,
             };
             let is_valid = now < certificate.facts.not_after;
@@ -314,7 +318,7 @@ impl Model {
             .iter()
             .filter(|serial| {
                 let known = certificates.get(*serial);
-                known.is_none_or(|known| known.facts.shard.is_none())
+                known.is_none_or(|known| known.facts.list.shard().is_none())
             })
             .cloned()
             .collect();

@@ -83,7 +83,7 @@ fn an_entry_has_slack_of_two_update_periods() {
 fn an_entry_of_a_shard_leaves_when_both_its_lists_have_shown_it() {
     let (ca, mut edge) = (Ca::new(&[Full, Shard(0)]), Edge::new("edge"));
     let request = crl_origin::revocation::RevocationRequest {
-        shard: Some(0),
+        list: crl_origin::revocation::NamedList::Shard(0),
         not_after: Some(ca.in_days(1)),
         ..Ca::request("0a")
     };

@@ -3,8 +3,8 @@
 mod harness;
 
 use crl::Reason;
-use crl_origin::origin::{Evidence, OriginError, UnknownShard};
-use crl_origin::revocation::{CertificateFacts, RevocationRequest};
+use crl_origin::origin::{Evidence, OriginError};
+use crl_origin::revocation::{CertificateFacts, NamedList, RevocationRequest};
 use origin_api::CrlName::{self, Delta, Full, Shard};
 
 use harness::ca::{Ca, DAY, Edge, HOUR, evidence, id, served};
@@ -155,7 +155,7 @@ fn unplaced(ca: &Ca, evidence: &Evidence) -> Vec<String> {
 
 fn in_shard(serial: &str, shard: u32) -> RevocationRequest {
     RevocationRequest {
-        shard: Some(shard),
+        list: NamedList::Shard(shard),
         ..Ca::request(serial)
     }
 }
@@ -163,7 +163,7 @@ fn in_shard(serial: &str, shard: u32) -> RevocationRequest {
 fn names_shard(ca: &Ca, shard: u32) -> CertificateFacts {
     CertificateFacts {
         not_after: ca.in_days(90),
-        shard: Some(shard),
+        list: NamedList::Shard(shard),
     }
 }
 
@@ -246,7 +246,7 @@ fn an_entry_on_two_shards_needs_its_certificate() {
     edge.refresh(&ca, Full).unwrap();
     restore(&ca, &mut edge);
     let mut evidence = all_served(&edge);
-    evidence.unknown_shard = UnknownShard::FullOnly;
+    evidence.otherwise = NamedList::Full;
     assert_eq!(unplaced(&ca, &evidence), ["0a"]);
     evidence
         .certificates

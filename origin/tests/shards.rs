@@ -131,6 +131,115 @@ fn a_line_of_unknown_shard_is_refused() {
 }
 
 #[test]
+fn a_revocation_of_unknown_list_is_refused_by_command() {
+    let origin = sharded();
+    let serial = issue(&origin, "one", "1");
+    let stranger = sharded_with_key_of(&origin);
+    let (code, complaint) = stranger.fail(&["revoke", "ca", &serial]);
+    assert_eq!(code, 1);
+    assert!(complaint.contains("--shard"), "{complaint}");
+    assert!(listed(&stranger, "full").is_empty());
+    // Each way to name the list.
+    stranger.run(&["revoke", "ca", "0a", "--shard", "0"]);
+    stranger.run(&["revoke", "ca", "0b", "--no-shard"]);
+    let certificate = origin.path("one.pem");
+    stranger.run(&[
+        "revoke",
+        "ca",
+        "--certificate",
+        certificate.to_str().unwrap(),
+    ]);
+    assert_eq!(listed(&stranger, "shard-0"), ["0a"]);
+    assert_eq!(listed(&stranger, "shard-1"), [serial.as_str()]);
+    assert_eq!(listed(&stranger, "full").len(), 3);
+    // What is listed already needs no repetition.
+    stranger.run(&["revoke", "ca", "0b", "--reason", "keyCompromise"]);
+}
+
+#[test]
+fn a_certificate_that_names_no_list_of_the_issuer_needs_one_to_be_named() {
+    let origin = sharded();
+    let serial = issue(&origin, "one", "1");
+    let stranger = sharded_with_key_of(&origin);
+    let database = rusqlite::Connection::open(stranger.path("origin.db")).unwrap();
+    let moved =
+        "UPDATE lists SET distribution_point = 'http://moved.example/1.crl' WHERE name = 'shard-1'";
+    assert_eq!(database.execute(moved, []).unwrap(), 1);
+    let file = origin.path("one.pem");
+    let revoke = ["revoke", "ca", "--certificate", file.to_str().unwrap()];
+    let (_, complaint) = stranger.fail(&revoke);
+    assert!(complaint.contains(ONE), "{complaint}");
+    assert!(complaint.contains("which list certificate"), "{complaint}");
+    stranger.run(&[&revoke[..], &["--shard", "1"]].concat());
+    assert_eq!(listed(&stranger, "shard-1"), [serial.as_str()]);
+}
+
+#[test]
+fn a_revocation_of_unknown_list_is_refused_over_http() {
+    let origin = sharded();
+    let serial = issue(&origin, "one", "1");
+    let pem = std::fs::read_to_string(origin.path("one.pem")).unwrap();
+    origin.issuer("other", "p256");
+    origin.certificate("other", "leaf");
+    let foreign = std::fs::read_to_string(origin.path("leaf.pem")).unwrap();
+    let stranger = sharded_with_key_of(&origin);
+    let server = stranger.serve();
+    let path = "/v1/issuers/ca/revocations";
+    let by_certificate = serde_json::json!({"certificate": pem});
+    for (body, status, code) in [
+        (serde_json::json!({"serial": serial}), 400, "shard_unknown"),
+        (serde_json::json!({}), 400, "invalid_request"),
+        (
+            serde_json::json!({"serial": "0a", "shard": 0, "no_shard": true}),
+            400,
+            "invalid_request",
+        ),
+        (
+            serde_json::json!({"serial": "0a", "certificate": pem}),
+            400,
+            "other_serial",
+        ),
+        (
+            serde_json::json!({"certificate": foreign}),
+            400,
+            "wrong_issuer",
+        ),
+    ] {
+        let mut refused = server.post(path, &body);
+        let refusal = harness::json(&mut refused);
+        assert_eq!(
+            (refused.status().as_u16(), &refusal["code"]),
+            (status, &serde_json::json!(code)),
+            "{body}: {refusal}"
+        );
+    }
+    assert!(listed(&stranger, "full").is_empty());
+    assert_eq!(server.post(path, &by_certificate).status(), 201);
+    let batch = serde_json::json!({"revocations": [
+        {"serial": "0a"},
+        {"certificate": foreign},
+        {"serial": "0b", "no_shard": true},
+        {"serial": "0c", "shard": 7},
+        {"serial": "0d", "shard": 0},
+        by_certificate,
+    ]});
+    let mut answer = server.post(&format!("{path}/batch"), &batch);
+    assert_eq!(answer.status(), 200);
+    let answer = harness::json(&mut answer);
+    assert_eq!(
+        (&answer["revoked"], &answer["already_revoked"]),
+        (&serde_json::json!(2), &serde_json::json!(1)),
+        "{answer}"
+    );
+    let refused: Vec<_> = answer["refused"].as_array().unwrap().iter().collect();
+    let indexes: Vec<_> = refused.iter().map(|it| it["index"].as_u64()).collect();
+    assert_eq!(indexes, [Some(0), Some(1), Some(3)], "{answer}");
+    assert_eq!(listed(&stranger, "shard-0"), ["0d"]);
+    assert_eq!(listed(&stranger, "shard-1"), [serial.as_str()]);
+    assert_eq!(listed(&stranger, "full").len(), 3);
+}
+
+#[test]
 fn what_would_stand_on_no_crl_is_refused() {
     let origin = Origin::new();
     let server = origin.serve();

@@ -15,6 +15,7 @@ use crate::http_client::{HttpClient, Limits, NetworkClient, Reach};
 use crate::list_config::{Lists, NewList};
 use crate::origin::OriginError;
 use crate::profile::Profile;
+use crate::revocation::NamedList;
 
 /// Parses the name of a kind of key.
 pub(super) fn key_kind() -> impl TypedValueParser<Value = KeyKind> {
@@ -32,6 +33,15 @@ pub(super) fn profile() -> impl TypedValueParser<Value = Profile> {
 pub(super) fn token_scope() -> impl TypedValueParser<Value = TokenScope> {
     PossibleValuesParser::new(TokenScope::ALL.map(TokenScope::as_str))
         .try_map(|name| TokenScope::from_name(&name).ok_or("not a scope"))
+}
+
+/// The list that certificates name, by `--shard` and `--no-shard`.
+pub(super) fn list_named(shard: Option<u32>, no_shard: bool) -> NamedList {
+    match shard {
+        Some(number) => NamedList::Shard(number),
+        None if no_shard => NamedList::Full,
+        None => NamedList::Unknown,
+    }
 }
 
 /// The CRLs that an issuer publishes.

@@ -11,14 +11,14 @@ use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::common::read_der;
+use super::common::{list_named, read_der};
 use super::error::CliError;
 use super::recover::list_of;
 use super::session::Session;
 use crate::ca::{self, CertificateError};
 use crate::import::{self, BadLine, Imported, ImportedCrl};
-use crate::origin::{Setup, UnknownShard};
-use crate::revocation::RevocationRequest;
+use crate::origin::Setup;
+use crate::revocation::{NamedList, RevocationRequest};
 use crate::store::records::AdoptedCrl;
 
 #[derive(Debug, Args)]
@@ -77,13 +77,13 @@ impl Import {
                 let progress = self.progress()?;
                 let file = progress.wrap_read(self.open()?);
                 let lines = import::read_index(BufReader::new(file));
-                self.import(session, self.shard, lines)?
+                self.import(session, self.list(), lines)?
             }
             Format::Csv => {
                 let progress = self.progress()?;
                 let file = progress.wrap_read(self.open()?);
                 let lines = import::read_csv(file).map_err(bad_head)?;
-                self.import(session, self.shard, lines)?
+                self.import(session, self.list(), lines)?
             }
             Format::Crl => self.import_crl(session, &issuer)?,
         };
@@ -113,12 +113,12 @@ impl Import {
             source,
         })?;
         let own = self.is_own(issuer, &crl)?;
-        let shard = match self.shard {
-            None if own && !self.no_shard => match list_of(&source, &crl, &issuer.lists)? {
-                CrlName::Shard(number) => Some(number),
-                CrlName::Full | CrlName::Delta => None,
+        let list = match self.list() {
+            NamedList::Unknown if own => match list_of(&source, &crl, &issuer.lists)? {
+                CrlName::Shard(number) => NamedList::Shard(number),
+                CrlName::Full | CrlName::Delta => NamedList::Unknown,
             },
-            shard => shard,
+            list => list,
         };
         if let Some(number) = crl.number.filter(|_| !self.dry_run) {
             session.origin.continue_numbers(&self.issuer, number)?;
@@ -138,7 +138,7 @@ impl Import {
             "{wide_bar} {pos}/{len}, {eta} left",
             crl.entries.len() as u64,
         );
-        self.import(session, shard, progress.wrap_iter(crl.entries.into_iter()))
+        self.import(session, list, progress.wrap_iter(crl.entries.into_iter()))
     }
 
     /// A CRL covers the certificates of the CA that it names. Imported for another CA, it would
@@ -160,10 +160,15 @@ impl Import {
         Err(CliError::Refused(complaint))
     }
 
+    /// The list that the options say the certificates name.
+    fn list(&self) -> NamedList {
+        list_named(self.shard, self.no_shard)
+    }
+
     fn import(
         &self,
         session: &Session,
-        shard: Option<u32>,
+        list: NamedList,
         lines: impl Iterator<Item = Result<Imported, BadLine>>,
     ) -> Result<Summary, CliError> {
         let mut summary = Summary::default();
@@ -175,7 +180,9 @@ impl Import {
         for line in lines {
             match line {
                 Ok(mut imported) => {
-                    imported.request.shard = imported.request.shard.or(shard);
+                    if imported.request.list == NamedList::Unknown {
+                        imported.request.list = list;
+                    }
                     batch.push(imported);
                 }
                 Err(bad) => self.report(&mut summary, &bad),
@@ -196,16 +203,10 @@ impl Import {
     ) -> Result<(), CliError> {
         let (lines, requests): (Vec<u64>, Vec<RevocationRequest>) =
             batch.drain(..).map(|one| (one.line, one.request)).unzip();
-        let unknown_shard = if self.no_shard {
-            UnknownShard::FullOnly
-        } else {
-            UnknownShard::Refuse
-        };
         let now = session.clock.now();
-        let result =
-            session
-                .origin
-                .import(&self.issuer, &requests, unknown_shard, summary.import, now)?;
+        let result = session
+            .origin
+            .import(&self.issuer, &requests, summary.import, now)?;
         summary.revoked = summary.revoked.saturating_add(result.changed);
         summary.already_revoked = summary.already_revoked.saturating_add(result.unchanged);
         for (index, fault) in result.refused {

@@ -11,14 +11,14 @@ use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::common::{crl_der, fetch, read, read_der, unlimited};
+use super::common::{crl_der, fetch, list_named, read, read_der, unlimited};
 use super::error::CliError;
 use super::session::Session;
 use crate::ca::{self, CertificateError, Serial};
 use crate::hex;
 use crate::import::{self, ImportedCrl};
 use crate::list_config::ListConfig;
-use crate::origin::{Evidence, OriginError, ServedCrl, Setup, UnknownShard};
+use crate::origin::{Evidence, OriginError, ServedCrl, Setup};
 use crate::revocation::CertificateFacts;
 use crate::store::records::{AdoptedCrl, UnknownCrl};
 
@@ -82,15 +82,10 @@ impl Recover {
             .iter()
             .map(|source| read_crl(source, &setup, session))
             .collect::<Result<Vec<_>, _>>()?;
-        let unknown_shard = if self.no_shard {
-            UnknownShard::FullOnly
-        } else {
-            UnknownShard::Refuse
-        };
         let evidence = Evidence {
             served,
             certificates: self.read_certificates(session)?,
-            unknown_shard,
+            otherwise: list_named(None, self.no_shard),
         };
         let recovery = session
             .origin
@@ -150,7 +145,7 @@ impl Recover {
         let mut facts_by_serial = BTreeMap::new();
         for path in &self.certificates {
             for certificate in ca::certificates_from_pem_or_der(&read(path)?)? {
-                let (serial, facts, _) = session
+                let (serial, facts) = session
                     .origin
                     .certificate_facts(&self.issuer, &certificate)?;
                 facts_by_serial.insert(serial, facts);

@@ -7,13 +7,13 @@ use clap::Args;
 use crl::UnixTime;
 use origin_api::IssuerId;
 
-use super::common::read;
+use super::common::{list_named, read};
 use super::error::CliError;
 use super::output::Output;
 use super::session::Session;
 use crate::ca::{self, Serial};
 use crate::origin::Revoked;
-use crate::revocation::{CertificateFacts, RevocationRequest};
+use crate::revocation::{CertificateFacts, NamedList, RevocationRequest};
 use crate::wire::{ReasonName, RevocationView};
 
 /// The certificate to revoke or release.
@@ -51,6 +51,9 @@ pub(super) struct Revoke {
     /// it was issued here]
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
+    /// The certificate names the full CRL, although the issuer has shards
+    #[arg(long, conflicts_with = "shard")]
+    no_shard: bool,
 }
 
 #[derive(Debug, Args)]
@@ -70,7 +73,7 @@ impl Revoke {
             revoked_at: self.date,
             invalidity_date: self.invalidity_date,
             not_after: self.not_after,
-            shard: self.shard,
+            list: list_named(self.shard, self.no_shard),
             certificate,
         };
         let revoked = session
@@ -103,11 +106,11 @@ impl Certificate {
             .as_ref()
             .ok_or_else(|| CliError::Usage("give a serial number".to_owned()))?;
         let certificate = ca::certificate_from_pem_or_der(&read(path)?)?;
-        let (serial, facts, is_ours) = session.origin.certificate_facts(issuer, &certificate)?;
-        if !is_ours {
+        let (serial, facts) = session.origin.certificate_facts(issuer, &certificate)?;
+        if facts.list == NamedList::Unknown {
             let points = ca::distribution_points(&certificate).join(" ");
             eprintln!(
-                "note: the certificate names the CRL at {points}, which is not one of {issuer}'s; the full CRL lists it"
+                "note: the certificate names the CRL at {points}, which is not one of {issuer}'s"
             );
         }
         Ok((serial, Some(facts)))

@@ -18,11 +18,11 @@ use crate::ca::{self, KeyKind, Request, Serial};
 use crate::connector_config::ConnectorConfig;
 use crate::list_config::{Lists, NewList};
 use crate::origin::{
-    Changes, ListChange, NewCertificate, NewIssuer, NewKey, Origin, OriginError, Revoked, SignedBy,
-    Subject, UnknownShard,
+    Changes, Fault, ListChange, NewCertificate, NewIssuer, NewKey, Origin, OriginError, Revoked,
+    SignedBy, Subject,
 };
 use crate::profile::Profile;
-use crate::revocation::{self, RevocationRequest};
+use crate::revocation::{self, NamedList, RevocationRequest};
 use crate::store::revocations::Filter;
 use crate::wire::{
     HexSerial, IssuedCertificateView, IssuerSetup, KeyName, ProfileName, ReasonName,
@@ -259,7 +259,10 @@ pub(super) async fn issue_certificate(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevocationBody {
-    serial: HexSerial,
+    /// May be absent if `certificate` is there.
+    serial: Option<HexSerial>,
+    /// The certificate, in PEM. What it states of its expiry and its CRL outranks what is below.
+    certificate: Option<String>,
     /// `unspecified` if absent; `certificateHold` can be released.
     reason: Option<ReasonName>,
     /// Now if absent.
@@ -267,8 +270,12 @@ pub(super) struct RevocationBody {
     invalidity_date: Option<Time>,
     /// When the certificate expires; known already if it was issued here.
     not_after: Option<Time>,
-    /// The shard that its distribution point names; known already if it was issued here.
+    /// The shard that its distribution point names; known already if it was issued here. An issuer
+    /// with shards needs this, `no_shard` or `certificate` for every other certificate.
     shard: Option<u32>,
+    /// The certificate names the full CRL, although the issuer has shards.
+    #[serde(default)]
+    no_shard: bool,
 }
 
 /// Revokes a certificate, or puts it on hold. Asking again changes nothing.
@@ -285,9 +292,9 @@ pub(super) async fn revoke(
     Path(id): Path<IssuerId>,
     Body(body): Body<RevocationBody>,
 ) -> Result<Response, ApiError> {
-    let request = RevocationRequest::from(body);
+    let body = body.checked().map_err(ApiError::invalid)?;
     let revoked = service
-        .call(move |origin, now| origin.revoke(&id, &request, now))
+        .call(move |origin, now| origin.revoke(&id, &body.request(origin, &id)?, now))
         .await?;
     let status = if revoked.changed {
         StatusCode::CREATED
@@ -297,19 +304,66 @@ pub(super) async fn revoke(
     Ok((status, revocation_response(revoked)).into_response())
 }
 
-impl From<RevocationBody> for RevocationRequest {
-    fn from(body: RevocationBody) -> Self {
-        Self {
-            serial: body.serial.0,
+/// A body that names a certificate, and its list in one way at most.
+struct CheckedBody {
+    certificate: NamedCertificate,
+    list: NamedList,
+    body: RevocationBody,
+}
+
+/// How a body names a certificate.
+enum NamedCertificate {
+    Serial(Serial),
+    Pem { pem: String, serial: Option<Serial> },
+}
+
+impl RevocationBody {
+    fn checked(mut self) -> Result<CheckedBody, &'static str> {
+        let serial = self.serial.take().map(|serial| serial.0);
+        let certificate = match (self.certificate.take(), serial) {
+            (Some(pem), serial) => NamedCertificate::Pem { pem, serial },
+            (None, Some(serial)) => NamedCertificate::Serial(serial),
+            (None, None) => return Err("give serial or certificate"),
+        };
+        let list = match (self.shard, self.no_shard) {
+            (Some(_), true) => return Err("give shard or no_shard, not both"),
+            (Some(number), false) => NamedList::Shard(number),
+            (None, true) => NamedList::Full,
+            (None, false) => NamedList::Unknown,
+        };
+        Ok(CheckedBody {
+            certificate,
+            list,
+            body: self,
+        })
+    }
+}
+
+impl CheckedBody {
+    fn request(self, origin: &Origin, issuer: &IssuerId) -> Result<RevocationRequest, OriginError> {
+        let (serial, facts) = match self.certificate {
+            NamedCertificate::Serial(serial) => (serial, None),
+            NamedCertificate::Pem { pem, serial } => {
+                let certificate = ca::certificate_from_pem_or_der(pem.as_bytes())?;
+                let (stated, facts) = origin.certificate_facts(issuer, &certificate)?;
+                if let Some(serial) = serial.filter(|serial| *serial != stated) {
+                    return Err(OriginError::OtherSerial(serial, stated));
+                }
+                (stated, Some(facts))
+            }
+        };
+        let body = self.body;
+        Ok(RevocationRequest {
+            serial,
             reason: body
                 .reason
                 .map_or(crl::Reason::Unspecified, |reason| reason.0),
             revoked_at: body.revoked_at.map(|time| time.0),
             invalidity_date: body.invalidity_date.map(|time| time.0),
             not_after: body.not_after.map(|time| time.0),
-            shard: body.shard,
-            certificate: None,
-        }
+            list: self.list,
+            certificate: facts,
+        })
     }
 }
 
@@ -360,25 +414,51 @@ pub(super) async fn revoke_batch(
     if body.revocations.len() > BATCH_LIMIT {
         return Err(ApiError::invalid("a batch has at most 10000 revocations"));
     }
-    let requests: Vec<RevocationRequest> = body
+    let bodies: Vec<CheckedBody> = body
         .revocations
         .into_iter()
-        .map(RevocationRequest::from)
-        .collect();
-    let result = service
-        .call(move |origin, now| origin.revoke_all(&id, &requests, UnknownShard::FullOnly, now))
-        .await?;
-    let refused = result.refused.into_iter();
-    Ok(Json(BatchView {
-        revoked: result.changed,
-        already_revoked: result.unchanged,
-        refused: refused
-            .map(|(index, fault)| RefusedView {
-                index,
-                detail: fault.to_string(),
+        .map(RevocationBody::checked)
+        .collect::<Result<_, _>>()
+        .map_err(ApiError::invalid)?;
+    let view = service
+        .call(move |origin, now| {
+            let (mut requests, mut indexes, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+            for (index, body) in bodies.into_iter().enumerate() {
+                match body.request(origin, &id) {
+                    Ok(request) => {
+                        requests.push(request);
+                        indexes.push(index);
+                    }
+                    Err(error) if error.fault() == Fault::Request => {
+                        refused.push(RefusedView::new(index, &error));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let result = origin.revoke_all(&id, &requests, now)?;
+            let faults = result.refused.iter();
+            refused.extend(faults.filter_map(|(at, fault)| {
+                let index = indexes.get(*at)?;
+                Some(RefusedView::new(*index, fault))
+            }));
+            refused.sort_by_key(|refused| refused.index);
+            Ok(BatchView {
+                revoked: result.changed,
+                already_revoked: result.unchanged,
+                refused,
             })
-            .collect(),
-    }))
+        })
+        .await?;
+    Ok(Json(view))
+}
+
+impl RefusedView {
+    fn new(index: usize, why: &dyn std::fmt::Display) -> Self {
+        Self {
+            index,
+            detail: why.to_string(),
+        }
+    }
 }
 
 /// Ends a hold. Asking again changes nothing.

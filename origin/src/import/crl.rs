@@ -7,7 +7,7 @@ use crl::{CrlNumber, DistinguishedName, Entry, Limits, ReadError, Reason, UnixTi
 
 use super::{BadLine, Imported, LineFault};
 use crate::ca::Serial;
-use crate::revocation::RevocationRequest;
+use crate::revocation::{NamedList, RevocationRequest};
 
 /// The contents of a CRL.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ fn request(entry: &Entry<'_>) -> Result<RevocationRequest, LineFault> {
         revoked_at: Some(entry.revocation_date),
         invalidity_date: entry.invalidity_date,
         not_after: None,
-        shard: None,
+        list: NamedList::Unknown,
         certificate: None,
     })
 }

@@ -6,7 +6,7 @@ use std::io::Read;
 use crl::{Reason, UnixTime};
 
 use super::{BadLine, Imported, LineFault};
-use crate::revocation::RevocationRequest;
+use crate::revocation::{NamedList, RevocationRequest};
 use crate::wire::ReasonName;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,10 @@ fn read_record(
         revoked_at: time(Column::RevokedAt)?,
         invalidity_date: time(Column::InvalidityDate)?,
         not_after: time(Column::NotAfter)?,
-        shard: field(Column::Shard).map(shard).transpose()?,
+        list: field(Column::Shard)
+            .map(shard)
+            .transpose()?
+            .map_or(NamedList::Unknown, NamedList::Shard),
         certificate: None,
     })
 }

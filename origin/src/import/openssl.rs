@@ -11,7 +11,7 @@ use crl::{Reason, UnixTime};
 
 use super::{BadLine, Imported, LineFault};
 use crate::ca::Serial;
-use crate::revocation::RevocationRequest;
+use crate::revocation::{NamedList, RevocationRequest};
 use crate::wire::ReasonName;
 
 /// Reads the revoked certificates of an `index.txt`.
@@ -71,7 +71,7 @@ fn read_line(line: &[u8]) -> Result<Option<RevocationRequest>, LineFault> {
         revoked_at: Some(revoked_at),
         invalidity_date,
         not_after,
-        shard: None,
+        list: NamedList::Unknown,
         certificate: None,
     }))
 }

@@ -12,7 +12,7 @@ use x509_cert::name::Name;
 use super::lookup::{find_issuer, find_local, stored_key};
 use super::{Origin, OriginError};
 use crate::ca::{self, CertificateError, Certified, KeyKind, PrivateKey, Request, Serial};
-use crate::revocation::CertificateFacts;
+use crate::revocation::{CertificateFacts, NamedList};
 use crate::store::certificates::{self as rows, CertificateRow};
 use crate::store::issuers::IssuerRow;
 use crate::store::lists;
@@ -154,17 +154,16 @@ impl Origin {
     }
 
     /// The serial number of a certificate and what it states, after checking that the issuer has
-    /// issued it. Also returns whether its distribution point is one of the issuer's: if not, the
-    /// full CRL lists it, but its relying parties look elsewhere.
+    /// issued it. A certificate without a distribution point names the full CRL.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NotIssuedBy`], [`OriginError::NoList`],
+    /// [`OriginError::IssuerNotFound`], [`OriginError::NotIssuedBy`],
     /// [`OriginError::Certificate`], [`OriginError::Store`].
     pub fn certificate_facts(
         &self,
         issuer: &IssuerId,
         certificate: &Certificate,
-    ) -> Result<(Serial, CertificateFacts, bool), OriginError> {
+    ) -> Result<(Serial, CertificateFacts), OriginError> {
         let (row, lists) = self.store.read(|conn| {
             let row = find_issuer(conn, issuer)?;
             let lists = lists::all(conn, row.number)?;
@@ -186,17 +185,18 @@ impl Origin {
             CrlName::Shard(number) => Some(*number),
             CrlName::Full | CrlName::Delta => None,
         });
-        let has_full = lists.iter().any(|list| list.config.name == CrlName::Full);
-        if shard.is_none() && !has_full {
-            return Err(OriginError::NoList(row.id));
-        }
+        let list = match shard {
+            Some(number) => NamedList::Shard(number),
+            None if points.is_empty() || !named.is_empty() => NamedList::Full,
+            None => NamedList::Unknown,
+        };
         let serial = certificate.tbs_certificate().serial_number();
         let serial = Serial::from_be_bytes(serial.as_bytes()).map_err(CertificateError::from)?;
         let facts = CertificateFacts {
             not_after: ca::not_after(certificate),
-            shard,
+            list,
         };
-        Ok((serial, facts, points.is_empty() || !named.is_empty()))
+        Ok((serial, facts))
     }
 }
 

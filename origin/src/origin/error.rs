@@ -61,6 +61,12 @@ pub enum OriginError {
         serials: Vec<Serial>,
     },
     /// The revocation would be on no CRL.
+    /// The issuer has shards, and nothing says which list the certificate names.
+    #[error(
+        "issuer {0} has shards, and which list certificate {1} names is unknown: give the certificate or its shard, or \
+         state that it names the full CRL (--certificate, --shard, --no-shard; over HTTP certificate, shard, no_shard)"
+    )]
+    ListUnknown(IssuerId, Serial),
     #[error(
         "issuer {0}: the certificate would be on none of the issuer's CRLs; name its shard, or publish a full CRL"
     )]
@@ -69,6 +75,9 @@ pub enum OriginError {
     #[error("the certificate was not issued by issuer {0}")]
     NotIssuedBy(IssuerId),
     /// No certificate with that serial number was issued here.
+    /// The request names one certificate by its serial number and gives another one.
+    #[error("the certificate given has serial number {1}, not {0}")]
+    OtherSerial(Serial, Serial),
     #[error("issuer {0} has issued no certificate {1} here")]
     CertificateNotFound(IssuerId, Serial),
     /// Its certificate is signed by another CA.
@@ -141,7 +150,7 @@ impl OriginError {
             Self::KeyDoesNotFit => "key_does_not_fit",
             Self::ShardNotFound(..) => "shard_not_found",
             Self::StateLost(..) => "state_lost",
-            Self::ShardUnknown { .. } => "shard_unknown",
+            Self::ShardUnknown { .. } | Self::ListUnknown(..) => "shard_unknown",
             Self::CrlNotUnknown(..) => "crl_not_unknown",
             Self::NoList(_) => "no_list",
             Self::NotIssuedBy(_) => "wrong_issuer",
@@ -155,6 +164,7 @@ impl OriginError {
                 RevocationError::NotAReason => "not_a_reason",
                 RevocationError::InFuture(_) => "date_in_future",
                 RevocationError::AlreadyRevoked(_) => "already_revoked",
+            Self::OtherSerial(..) => "other_serial",
                 RevocationError::NotOnHold(_) => "not_on_hold",
                 RevocationError::Expired => "certificate_expired",
                 RevocationError::OtherShard { .. } => "other_shard",
@@ -206,8 +216,10 @@ impl OriginError {
             | Self::Key(KeyError::UnknownKind(_) | KeyError::Unsupported) => Fault::Request,
             Self::NumbersUsedUp(_)
             | Self::Key(_)
+            | Self::ListUnknown(..)
             | Self::Vault(_)
             | Self::Token(_)
+            | Self::OtherSerial(..)
             | Self::Write(_)
             | Self::Store(_) => Fault::Origin,
         }

@@ -3,7 +3,7 @@
 use origin_api::{IssuerId, Timestamp};
 
 use super::lookup::{find_issuer, find_local};
-use super::revocations::{BatchResult, Changes, UnknownShard};
+use super::revocations::{BatchResult, Changes};
 use super::{Origin, OriginError};
 use crate::revocation::{RevocationRequest, RevokedCertificate, State};
 use crate::store::imports::{self as rows, ImportRow};
@@ -45,12 +45,11 @@ impl Origin {
         &self,
         issuer: &IssuerId,
         requests: &[RevocationRequest],
-        unknown_shard: UnknownShard,
         import: Option<i64>,
         now: Timestamp,
     ) -> Result<BatchResult, OriginError> {
         let revoke = |tx: &rusqlite::Transaction<'_>| {
-            let mut changes = Changes::begin(tx, find_local(tx, issuer)?, unknown_shard)?;
+            let mut changes = Changes::begin(tx, find_local(tx, issuer)?)?;
             changes.import = import;
             changes.revoke_all(requests, now)
         };
@@ -102,7 +101,7 @@ impl Origin {
                 return Err(OriginError::ImportNotFound(issuer.id, import));
             }
             let number = issuer.number;
-            let mut changes = Changes::begin(tx, issuer, UnknownShard::FullOnly)?;
+            let mut changes = Changes::begin(tx, issuer)?;
             let mut result = Undone::default();
             for change in rows::changes(tx, import)? {
                 let current = revocations::find_changed(tx, number, &change.serial)?;

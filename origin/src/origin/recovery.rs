@@ -8,10 +8,11 @@ use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
 use rusqlite::{Connection, Transaction};
 
 use super::lookup::{find_list, find_signing};
-use super::revocations::UnknownShard;
 use super::{Origin, OriginError, caller};
 use crate::ca::Serial;
-use crate::revocation::{self, CertificateFacts, Decision, RevocationRequest, RevokedCertificate};
+use crate::revocation::{
+    self, CertificateFacts, Decision, NamedList, RevocationRequest, RevokedCertificate,
+};
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::records::{self, AdoptedCrl, UnknownCrl};
 use crate::store::{certificates, lists, revocations as rows};
@@ -24,8 +25,8 @@ pub struct Evidence {
     pub served: Vec<ServedCrl>,
     /// Facts of certificates that the operator has.
     pub certificates: BTreeMap<Serial, CertificateFacts>,
-    /// What to do with an entry if its shard is unknown.
-    pub unknown_shard: UnknownShard,
+    /// The list of an entry if nothing else says which one its certificate names.
+    pub otherwise: NamedList,
 }
 
 /// A CRL that an edge serves. The caller has verified its signature.
@@ -295,18 +296,13 @@ impl<'a> Placement<'a> {
             Some(certificate) => Some(certificate.facts()),
             None => stated,
         };
-        if let Some(facts) = facts {
-            return Ok(Some(Place {
-                shard: facts.shard,
-                not_after: Some(facts.not_after),
-            }));
+        let not_after = facts.map(|facts| facts.not_after);
+        let on_shard = |shard| Some(Place { shard, not_after });
+        match facts.map(|facts| facts.list) {
+            Some(NamedList::Shard(number)) => return Ok(on_shard(Some(number))),
+            Some(NamedList::Full) => return Ok(on_shard(None)),
+            Some(NamedList::Unknown) | None => {}
         }
-        let on_shard = |shard| {
-            Some(Place {
-                shard,
-                not_after: None,
-            })
-        };
         let listing = self.by_serial.get(serial).into_iter().flatten();
         match listing.copied().collect::<Vec<_>>()[..] {
             [] => {}
@@ -317,10 +313,10 @@ impl<'a> Placement<'a> {
         if let Some((_, known)) = rows::find(conn, issuer.number, serial)? {
             return Ok(on_shard(known.shard));
         }
-        if self.has_shards && self.evidence.unknown_shard == UnknownShard::Refuse {
-            return Ok(None);
-        }
-        Ok(on_shard(None))
+        Ok(match self.evidence.otherwise {
+            NamedList::Unknown if self.has_shards => None,
+            otherwise => on_shard(otherwise.shard()),
+        })
     }
 }
 
@@ -344,7 +340,7 @@ fn recover_entry(
         ..certificate
     });
     let request = RevocationRequest {
-        shard: place.shard,
+        list: place.shard.map_or(NamedList::Full, NamedList::Shard),
         not_after: place.not_after,
         ..entry.clone()
     };

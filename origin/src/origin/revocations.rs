@@ -14,7 +14,9 @@ use super::lookup::{find_issuer, find_local, find_signing};
 use super::{Origin, OriginError};
 use crate::ca::Serial;
 use crate::profile::ProfileError;
-use crate::revocation::{self, Decision, RevocationError, RevocationRequest, RevokedCertificate};
+use crate::revocation::{
+    self, Decision, NamedList, RevocationError, RevocationRequest, RevokedCertificate,
+};
 use crate::sequence;
 use crate::store::imports::{self, ImportChange};
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
@@ -42,16 +44,6 @@ pub struct BatchResult {
     pub refused: Vec<(usize, BatchFault)>,
 }
 
-/// What to do with a revocation of unknown shard, if the issuer has shards: relying parties that
-/// fetch a shard would not see it on the full CRL alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownShard {
-    /// Refuse it.
-    Refuse,
-    /// List it on the full CRL alone.
-    FullOnly,
-}
-
 /// Why one request of a batch was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -65,11 +57,12 @@ pub enum BatchFault {
     /// The issuer has no such shard.
     #[error("the issuer has no shard {0}")]
     Shard(u32),
-    /// The certificate was not issued here, and its shard was not named.
+    /// The issuer has shards, and nothing says which list the certificate names: relying parties
+    /// that fetch a shard would not see an entry on the full CRL alone.
     #[error(
-        "the issuer has shards, and which one the certificate names is unknown: name the shard, or say that it names the full CRL"
+        "the issuer has shards, and which list the certificate names is unknown: give the certificate or its shard, or state by no_shard that it names the full CRL"
     )]
-    ShardUnknown,
+    ListUnknown,
     /// The revocation would be on no CRL.
     #[error("the certificate would be on none of the issuer's CRLs: name its shard")]
     NoList,
@@ -82,7 +75,8 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::ShardNotFound`],
-    /// [`OriginError::Profile`], [`OriginError::Revocation`], [`OriginError::Store`].
+    /// [`OriginError::ListUnknown`], [`OriginError::NoList`], [`OriginError::Profile`],
+    /// [`OriginError::Revocation`], [`OriginError::Store`].
     pub fn revoke(
         &self,
         issuer: &IssuerId,
@@ -91,14 +85,15 @@ impl Origin {
     ) -> Result<Revoked, OriginError> {
         self.store.write(|tx| {
             let issuer = find_local(tx, issuer)?;
-            let mut changes = Changes::begin(tx, issuer, UnknownShard::FullOnly)?;
+            let mut changes = Changes::begin(tx, issuer)?;
             let (certificate, is_new) = changes.revoke(request, now)?.map_err(|fault| {
                 let id = changes.issuer.id.clone();
                 match fault {
                     BatchFault::Revocation(error) => error.into(),
                     BatchFault::Profile(error) => error.into(),
                     BatchFault::Shard(shard) => OriginError::ShardNotFound(id, shard),
-                    BatchFault::ShardUnknown | BatchFault::NoList => OriginError::NoList(id),
+                    BatchFault::ListUnknown => OriginError::ListUnknown(id, request.serial.clone()),
+                    BatchFault::NoList => OriginError::NoList(id),
                 }
             })?;
             Ok(Revoked {
@@ -119,11 +114,10 @@ impl Origin {
         &self,
         issuer: &IssuerId,
         requests: &[RevocationRequest],
-        unknown_shard: UnknownShard,
         now: Timestamp,
     ) -> Result<BatchResult, OriginError> {
         self.store.write_in_bulk(|tx| {
-            let changes = Changes::begin(tx, find_local(tx, issuer)?, unknown_shard)?;
+            let changes = Changes::begin(tx, find_local(tx, issuer)?)?;
             changes.revoke_all(requests, now)
         })
     }
@@ -140,7 +134,7 @@ impl Origin {
         now: Timestamp,
     ) -> Result<BatchResult, OriginError> {
         self.store.write_in_bulk(|tx| {
-            let changes = Changes::begin(tx, find_signing(tx, issuer)?, UnknownShard::Refuse)?;
+            let changes = Changes::begin(tx, find_signing(tx, issuer)?)?;
             changes.revoke_all(requests, now)
         })
     }
@@ -168,7 +162,7 @@ impl Origin {
             let (position, known) = rows::find(tx, issuer.number, serial)?.ok_or_else(|| {
                 OriginError::RevocationNotFound(issuer.id.clone(), serial.clone())
             })?;
-            let mut changes = Changes::begin(tx, issuer, UnknownShard::FullOnly)?;
+            let mut changes = Changes::begin(tx, issuer)?;
             let (certificate, is_new) = match revocation::release(&known)? {
                 Decision::Write(next) => {
                     changes.put(position, &next)?;
@@ -239,7 +233,6 @@ pub(super) struct Changes<'a> {
     issuer: IssuerRow,
     shards: BTreeSet<u32>,
     has_full: bool,
-    unknown_shard: UnknownShard,
     watermark: Watermark,
     next_position: i64,
     any: bool,
@@ -248,11 +241,7 @@ pub(super) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    pub(super) fn begin(
-        conn: &'a Connection,
-        issuer: IssuerRow,
-        unknown_shard: UnknownShard,
-    ) -> Result<Self, OriginError> {
+    pub(super) fn begin(conn: &'a Connection, issuer: IssuerRow) -> Result<Self, OriginError> {
         let lists = lists::all(conn, issuer.number)?;
         let has_full = lists.iter().any(|list| list.config.name == CrlName::Full);
         let shards = lists.into_iter().filter_map(|list| match list.config.name {
@@ -263,7 +252,6 @@ impl<'a> Changes<'a> {
             conn,
             shards: shards.collect(),
             has_full,
-            unknown_shard,
             watermark: sequence::next_watermark(issuer.watermark),
             next_position: rows::next_position(conn, issuer.number)?,
             issuer,
@@ -350,10 +338,12 @@ impl<'a> Changes<'a> {
             Some(shard) => Err(BatchFault::Shard(shard)),
             None if !self.has_full => Err(BatchFault::NoList),
             None => {
-                let is_sure = request.certificate.is_some() || is_known || self.shards.is_empty();
-                match self.unknown_shard {
-                    UnknownShard::Refuse if !is_sure => Err(BatchFault::ShardUnknown),
-                    _ => Ok(()),
+                let certificate = request.certificate.map(|certificate| certificate.list);
+                let is_stated = [certificate, Some(request.list)].contains(&Some(NamedList::Full));
+                if is_stated || is_known || self.shards.is_empty() {
+                    Ok(())
+                } else {
+                    Err(BatchFault::ListUnknown)
                 }
             }
         }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::StoreError;
 use super::issuers::IssuerNumber;
 use crate::ca::Serial;
-use crate::revocation::CertificateFacts;
+use crate::revocation::{CertificateFacts, NamedList};
 
 /// A certificate that a local issuer issued.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl CertificateRow {
     pub fn facts(&self) -> CertificateFacts {
         CertificateFacts {
             not_after: self.not_after,
-            shard: self.shard,
+            list: self.shard.map_or(NamedList::Full, NamedList::Shard),
         }
     }
 }

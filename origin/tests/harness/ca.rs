@@ -13,11 +13,11 @@ use crl_origin::import;
 use crl_origin::list_config::{Lists, NewList};
 use crl_origin::origin::{
     Caller, CrlAnswer, Evidence, HeldCrl, MadeCrl, NewIssuer, NewKey, Origin, OriginError, Revoked,
-    ServedCrl, SignedBy, UnknownShard,
+    ServedCrl, SignedBy,
 };
 use crl_origin::profile::Profile;
 use crl_origin::random::{NoRandomness, RandomSource};
-use crl_origin::revocation::RevocationRequest;
+use crl_origin::revocation::{NamedList, RevocationRequest};
 use crl_origin::store::records::AdoptedCrl;
 use crl_origin::vault::Vault;
 use origin_api::{CrlName, IssuerId, Timestamp};
@@ -168,7 +168,7 @@ impl Ca {
             revoked_at: None,
             invalidity_date: None,
             not_after: None,
-            shard: None,
+            list: NamedList::Unknown,
             certificate: None,
         }
     }
@@ -301,6 +301,6 @@ pub(crate) fn evidence(served: Vec<ServedCrl>) -> Evidence {
     Evidence {
         served,
         certificates: BTreeMap::new(),
-        unknown_shard: UnknownShard::Refuse,
+        otherwise: NamedList::Unknown,
     }
 }
