@@ -16,6 +16,7 @@ mod issuers;
 mod lookup;
 mod recovery;
 mod renewal;
+mod retention;
 mod revocations;
 mod setup;
 mod token_error;

@@ -15,7 +15,7 @@ use origin_api::{Timestamp, Watermark};
 
 use harness::ca::{Ca, DAY, Edge, HOUR, SeededRandom, evidence, id, served};
 
-/// How many operations a run makes.
+/// How many operations a run makes, unless `CRL_ORIGIN_MODEL_OPERATIONS` says otherwise.
 const OPERATIONS: u32 = 10_000;
 
 /// The lists of the issuer.
@@ -439,6 +439,13 @@ impl Model {
         });
     }
 
+    fn oldest_full_on_record(&self) -> CrlNumber {
+        let database = rusqlite::Connection::open(self.ca.path("origin.db")).unwrap();
+        let query = "SELECT min(number) FROM made_crls WHERE name = 'full'";
+        let number: Vec<u8> = database.query_row(query, [], |row| row.get(0)).unwrap();
+        CrlNumber::from_be_bytes(&number).unwrap()
+    }
+
     fn record_full(&mut self, name: CrlName, asked: Result<CrlAnswer, OriginError>) {
         if let Ok(CrlAnswer::Crl(made)) = asked
             && name == Full
@@ -485,16 +492,25 @@ fn random_operations_never_lose_a_revocation() {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => std::process::id().into(),
     };
+    let operations = match std::env::var("CRL_ORIGIN_MODEL_OPERATIONS") {
+        Ok(operations) => operations.parse().unwrap(),
+        Err(_) => OPERATIONS,
+    };
     println!("seed {seed}: CRL_ORIGIN_MODEL_SEED={seed} repeats this run");
     let mut model = Model::new(seed);
+    let start = model.time;
     for edge in 0..2 {
         for name in LISTS {
             model.refresh(edge, name).unwrap();
         }
     }
-    for _ in 0..OPERATIONS {
+    let first = model.last[&(0, Full)].0;
+    for _ in 0..operations {
         model.step();
     }
-    assert!(model.checked > u64::from(OPERATIONS) / 4);
-    println!("{} CRLs were checked", model.checked);
+    assert!(model.checked > u64::from(operations) / 4);
+    let days = (model.time.as_millis() - start.as_millis()) / 86_400_000;
+    println!("{} CRLs were checked, {days} days passed", model.checked);
+    // An expired CRL stays on record for 400 days, and a little longer if an edge holds it.
+    assert!(days < 500 || model.oldest_full_on_record() > first);
 }

@@ -7,8 +7,8 @@ use crl::CrlNumber;
 use origin_api::{CrlName, Timestamp, Watermark};
 use rusqlite::Connection;
 
-use super::OriginError;
 use super::lookup::find_list;
+use super::{OriginError, retention};
 use crate::bearer_token::TokenHash;
 use crate::connector_config::ConnectorConfig;
 use crate::sequence;
@@ -149,6 +149,9 @@ pub(super) fn store(
         Note::RaiseWatermark(watermark) => raise_watermark(conn, issuer, *watermark)?,
     }
     if let Some(token) = caller.token {
+        let lists = list_rows::all(conn, issuer.number)?;
+        let validity = find_list(&lists, issuer, name)?.config.validity;
+        retention::forget_edges(conn, issuer.number, name, validity)?;
         records::set_holding(conn, issuer.number, name, token, recorded, now)?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::caller::{self, Caller, Note};
 use super::draft::{Draft, MadeCrl};
 use super::lookup::{find_issuer, find_list, find_signing, refuse_lost, scope, stored_key};
-use super::{Origin, OriginError};
+use super::{Origin, OriginError, retention};
 use crate::ca::PrivateKey;
 use crate::entries::Entries;
 use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
@@ -82,8 +82,10 @@ impl Origin {
             return Ok(CrlAnswer::Nothing);
         };
         let made = draft.sign().inspect_err(|_| self.forget_key(number))?;
-        self.store
-            .write(|tx| list_rows::signed(tx, number, name, made.number, made.size, made.sha256))?;
+        self.store.write(|tx| {
+            list_rows::signed(tx, number, name, made.number, made.size, made.sha256)?;
+            retention::forget_crls(tx, number, name)
+        })?;
         self.entries.note(number, name, entries.size());
         Ok(CrlAnswer::Crl(made))
     }

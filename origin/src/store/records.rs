@@ -228,6 +228,84 @@ pub fn set_holding(
     Ok(())
 }
 
+/// Forgets what edges held of a list whose last call was before `since`. Returns their number.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forget_holdings(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    name: CrlName,
+    since: Timestamp,
+) -> Result<usize, StoreError> {
+    Ok(conn
+        .prepare_cached("DELETE FROM holdings WHERE issuer = ?1 AND name = ?2 AND asked_at < ?3")?
+        .execute(params![issuer.0, name.to_string(), since.as_millis()])?)
+}
+
+/// Forgets the oldest CRLs of a list, up to `limit` of them, in order of number; stops at the first
+/// one that must be kept. Kept are the newest one; one whose nextUpdate is not before
+/// `expired_before`, unless its thisUpdate is later than `made_ahead`, where no edge takes it; and
+/// one that an edge may still hold. Returns the number of forgotten ones.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forget_oldest(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    name: CrlName,
+    expired_before: UnixTime,
+    made_ahead: UnixTime,
+    limit: u32,
+) -> Result<usize, StoreError> {
+    let name = name.to_string();
+    // Edges that hold nothing on record need no record.
+    let held: Option<i64> = conn
+        .prepare_cached(
+            "SELECT min(this_update) FROM holdings WHERE issuer = ?1 AND name = ?2 AND this_update != 0",
+        )?
+        .query_row(params![issuer.0, name], |row| row.get(0))?;
+    let newest: Option<Vec<u8>> = conn
+        .prepare_cached(
+            "SELECT max(number) FROM made_crls WHERE issuer = ?1 AND name = ?2 AND sha256 IS NOT NULL",
+        )?
+        .query_row(params![issuer.0, name], |row| row.get(0))?;
+    let mut oldest = conn.prepare_cached(
+        "SELECT number, this_update, next_update FROM (
+             SELECT * FROM (SELECT number, this_update, next_update FROM made_crls
+                 WHERE issuer = ?1 AND name = ?2 ORDER BY number LIMIT ?3)
+             UNION ALL
+             SELECT * FROM (SELECT number, this_update, next_update FROM adopted_crls
+                 WHERE issuer = ?1 AND name = ?2 ORDER BY number LIMIT ?3))
+         ORDER BY number LIMIT ?3",
+    )?;
+    let mut rows = oldest.query(params![issuer.0, name, limit])?;
+    let mut last = None;
+    while let Some(row) = rows.next()? {
+        let number: Vec<u8> = row.get(0)?;
+        let (this_update, next_update) = (UnixTime(row.get(1)?), UnixTime(row.get(2)?));
+        let is_old = next_update < expired_before || this_update > made_ahead;
+        let is_held = held.is_some_and(|held| this_update.0 >= held);
+        if !is_old || is_held || newest.as_ref().is_none_or(|newest| number >= *newest) {
+            break;
+        }
+        last = Some(number);
+    }
+    let Some(last) = last else {
+        return Ok(0);
+    };
+    let mut forgotten = 0_usize;
+    for table in ["made_crls", "adopted_crls"] {
+        let delete =
+            format!("DELETE FROM {table} WHERE issuer = ?1 AND name = ?2 AND number <= ?3");
+        let rows = conn
+            .prepare_cached(&delete)?
+            .execute(params![issuer.0, name, last])?;
+        forgotten = forgotten.saturating_add(rows);
+    }
+    Ok(forgotten)
+}
+
 /// What every edge that asked for a list since `since` holds at least: the lowest thisUpdate and
 /// watermark. `None` if no edge asked.
 ///
