@@ -39,20 +39,32 @@ struct Block {
 }
 
 impl Entries {
-    /// Reads all entries, if none have been read yet, without blocking writers. What changes in the
-    /// meantime is read again by [`follow`](Self::follow).
+    /// Reads all entries, or what changed since the last call, without blocking writers. What
+    /// changes in the meantime, which is little, is left to [`follow`](Self::follow).
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn read_ahead(
+    pub fn catch_up(
         &mut self,
         store: &Store,
         issuer: IssuerNumber,
         scope: Scope,
     ) -> Result<(), StoreError> {
-        if self.watermark.is_some() {
-            return Ok(());
+        if self.watermark.is_none() {
+            self.read_all(store, issuer, scope)?;
         }
+        catch_up(store, |conn| {
+            let watermark = issuers::watermark(conn, issuer)?;
+            self.follow(conn, issuer, scope, watermark)
+        })
+    }
+
+    fn read_all(
+        &mut self,
+        store: &Store,
+        issuer: IssuerNumber,
+        scope: Scope,
+    ) -> Result<(), StoreError> {
         // The watermark first: each reader then sees at least that state.
         let (watermark, end) = store.read(|conn| {
             let end = revocations::next_position(conn, issuer)?;
@@ -82,7 +94,7 @@ impl Entries {
         Ok(())
     }
 
-    /// Reads what changed since the last call.
+    /// Reads what changed since the last call. Returns the number of changes.
     ///
     /// If the transaction of `conn` is rolled back, discard these entries.
     ///
@@ -94,12 +106,17 @@ impl Entries {
         issuer: IssuerNumber,
         scope: Scope,
         watermark: Watermark,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
+        let mut changes = 0_usize;
         match self.watermark {
-            None => self.blocks = read(conn, issuer, scope, 0..i64::MAX)?,
+            None => {
+                self.blocks = read(conn, issuer, scope, 0..i64::MAX)?;
+                changes = self.blocks.len();
+            }
             Some(last) => {
                 let mut touched = BTreeSet::new();
                 revocations::changed_positions(conn, issuer, last, |position| {
+                    changes = changes.saturating_add(1);
                     touched.insert(position.div_euclid(BLOCK));
                 })?;
                 for number in touched {
@@ -111,7 +128,7 @@ impl Entries {
             }
         }
         self.watermark = Some(watermark);
-        Ok(())
+        Ok(changes)
     }
 
     /// The number of entries.
@@ -137,6 +154,24 @@ impl Entries {
             .map(|block| block.bytes.clone())
             .collect()
     }
+}
+
+/// Runs `follow`, which reads what changed and returns how much, on snapshots until only a little
+/// changed during the last one.
+pub(crate) fn catch_up<E: From<StoreError>>(
+    store: &Store,
+    mut follow: impl FnMut(&Connection) -> Result<usize, E>,
+) -> Result<(), E> {
+    /// What a write transaction may read without making others wait.
+    const FEW: usize = 100;
+    /// Other writers may change more and more: not for ever.
+    const ROUNDS: usize = 5;
+    for _ in 0..ROUNDS {
+        if store.read(&mut follow)? <= FEW {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn read(
@@ -251,7 +286,7 @@ mod tests {
         }
         for (scope, followed) in scopes.into_iter().zip(&followed) {
             let mut ahead = Entries::default();
-            ahead.read_ahead(&store, issuer, scope).unwrap();
+            ahead.catch_up(&store, issuer, scope).unwrap();
             assert_eq!(followed.chunks().concat(), ahead.chunks().concat());
         }
         assert!(

@@ -26,6 +26,7 @@ pub mod clock;
 mod connector;
 pub mod connector_config;
 pub mod defaults;
+mod delta_entries;
 pub mod entries;
 pub mod hex;
 mod http;

@@ -151,6 +151,34 @@ fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
 }
 
 #[test]
+fn a_killed_recovery_of_many_entries_is_repeated() {
+    const MANY: usize = 7_000;
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    origin.run(&["backup", "copy.db"]);
+    let lines: Vec<_> = (1..=MANY)
+        .map(|serial: usize| format!("{serial:04x}"))
+        .collect();
+    std::fs::write(
+        origin.path("list.csv"),
+        format!("serial\n{}\n", lines.join("\n")),
+    )
+    .unwrap();
+    origin.run(&["import", "ca", "list.csv"]);
+    let (path, _) = origin.crl("ca", "full");
+    std::fs::copy(path, origin.path("served.crl")).unwrap();
+    origin.run(&["restore", "copy.db"]);
+    let recover = ["recover", "ca", "served.crl"];
+    killed(&origin, &recover, "recover: step");
+    let printed = origin.run(&recover);
+    assert!(
+        printed.starts_with("2000 recovered, 5000 already"),
+        "{printed}"
+    );
+    assert_eq!(listed(&origin).len(), MANY);
+}
+
+#[test]
 fn a_killed_recovery_leaves_all_of_it_or_nothing_and_can_be_repeated() {
     for (point, is_recovered) in [
         ("recover: entries", false),

@@ -25,6 +25,31 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
+fn an_import_of_many_lines_is_undone() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    let lines: Vec<_> = (1..=11_000)
+        .map(|serial: usize| format!("{serial:04x}"))
+        .collect();
+    std::fs::write(
+        origin.path("list.csv"),
+        format!("serial\n{}\n", lines.join("\n")),
+    )
+    .unwrap();
+    let id = json(&origin.run(&["import", "ca", "list.csv", "--json"]))["import"].to_string();
+    origin.run(&["revoke", "ca", "1000", "--reason", "keyCompromise"]);
+    let undo = ["undo", "ca", &id, "--json"];
+    for arguments in [&[&undo[..], &["--dry-run"]].concat()[..], &undo] {
+        let undone = json(&origin.run(arguments));
+        assert_eq!(
+            (&undone["undone"], &undone["changed_since"]),
+            (&10_999.into(), &1.into())
+        );
+    }
+    assert_eq!(serials(&origin.crl("ca", "full").1), ["1000"]);
+}
+
+#[test]
 fn an_import_is_undone_but_for_what_changed_since() {
     let origin = Origin::new();
     let create = [

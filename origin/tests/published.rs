@@ -103,6 +103,31 @@ fn an_entry_of_a_shard_leaves_when_both_its_lists_have_shown_it() {
 }
 
 #[test]
+fn entries_leave_and_return_in_steps_that_other_writers_can_wait_for() {
+    const MANY: u32 = 4_500;
+    let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
+    let requests: Vec<_> = (1..=MANY)
+        .map(|serial| crl_origin::revocation::RevocationRequest {
+            not_after: Some(ca.in_days(1)),
+            ..Ca::request(&format!("{serial:x}"))
+        })
+        .collect();
+    ca.origin().revoke_all(&id(), &requests, ca.now()).unwrap();
+    edge.refresh(&ca, Full).unwrap();
+    let expires = ca.now();
+    ca.pass(9 * DAY);
+    edge.renew(&ca, Full).unwrap();
+    assert_eq!(edge.serials(Full).len(), MANY as usize);
+    let before = edge.held[&Full].watermark.0;
+    edge.renew(&ca, Full).unwrap();
+    assert!(edge.serials(Full).is_empty());
+    assert_eq!(edge.held[&Full].watermark.0, before + 3, "three steps");
+    // The clock was ahead after all: all of them return.
+    ca.set(expires);
+    assert_eq!(ca.listed(Full).len(), MANY as usize);
+}
+
+#[test]
 fn an_issuer_that_keeps_expired_entries_keeps_them() {
     let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
     let changes = crl_origin::origin::Changes {

@@ -7,10 +7,11 @@ use origin_api::{CrlName, IssuerId, Timestamp};
 use rusqlite::Connection;
 
 use super::caller::{self, Caller, Note};
-use super::draft::{Draft, MadeCrl};
+use super::draft::{Contents, Draft, MadeCrl, Next};
 use super::lookup::{find_issuer, find_list, find_signing, refuse_lost, scope, stored_key};
 use super::{Origin, OriginError, retention};
 use crate::ca::PrivateKey;
+use crate::delta_entries::DeltaEntries;
 use crate::entries::Entries;
 use crate::store::issuers::{self as issuer_rows, IssuerNumber, IssuerRow};
 use crate::store::lists::{self as list_rows, ListRow};
@@ -70,14 +71,24 @@ impl Origin {
         }
         let list = self.entries.list(number, name);
         let mut entries = list.lock();
-        if name != CrlName::Delta {
-            entries.read_ahead(&self.store, number, scope(name))?;
-        }
-        let drafted = self
-            .store
-            .write(|tx| Draft::next(tx, issuer, name, key, &mut entries, now));
-        // They may reflect changes that were rolled back.
-        let drafted = drafted.inspect_err(|_| *entries = Entries::default())?;
+        let drafted = match name {
+            CrlName::Delta => {
+                let contents = Contents::Changed(DeltaEntries::default());
+                self.draft(issuer, number, name, &key, contents, now)?
+            }
+            CrlName::Full | CrlName::Shard(_) => {
+                let drafted = self.draft(
+                    issuer,
+                    number,
+                    name,
+                    &key,
+                    Contents::Listed(&mut entries),
+                    now,
+                );
+                // They may reflect changes that were rolled back.
+                drafted.inspect_err(|_| *entries = Entries::default())?
+            }
+        };
         let Some(draft) = drafted else {
             return Ok(CrlAnswer::Nothing);
         };
@@ -88,6 +99,32 @@ impl Origin {
         })?;
         self.entries.note(number, name, entries.size());
         Ok(CrlAnswer::Crl(made))
+    }
+
+    /// The next CRL, before it is signed; `None` for a delta without a base.
+    fn draft(
+        &self,
+        issuer: &IssuerId,
+        number: IssuerNumber,
+        name: CrlName,
+        key: &Arc<PrivateKey>,
+        mut contents: Contents<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Box<Draft>>, OriginError> {
+        loop {
+            contents.catch_up(&self.store, number, name, now)?;
+            let next = self
+                .store
+                .write(|tx| Draft::next(tx, issuer, name, key, &mut contents, now))?;
+            match next {
+                Next::Draft(mut draft) => {
+                    draft.take_entries(&contents);
+                    return Ok(Some(draft));
+                }
+                Next::Again => {}
+                Next::Nothing => return Ok(None),
+            }
+        }
     }
 
     /// Whether the database knows the CRL that the caller holds, if any.

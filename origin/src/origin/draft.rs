@@ -1,7 +1,8 @@
 //! The next CRL of a list: its number, times and entries, and its signature.
 //!
 //! The contents are decided in one transaction, and signed after it. So concurrent makings of a
-//! list, in any process, are serialized, and no number is used twice.
+//! list, in any process, are serialized, and no number is used twice. The transaction is short:
+//! most entries are read before it, on a snapshot ([`Contents::catch_up`]).
 
 use std::sync::Arc;
 
@@ -19,12 +20,13 @@ use sha2::{Digest, Sha256};
 use super::lookup::{find_list, find_signing, refuse_lost, scope};
 use super::{OriginError, expiry};
 use crate::ca::{self, CertificateError, PrivateKey};
+use crate::delta_entries::DeltaEntries;
 use crate::entries::Entries;
 use crate::list_config::ListConfig;
 use crate::sequence;
-use crate::store::issuers::IssuerRow;
+use crate::store::issuers::{IssuerNumber, IssuerRow};
 use crate::store::lists::{self as list_rows, ListRow, MadeRow};
-use crate::store::revocations as rows;
+use crate::store::{Store, StoreError};
 
 /// A signed CRL.
 #[derive(Clone, Debug)]
@@ -55,6 +57,109 @@ impl MadeCrl {
     }
 }
 
+/// The entries of a list that is about to be made.
+pub(super) enum Contents<'a> {
+    /// All of a scope, for a full CRL or a shard.
+    Listed(&'a mut Entries),
+    /// What changed since a base.
+    Changed(DeltaEntries),
+}
+
+impl Contents<'_> {
+    /// Reads the entries, apart from what changes in the meantime, without blocking writers.
+    pub(super) fn catch_up(
+        &mut self,
+        store: &Store,
+        issuer: IssuerNumber,
+        name: CrlName,
+        now: Timestamp,
+    ) -> Result<(), OriginError> {
+        match self {
+            Self::Listed(entries) => Ok(entries.catch_up(store, issuer, scope(name))?),
+            Self::Changed(entries) => {
+                let Some((_, base)) = store.read(|conn| base(conn, issuer, now))? else {
+                    return Ok(());
+                };
+                if base != entries.base() {
+                    *entries = DeltaEntries::new(base);
+                }
+                Ok(entries.catch_up(store, issuer)?)
+            }
+        }
+    }
+
+    /// Reads the rest.
+    fn complete(
+        &mut self,
+        conn: &Connection,
+        issuer: IssuerNumber,
+        name: CrlName,
+        watermark: Watermark,
+        now: Timestamp,
+    ) -> Result<Completed, OriginError> {
+        match self {
+            Self::Listed(entries) => {
+                entries.follow(conn, issuer, scope(name), watermark)?;
+                Ok(Completed::Whole)
+            }
+            Self::Changed(entries) => {
+                let Some((number, base)) = base(conn, issuer, now)? else {
+                    return Ok(Completed::NoBase);
+                };
+                if base != entries.base() {
+                    *entries = DeltaEntries::new(base);
+                }
+                entries.follow(conn, issuer, watermark)?;
+                Ok(Completed::Delta(number))
+            }
+        }
+    }
+
+    fn count(&self) -> u64 {
+        match self {
+            Self::Listed(entries) => entries.count(),
+            Self::Changed(entries) => entries.count(),
+        }
+    }
+
+    /// Their bytes, in order.
+    fn chunks(&self) -> Vec<Bytes> {
+        match self {
+            Self::Listed(entries) => entries.chunks(),
+            Self::Changed(entries) => vec![entries.chunk()],
+        }
+    }
+}
+
+/// Contents that lack nothing.
+enum Completed {
+    /// Those of a full CRL or a shard.
+    Whole,
+    /// Those of a delta to this base.
+    Delta(CrlNumber),
+    /// A delta has no base.
+    NoBase,
+}
+
+/// The oldest full CRL that a relying party may hold: a delta fits it and every later one.
+fn base(
+    conn: &Connection,
+    issuer: IssuerNumber,
+    now: Timestamp,
+) -> Result<Option<(CrlNumber, Watermark)>, StoreError> {
+    list_rows::oldest_valid(conn, issuer, CrlName::Full, now.as_unix_time())
+}
+
+/// The result of a transaction that was to decide the contents of a CRL.
+pub(super) enum Next {
+    /// They are decided, and the number is used up.
+    Draft(Box<Draft>),
+    /// Many entries expired, or returned. Read them, and try again.
+    Again,
+    /// A delta without a base.
+    Nothing,
+}
+
 /// The contents of a CRL, before it is signed.
 pub(super) struct Draft {
     key: Arc<PrivateKey>,
@@ -63,37 +168,31 @@ pub(super) struct Draft {
     entries: Vec<Bytes>,
 }
 
+/// How many entries may expire in the transaction that lists the others.
+const FEW: usize = 100;
+
 impl Draft {
-    /// Decides the contents of the next CRL, and uses up its number. `None` for a delta without a
-    /// base.
+    /// Decides the contents of the next CRL, and uses up its number.
     pub(super) fn next(
         conn: &Connection,
         issuer: &IssuerId,
         name: CrlName,
-        key: Arc<PrivateKey>,
-        entries: &mut Entries,
+        key: &Arc<PrivateKey>,
+        contents: &mut Contents<'_>,
         now: Timestamp,
-    ) -> Result<Option<Draft>, OriginError> {
+    ) -> Result<Next, OriginError> {
         let issuer = find_signing(conn, issuer)?;
         refuse_lost(conn, &issuer)?;
         let lists = list_rows::all(conn, issuer.number)?;
         let list = find_list(&lists, &issuer, name)?;
-        let base = match name {
-            CrlName::Delta => {
-                let now = now.as_unix_time();
-                match list_rows::oldest_valid(conn, issuer.number, CrlName::Full, now)? {
-                    Some(base) => Some(base),
-                    None => return Ok(None),
-                }
-            }
-            CrlName::Full | CrlName::Shard(_) => None,
-        };
-        let watermark = expiry::follow_clock(conn, &issuer, &lists, now)?;
-        let (chunks, count) = if let Some((_, watermark)) = base {
-            delta_entries(conn, &issuer, watermark)?
-        } else {
-            entries.follow(conn, issuer.number, scope(name), watermark)?;
-            (entries.chunks(), entries.count())
+        let (watermark, changed) = expiry::follow_clock(conn, &issuer, &lists, now)?;
+        if changed > FEW {
+            return Ok(Next::Again);
+        }
+        let base = match contents.complete(conn, issuer.number, name, watermark, now)? {
+            Completed::Whole => None,
+            Completed::Delta(base) => Some(base),
+            Completed::NoBase => return Ok(Next::Nothing),
         };
         let this_update = sequence::next_this_update(list.this_update, now);
         let numbers = lists
@@ -106,25 +205,23 @@ impl Draft {
             this_update,
             next_update: this_update.saturating_add(list.config.validity),
             watermark,
-            entries: count,
+            entries: contents.count(),
             size: None,
             sha256: None,
         };
         list_rows::reserve(conn, issuer.number, name, &next)?;
-        let template = template(
-            &issuer,
-            &lists,
-            &list.config,
-            &key,
-            &next,
-            base.map(|(number, _)| number),
-        )?;
-        Ok(Some(Draft {
-            key,
+        let template = template(&issuer, &lists, &list.config, key, &next, base)?;
+        Ok(Next::Draft(Box::new(Draft {
+            key: Arc::clone(key),
             next,
             template,
-            entries: chunks,
-        }))
+            entries: Vec::new(),
+        })))
+    }
+
+    /// Takes the entries over: after the transaction, as copying those of a delta takes time.
+    pub(super) fn take_entries(&mut self, contents: &Contents<'_>) {
+        self.entries = contents.chunks();
     }
 
     /// Signs the CRL.
@@ -163,29 +260,6 @@ impl Draft {
             entries,
             watermark,
         })
-    }
-}
-
-/// What changed since the base (RFC 5280, section 5.2.4): entries, and removals of what left.
-fn delta_entries(
-    conn: &Connection,
-    issuer: &IssuerRow,
-    base: Watermark,
-) -> Result<(Vec<Bytes>, u64), OriginError> {
-    let (mut bytes, mut count, mut failure) = (Vec::new(), 0_u64, None);
-    rows::changes(conn, issuer.number, base, |row, entry| {
-        count = count.saturating_add(1);
-        match entry {
-            Some(entry) => bytes.extend_from_slice(entry),
-            None => match row.removal() {
-                Ok(removal) => bytes.extend(removal),
-                Err(error) => failure = Some(error),
-            },
-        }
-    })?;
-    match failure {
-        Some(error) => Err(error.into()),
-        None => Ok((vec![bytes.into()], count)),
     }
 }
 

@@ -5,6 +5,7 @@ use origin_api::{CrlName, IssuerId};
 
 use super::token_error::TokenError;
 use crate::ca::{CertificateError, KeyError, Serial};
+use crate::delta_entries::DeltaError;
 use crate::hex;
 use crate::list_config::ListConfigError;
 use crate::profile::ProfileError;
@@ -60,13 +61,13 @@ pub enum OriginError {
         /// The certificates, at least one.
         serials: Vec<Serial>,
     },
-    /// The revocation would be on no CRL.
     /// The issuer has shards, and nothing says which list the certificate names.
     #[error(
         "issuer {0} has shards, and which list certificate {1} names is unknown: give the certificate or its shard, or \
          state that it names the full CRL (--certificate, --shard, --no-shard; over HTTP certificate, shard, no_shard)"
     )]
     ListUnknown(IssuerId, Serial),
+    /// The revocation would be on no CRL.
     #[error(
         "issuer {0}: the certificate would be on none of the issuer's CRLs; name its shard, or publish a full CRL"
     )]
@@ -74,10 +75,10 @@ pub enum OriginError {
     /// The certificate was not issued by this issuer.
     #[error("the certificate was not issued by issuer {0}")]
     NotIssuedBy(IssuerId),
-    /// No certificate with that serial number was issued here.
     /// The request names one certificate by its serial number and gives another one.
     #[error("the certificate given has serial number {1}, not {0}")]
     OtherSerial(Serial, Serial),
+    /// No certificate with that serial number was issued here.
     #[error("issuer {0} has issued no certificate {1} here")]
     CertificateNotFound(IssuerId, Serial),
     /// Its certificate is signed by another CA.
@@ -120,6 +121,15 @@ pub enum OriginError {
     Store(#[from] StoreError),
 }
 
+impl From<DeltaError> for OriginError {
+    fn from(error: DeltaError) -> Self {
+        match error {
+            DeltaError::Store(error) => error.into(),
+            DeltaError::Write(error) => error.into(),
+        }
+    }
+}
+
 /// Whose fault an error is; it selects the HTTP status and the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -154,6 +164,7 @@ impl OriginError {
             Self::CrlNotUnknown(..) => "crl_not_unknown",
             Self::NoList(_) => "no_list",
             Self::NotIssuedBy(_) => "wrong_issuer",
+            Self::OtherSerial(..) => "other_serial",
             Self::CertificateNotFound(..) => "certificate_not_found",
             Self::NotSelfSigned(_) => "not_self_signed",
             Self::ImportNotFound(..) => "import_not_found",
@@ -164,7 +175,6 @@ impl OriginError {
                 RevocationError::NotAReason => "not_a_reason",
                 RevocationError::InFuture(_) => "date_in_future",
                 RevocationError::AlreadyRevoked(_) => "already_revoked",
-            Self::OtherSerial(..) => "other_serial",
                 RevocationError::NotOnHold(_) => "not_on_hold",
                 RevocationError::Expired => "certificate_expired",
                 RevocationError::OtherShard { .. } => "other_shard",
@@ -206,8 +216,10 @@ impl OriginError {
             Self::KeyDoesNotFit
             | Self::ShardNotFound(..)
             | Self::ShardUnknown { .. }
+            | Self::ListUnknown(..)
             | Self::NoList(_)
             | Self::NotIssuedBy(_)
+            | Self::OtherSerial(..)
             | Self::NotSelfSigned(_)
             | Self::ListConfig(_)
             | Self::Profile(_)
@@ -216,10 +228,8 @@ impl OriginError {
             | Self::Key(KeyError::UnknownKind(_) | KeyError::Unsupported) => Fault::Request,
             Self::NumbersUsedUp(_)
             | Self::Key(_)
-            | Self::ListUnknown(..)
             | Self::Vault(_)
             | Self::Token(_)
-            | Self::OtherSerial(..)
             | Self::Write(_)
             | Self::Store(_) => Fault::Origin,
         }

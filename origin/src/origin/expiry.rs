@@ -1,4 +1,6 @@
 //! When entries of expired certificates leave the CRLs, and when they return.
+//!
+//! A call changes a few thousand entries at most, so that other writers do not wait for long.
 
 use origin_api::{CrlName, Timestamp, Watermark};
 use rusqlite::Connection;
@@ -10,8 +12,12 @@ use crate::store::lists::ListRow;
 use crate::store::{expiry_clock, records, revocations as rows};
 use crate::{sequence, trusted_time};
 
+/// How many entries one call changes at most.
+const STEP: usize = 2_000;
+
 /// Removes the entries of expired certificates, and returns those that left too early. Returns the
-/// issuer's watermark after that.
+/// issuer's watermark after that, and the number of entries that changed. Call it until there are
+/// none: only then does a CRL show them all.
 ///
 /// An entry leaves a list if, by the trusted time, its certificate expired longer ago than the
 /// list's slack, and if each edge that asked for the list within one validity holds a CRL with the
@@ -22,14 +28,14 @@ pub(super) fn follow_clock(
     issuer: &IssuerRow,
     lists: &[ListRow],
     now: Timestamp,
-) -> Result<Watermark, OriginError> {
+) -> Result<(Watermark, usize), OriginError> {
     let Some(trusted) = expiry_clock::observe(conn, now)?.trusted else {
-        return Ok(issuer.watermark);
+        return Ok((issuer.watermark, 0));
     };
     let watermark = sequence::next_watermark(issuer.watermark);
-    let mut changed = 0;
+    let mut changed = 0_usize;
     for (position, certificate) in
-        rows::expired_too_early(conn, issuer.number, trusted.as_unix_time())?
+        rows::expired_too_early(conn, issuer.number, trusted.as_unix_time(), STEP)?
     {
         let certificate = RevokedCertificate {
             state: State::Listed,
@@ -45,16 +51,18 @@ pub(super) fn follow_clock(
             entry,
             watermark,
         )?;
-        changed += 1;
+        changed = changed.saturating_add(1);
     }
     if issuer.keeps_expired_since.is_none() {
-        changed += expire(conn, issuer, lists, (trusted, now), watermark)?;
+        let room = STEP.saturating_sub(changed);
+        let expired = expire(conn, issuer, lists, (trusted, now), watermark, room)?;
+        changed = changed.saturating_add(expired);
     }
     if changed == 0 {
-        return Ok(issuer.watermark);
+        return Ok((issuer.watermark, 0));
     }
     issuer_rows::set_watermark(conn, issuer.number, watermark)?;
-    Ok(watermark)
+    Ok((watermark, changed))
 }
 
 fn expire(
@@ -63,6 +71,7 @@ fn expire(
     lists: &[ListRow],
     (trusted, now): (Timestamp, Timestamp),
     watermark: Watermark,
+    limit: usize,
 ) -> Result<usize, OriginError> {
     // For each list, the expiries that it has shown everyone, and the watermark up to which.
     let shown = |list: &ListRow| {
@@ -76,8 +85,8 @@ fn expire(
     let full = lists.iter().find(|list| list.config.name == CrlName::Full);
     let by_full = full.map(shown).transpose()?;
     let mut changed = 0_usize;
-    if let Some(Some((before, seen))) = by_full {
-        let rows = rows::expire(conn, issuer.number, None, before, seen, watermark)?;
+    if let Some(Some(shown)) = by_full {
+        let rows = rows::expire(conn, issuer.number, None, shown, watermark, limit)?;
         changed = changed.saturating_add(rows);
     }
     for list in lists {
@@ -89,7 +98,8 @@ fn expire(
             (Some(Some(full)), Some(own)) => (full.0.min(own.0), full.1.min(own.1)),
             (None, Some(own)) => own,
         };
-        let rows = rows::expire(conn, issuer.number, Some(shard), before, seen, watermark)?;
+        let (shown, room) = ((before, seen), limit.saturating_sub(changed));
+        let rows = rows::expire(conn, issuer.number, Some(shard), shown, watermark, room)?;
         changed = changed.saturating_add(rows);
     }
     Ok(changed)

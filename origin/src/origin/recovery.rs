@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crl::{CrlNumber, UnixTime};
 use origin_api::{CrlName, IssuerId, Timestamp, Watermark};
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 
 use super::lookup::{find_list, find_signing};
 use super::{Origin, OriginError, caller};
@@ -56,8 +56,11 @@ pub struct Recovery {
 
 impl Origin {
     /// Takes over the entries, numbers and hashes of the CRLs that edges serve, and raises the
-    /// numbers and the watermark above theirs. One transaction: a crash leaves all of it or
-    /// nothing, and repeating it changes nothing more.
+    /// numbers and the watermark above theirs.
+    ///
+    /// Up to 5,000 entries are one transaction. More are taken over in several, so that other
+    /// writers do not wait for long, and the last one ends `state_lost`. Repeat it after a crash:
+    /// what has been taken over stays.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::CrlNotFound`],
@@ -68,8 +71,38 @@ impl Origin {
         evidence: &Evidence,
         now: Timestamp,
     ) -> Result<Recovery, OriginError> {
-        let recover = |tx: &Transaction<'_>| recover(tx, issuer, evidence, now);
-        let recovery = self.store.write_in_bulk(recover)?;
+        let places = self.store.read(|conn| {
+            let issuer = find_signing(conn, issuer)?;
+            let placement = Placement::new(conn, &issuer, evidence)?;
+            placement.of_entries(conn, &issuer, &evidence.served)
+        })?;
+        let entries: Vec<_> = evidence
+            .served
+            .iter()
+            .flat_map(|served| &served.entries)
+            .map(|entry| {
+                let place = places.get(&entry.serial).copied();
+                (entry, place.unwrap_or_default())
+            })
+            .collect();
+        let (mut rest, mut counts) = (&entries[..], Counts::default());
+        while rest.len() > STEP {
+            let (step, later) = rest.split_at(STEP);
+            let recovered = self.store.write_in_bulk(|tx| {
+                let step = Step::begin(tx, issuer)?.recover(step, now)?;
+                Ok::<_, OriginError>(step.commit()?.0)
+            })?;
+            counts = counts.plus(recovered);
+            rest = later;
+            pause::point("recover: step");
+        }
+        let recovery = self.store.write_in_bulk(|tx| {
+            pause::point("recover: entries");
+            let step = Step::begin(tx, issuer)?.recover(rest, now)?;
+            let recovery = step.finish(&evidence.served, counts)?;
+            pause::point("recover: commit");
+            Ok::<_, OriginError>(recovery)
+        })?;
         pause::point("recover: committed");
         Ok(recovery)
     }
@@ -121,58 +154,103 @@ impl Origin {
     }
 }
 
-fn recover(
-    tx: &Connection,
-    issuer: &IssuerId,
-    evidence: &Evidence,
-    now: Timestamp,
-) -> Result<Recovery, OriginError> {
-    let served = &evidence.served;
-    let issuer = find_signing(tx, issuer)?;
-    let unknown = records::unknown(tx, issuer.number)?;
-    let watermark = unknown
-        .iter()
-        .map(|crl| crl.watermark)
-        .fold(issuer.watermark, Watermark::max);
-    let watermark = sequence::next_watermark(watermark);
-    let placement = Placement::new(tx, &issuer, evidence)?;
-    let places = placement.of_entries(tx, &issuer, served)?;
-    let (mut recovered, mut known) = (0_u64, 0_u64);
-    pause::point("recover: entries");
-    for entry in served.iter().flat_map(|served| &served.entries) {
-        let place = places.get(&entry.serial).copied().unwrap_or_default();
-        if recover_entry(tx, &issuer, entry, place, watermark, now)? {
-            recovered = recovered.saturating_add(1);
-        } else {
-            known = known.saturating_add(1);
+/// How many entries one transaction takes over.
+const STEP: usize = 5_000;
+
+/// How many entries were recovered, and how many were listed already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    recovered: u64,
+    known: u64,
+}
+
+impl Counts {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            recovered: self.recovered.saturating_add(other.recovered),
+            known: self.known.saturating_add(other.known),
         }
-        pause::point("recover: entry");
     }
-    pause::point("recover: records");
-    for served in served {
-        records::adopt(tx, issuer.number, &served.crl)?;
-        lists::raise_numbers(tx, issuer.number, served.crl.number)?;
-        lists::raise_this_update(tx, issuer.number, served.crl.name, served.crl.this_update)?;
+}
+
+/// One transaction of a recovery. Its changes have a watermark of their own, above those of all
+/// CRLs that edges are known to hold.
+struct Step<'a> {
+    tx: &'a Connection,
+    issuer: IssuerRow,
+    unknown: Vec<UnknownCrl>,
+    watermark: Watermark,
+    counts: Counts,
+}
+
+impl<'a> Step<'a> {
+    fn begin(tx: &'a Connection, issuer: &IssuerId) -> Result<Self, OriginError> {
+        let issuer = find_signing(tx, issuer)?;
+        let unknown = records::unknown(tx, issuer.number)?;
+        let watermark = unknown
+            .iter()
+            .map(|crl| crl.watermark)
+            .fold(issuer.watermark, Watermark::max);
+        Ok(Self {
+            tx,
+            issuer,
+            unknown,
+            watermark: sequence::next_watermark(watermark),
+            counts: Counts::default(),
+        })
     }
-    for crl in &unknown {
-        lists::raise_numbers(tx, issuer.number, crl.number)?;
+
+    fn recover(
+        mut self,
+        entries: &[(&RevocationRequest, Place)],
+        now: Timestamp,
+    ) -> Result<Self, OriginError> {
+        for (entry, place) in entries {
+            let counts = &mut self.counts;
+            if recover_entry(self.tx, &self.issuer, entry, *place, self.watermark, now)? {
+                counts.recovered = counts.recovered.saturating_add(1);
+            } else {
+                counts.known = counts.known.saturating_add(1);
+            }
+            pause::point("recover: entry");
+        }
+        Ok(self)
     }
-    issuer_rows::set_watermark(tx, issuer.number, watermark)?;
-    let missing = resolve(tx, &issuer, unknown, served)?;
-    pause::point("recover: commit");
-    Ok(Recovery {
-        recovered,
-        known,
-        watermark,
-        missing,
-    })
+
+    fn commit(self) -> Result<(Counts, Watermark), OriginError> {
+        issuer_rows::set_watermark(self.tx, self.issuer.number, self.watermark)?;
+        Ok((self.counts, self.watermark))
+    }
+
+    /// Records the served CRLs, and removes the evidence that they answer.
+    fn finish(self, served: &[ServedCrl], before: Counts) -> Result<Recovery, OriginError> {
+        let (tx, number) = (self.tx, self.issuer.number);
+        pause::point("recover: records");
+        for served in served {
+            records::adopt(tx, number, &served.crl)?;
+            lists::raise_numbers(tx, number, served.crl.number)?;
+            lists::raise_this_update(tx, number, served.crl.name, served.crl.this_update)?;
+        }
+        for crl in &self.unknown {
+            lists::raise_numbers(tx, number, crl.number)?;
+        }
+        let missing = resolve(tx, &self.issuer, &self.unknown, served)?;
+        let (counts, watermark) = self.commit()?;
+        let Counts { recovered, known } = before.plus(counts);
+        Ok(Recovery {
+            recovered,
+            known,
+            watermark,
+            missing,
+        })
+    }
 }
 
 /// Removes the evidence that the served CRLs answer. Returns the rest.
 fn resolve(
     conn: &Connection,
     issuer: &IssuerRow,
-    unknown: Vec<UnknownCrl>,
+    unknown: &[UnknownCrl],
     served: &[ServedCrl],
 ) -> Result<Vec<(CrlName, CrlNumber)>, OriginError> {
     let full = served
@@ -183,9 +261,9 @@ fn resolve(
     for crl in unknown {
         if served
             .iter()
-            .any(|served| answers(served, newest_full, &crl))
+            .any(|served| answers(served, newest_full, crl))
         {
-            records::remove_unknown(conn, issuer.number, &crl)?;
+            records::remove_unknown(conn, issuer.number, crl)?;
         } else {
             missing.push((crl.name, crl.number));
         }

@@ -122,16 +122,24 @@ pub fn record(conn: &Connection, import: i64, change: &ImportChange) -> Result<(
     Ok(())
 }
 
-/// What an import changed.
+/// Up to `limit` changes of an import, in order of serial number, after `after`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn changes(conn: &Connection, import: i64) -> Result<Vec<ImportChange>, StoreError> {
+pub fn changes(
+    conn: &Connection,
+    import: i64,
+    after: Option<&Serial>,
+    limit: u32,
+) -> Result<Vec<ImportChange>, StoreError> {
     conn.prepare_cached(
         "SELECT serial, changed, revoked_at, reason, invalidity_date, not_after, shard, state
-         FROM import_changes WHERE import = ?1 ORDER BY serial",
+         FROM import_changes WHERE import = ?1 AND (?2 IS NULL OR serial > ?2) ORDER BY serial LIMIT ?3",
     )?
-    .query_map([import], change_from_row)?
+    .query_map(
+        params![import, after.map(Serial::as_bytes), limit],
+        change_from_row,
+    )?
     .map(|row| row?)
     .collect()
 }

@@ -167,7 +167,8 @@ pub fn put(
 }
 
 /// Marks as expired the listed certificates of a shard, or of none, that expired before `before`
-/// and were last changed at watermark `seen` or before. Returns their number.
+/// and were last changed at watermark `seen` or before; `limit` of them at most. Returns their
+/// number.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -175,27 +176,29 @@ pub fn expire(
     conn: &Connection,
     issuer: IssuerNumber,
     shard: Option<u32>,
-    before: UnixTime,
-    seen: Watermark,
+    (before, seen): (UnixTime, Watermark),
     changed: Watermark,
+    limit: usize,
 ) -> Result<usize, StoreError> {
     Ok(conn
         .prepare_cached(
             "UPDATE revocations SET state = 'expired', entry = NULL, changed = ?5
-             WHERE issuer = ?1 AND entry IS NOT NULL AND not_after IS NOT NULL AND not_after < ?3
-             AND changed <= ?4 AND shard IS ?2",
+             WHERE issuer = ?1 AND position IN (SELECT position FROM revocations
+                 WHERE issuer = ?1 AND entry IS NOT NULL AND not_after IS NOT NULL AND not_after < ?3
+                 AND changed <= ?4 AND shard IS ?2 LIMIT ?6)",
         )?
         .execute(params![
             issuer.0,
             shard,
             before.0,
             seen.0.cast_signed(),
-            changed.0.cast_signed()
+            changed.0.cast_signed(),
+            i64::try_from(limit).unwrap_or(i64::MAX),
         ])?)
 }
 
 /// The certificates that left as expired and expire at `now` or later after all, with their
-/// positions.
+/// positions; `limit` of them at most.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -203,12 +206,14 @@ pub fn expired_too_early(
     conn: &Connection,
     issuer: IssuerNumber,
     now: UnixTime,
+    limit: usize,
 ) -> Result<Vec<(i64, RevokedCertificate)>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS}, position FROM revocations WHERE issuer = ?1 AND state = 'expired' AND not_after >= ?2"
+        "SELECT {COLUMNS}, position FROM revocations WHERE issuer = ?1 AND state = 'expired' AND not_after >= ?2 LIMIT ?3"
     );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     conn.prepare_cached(&sql)?
-        .query_map(params![issuer.0, now.0], |row| {
+        .query_map(params![issuer.0, now.0, limit], |row| {
             Ok((row.get(7)?, from_row(row)?))
         })?
         .map(|found| {
@@ -312,8 +317,8 @@ pub fn entries(
     Ok(())
 }
 
-/// Calls `f` with each revocation that changed after watermark `since`, in order of position, and
-/// with its entry (DER) if it is listed.
+/// Calls `f` with the position of each revocation that changed after watermark `since`, with the
+/// revocation, and with its entry (DER) if it is listed.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -321,16 +326,16 @@ pub fn changes(
     conn: &Connection,
     issuer: IssuerNumber,
     since: Watermark,
-    mut f: impl FnMut(RevokedCertificate, Option<&[u8]>),
+    mut f: impl FnMut(i64, RevokedCertificate, Option<&[u8]>),
 ) -> Result<(), StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS}, entry FROM revocations WHERE issuer = ?1 AND changed > ?2 ORDER BY position"
+        "SELECT {COLUMNS}, entry, position FROM revocations WHERE issuer = ?1 AND changed > ?2"
     );
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params![issuer.0, since.0.cast_signed()])?;
     while let Some(row) = rows.next()? {
         let entry = row.get_ref(7)?.as_blob_or_null().unwrap_or_default();
-        f(from_row(row)??, entry);
+        f(row.get(8)?, from_row(row)??, entry);
     }
     Ok(())
 }
