@@ -8,7 +8,7 @@ use std::process::Command;
 
 use end_to_end::{OpensslAuthority, Skipped};
 
-use harness::{Origin, openssl};
+use harness::{Origin, header, number, openssl, serials};
 
 const URL: &str = "http://crl.example/demo.crl";
 const EXPIRY: &str = "361123120000Z";
@@ -270,4 +270,46 @@ fn convert(ca: &OpensslAuthority, form: &str, to: &str) {
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{form}: {error}");
+}
+
+/// The index says what is revoked, so nothing but numbers was lost.
+#[test]
+fn a_restored_database_continues_from_the_index_and_above_what_the_edge_holds() {
+    let Some(ca) = authority("rsa:2048") else {
+        return;
+    };
+    let origin = Origin::new();
+    let folder = ca.folder().to_str().unwrap();
+    let connect = ["issuer", "connect", "openssl", "demo"];
+    origin.run(&[&connect[..], &["--directory", folder]].concat());
+    let _ = (ca.issue("one"), ca.issue("two"));
+    origin.crl("demo", "full");
+    origin.run(&["backup", "copy.db"]);
+    ca.revoke("one");
+    let server = origin.serve();
+    let mut held = server.crl("demo", "full", None);
+    let (tag, watermark) = (
+        header(&held, "etag").to_owned(),
+        header(&held, "revocation-watermark").to_owned(),
+    );
+    let der = held.body_mut().read_to_vec().unwrap();
+    assert_eq!(serials(&der), ["1000"]);
+    drop(server);
+    origin.run(&["restore", "copy.db"]);
+    ca.revoke("two");
+    let server = origin.serve();
+    let mut next = harness::agent()
+        .post(format!("{}/v1/issuers/demo/crls/full", server.url))
+        .header("Authorization", "Bearer secret")
+        .header("If-None-Match", &tag)
+        .header("CRL-Number", number(&der).to_string())
+        .header("Revocation-Watermark", &watermark)
+        .send_empty()
+        .unwrap();
+    assert_eq!(next.status(), 200);
+    let above = header(&next, "revocation-watermark").parse::<u64>();
+    assert!(above.unwrap() > watermark.parse().unwrap());
+    let next = next.body_mut().read_to_vec().unwrap();
+    assert!(number(&next) > number(&der));
+    assert_eq!(serials(&next), ["1000", "1001"]);
 }

@@ -178,7 +178,8 @@ pub(super) fn adopt(
     if !is_absurd(crl.number) {
         list_rows::raise_numbers(conn, issuer.number, crl.number)?;
     }
-    if crl.watermark > issuer.watermark {
+    // One as high was given to other revocations.
+    if crl.watermark >= issuer.watermark {
         raise_watermark(conn, issuer, crl.watermark)?;
     }
     Ok(())
