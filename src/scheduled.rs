@@ -1,12 +1,8 @@
 //! The cron trigger: regenerates all CRLs, and removes old events.
 
-use std::time::Duration;
-
-use edge::config::Settings;
-use edge::events::{Trigger, retention};
+use edge::events::retention;
 use edge::schedule;
-use edge::time::within;
-use worker::{Delay, Env};
+use worker::Env;
 
 use crate::bindings::Bindings;
 use crate::clients::{EdgeClients, ObjectError};
@@ -14,25 +10,25 @@ use crate::clock::now;
 use crate::d1::{D1Log, OldActions};
 use crate::log::log;
 
-/// What is left of a tick's 15 minutes after the walk. What is not removed waits for the next tick.
-const TIME_TO_PRUNE: Duration = Duration::from_secs(20);
+/// How many old events and actions were removed.
+type Removed = (u64, u64);
 
-/// Removes old events and actions. A tick that did its work has not failed because D1 is down.
-async fn prune(bindings: &Bindings, settings: &Settings) {
-    let pruned = async {
-        let (database, now) = (bindings.d1()?, now());
-        let events = D1Log(database);
-        let removed = retention::prune(&events, now, settings.event_retention).await;
-        let events_removed = removed.map_err(|error| error.to_string())?;
-        let actions = OldActions(events);
-        let removed = retention::prune(&actions, now, settings.action_retention).await;
-        let actions_removed = removed.map_err(|error| error.to_string())?;
-        Ok((events_removed, actions_removed))
-    };
-    let pruned = within(Delay::from(TIME_TO_PRUNE), pruned).await;
-    let pruned: worker::Result<(u64, u64)> =
-        pruned.unwrap_or_else(|| Err("it took too long".into()));
-    match pruned {
+/// Removes old events and actions.
+async fn prune(bindings: &Bindings) -> worker::Result<Removed> {
+    let settings = bindings.settings();
+    let (database, now) = (bindings.d1()?, now());
+    let events = D1Log(database);
+    let removed = retention::prune(&events, now, settings.event_retention).await;
+    let events_removed = removed.map_err(|error| error.to_string())?;
+    let actions = OldActions(events);
+    let removed = retention::prune(&actions, now, settings.action_retention).await;
+    let actions_removed = removed.map_err(|error| error.to_string())?;
+    Ok((events_removed, actions_removed))
+}
+
+/// A tick that did its work has not failed because D1 is down.
+fn log_pruned(pruned: Option<worker::Result<Removed>>) {
+    match pruned.unwrap_or_else(|| Err("it took too long".into())) {
         Ok((events, actions)) => log(&serde_json::json!({
             "level": "info", "what": "old rows removed", "events": events, "actions": actions,
         })),
@@ -51,8 +47,8 @@ pub(crate) async fn run(env: Env) -> Result<(), String> {
     let settings = bindings.settings();
     let objects = EdgeClients::new(&bindings, &settings, None);
     let concurrency = settings.regenerate_concurrency;
-    let walked = schedule::regenerate_all(&objects, Trigger::Cron, concurrency).await;
-    prune(&bindings, &settings).await;
+    let (walked, pruned) = schedule::run(&objects, concurrency, prune(&bindings)).await;
+    log_pruned(pruned);
     let walked = walked.map_err(|error: ObjectError| error.to_string())?;
     let Some(summary) = walked else {
         log(&serde_json::json!({

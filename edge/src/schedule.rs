@@ -25,6 +25,9 @@ const TIME_TO_STOP: Duration = Duration::from_mins(12);
 /// How long the registry's object may take to begin a tick: it reads the origin's list if that is
 /// due, and goes on with it without the tick.
 const TIME_TO_BEGIN: Duration = Duration::from_mins(5);
+/// What is left of the 15 minutes for removing old rows. Those that are not removed wait for the
+/// next tick.
+const TIME_TO_PRUNE: Duration = Duration::from_secs(20);
 /// How long it may take to answer otherwise.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(20);
 /// How many issuers one tick takes at the most: the platform allows 10,000 calls in one run, and
@@ -47,6 +50,18 @@ pub trait Objects {
     async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), Self::Error>;
     /// Has an issuer's CRLs refreshed.
     async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, Self::Error>;
+}
+
+/// A run of the cron trigger: refreshes every issuer as [`regenerate_all`], then does `prune`,
+/// whatever came of the refreshes. The second result is absent if `prune` did not end in its time.
+pub async fn run<O: Objects, P>(
+    objects: &O,
+    concurrency: usize,
+    prune: impl Future<Output = P>,
+) -> (Result<Option<Summary>, O::Error>, Option<P>) {
+    let walked = regenerate_all(objects, Trigger::Cron, concurrency).await;
+    let pruned = within(objects.sleep(TIME_TO_PRUNE), prune).await;
+    (walked, pruned)
 }
 
 /// Refreshes every issuer, `concurrency` at once; none if another tick is under way, or if the

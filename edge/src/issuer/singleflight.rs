@@ -190,10 +190,27 @@ mod tests {
     fn the_slot_is_free_after_a_result() {
         let (controlled, mut pool) = (Controlled::default(), LocalPool::new());
         let result = controlled.join(false).result();
+        assert!(!controlled.singleflight.is_idle());
         controlled.end(0, 1);
-        pool.run_until(result);
+        pool.run_until(result.clone());
         assert!(controlled.singleflight.is_idle());
+        // Not even a waiter that keeps the result keeps the slot.
         assert!(matches!(controlled.join(false), Join::Started(_)));
+        assert_eq!(result.peek(), Some(&1));
+    }
+
+    #[test]
+    fn a_flight_that_ends_leaves_the_one_that_waits_for_it() {
+        let (controlled, mut pool) = (Controlled::default(), LocalPool::new());
+        let first = controlled.join(false).result();
+        controlled.asks_the_origin(0);
+        let second = controlled.join(true).result();
+        controlled.end(0, 1);
+        pool.run_until(first);
+        assert!(!controlled.singleflight.is_idle());
+        assert!(matches!(controlled.join(true), Join::Joined(_)));
+        assert_eq!(controlled.started.get(), 2);
+        drop(second);
     }
 
     #[test]
@@ -222,6 +239,10 @@ mod tests {
         let first = controlled.join(false);
         assert!(matches!(controlled.join(true), Join::Joined(_)));
         controlled.asks_the_origin(0);
+        assert!(
+            matches!(controlled.join(false), Join::Joined(_)),
+            "who wants any CRL takes the one that is under way"
+        );
         let second = controlled.join(true);
         assert!(matches!(second, Join::Started(_)));
         assert!(

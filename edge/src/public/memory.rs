@@ -10,6 +10,7 @@ use std::time::Duration;
 use crl::CrlNumber;
 
 use super::ports::Chunk;
+use crate::issuer::Unavailable;
 use crate::lru::LruCache;
 use crate::places::Places;
 use crate::refresh::{Metadata, Sha256};
@@ -24,7 +25,8 @@ const HEAD_MEMORY: Duration = Duration::from_secs(2);
 /// newer CRL; if it fails too, what is remembered answers until it expires.
 const OUTAGE_MEMORY: Duration = Duration::from_mins(5);
 
-/// How long a key that KV does not have is not read again. KV itself caches misses for longer.
+/// How long a key that KV does not have is not read again, which KV itself caches for longer, and
+/// how long an object that had no CRL is not asked again.
 const ABSENT_MEMORY: Duration = Duration::from_secs(1);
 
 /// How old what is remembered may be.
@@ -73,6 +75,8 @@ struct Remembered {
     refresh_asked_at: Option<Timestamp>,
     /// The number of the CRL that this isolate served last.
     served: Option<CrlNumber>,
+    /// Why the issuer's object had no CRL, and when it said so.
+    refusal: Option<(Unavailable, Timestamp)>,
 }
 
 impl<C> Default for Memory<C> {
@@ -92,6 +96,7 @@ impl<C: Chunk> Memory<C> {
         if let Some(remembered) = self.heads.borrow_mut().get(key) {
             remembered.value = None;
             remembered.read_at = Timestamp::from_millis(0);
+            remembered.refusal = None;
         }
     }
 
@@ -114,6 +119,7 @@ impl<C: Chunk> Memory<C> {
             read_at: Timestamp::from_millis(0),
             refresh_asked_at: None,
             served: Some(number),
+            refusal: None,
         };
         heads.insert(key.to_owned(), 1, unread);
     }
@@ -153,6 +159,7 @@ impl<C: Chunk> Memory<C> {
             read_at: now,
             refresh_asked_at: None,
             served: heads.get(key).and_then(|known| known.served),
+            refusal: None,
         };
         heads.insert(key.to_owned(), 1, remembered);
         Ok(metadata)
@@ -205,8 +212,24 @@ impl<C: Chunk> Memory<C> {
             read_at: now,
             refresh_asked_at: None,
             served: heads.get(key).and_then(|known| known.served),
+            refusal: None,
         };
         heads.insert(key.to_owned(), 1, absent);
+    }
+
+    /// Why the issuer's object had no CRL a moment ago: a crowd that cannot get it need not ask the
+    /// object each time.
+    pub(super) fn refusal(&self, key: &str, now: Timestamp) -> Option<Unavailable> {
+        let mut heads = self.heads.borrow_mut();
+        let (unavailable, at) = heads.get(key)?.refusal.as_ref()?;
+        (now.since(*at) < ABSENT_MEMORY).then(|| unavailable.clone())
+    }
+
+    /// The issuer's object had no CRL at `now`.
+    pub(super) fn keep_refusal(&self, key: &str, unavailable: &Unavailable, now: Timestamp) {
+        if let Some(remembered) = self.heads.borrow_mut().get(key) {
+            remembered.refusal = Some((unavailable.clone(), now));
+        }
     }
 
     /// Whether the refresh of the CRL with this key may be asked for now; if so, not again for a

@@ -204,7 +204,12 @@ impl<P: Platform> Serving<P> {
             None if kv_failed => self.remembered(&key, Age::Any),
             unfit => unfit,
         };
-        let found = match (self.object(wanted, seen, deadline).await, fallback) {
+        let refusal = self.memory.refusal(&key, self.platform.now());
+        let object = match refusal.filter(|_| self.fast_path) {
+            Some(unavailable) => Err(unavailable),
+            None => self.object(wanted, &key, seen, deadline).await,
+        };
+        let found = match (object, fallback) {
             (Ok(found), _) => found,
             (Err(Unavailable::RetryAfter { .. }), Some(fallback))
                 if fallback.validity != Validity::Expired || self.policy.serve_expired =>
@@ -305,6 +310,7 @@ impl<P: Platform> Serving<P> {
     async fn object(
         &self,
         wanted: &Wanted,
+        key: &str,
         seen: Option<Sha256>,
         deadline: Timestamp,
     ) -> Result<Found<P>, Unavailable> {
@@ -326,7 +332,11 @@ impl<P: Platform> Serving<P> {
                 };
                 return Ok(self.found(head, BodySource::Stream(stream), source));
             }
-            Ok((IssuerAnswer::Unavailable(unavailable), _)) => return Err(unavailable),
+            Ok((IssuerAnswer::Unavailable(unavailable), _)) => {
+                let now = self.platform.now();
+                self.memory.keep_refusal(key, &unavailable, now);
+                return Err(unavailable);
+            }
             Ok((IssuerAnswer::Failed(cause), _)) => cause,
             Ok(_) => "it answered another request".to_owned(),
             Err(error) => error.to_string(),

@@ -115,6 +115,22 @@ mod tests {
     }
 
     #[test]
+    fn at_its_refresh_time_a_crl_is_refreshed_at_a_part_of_what_is_left() {
+        let at_once = crate::config::tests::parse(&[("REFRESH_AT", "0.1")]).unwrap();
+        let made = NOW.before(10 * HOUR);
+        let at = refresh_time(made, NOW.after(90 * HOUR), at_once.refresh_at, NOW, 0);
+        assert_eq!(at.since(NOW), 9 * HOUR);
+    }
+
+    #[test]
+    fn an_expired_crl_does_not_shorten_the_back_off() {
+        let mut head = crate::refresh::testing::head(1);
+        head.next_update = NOW.before(HOUR).as_unix_time();
+        let at = retry_time(20, Some(&head), None, NOW, 0);
+        assert_eq!(at.since(NOW), LONGEST_BACK_OFF);
+    }
+
+    #[test]
     fn back_off_doubles_up_to_a_quarter_of_an_hour() {
         let wait = |failures| {
             retry_time(failures, None, None, NOW, 0)

@@ -195,6 +195,46 @@ fn a_tick_ends_in_time_however_long_the_registry_takes() {
 }
 
 #[test]
+fn a_run_ends_within_its_15_minutes_with_its_summary_and_its_pruning() {
+    // The slowest of what is waited for: the registry, every issuer's object, and D1.
+    for d1_takes in [0, 19, 3_600].map(Duration::from_secs) {
+        let stage = Stage::listing(1_000);
+        stage.usually(Conduct::Hangs);
+        stage.objects.0.registry_takes.set(SECOND * 19);
+        let objects = stage.objects.clone();
+        let run = stage.machine.client(async move {
+            let prune = async {
+                objects.sleep(d1_takes).await;
+                7
+            };
+            run(&objects, 6, prune).await
+        });
+        stage.machine.pass(Duration::from_secs(15 * 60 - 1));
+        let (walked, pruned) = run.answer().expect("the platform would have ended it");
+        let summary = walked.unwrap().expect("no other tick is under way");
+        assert_eq!(summary.issuers + summary.not_reached, 1_000);
+        let in_time = d1_takes < TIME_TO_PRUNE;
+        assert_eq!(pruned, in_time.then_some(7), "{d1_takes:?}");
+    }
+}
+
+#[test]
+fn pruning_goes_on_beside_a_tick_that_is_under_way() {
+    let stage = Stage::listing(500);
+    let first = stage.begin();
+    stage.machine.pass(SECOND * 10);
+    let objects = stage.objects.clone();
+    let second = stage
+        .machine
+        .client(async move { run(&objects, 6, async { 7 }).await });
+    stage.machine.pass(SECOND);
+    let (walked, pruned) = second.answer().expect("it has nothing to wait for");
+    assert_eq!((walked.unwrap(), pruned), (None, Some(7)));
+    stage.machine.pass(Duration::from_mins(5));
+    assert_eq!(first.answer().unwrap().unwrap().issuers, 500);
+}
+
+#[test]
 fn a_tick_stops_in_time_and_the_next_begins_where_it_stopped() {
     let stage = Stage::listing(1_000);
     stage.usually(Conduct::Takes(SECOND * 10, Outcome::Published));

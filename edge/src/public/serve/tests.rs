@@ -459,7 +459,44 @@ fn with_nothing_in_kv_and_no_object_it_is_503() {
             saw(503, "crl_unavailable", "kv kv-index object")
         );
         edge.twin().0.object_state.set(State::Fails);
-        assert_eq!(edge.get(), saw(503, "crl_unavailable", "object"));
+        edge.later(Duration::from_secs(1));
+        assert_eq!(edge.get(), saw(503, "crl_unavailable", "kv object"));
+    }
+}
+
+#[test]
+fn what_the_object_had_not_is_refused_without_it_for_a_second() {
+    let edge = Edge::new().without_kv().object(IN_15_SECONDS);
+    edge.get();
+    let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
+    assert_eq!(served.answer.header("Retry-After"), Some("15"));
+    assert_eq!(edge.get(), saw(503, "crl_unavailable", ""));
+    // Not once this isolate's object has a CRL.
+    let twin = &edge.twin().0;
+    *twin.object.borrow_mut() = Ok(newer(SMALL_CRL));
+    edge.serving.memory.forget("crl/demo/full");
+    assert_eq!(edge.get(), saw(200, "2", "kv object"));
+
+    for (fast_path, seconds) in [(true, 1), (false, 0)] {
+        let mut edge = Edge::new().without_kv().object(IN_15_SECONDS);
+        edge.serving.fast_path = fast_path;
+        edge.get();
+        edge.later(Duration::from_secs(seconds));
+        assert_eq!(edge.get(), saw(503, "crl_unavailable", "kv object"));
+    }
+}
+
+#[test]
+fn what_kept_one_client_from_the_object_is_not_held_against_the_next() {
+    // The one left, or had no more time.
+    for client_left in [true, false] {
+        let edge = Edge::new().without_kv();
+        edge.twin().0.object_state.set(State::Hangs);
+        edge.twin().0.client_left.set(client_left);
+        edge.get();
+        edge.twin().0.object_state.set(State::Up);
+        edge.twin().0.client_left.set(false);
+        assert_eq!(edge.get().0, 200);
     }
 }
 
