@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::suite;
+
+pub use rusqlite::types::Value as Column;
 
 /// One database: D1, or the storage of a Durable Object.
 pub struct Database {
@@ -16,7 +17,7 @@ pub struct Database {
 }
 
 /// One row, by column.
-pub type Row = BTreeMap<String, Value>;
+pub type Row = BTreeMap<String, Column>;
 
 /// The columns of `crl_generation_events` that tests look at.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +56,13 @@ impl Database {
             .find(is_database)
             .unwrap_or_else(|| panic!("no database in {}", folder.display()));
         Self { file }
+    }
+
+    /// The database in this file.
+    pub(crate) fn in_file(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+        }
     }
 
     /// Runs a query.
@@ -140,8 +148,8 @@ impl Database {
 impl Event {
     fn from_row(row: &Row) -> Self {
         let optional = |column: &str| match row.get(column) {
-            Some(Value::Text(text)) => Some(text.clone()),
-            Some(Value::Null) => None,
+            Some(Column::Text(text)) => Some(text.clone()),
+            Some(Column::Null) => None,
             other => panic!("{column} is {other:?}"),
         };
         let text = |column: &str| optional(column).unwrap_or_else(|| panic!("{column} is null"));
@@ -151,7 +159,7 @@ impl Event {
             crl_name: text("crl_name"),
             trigger: text("trigger"),
             outcome: text("outcome"),
-            succeeded: row.get("succeeded") == Some(&Value::Integer(1)),
+            succeeded: row.get("succeeded") == Some(&Column::Integer(1)),
             crl_number: optional("crl_number"),
             error_code: optional("error_code"),
             error: optional("error"),

@@ -27,6 +27,7 @@ pub struct Start {
     vars: Vec<(String, String)>,
     port: u16,
     script: Option<PathBuf>,
+    xtask: Option<PathBuf>,
     state: TempDir,
 }
 
@@ -40,6 +41,7 @@ impl Start {
             vars: Vec::new(),
             port: port::free(),
             script: None,
+            xtask: None,
             state: TempDir::with_prefix("crl-edge-").expect("a temporary folder"),
         };
         start
@@ -65,6 +67,13 @@ impl Start {
         self
     }
 
+    /// Runs the edge of another checkout, by its xtask.
+    #[must_use]
+    pub fn xtask(mut self, xtask: &Path) -> Self {
+        self.xtask = Some(xtask.to_owned());
+        self
+    }
+
     /// Changes the origin, for an edge that is started again.
     #[must_use]
     pub fn origin_url(mut self, origin_url: &str) -> Self {
@@ -82,6 +91,18 @@ impl Start {
     #[must_use]
     pub fn state(&self) -> &Path {
         self.state.path()
+    }
+
+    /// The event table.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        Database::in_folder(&self.state().join("v3/d1/miniflare-D1DatabaseObject"))
+    }
+
+    /// The KV namespace.
+    #[must_use]
+    pub fn kv(&self) -> Kv {
+        Kv::in_state(self.state())
     }
 
     /// Starts the edge and waits until it answers.
@@ -105,7 +126,8 @@ pub struct Edge {
 
 impl Edge {
     fn start(start: Start) -> Self {
-        let mut command = Command::new(program::path("xtask"));
+        let xtask = start.xtask.clone();
+        let mut command = Command::new(xtask.unwrap_or_else(|| program::path("xtask")));
         command
             .args([
                 "edge",
@@ -222,7 +244,7 @@ impl Edge {
     /// D1.
     #[must_use]
     pub fn database(&self) -> Database {
-        Database::in_folder(&self.state().join("v3/d1/miniflare-D1DatabaseObject"))
+        self.started_with().database()
     }
 
     /// The storage of the issuer's Durable Object, on an edge with a single issuer.
@@ -234,7 +256,7 @@ impl Edge {
     /// The KV namespace.
     #[must_use]
     pub fn kv(&self) -> Kv {
-        Kv::in_state(self.state())
+        self.started_with().kv()
     }
 
     /// The folder that holds KV, D1 and the Durable Objects.

@@ -15,6 +15,7 @@ pub mod database;
 pub mod edge;
 mod http;
 mod kv;
+pub mod last_release;
 pub mod openbao;
 pub mod openssl;
 pub mod origin;

@@ -262,6 +262,12 @@ impl TestOrigin {
         lock(&self.state).issuers.insert(id, scripted);
     }
 
+    /// Whether the registry has this issuer.
+    #[must_use]
+    pub fn lists(&self, issuer: &str) -> bool {
+        lock(&self.state).issuers.contains_key(issuer)
+    }
+
     /// Removes an issuer from the registry.
     pub fn remove(&self, issuer: &str) {
         lock(&self.state).issuers.remove(issuer);

@@ -12,6 +12,13 @@ const module = (type, path, contents) => ({ type, path, contents });
 // Baselines: Workers that do the minimum.
 const scripts = {
   hello: () => `export default { fetch: () => new Response("hello") }`,
+  wait: (milliseconds) => `export default {
+    async fetch(request) {
+      if (request.url.endsWith("/healthz")) return new Response("ok");
+      await scheduler.wait(${milliseconds});
+      return new Response(null, { status: 500 });
+    },
+  }`,
   stream: (key) => `export default {
     async fetch(request, env) {
       const { value } = await env.CRLS.getWithMetadata(${JSON.stringify(key)}, { type: "stream" });

@@ -16,6 +16,8 @@ pub enum Worker<'k> {
     Stream(&'k str),
     /// Answers with a constant text.
     Hello,
+    /// Answers 500 after so many milliseconds, as a Worker does whose origin is slow.
+    Wait(u32),
 }
 
 /// A running workerd. Dropping it ends its processes.
@@ -39,9 +41,10 @@ impl Workerd {
         let ports: Vec<u16> = workers.iter().map(|_| port::free()).collect();
         let workers = workers.iter().zip(&ports).map(|(worker, port)| {
             let (kind, key) = match worker {
-                Worker::Edge => ("edge", ""),
-                Worker::Stream(key) => ("stream", *key),
-                Worker::Hello => ("hello", ""),
+                Worker::Edge => ("edge", String::new()),
+                Worker::Stream(key) => ("stream", (*key).to_owned()),
+                Worker::Hello => ("hello", String::new()),
+                Worker::Wait(milliseconds) => ("wait", milliseconds.to_string()),
             };
             serde_json::json!({ "kind": kind, "key": key, "port": port })
         });

@@ -1,5 +1,6 @@
 //! Clients that leave: the memory of workerd and the time of `/healthz` while 20,000 of them ask
-//! for a cold issuer whose origin is slow, and while 1,000 break off a large PEM.
+//! for a cold issuer whose origin is slow, and while 1,000 break off a large PEM. A Worker that
+//! does nothing but wait as long as the origin shows which part of it is the runtime's.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -29,6 +30,9 @@ enum Departure {
     Close,
 }
 
+/// How many clients leave, in which way, for each Worker.
+const LEAVERS: usize = 20_000;
+
 #[tokio::main]
 async fn main() {
     let origin = TestOrigin::start().await;
@@ -40,55 +44,73 @@ async fn main() {
         tbs.revoked_certificates = Some(revoked(200_000));
     });
     origin.answer("large", Answer::crl(large));
-    let state = tempfile::TempDir::new().expect("a temporary folder");
+    let states = [(); 2].map(|()| tempfile::TempDir::new().expect("a temporary folder"));
     let url = origin.url();
     let vars = [("ORIGIN_URL", url.as_str()), ("ORIGIN_TOKEN", ORIGIN_TOKEN)];
-    let edge = Workerd::start(&Worker::Edge, state.path(), &vars);
+    let edge = Workerd::start(&Worker::Edge, states[0].path(), &vars);
+    let waits = u32::try_from(ORIGINS_TIME.as_millis()).expect("some seconds");
+    let baseline = Workerd::start(&Worker::Wait(waits), states[1].path(), &vars);
     let client = end_to_end::client().build().expect("an HTTP client");
     let ready = client.get(edge.url("/crl/large.crl")).send().await;
     assert_eq!(ready.expect("an answer").status(), 200);
-    println!(
-        "at first:                            {}",
-        figures(&edge).await
-    );
 
+    let at_first = [&edge, &baseline].map(megabytes);
+    println!(
+        "at first: edge {} MB, baseline {} MB",
+        at_first[0], at_first[1]
+    );
     for departure in [Departure::Reset, Departure::Close] {
-        let mut slowest = Duration::ZERO;
-        for wave in 1..=20_000 / AT_ONCE {
-            let mut leavers = JoinSet::new();
-            for _ in 0..AT_ONCE {
-                leavers.spawn(leave(edge.port(), "/crl/slow.crl", departure, STAY));
+        let mut slowest = [Duration::ZERO; 2];
+        for wave in 1..=LEAVERS / AT_ONCE {
+            for (subject, slowest) in [&edge, &baseline].into_iter().zip(&mut slowest) {
+                let mut leavers = JoinSet::new();
+                for _ in 0..AT_ONCE {
+                    let left = leave(subject.port(), "/crl/slow.crl", departure, STAY);
+                    leavers.spawn(left);
+                }
+                *slowest = (*slowest).max(health(subject).await);
+                leavers.join_all().await;
             }
-            slowest = slowest.max(health(&edge).await);
-            leavers.join_all().await;
             if wave % 10 == 0 {
-                println!("{:>6} leavers: {} MB", wave * AT_ONCE, megabytes(&edge));
+                print_growth(
+                    &format!("{:>6} by {departure:?}", wave * AT_ONCE),
+                    at_first,
+                    &edge,
+                    &baseline,
+                );
             }
         }
-        println!(
-            "20,000 leavers by {departure:?}: at worst /healthz in {} ms; {}",
-            slowest.as_millis(),
-            figures(&edge).await
-        );
+        let [edge, baseline] = slowest.map(|slowest| slowest.as_millis());
+        println!("       /healthz at worst: edge {edge} ms, baseline {baseline} ms");
     }
     sleep(Duration::from_secs(35)).await;
-    println!(
-        "35 s later:                          {}",
-        figures(&edge).await
-    );
+    print_growth("35 s later", at_first, &edge, &baseline);
+    println!("/healthz: {} ms", health(&edge).await.as_millis());
     for departure in [Departure::Reset, Departure::Close] {
-        for _ in 0..1_000 / 20 {
+        for wave in 1..=1_000 / 20 {
             let mut leavers = JoinSet::new();
             for _ in 0..20 {
                 leavers.spawn(leave(edge.port(), "/crl/large.pem", departure, STAY));
             }
             leavers.join_all().await;
+            if wave % 25 == 0 {
+                println!(
+                    "{:>6} aborted PEMs by {departure:?}: {} MB",
+                    wave * 20,
+                    megabytes(&edge)
+                );
+            }
         }
-        println!(
-            "1,000 aborted PEMs by {departure:?}: {}",
-            figures(&edge).await
-        );
     }
+    println!("/healthz: {} ms", health(&edge).await.as_millis());
+}
+
+/// Prints by how much memory has grown, and how many times as much as the baseline's.
+fn print_growth(when: &str, at_first: [u64; 2], edge: &Workerd, baseline: &Workerd) {
+    let edge = megabytes(edge).saturating_sub(at_first[0]);
+    let baseline = megabytes(baseline).saturating_sub(at_first[1]);
+    let percent = edge * 100 / baseline.max(1);
+    println!("{when:>16}: edge +{edge} MB, baseline +{baseline} MB, {percent} % of the baseline");
 }
 
 /// Asks for a path, reads what comes at once, and leaves.
@@ -105,16 +127,7 @@ async fn leave(port: u16, path: &str, departure: Departure, stay: Duration) {
     let _ = tokio::time::timeout(stay, connection.read(&mut beginning)).await;
 }
 
-/// The memory of workerd, and how long `/healthz` takes.
-async fn figures(edge: &Workerd) -> String {
-    let health = health(edge).await;
-    format!(
-        "{} MB, /healthz in {} ms",
-        megabytes(edge),
-        health.as_millis()
-    )
-}
-
+/// How long `/healthz` takes.
 async fn health(edge: &Workerd) -> Duration {
     let client = end_to_end::client().build().expect("an HTTP client");
     let started = Instant::now();
