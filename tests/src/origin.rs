@@ -13,7 +13,9 @@ use crate::program::{self, Attached};
 pub struct Origin {
     url: String,
     folder: TempDir,
-    _service: Attached,
+    /// What `serve` is run with, apart from the address and the database.
+    options: Vec<String>,
+    service: Option<Attached>,
 }
 
 /// A certificate that the origin has issued.
@@ -44,29 +46,79 @@ impl Origin {
     }
 
     fn start_with(more: &[&str]) -> Self {
-        let folder = TempDir::with_prefix("crl-origin-").expect("a temporary folder");
-        let mut command = Command::new(program::path("crl-origin"));
+        let mut origin = Self {
+            url: String::new(),
+            folder: TempDir::with_prefix("crl-origin-").expect("a temporary folder"),
+            options: more.iter().map(|&option| option.to_owned()).collect(),
+            service: None,
+        };
+        origin.serve("127.0.0.1:0", &[]);
+        origin
+    }
+
+    /// Ends the service. Commands still work.
+    pub fn stop(&mut self) {
+        self.service = None;
+    }
+
+    /// Starts the service again at the same address, by way of these words: a
+    /// program and its arguments, which runs the rest.
+    pub fn start_again(&mut self, by_way_of: &[&str]) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        self.serve(&address, by_way_of);
+    }
+
+    fn serve(&mut self, address: &str, by_way_of: &[&str]) {
+        let program = program::path("crl-origin");
+        let mut command = match by_way_of {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--grace", "1s"])
+            .args(["serve", "--listen", address, "--grace", "1s"])
             .args(["--token", ORIGIN_TOKEN])
-            .args(more)
+            .args(&self.options)
             .arg("--database")
-            .arg(folder.path().join("origin.sqlite"));
+            .arg(self.database());
         let mut service = Attached::start(&command).expect("a shell");
         let mut ready = String::new();
         BufReader::new(service.stdout())
             .read_line(&mut ready)
             .expect("the origin's first line");
-        let url = ready
-            .trim()
-            .strip_prefix("ready ")
-            .expect("the origin is ready")
-            .to_owned();
-        Self {
-            url,
-            folder,
-            _service: service,
-        }
+        let url = ready.trim().strip_prefix("ready ");
+        url.expect("the origin is ready").clone_into(&mut self.url);
+        self.service = Some(service);
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("origin.sqlite")
+    }
+
+    /// The folder with the database, in which an operator's commands run.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A shell that runs a line of an operator, with `crl-origin` in its path.
+    #[must_use]
+    pub fn shell(&self, line: &str) -> Command {
+        let program = program::path("crl-origin");
+        let mut paths = vec![program.parent().expect("a folder").to_owned()];
+        paths.extend(std::env::split_paths(
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ));
+        let mut command = Command::new("sh");
+        command
+            .args(["-e", "-c", line])
+            .current_dir(self.folder.path())
+            .env("PATH", std::env::join_paths(paths).expect("paths"))
+            .env("ORIGIN_DATABASE", self.database());
+        command
     }
 
     /// The origin's base URL.
@@ -160,7 +212,7 @@ impl Origin {
         let output = Command::new(program::path("crl-origin"))
             .args(args)
             .arg("--database")
-            .arg(self.folder.path().join("origin.sqlite"))
+            .arg(self.database())
             .output()
             .expect("crl-origin");
         let error = String::from_utf8_lossy(&output.stderr);

@@ -12,7 +12,7 @@ use crate::apt;
 use crate::workspace::Workspace;
 
 /// A program, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("openssl", "openssl"),
     ("curl", "curl"),
     ("java", "default-jdk-headless"),
@@ -21,6 +21,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("certtool", "gnutls-bin"),
     ("nginx", "nginx-light"),
     ("softhsm2-util", "softhsm2"),
+    ("faketime", "faketime"),
 ];
 
 /// Python programs, pinned, in an environment of their own.
