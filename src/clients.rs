@@ -17,6 +17,7 @@ use edge::registry::{
     Batch, Index, IssuerObjects, Lease, RefreshJob, RegistryAnswer, RegistryRequest,
 };
 use edge::schedule::Objects;
+use edge::served::{Served, ServedRequest};
 use edge::time::Timestamp;
 use futures_util::TryFutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -238,6 +239,15 @@ impl EdgeClients {
                 "the registry's object answered another request".to_owned(),
             )),
         }
+    }
+
+    /// What relying parties got.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn served(&self) -> Result<Served, ObjectError> {
+        let request = ObjectRequest::Served(ServedRequest::Totals);
+        Ok(registry_call::ask(&self.bindings, &request).await?)
     }
 
     /// Keeps an action in the registry's object until D1 has it.

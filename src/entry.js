@@ -10,7 +10,7 @@ const state = globalThis.__worker_init_state;
 
 export default {
   fetch: (request, env, context) =>
-    fastPath(request, env, (key) => handle(key, request, env, context)),
+    fastPath(request, env, context, (key) => handle(key, request, env, context)),
 
   scheduled: (event, env, context) => new Worker(context, env).scheduled(event),
 };

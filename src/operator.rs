@@ -13,6 +13,7 @@ use edge::operator::{self, OperatorRoute, Ports, Reply};
 use edge::problem::EdgeError;
 use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use edge::registry::{Index, RefreshJob, RegistryRequest};
+use edge::served::Served;
 use edge::tables::Query;
 use edge::time::Timestamp;
 use futures_util::TryStreamExt as _;
@@ -189,6 +190,10 @@ impl Ports for WorkerPorts {
 
     async fn events_pending(&self) -> Result<u64, ObjectError> {
         self.objects.events_pending().await
+    }
+
+    async fn served(&self) -> Result<Served, ObjectError> {
+        self.objects.served().await
     }
 
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, ObjectError> {

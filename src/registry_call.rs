@@ -3,14 +3,15 @@
 use edge::actions::ActionRequest;
 use edge::events::pending::PendingRequest;
 use edge::registry::RegistryRequest;
+use edge::served::ServedRequest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bindings::Bindings;
 use crate::object_call;
 
-/// A request to the registry's object: about the registry, the actions of operators, or pending
-/// events.
+/// A request to the registry's object: about the registry, the actions of operators, pending
+/// events, or what relying parties got.
 ///
 /// Tagged, not untagged: serde would compile every type a second time to try one after the other.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,6 +19,7 @@ pub(crate) enum ObjectRequest {
     Registry(RegistryRequest),
     Action(ActionRequest),
     Pending(PendingRequest),
+    Served(ServedRequest),
 }
 
 /// The name of the one registry object.

@@ -11,6 +11,7 @@ use edge::actions::{ActionLog, RefusedSignIns};
 use edge::events::pending::PendingReports;
 use edge::refresh::StoreError;
 use edge::registry::{Reading, RegistryPorts, RegistryService};
+use edge::served::ServedTotals;
 use futures_util::future::join;
 use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, durable_object};
@@ -48,6 +49,7 @@ pub struct RegistryObject {
     service: OnceCell<Rc<RegistryService<Cloudflare>>>,
     actions: OnceCell<Rc<ActionLog<WorkerActions>>>,
     pending: PendingReports,
+    served: ServedTotals,
 }
 
 impl DurableObject for RegistryObject {
@@ -58,6 +60,7 @@ impl DurableObject for RegistryObject {
             service: OnceCell::new(),
             actions: OnceCell::new(),
             pending: PendingReports::default(),
+            served: ServedTotals::default(),
         }
     }
 
@@ -71,6 +74,9 @@ impl DurableObject for RegistryObject {
             }
             ObjectRequest::Pending(request) => {
                 object_call::respond(&self.pending.answer(request, now()), None)
+            }
+            ObjectRequest::Served(request) => {
+                object_call::respond(&self.served.answer(request), None)
             }
         }
     }

@@ -30,6 +30,7 @@ pub mod registry;
 pub mod routes;
 mod row;
 pub mod schedule;
+pub mod served;
 pub mod tables;
 pub mod time;
 pub mod url;

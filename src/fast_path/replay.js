@@ -16,10 +16,10 @@ let total = 0;
  * Gives the answer to a request again, or else has `handle` make it: a function of the request's key,
  * which is undefined if the fast path is turned off.
  */
-function answer(request, env, handle) {
+function answer(request, env, context, handle) {
   const began = Date.now();
   const second = Math.trunc(began / 1000);
-  report(second, env);
+  report(second, env, context);
   if (env.FAST_PATH?.trim() === "false") return counted(handle(undefined), began);
   const key = keyOf(request, second);
   const replay = find(key);

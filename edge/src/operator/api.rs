@@ -169,7 +169,10 @@ impl<P: Ports> Desk<P> {
             self.internal(&error);
             0
         });
+        let served = self.ports.served().await;
+        let served = served.inspect_err(|error| drop(self.internal(error))).ok();
         let totals = metrics::Totals {
+            served: served.as_ref(),
             all: &totals,
             of_crls: &crl_totals,
             events_pending,

@@ -5,6 +5,7 @@
 //! expired one always has. CRLs that the origin no longer lists have none. Label
 //! values are ids and names from this crate, which contain nothing to escape.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::issuers::IssuerStatus;
 use super::media;
 use crate::events::{Outcome, Trigger};
 use crate::registry::Shrink;
+use crate::served::{READS, SOURCES, Served};
 use crate::time::{Rfc3339, Timestamp};
 
 /// The refreshes of one trigger and outcome, over all CRLs: a row of `crl_refresh_totals`.
@@ -98,6 +100,8 @@ pub(crate) struct Totals<'t> {
     pub(crate) of_crls: &'t [CrlTotal],
     /// The events that D1 refuses, known without D1.
     pub(crate) events_pending: u64,
+    /// What relying parties got; `None` if it is not known.
+    pub(crate) served: Option<&'t Served>,
     /// If so many issuers vanished at once that they are still listed.
     pub(crate) shrink: Option<Shrink>,
 }
@@ -123,6 +127,9 @@ pub(crate) fn render(
     );
     events_owed(&mut text, issuers, totals.events_pending);
     refreshes(&mut text, totals.all);
+    if let Some(served) = totals.served {
+        answers(&mut text, served);
+    }
     of_each(&mut text, subjects, now);
     text.family(
         "crl_edge_crl_refreshes_total",
@@ -281,6 +288,44 @@ fn refreshes(text: &mut Text, totals: &[Total]) {
                 labels,
                 Seconds::from_millis(total.map_or(0, |total| total.duration_ms)),
             )
+        }),
+    );
+}
+
+/// Statuses that count from 0: an alert is about the first of them too.
+const STATUSES: [u16; 3] = [200, 304, 503];
+
+fn answers(text: &mut Text, served: &Served) {
+    let zeros = STATUSES
+        .iter()
+        .flat_map(|status| SOURCES.map(|source| (*status, source)));
+    let mut sums: BTreeMap<_, _> = zeros.map(|key| (key, (0, 0))).collect();
+    for count in &served.served {
+        let key = (count.status, count.source.as_str());
+        sums.insert(key, (count.answers, count.milliseconds));
+    }
+    let labels = |(status, source): &(u16, &str)| format!(r#"status="{status}",source="{source}""#);
+    text.family(
+        "crl_edge_answers_total",
+        "counter",
+        "Answers to requests for CRLs, by status and source. Isolates report them once a minute.",
+        sums.iter()
+            .map(|(key, (answers, _))| (labels(key), answers)),
+    );
+    text.family(
+        "crl_edge_answer_duration_seconds_total",
+        "counter",
+        "The sum of the times to the first bytes of these answers.",
+        sums.iter()
+            .map(|(key, (_, millis))| (labels(key), Seconds::from_millis(*millis))),
+    );
+    text.family(
+        "crl_edge_kv_reads_total",
+        "counter",
+        "Reads of KV by how they ended. A mismatch, a value that its metadata does not describe, counts as failed too.",
+        READS.map(|outcome| {
+            let reads = served.kv.get(outcome).copied().unwrap_or(0);
+            (format!(r#"outcome="{outcome}""#), reads)
         }),
     );
 }
@@ -444,6 +489,7 @@ mod tests {
     use super::*;
     use crate::operator::issuers::join;
     use crate::registry::Listed;
+    use crate::served::ServedTotals;
     use crate::tables::testing::{NOW, status_row};
 
     fn issuers(count: u32) -> Vec<IssuerStatus> {
@@ -467,6 +513,13 @@ mod tests {
         join(ids.iter().map(|id| (id, &listed)), rows, NOW)
     }
 
+    /// Nine answers from KV, which took 1.25 s, and ten reads.
+    fn served() -> Served {
+        let report = r#"{"report":{"served":[{"status":200,"source":"kv","answers":9,
+            "milliseconds":1250,"slowest":900}],"kv":{"hit":9,"failed":1}}}"#;
+        ServedTotals::default().answer(serde_json::from_str(report).unwrap())
+    }
+
     fn text(issuers: &[IssuerStatus], limit: u32) -> String {
         let totals = [Total {
             trigger: Trigger::Cron,
@@ -474,8 +527,10 @@ mod tests {
             refreshes: 7,
             duration_ms: 1250,
         }];
+        let served = served();
         let totals = Totals {
             shrink: None,
+            served: Some(&served),
             all: &totals,
             of_crls: &[],
             events_pending: 4,
@@ -498,6 +553,11 @@ mod tests {
             "crl_edge_held_entries 15",
             "crl_edge_events_owed 4",
             r#"crl_edge_refreshes_total{trigger="cron",outcome="published"} 7"#,
+            r#"crl_edge_answers_total{status="200",source="kv"} 9"#,
+            r#"crl_edge_answers_total{status="503",source="none"} 0"#,
+            r#"crl_edge_answer_duration_seconds_total{status="200",source="kv"} 1.250"#,
+            r#"crl_edge_kv_reads_total{outcome="failed"} 1"#,
+            r#"crl_edge_kv_reads_total{outcome="mismatch"} 0"#,
             r#"crl_edge_refreshes_total{trigger="hook",outcome="rejected"} 0"#,
             r#"crl_edge_refresh_duration_seconds_total{trigger="cron",outcome="published"} 1.250"#,
             r#"crl_edge_crl_until_next_update_seconds{issuer="i00001",crl="full"} -1.500"#,
@@ -566,8 +626,10 @@ mod tests {
             refreshes: 7,
             duration_ms: 1250,
         }];
+        let served = served();
         let totals = Totals {
             shrink: None,
+            served: Some(&served),
             all: &totals,
             of_crls: &[],
             events_pending: 0,
@@ -625,8 +687,10 @@ mod tests {
             outcome: Outcome::Published,
             refreshes: 1,
         };
+        let served = served();
         let totals = Totals {
             shrink: None,
+            served: Some(&served),
             all: &[],
             of_crls: &[counted],
             events_pending: 0,

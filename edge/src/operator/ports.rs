@@ -22,6 +22,7 @@ use crate::events::{Event, EventId, Trigger};
 use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
 use crate::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use crate::registry::{Index, RefreshJob};
+use crate::served::Served;
 use crate::tables::Query;
 use crate::time::Timestamp;
 
@@ -95,6 +96,8 @@ pub trait Ports: 'static {
     async fn record(&self, action: &Action) -> Result<(), Self::Error>;
     /// How many events D1 refuses, known without D1.
     async fn events_pending(&self) -> Result<u64, Self::Error>;
+    /// What relying parties got, as far as isolates have reported it.
+    async fn served(&self) -> Result<Served, Self::Error>;
     /// The rows that `query` selects.
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, Self::Error>;
     /// How many rows D1 has read for this request's queries, as it counts and charges them.

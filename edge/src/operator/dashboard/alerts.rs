@@ -35,7 +35,7 @@ const FIX: &str = "The last error names the cause; the runbook has an entry for 
 
 /// The alerts, in the order of the rules.
 #[rustfmt::skip]
-pub(crate) const ALERTS: [Alert; 15] = [
+pub(crate) const ALERTS: [Alert; 18] = [
     Alert {
         name: "CrlExpired",
         problem: "The nextUpdate of a CRL has passed.",
@@ -147,6 +147,30 @@ pub(crate) const ALERTS: [Alert; 15] = [
         outage: "None: events are kept and delivered later.",
         advice: "Look at the platform's status and at the size of the database.",
         concerns: |issuer, _| issuer.events_owed > 0,
+    },
+    Alert {
+        name: "ServingErrors",
+        problem: "More than one of a hundred answers to relying parties is 503.",
+        clients: "503 for CRLs that are expired or absent, or whose object does not answer.",
+        outage: "Now, for those clients.",
+        advice: "If a CRL below is expired or absent, its last error names the cause. If none is, look at the platform's status and the Worker's log.",
+        concerns: |_, crl| matches!(crl.state, State::Expired | State::Absent),
+    },
+    Alert {
+        name: "ServingSlow",
+        problem: "The first byte of an answer takes more than a second on average.",
+        clients: "Current CRLs, late; some give up before.",
+        outage: "None, while clients wait.",
+        advice: "Compare the sources in Grafana. From KV or memory: look at the platform's status. From objects: KV lacks CRLs, see those below.",
+        concerns: |_, crl| crl.publish_owed,
+    },
+    Alert {
+        name: "KvFailing",
+        problem: "More than one of twenty reads of KV fails, or returns what it should not.",
+        clients: "The current CRL from its Durable Object, more slowly.",
+        outage: "None.",
+        advice: "Look at the platform's status. Altered values are written again by themselves.",
+        concerns: |_, crl| crl.publish_owed,
     },
     Alert {
         name: "EdgeUnseen",

@@ -18,6 +18,7 @@ use crate::refresh::{
     ChangesAnswer, ChangesPage, ChangesPlace, CrlState, IssuerState, Sha256, fingerprint,
 };
 use crate::registry::{Index, JobState, Listed, RefreshJob, Shrink, Summary};
+use crate::served::{Served, ServedRequest, ServedTotals};
 use crate::tables::testing::{NOW, Tables, event};
 use crate::tables::{Query, append_actions};
 use crate::time::{Rfc3339, Timestamp};
@@ -50,6 +51,8 @@ pub(crate) struct Platform {
     pub(crate) changes: RefCell<Vec<(ChangesPlace, ChangesPage)>>,
     /// What every issuer's object has of CRLs.
     pub(crate) crls: RefCell<Vec<(CrlName, CrlState)>>,
+    /// What isolates reported.
+    pub(crate) served: ServedTotals,
     /// Whether the origin no longer lists `b`.
     pub(crate) b_is_gone: Cell<bool>,
     /// What was done, in words.
@@ -79,6 +82,7 @@ impl Platform {
             refused: Cell::default(),
             changes: RefCell::default(),
             crls: RefCell::default(),
+            served: ServedTotals::default(),
             b_is_gone: Cell::new(false),
             done: RefCell::default(),
             log: RefCell::default(),
@@ -315,6 +319,11 @@ impl Ports for Platform {
 
     async fn events_pending(&self) -> Result<u64, String> {
         self.check(Part::Registry).map(|()| self.pending.get())
+    }
+
+    async fn served(&self) -> Result<Served, String> {
+        self.check(Part::Registry)?;
+        Ok(self.served.answer(ServedRequest::Totals))
     }
 
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, String> {
