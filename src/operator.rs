@@ -9,7 +9,7 @@ use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::events::{Event, EventId, Trigger};
 use edge::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
-use edge::operator::{self, OperatorRoute, Ports, Reply};
+use edge::operator::{self, OperatorMemory, OperatorRoute, Ports, Reply};
 use edge::problem::EdgeError;
 use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use edge::registry::{Index, RefreshJob, RegistryRequest};
@@ -29,6 +29,7 @@ use crate::bindings::Bindings;
 use crate::clients::{EdgeClients, ObjectError};
 use crate::d1::Meta;
 use crate::js::from_js;
+use crate::memory::operator_memory;
 use crate::response::respond;
 use crate::{clock, log};
 
@@ -117,6 +118,10 @@ impl Ports for WorkerPorts {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| ObjectError::Refused(error.to_string()))?;
         Ok(bytes)
+    }
+
+    fn memory(&self) -> Rc<OperatorMemory> {
+        operator_memory()
     }
 
     fn log(&self, line: &serde_json::Value) {

@@ -10,6 +10,7 @@ pub(crate) mod dashboard;
 mod desk;
 mod event_page;
 mod event_query;
+mod guesses;
 mod issuers;
 mod media;
 mod metrics;
@@ -32,7 +33,7 @@ use crate::config::Settings;
 use crate::problem::EdgeError;
 use crate::url;
 
-pub use self::ports::{Ports, Request};
+pub use self::ports::{OperatorMemory, Ports, Request};
 pub use self::reply::Reply;
 
 /// The handler of an operator's request, as the table of routes names it.

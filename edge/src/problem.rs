@@ -83,6 +83,12 @@ pub enum EdgeError {
         "this call needs `Authorization: Bearer` with a token of OPERATOR_TOKEN or, to read, VIEWER_TOKEN"
     )]
     Unauthorized,
+    /// Too many wrong tokens of one network wait for their answers.
+    #[error("too many sign-ins with wrong tokens from your network; a right token is taken at any time. Try again in {} s", seconds(*.retry_after))]
+    TooManySignIns {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The token is right, and does not reach this far.
     #[error(
         "this token does not open this call: HOOK_TOKEN refreshes one issuer, VIEWER_TOKEN reads"
@@ -204,6 +210,7 @@ impl EdgeError {
             Self::ChangesForgotten { .. } => (410, "changes_forgotten"),
             Self::PreconditionFailed => (412, "precondition_failed"),
             Self::RangeNotSatisfiable { .. } => (416, "range_not_satisfiable"),
+            Self::TooManySignIns { .. } => (429, "too_many_sign_ins"),
             Self::Internal => (500, "internal"),
             Self::Misconfigured(_) => (503, "misconfigured"),
             Self::CrlUnavailable { .. } => (503, "crl_unavailable"),
@@ -267,6 +274,7 @@ impl EdgeError {
                 ("Content-Range", format!("bytes */{size}").into())
             }
             Self::CrlUnavailable { retry_after }
+            | Self::TooManySignIns { retry_after }
             | Self::RegistryUnavailable { retry_after }
             | Self::EventsUnavailable { retry_after } => {
                 ("Retry-After", seconds(*retry_after).to_string().into())
@@ -303,6 +311,7 @@ const fn phrase(status: u16) -> &'static str {
         410 => "Gone",
         412 => "Precondition Failed",
         416 => "Range Not Satisfiable",
+        429 => "Too Many Requests",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
     }
@@ -351,6 +360,9 @@ mod tests {
             EdgeError::BadParameter {
                 name: "limit".into(),
                 problem: "is 0: use 1 to 1000".into(),
+            },
+            EdgeError::TooManySignIns {
+                retry_after: Duration::from_secs(5),
             },
             EdgeError::ForeignForm,
             EdgeError::NoRefreshJob,

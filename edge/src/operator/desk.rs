@@ -61,6 +61,11 @@ impl<'c> Actor<'c> {
         }
     }
 
+    /// The network of the client; empty if it is not known.
+    pub(super) fn network(&self) -> &str {
+        self.address.as_deref().unwrap_or_default()
+    }
+
     /// The name of the token, or what its setting opens.
     fn name(&self) -> &str {
         let Some(caller) = self.caller else {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use origin_api::{CrlName, IssuerId};
 use serde::de::DeserializeOwned;
 
+use super::guesses::Guesses;
 use crate::actions::Action;
 use crate::events::{Event, EventId, Trigger};
 use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
@@ -38,6 +39,12 @@ pub trait Request {
     async fn text(&self) -> Result<String, String>;
 }
 
+/// What an isolate remembers for the operators' handlers.
+#[derive(Debug, Default)]
+pub struct OperatorMemory {
+    pub(super) guesses: Guesses,
+}
+
 /// The platform, as the operators' handlers use it. Every call may be retried.
 pub trait Ports: 'static {
     /// Why the platform failed: text for the log, never for a client.
@@ -48,6 +55,8 @@ pub trait Ports: 'static {
     async fn sleep(&self, span: Duration);
     /// Unpredictable bytes.
     fn random(&self) -> Result<[u8; 16], Self::Error>;
+    /// What the isolate remembers for these handlers.
+    fn memory(&self) -> Rc<OperatorMemory>;
     /// Writes one JSON object to the operator's log.
     fn log(&self, line: &serde_json::Value);
     /// The registry's index, no older than `REGISTRY_TTL_SECONDS` while the origin can be read.

@@ -1,6 +1,7 @@
 //! The handlers over the platform's twin: what each call answers, and what if a part fails.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_executor::block_on;
 use futures_util::TryStreamExt as _;
@@ -813,6 +814,25 @@ mod dashboard {
         );
         assert!(text(&page).contains("refused sign in"), "{}", text(&page));
         assert!(text(&page).contains("ann (operator)"), "{}", text(&page));
+    }
+
+    #[test]
+    fn however_many_wrong_tokens_wait_a_right_one_gets_in_at_once() {
+        let platform = Platform::new();
+        while let Some(pause) = platform.memory().guesses.pause("", platform.now.get()) {
+            assert!(pause.as_secs() <= 30);
+        }
+        let guess = sign_in(&platform, "guess");
+        assert_eq!(guess.status, 429);
+        assert_eq!(guess.header("retry-after"), Some("30"));
+        let before = platform.now.get();
+        assert_eq!(location(&sign_in(&platform, TOKEN)), "/dashboard");
+        assert_eq!(platform.now.get(), before);
+        // A guess from another network has its usual second.
+        let other = browse("POST", "/dashboard/sign-in").body("token=guess");
+        let other = other.header("cf-connecting-ip", "203.0.113.77");
+        assert_eq!(ask(&platform, &other).status, 303);
+        assert_eq!(platform.now.get(), before.after(Duration::from_secs(1)));
     }
 
     #[test]

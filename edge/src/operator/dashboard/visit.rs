@@ -28,8 +28,8 @@ use crate::registry::Index;
 use crate::tables::Query;
 use crate::url;
 
-/// How long the answer to a wrong token takes.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
+/// When a network may try again of which too many wrong tokens wait for their answers.
+const CROWDED: Duration = Duration::from_secs(30);
 /// How many events the first page shows.
 const LATEST: u32 = 15;
 /// How many failures and refusals it shows above them.
@@ -313,7 +313,12 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             Ok(see_other(to.unwrap_or_default().to_string(), Some(cookie)))
         } else {
             // Guessing is slow, and nobody who has a token waits.
-            self.desk.ports.sleep(REFUSAL_PAUSE).await;
+            let memory = self.desk.ports.memory();
+            let pause = memory.guesses.pause(actor.network(), self.desk.now());
+            let pause = pause.ok_or(EdgeError::TooManySignIns {
+                retry_after: CROWDED,
+            })?;
+            self.desk.ports.sleep(pause).await;
             if self.wants_page() {
                 Ok(see_other(place::sign_in_address(true, to.as_ref()), None))
             } else {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::actions::Action;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
-use crate::operator::{Ports, Request};
+use crate::operator::{OperatorMemory, Ports, Request};
 use crate::refresh::{
     ChangesAnswer, ChangesPage, ChangesPlace, CrlState, IssuerState, Sha256, fingerprint,
 };
@@ -51,6 +51,7 @@ pub(crate) struct Platform {
     pub(crate) changes: RefCell<Vec<(ChangesPlace, ChangesPage)>>,
     /// What every issuer's object has of CRLs.
     pub(crate) crls: RefCell<Vec<(CrlName, CrlState)>>,
+    memory: Rc<OperatorMemory>,
     /// What isolates reported.
     pub(crate) served: ServedTotals,
     /// Whether the origin no longer lists `b`.
@@ -82,6 +83,7 @@ impl Platform {
             refused: Cell::default(),
             changes: RefCell::default(),
             crls: RefCell::default(),
+            memory: Rc::default(),
             served: ServedTotals::default(),
             b_is_gone: Cell::new(false),
             done: RefCell::default(),
@@ -162,6 +164,10 @@ impl Ports for Platform {
         self.check(Part::Random)?;
         self.drawn.set(self.drawn.get().wrapping_add(1));
         Ok([self.drawn.get(); 16])
+    }
+
+    fn memory(&self) -> Rc<OperatorMemory> {
+        Rc::clone(&self.memory)
     }
 
     fn log(&self, line: &Value) {
