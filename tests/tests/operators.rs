@@ -71,6 +71,249 @@ async fn every_call_requires_the_right_token(world: Arc<Shared>) {
     }
 }
 
+/// Every call of operators, with the body of a POST, the status that it has with a token that opens
+/// it, and the code if that is an error.
+const EVERY_CALL: [(&str, &str, u16, &str); 19] = [
+    ("POST", "/v1/issuers/good/refresh", 200, ""),
+    ("GET", "/v1/issuers", 200, ""),
+    ("GET", "/v1/issuers/good", 200, ""),
+    (
+        "GET",
+        "/v1/issuers/good/crls/full/changes?since=99999",
+        200,
+        "",
+    ),
+    ("GET", "/v1/events", 200, ""),
+    ("GET", "/v1/actions", 200, ""),
+    ("GET", "/v1/openapi.json", 200, ""),
+    ("GET", "/metrics", 200, ""),
+    ("GET", "/dashboard", 200, ""),
+    ("GET", "/dashboard/events", 200, ""),
+    ("GET", "/dashboard/issuers/good", 200, ""),
+    ("HEAD", "/v1/issuers", 200, ""),
+    ("POST", "/v1/refresh", 202, ""),
+    ("GET", "/v1/refresh", 200, ""),
+    ("POST", "/v1/registry/confirm", 409, "registry_not_shrunk"),
+    (
+        "POST",
+        "/v1/issuers/good/trust",
+        409,
+        "no_certificate_waiting",
+    ),
+    (
+        "POST",
+        "/v1/issuers/good/crls/full/accept",
+        409,
+        "no_candidate",
+    ),
+    ("DELETE", "/v1/issuers/good", 409, "still_listed"),
+    ("DELETE", "/v1/issuers/good/crls/full", 409, "still_listed"),
+];
+
+/// What a token opens.
+#[derive(Clone, Copy, PartialEq)]
+enum Opens {
+    Everything,
+    Reading,
+    OneRefresh,
+    Nothing(u16, &'static str),
+}
+
+const UNAUTHORIZED: Opens = Opens::Nothing(401, "unauthorized");
+const MISCONFIGURED: Opens = Opens::Nothing(503, "misconfigured");
+
+/// Settings of operators', viewers' and hooks' tokens, and what each token opens under them.
+type TokenCase = ([&'static str; 3], &'static [(&'static str, Opens)]);
+
+const TOKEN_CASES: [TokenCase; 4] = [
+    (
+        [
+            "ann:operator-token-0001 operator-token-0002",
+            "eve:viewer-token-000001 viewer-token-000002",
+            "ca:hook-token-00000001",
+        ],
+        &[
+            ("operator-token-0001", Opens::Everything),
+            ("operator-token-0002", Opens::Everything),
+            ("viewer-token-000001", Opens::Reading),
+            ("viewer-token-000002", Opens::Reading),
+            ("hook-token-00000001", Opens::OneRefresh),
+            ("operator-token-0003", UNAUTHORIZED),
+            ("operator-token-000", UNAUTHORIZED),
+            ("ann:operator-token-0001", UNAUTHORIZED),
+            ("operator-token-0001 operator-token-0002", UNAUTHORIZED),
+            ("", UNAUTHORIZED),
+        ],
+    ),
+    // Rotated: the tokens that were taken out end at once.
+    (
+        ["operator-token-0002", "viewer-token-000002", ""],
+        &[
+            ("operator-token-0001", UNAUTHORIZED),
+            ("operator-token-0002", Opens::Everything),
+            ("viewer-token-000001", UNAUTHORIZED),
+            ("viewer-token-000002", Opens::Reading),
+            ("hook-token-00000001", UNAUTHORIZED),
+        ],
+    ),
+    // Short.
+    (
+        ["fifteen-letters", "viewer-token-000001", "short"],
+        &[
+            ("fifteen-letters", MISCONFIGURED),
+            ("short", MISCONFIGURED),
+            ("guess", MISCONFIGURED),
+            ("viewer-token-000001", Opens::Reading),
+        ],
+    ),
+    // Doubled: in two settings.
+    (
+        [
+            "operator-token-0001",
+            "operator-token-0001",
+            "hook-token-00000001",
+        ],
+        &[
+            ("operator-token-0001", MISCONFIGURED),
+            ("hook-token-00000001", Opens::OneRefresh),
+        ],
+    ),
+];
+
+async fn every_call_with_every_kind_of_token(_: Arc<Shared>) {
+    let origin = origin_of_good().await;
+    let mut start = Start::new(&origin.url());
+    for ([operator, viewer, hook], tokens) in TOKEN_CASES {
+        let edge = start
+            .var("OPERATOR_TOKEN", operator)
+            .var("VIEWER_TOKEN", viewer)
+            .var("HOOK_TOKEN", hook)
+            .start()
+            .await;
+        for (token, opens) in tokens {
+            for (method, path, status, code) in EVERY_CALL {
+                let is_open = match opens {
+                    Opens::Everything => true,
+                    Opens::Reading => matches!(method, "GET" | "HEAD"),
+                    Opens::OneRefresh => path == "/v1/issuers/good/refresh",
+                    Opens::Nothing(..) => false,
+                };
+                let expected = match opens {
+                    Opens::Nothing(status, code) => (*status, *code),
+                    _ if !is_open => (401, "token_not_allowed"),
+                    _ => (status, code),
+                };
+                let sent = edge
+                    .request(method.parse().unwrap(), path)
+                    .bearer_auth(token);
+                let sent = match method {
+                    "POST" => sent.body(format!(r#"{{"sha256":"{}"}}"#, "0".repeat(64))),
+                    _ => sent,
+                };
+                let answer = sent.send().await.unwrap();
+                let found = answer.status().as_u16();
+                let text = answer.text().await.unwrap();
+                let found_code = match serde_json::from_str::<Value>(&text) {
+                    Ok(problem) => problem["code"].as_str().unwrap_or_default().to_owned(),
+                    Err(_) => String::new(),
+                };
+                let expected_code = if method == "HEAD" { "" } else { expected.1 };
+                assert_eq!(
+                    (found, found_code.as_str()),
+                    (expected.0, expected_code),
+                    "{operator:?} {viewer:?} {hook:?}: {token:?} {method} {path}: {text}"
+                );
+            }
+        }
+        start = edge.stop();
+    }
+}
+
+async fn a_session_ends_with_its_token(world: Arc<Shared>) {
+    let edge = Start::new(&world.origin.url())
+        .var(
+            "OPERATOR_TOKEN",
+            "old:operator-token-0001 new:operator-token-0002",
+        )
+        .start()
+        .await;
+    let sign_in = |token: &str| {
+        let form = edge.request(Method::POST, "/dashboard/sign-in");
+        form.header("accept", "text/html")
+            .body(format!("token={token}"))
+    };
+    let mut cookies = Vec::new();
+    for token in ["operator-token-0001", "operator-token-0002"] {
+        let answer = sign_in(token).send().await.unwrap();
+        assert_eq!(answer.status(), 303);
+        let cookie = header(&answer, "set-cookie");
+        cookies.push(cookie.split(';').next().unwrap().to_owned());
+    }
+    // However many guess at once, a right token gets in.
+    let guesses: Vec<_> = (0..80)
+        .map(|_| tokio::spawn(sign_in("guess").send()))
+        .collect();
+    let right = sign_in("operator-token-0002").send().await.unwrap();
+    assert_eq!(header(&right, "location"), "/dashboard");
+    let mut refused = Vec::new();
+    for guess in guesses {
+        let answer = guess.await.unwrap().unwrap();
+        refused.push(answer.status().as_u16());
+    }
+    assert!(
+        refused.iter().all(|status| [303, 429].contains(status)),
+        "{refused:?}"
+    );
+    assert!(refused.contains(&429), "{refused:?}");
+    let edge = edge
+        .stop()
+        .var("OPERATOR_TOKEN", "new:operator-token-0002")
+        .start()
+        .await;
+    for (cookie, status) in cookies.iter().zip([401, 200]) {
+        let page = edge
+            .request(Method::GET, "/dashboard")
+            .header("cookie", cookie);
+        assert_eq!(page.send().await.unwrap().status(), status);
+    }
+}
+
+/// An origin of its own, for a test that refreshes everything.
+async fn origin_of_good() -> TestOrigin {
+    let origin = TestOrigin::start().await;
+    origin.add(&CertificateAuthority::new("good"));
+    origin
+}
+
+async fn what_clients_got_is_in_the_metrics(_: Arc<Shared>) {
+    let origin = origin_of_good().await;
+    let edge = Start::new(&origin.url()).start().await;
+    let line = r#"crl_edge_answers_total{status="200",source="object"} "#;
+    let answers = async || {
+        // An isolate reports with the first request after a minute.
+        assert_eq!(edge.get("/crl/good.crl").await.status(), 200);
+        let metrics = edge
+            .operate(Method::GET, "/metrics")
+            .await
+            .text()
+            .await
+            .unwrap();
+        let found = metrics
+            .lines()
+            .find_map(|found| found.strip_prefix(line)?.parse().ok());
+        found.unwrap_or_else(|| panic!("{line} is not in\n{metrics}"))
+    };
+    let mut found: u64 = answers().await;
+    for _ in 0..600 {
+        if found > 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        found = answers().await;
+    }
+    panic!("no answer was counted in two minutes");
+}
+
 async fn with_no_token_set_every_call_answers_503(world: Arc<Shared>) {
     let edge = Start::new(&world.origin.url())
         .var("OPERATOR_TOKEN", "")
@@ -659,6 +902,9 @@ fn header(response: &Response, name: &str) -> String {
 suite!(
     Shared;
     every_call_requires_the_right_token,
+    every_call_with_every_kind_of_token,
+    a_session_ends_with_its_token,
+    what_clients_got_is_in_the_metrics,
     with_no_token_set_every_call_answers_503,
     a_wrong_setting_stops_nothing_that_does_not_need_it,
     every_issuer_is_listed_even_if_it_was_never_requested,
