@@ -1,8 +1,8 @@
 // Figures of what relying parties get: answers by status and source, time to first byte, and reads
 // of KV. An isolate counts in memory, and reports once a minute, with the first request after it: a
 // line in the log, a call of the registry's object, which adds up for /metrics, and data points of
-// Workers Analytics Engine if a data set is bound as SERVING. What an isolate counted since its last
-// report is lost when it ends.
+// Workers Analytics Engine if a data set is bound as SERVING. What an isolate counted since its
+// last report is lost when it ends.
 
 /** The counters of answers, by status and source. They live as long as the isolate. */
 const counters = new Map();
