@@ -156,6 +156,7 @@ impl Client {
         if let Some(before) = cache.get(list)
             && number < before.number
             && !answer.object_failed
+            && !self.ledger.was_overruled(list)
         {
             let what = format!(
                 "{list:?}: {number} after {} to {}",

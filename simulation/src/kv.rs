@@ -213,6 +213,11 @@ impl Kv {
         key.versions.drain(..newest);
     }
 
+    /// Has a value at once.
+    pub(crate) fn put_now(&self, key: &str, value: Value) {
+        self.land(key, Some(value));
+    }
+
     /// Loses a value.
     pub(crate) fn lose(&self, key: &str) {
         self.land(key, None);

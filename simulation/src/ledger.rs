@@ -86,8 +86,8 @@ pub(crate) struct SeenCrl {
 struct KnownList {
     /// The CRLs that the object committed, the oldest first.
     committed: Vec<Sha256>,
-    /// Since when the object has no longer held the one before.
-    committed_at: Option<Timestamp>,
+    /// An operator has accepted a CRL, whose number may be lower.
+    was_overruled: bool,
 }
 
 #[derive(Default)]
@@ -137,6 +137,17 @@ impl Visitor for Serials {
 
 pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256(sha2::Sha256::digest(bytes).into())
+}
+
+/// Whether a CRL without `gone` of the entries of the one that it replaces is to be withheld: an
+/// hour less than `REMOVALS_HOLD_HOURS`, and unless the one that is replaced is about to expire.
+fn must_wait(before: Option<&CrlState>, replaced: &SeenCrl, gone: usize, now: Timestamp) -> bool {
+    let end = Timestamp::from(replaced.next_update);
+    let (left, validity) = (end.since(now), end.since(replaced.this_update.into()));
+    let has_time = left > validity / 3 && left > Duration::from_hours(1);
+    let withheld = before.and_then(|state| state.withheld_since);
+    let has_waited = withheld.is_some_and(|since| now.since(since) >= Duration::from_hours(23));
+    gone >= 20 && gone * 2 > replaced.serials.len() && has_time && !has_waited
 }
 
 /// An answer that a relying party got.
@@ -365,6 +376,13 @@ impl Ledger {
             .get(list)
             .and_then(|known| known.committed.last().copied())
             .and_then(|hash| known.crls.get(&hash));
+        if let (Some(replaced), false) = (replaced, is_accepted) {
+            // The object's own memory of what it replaces may be wrong.
+            if seen.number <= replaced.number || seen.this_update < replaced.this_update {
+                let what = format!("{} after {}", seen.number, replaced.number);
+                wrong.push(("numbers do not go back", what));
+            }
+        }
         if let (Some(replaced), false, true) = (replaced, is_accepted, list.1 != CrlName::Delta) {
             let is_liar = issuer.is_some_and(|issuer| issuer.is_liar);
             let gone = replaced.serials.difference(&seen.serials);
@@ -388,21 +406,11 @@ impl Ledger {
                     ),
                 ));
             }
-            let left = Timestamp::from(replaced.next_update).since(now);
-            let validity = Timestamp::from(replaced.next_update).since(replaced.this_update.into());
-            if is_liar
-                && gone.len() >= 20
-                && gone.len() * 2 > replaced.serials.len()
-                && left > validity / 3
-                && left > Duration::from_hours(1)
-            {
-                let withheld = before.and_then(|state| state.withheld_since);
-                if withheld.is_none_or(|since| now.since(since) < Duration::from_hours(23)) {
-                    wrong.push((
-                        "a list that lost most entries waits",
-                        format!("{} of {list:?}", gone.len()),
-                    ));
-                }
+            if is_liar && must_wait(before, replaced, gone.len(), now) {
+                wrong.push((
+                    "a list that lost most entries waits",
+                    format!("{} of {list:?}", gone.len()),
+                ));
             }
         }
         drop(known);
@@ -413,7 +421,7 @@ impl Ledger {
         known.counts.commits += 1;
         let list = known.lists.entry(list.clone()).or_default();
         list.committed.push(hash);
-        list.committed_at = Some(now);
+        list.was_overruled |= is_accepted;
     }
 
     /// An object committed an event with its state.
@@ -501,6 +509,12 @@ impl Ledger {
     pub(crate) fn held(&self, list: &List) -> Option<Sha256> {
         let known = self.0.known.borrow();
         known.lists.get(list)?.committed.last().copied()
+    }
+
+    /// Whether an operator has accepted a CRL of the list, so that numbers may have gone back.
+    pub(crate) fn was_overruled(&self, list: &List) -> bool {
+        let known = self.0.known.borrow();
+        known.lists.get(list).is_some_and(|list| list.was_overruled)
     }
 
     /// A relying party got an answer. Returns the number of the CRL.

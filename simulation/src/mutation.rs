@@ -28,7 +28,6 @@ mutations! {
     StateLostHidden = "the origin does not learn what the edge holds";
     PushAcknowledgedUnsent = "the origin takes a push for done that never reached the edge";
     PublishedBeforeCommit = "KV gets a CRL before it is committed";
-    KvNeverCompared = "KV counts as equal to what is committed, whatever it has";
     WritesAcknowledgedUnwritten = "KV acknowledges a CRL that it has not written";
     BodiesSwept = "bodies that are in use are swept";
     AgeStretched = "answers are fresh for a day longer than their CRL";

@@ -13,6 +13,7 @@ use edge::registry::{Lease, RegistryStore, Row, Shrink, StoredJob};
 use origin_api::{CrlName, IssuerId, Timestamp};
 
 use crate::faults::{Fault, Faults};
+use crate::kv::{Kv, Value};
 use crate::ledger::Ledger;
 use crate::mutation::Mutation;
 
@@ -41,18 +42,6 @@ impl Disk {
     pub(crate) fn pieces(&self, body: BodyId, run: std::ops::Range<usize>) -> Option<Vec<u8>> {
         let kept = self.0.borrow();
         Some(kept.bodies.get(&body)?.get(run)?.concat())
-    }
-
-    /// The metadata that KV should have at this key.
-    pub(crate) fn committed_at_key(&self, key: &str) -> Option<Metadata> {
-        let kept = self.0.borrow();
-        let (_, crl) = kept
-            .state
-            .crls
-            .iter()
-            .find(|(name, _)| kv_layout::key(&self.1, **name) == key)?;
-        let head = crl.head()?.clone();
-        Some(Metadata { head, parts: 0 })
     }
 
     /// How many bodies there are, and how many events that D1 does not have.
@@ -113,6 +102,8 @@ pub(crate) struct Storage {
     pub(crate) disk: Disk,
     pub(crate) failing: Failing,
     pub(crate) ledger: Ledger,
+    /// For the mutation that publishes too early.
+    pub(crate) kv: Kv,
     pub(crate) mutation: Option<Mutation>,
 }
 
@@ -149,6 +140,29 @@ impl Storage {
         state
     }
 
+    /// Copies what is about to be committed to KV, as the mutation has it.
+    fn publish_early(&self, change: &StateChange) {
+        let Some((name, state)) = &change.crl else {
+            return;
+        };
+        let Some(current) = state.current.as_ref() else {
+            return;
+        };
+        let run = 0..current.pieces as usize;
+        let Some(body) = self.disk.pieces(current.body, run) else {
+            return;
+        };
+        let metadata = Metadata {
+            head: current.head.clone(),
+            parts: 0,
+        };
+        let value = Value {
+            bytes: body.into(),
+            metadata: Some(serde_json::json!(metadata).to_string()),
+        };
+        self.kv.put_now(&kv_layout::key(&self.disk.1, *name), value);
+    }
+
     /// Tells the ledger of a commit.
     fn report(&self, kept: &Kept, before: Option<&CrlState>, change: &StateChange) {
         if let Some((name, state)) = &change.crl
@@ -175,6 +189,9 @@ impl Store for Storage {
     }
 
     fn commit(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError> {
+        if self.is(Mutation::PublishedBeforeCommit) {
+            self.publish_early(change);
+        }
         self.write("commit", |kept| {
             let mut before = None;
             if let Some((name, _)) = &change.crl {

@@ -219,6 +219,7 @@ impl Edge {
             disk: disk.clone(),
             failing: self.failing(&life),
             ledger: deps.ledger.clone(),
+            kv: deps.kv.clone(),
             mutation: deps.mutation,
         });
         let service = IssuerService::start(IssuerDeps {
@@ -649,9 +650,6 @@ impl Replica for ReplicaClient {
 
     async fn metadata(&self, key: &str) -> Result<Option<Metadata>, ReplicaError> {
         let doing = "return its metadata";
-        if self.is(Mutation::KvNeverCompared) {
-            return Ok(self.disk.committed_at_key(key));
-        }
         let read = self.kv.read(OBJECTS_POP, key, OWN_READ_TTL, doing).await;
         let value = read.map_err(|_| failed(doing))?;
         let text = value.and_then(|value| value.metadata.clone());
