@@ -19,9 +19,9 @@ use crl_origin::connector_config::ConnectorConfig;
 use crl_origin::http_client::{HttpClient, HttpError, Limits, Response as ClientResponse};
 use crl_origin::import;
 use crl_origin::list_config::{Lists, NewList};
-use crl_origin::origin::{Evidence, NewIssuer, NewKey, Origin, ServedCrl, SignedBy, UnknownShard};
+use crl_origin::origin::{Evidence, NewIssuer, NewKey, Origin, ServedCrl, SignedBy};
 use crl_origin::profile::Profile;
-use crl_origin::revocation::RevocationRequest;
+use crl_origin::revocation::{NamedList, RevocationRequest};
 use crl_origin::running::RunningService;
 use crl_origin::runtime::Runtime;
 use crl_origin::store::backup;
@@ -390,7 +390,7 @@ impl OriginNode {
                 revoked_at: None,
                 invalidity_date: None,
                 not_after: not_after.map(Timestamp::as_unix_time),
-                shard: None,
+                list: NamedList::Full,
                 certificate: None,
             };
             origin.revoke(issuer, &request, now)?;
@@ -435,7 +435,7 @@ impl OriginNode {
             let evidence = Evidence {
                 served: vec![served],
                 certificates: std::collections::BTreeMap::new(),
-                unknown_shard: UnknownShard::Refuse,
+                otherwise: NamedList::Full,
             };
             Ok(origin.recover(issuer, &evidence, now)?.missing.is_empty())
         })
