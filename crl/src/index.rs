@@ -7,6 +7,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::finding::{Finding, FindingKind, Tally};
 use crate::hash::Hasher;
@@ -164,25 +165,10 @@ impl Index {
     ) -> Result<Option<Found>, WalkError<S::Error>> {
         let contents = serial.to_integer();
         let prefix = self.prefix(&contents);
-        let last = prefix | self.offset_mask();
-        // The row before the first that begins at or after the prefix may have it, too.
-        let after = self.first_records.partition_point(|first| *first < prefix);
         let mut row = Vec::new();
-        for index in after.saturating_sub(1)..self.first_records.len() {
-            if self
-                .first_records
-                .get(index)
-                .is_none_or(|first| *first > last)
-            {
-                break;
-            }
+        for index in self.rows_with(prefix) {
             rows.read(index, &mut row).map_err(WalkError::Source)?;
-            let records = records(&row);
-            for record in records.skip_while(|record| *record < prefix) {
-                if record > last {
-                    break;
-                }
-                let offset = record & self.offset_mask();
+            for offset in self.offsets_in(&row, prefix) {
                 let der = entry_at(source, offset)?;
                 if serial_contents(&der) == Some(&contents[..]) {
                     return Ok(Some(Found { der, offset }));
@@ -190,6 +176,83 @@ impl Index {
             }
         }
         Ok(None)
+    }
+
+    /// Which of these serial numbers the list has: calls `found` with the place of each of them in
+    /// `serials`, in any order. Reads every row and every part of the list at most once.
+    /// `source` must be the list of which the index was made.
+    ///
+    /// # Errors
+    /// [`WalkError`], also with an error of `rows`.
+    pub fn find_all<S: Source, R: Rows<Error = S::Error>>(
+        &self,
+        serials: &[Serial<'_>],
+        rows: &mut R,
+        source: &mut S,
+        mut found: impl FnMut(usize),
+    ) -> Result<(), WalkError<S::Error>> {
+        let hasher = Hasher::new(self.key);
+        let prefix = |serial: &Serial<'_>| hasher.hash(&serial.to_integer()) & !self.offset_mask();
+        let prefixes = serials.iter().map(prefix);
+        let mut wanted: Vec<_> = prefixes.zip(0usize..).collect();
+        wanted.sort_unstable();
+        // The offsets of entries that may have a serial number, and its place.
+        let mut candidates: Vec<(u64, usize)> = Vec::new();
+        let mut row = Vec::new();
+        let mut in_memory = None;
+        for &(prefix, place) in &wanted {
+            for index in self.rows_with(prefix) {
+                if in_memory != Some(index) {
+                    rows.read(index, &mut row).map_err(WalkError::Source)?;
+                    in_memory = Some(index);
+                }
+                let offsets = self.offsets_in(&row, prefix);
+                candidates.extend(offsets.map(|offset| (offset, place)));
+            }
+        }
+        candidates.sort_unstable();
+        let mut is_found = vec![false; serials.len()];
+        for (offset, place) in candidates {
+            let (Some(is_found), Some(serial)) = (is_found.get_mut(place), serials.get(place))
+            else {
+                continue;
+            };
+            if !*is_found {
+                let der = entry_at(source, offset)?;
+                *is_found = serial_contents(&der) == Some(&serial.to_integer()[..]);
+                if *is_found {
+                    found(place);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that can have a record with this prefix.
+    fn rows_with(&self, prefix: u64) -> Range<usize> {
+        let last = prefix | self.offset_mask();
+        // The row before the first that begins at or after the prefix may have it, too.
+        let after = self.first_records.partition_point(|first| *first < prefix);
+        let end = self.first_records.partition_point(|first| *first <= last);
+        after.saturating_sub(1)..end
+    }
+
+    /// The offsets in a row's records with this prefix.
+    fn offsets_in<'a>(&self, row: &'a [u8], prefix: u64) -> impl Iterator<Item = u64> + use<'a> {
+        let mask = self.offset_mask();
+        let count = row.len() / 8;
+        // A binary search: a row has thousands of records.
+        let (mut low, mut high) = (0usize, count);
+        while low < high {
+            let middle = low.midpoint(high);
+            match record_at(row, middle) {
+                Some(record) if record < prefix => low = middle.saturating_add(1),
+                _ => high = middle,
+            }
+        }
+        records(row.get(low.saturating_mul(8)..).unwrap_or_default())
+            .take_while(move |record| record & !mask == prefix)
+            .map(move |record| record & mask)
     }
 
     /// The index without its rows, to be stored; [`Index::from_bytes`] reads it.
@@ -329,6 +392,12 @@ impl<S: Source, R: Rows<Error = S::Error>> Building<'_, S, R> {
     }
 }
 
+fn record_at(row: &[u8], index: usize) -> Option<u64> {
+    let start = index.checked_mul(8)?;
+    let record = row.get(start..start.checked_add(8)?)?;
+    record.try_into().ok().map(u64::from_be_bytes)
+}
+
 fn records(row: &[u8]) -> impl Iterator<Item = u64> {
     row.chunks_exact(8)
         .filter_map(|record| record.try_into().ok().map(u64::from_be_bytes))
@@ -398,6 +467,14 @@ mod tests {
                 });
                 prop_assert_eq!(found, first.get(&serial).copied(), "{}", serial);
             }
+            let octets: Vec<_> = (0..310u16).map(u16::to_be_bytes).collect();
+            let serials: Vec<_> = octets.iter().map(|it| Serial::from_be_bytes(it)).collect();
+            let mut all = Vec::new();
+            let found = |place| all.push(place);
+            index.find_all(&serials, &mut rows, &mut source, found).unwrap();
+            all.sort_unstable();
+            let listed: Vec<_> = first.keys().map(|serial| usize::from(*serial)).collect();
+            prop_assert_eq!(all, listed);
         }
     }
 

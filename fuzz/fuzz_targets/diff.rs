@@ -76,9 +76,21 @@ fuzz_target!(|input: Input| {
         index.duplicates().map_or(0, |found| found.count),
         duplicates
     );
-    for (number, _) in input.earlier.iter().chain(&later) {
-        let octets = number.to_be_bytes();
-        let serial = Serial::from_be_bytes(&octets);
+    let numbers = input.earlier.iter().chain(&later);
+    let numbers: Vec<_> = numbers.map(|(number, _)| number.to_be_bytes()).collect();
+    let serials: Vec<_> = numbers
+        .iter()
+        .map(|number| Serial::from_be_bytes(number))
+        .collect();
+    let mut all = vec![false; serials.len()];
+    index
+        .find_all(&serials, &mut rows, &mut &other[..], |place| {
+            all[place] = true
+        })
+        .unwrap();
+    for ((octets, serial), is_found) in numbers.iter().zip(serials).zip(all) {
+        let number = &u16::from_be_bytes(*octets);
+        assert_eq!(is_found, first_other.contains_key(number));
         let found = index.find(serial, &mut rows, &mut &other[..]).unwrap();
         let found = found.map(|found| reason(&Entry::from_der(&found.der).unwrap()).unwrap());
         assert_eq!(found.as_ref(), first_other.get(number));
