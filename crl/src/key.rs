@@ -1,7 +1,5 @@
 //! The public keys that verify CRLs: their kinds, and the algorithms that each kind fits.
 
-use alloc::vec::Vec;
-
 use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Encode};
 use ed25519_dalek::StreamVerifier;
@@ -10,22 +8,20 @@ use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use crate::algorithm::Algorithm;
 use crate::oid;
+use crate::signature::SignatureKey;
 
 /// A public key of a supported kind.
 #[derive(Clone, Debug)]
 pub(crate) enum PublicKey {
-    Rsa(Spki),
+    Rsa(SignatureKey),
     /// A key for RSASSA-PSS alone. If it names an algorithm, it is for that one alone, and its salt
     /// length is the least allowed (RFC 4055, section 3.1).
-    RsaPss(Spki, Option<Algorithm>),
-    P256(Spki),
-    P384(Spki),
-    P521(Spki),
+    RsaPss(SignatureKey, Option<Algorithm>),
+    P256(SignatureKey),
+    P384(SignatureKey),
+    P521(SignatureKey),
     Ed25519(ed25519_dalek::VerifyingKey),
 }
-
-/// The DER of a `SubjectPublicKeyInfo`, as [`Hashed::verify`](crate::Hashed::verify) takes it.
-type Spki = Vec<u8>;
 
 /// Why a key is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,13 +93,13 @@ impl PublicKey {
     }
 
     /// The key, for signatures over a hash; none for Ed25519, which hashes by itself.
-    pub(crate) fn spki(&self) -> Option<&[u8]> {
+    pub(crate) fn for_hash(&self) -> Option<&SignatureKey> {
         match self {
-            Self::Rsa(spki)
-            | Self::RsaPss(spki, _)
-            | Self::P256(spki)
-            | Self::P384(spki)
-            | Self::P521(spki) => Some(spki),
+            Self::Rsa(key)
+            | Self::RsaPss(key, _)
+            | Self::P256(key)
+            | Self::P384(key)
+            | Self::P521(key) => Some(key),
             Self::Ed25519(_) => None,
         }
     }
@@ -120,7 +116,7 @@ impl PublicKey {
 }
 
 /// Encodes an `RSAPublicKey` as a key for any RSA signature: platforms know no other kind.
-fn rsa_key(key: &[u8]) -> Result<Spki, Unsupported> {
+fn rsa_key(key: &[u8]) -> Result<SignatureKey, Unsupported> {
     // NIST SP 800-131A, section 3, requires at least 2048 bits. Over 8192 bits, which nobody uses,
     // verifying would cost too much.
     const BITS: core::ops::RangeInclusive<u32> = 2048..=8192;
@@ -145,8 +141,9 @@ fn bits(number: &[u8]) -> Option<u32> {
         .checked_sub(number.first()?.leading_zeros())
 }
 
-fn encoded(spki: &SubjectPublicKeyInfoRef<'_>) -> Result<Spki, Unsupported> {
+fn encoded(spki: &SubjectPublicKeyInfoRef<'_>) -> Result<SignatureKey, Unsupported> {
     spki.to_der()
+        .map(SignatureKey::new)
         .map_err(|_| Unsupported("the public key cannot be written again"))
 }
 

@@ -91,6 +91,8 @@ extern crate alloc;
 
 mod algorithm;
 mod contents;
+#[cfg(feature = "rust-crypto")]
+mod decoded_key;
 mod diff;
 mod entry;
 mod examination;
@@ -151,7 +153,7 @@ pub use revocation::Revocation;
 pub use rust_crypto::RustCrypto;
 pub use scope::{Certificates, Coverage, CrlKind, Scope};
 pub use serial::Serial;
-pub use signature::{Hashed, Unverified};
+pub use signature::{Hashed, SignatureKey, Unverified};
 pub use source::{Source, same_contents};
 pub use supersede::{Conflict, Edition, Succession, check_delta_base, supersedes};
 pub use time::{OutOfRange, TimeError, UnixTime};

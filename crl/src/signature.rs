@@ -1,6 +1,10 @@
 //! The interface to implementations of signatures.
 
+use alloc::vec::Vec;
+
 use crate::algorithm::{Algorithm, Digest};
+#[cfg(feature = "rust-crypto")]
+use crate::decoded_key::DecodedKey;
 
 /// Hashes a message that comes in pieces, then checks the signature that follows it, as in a CRL.
 ///
@@ -15,13 +19,48 @@ pub trait Hashed {
     /// Checks that `signature` is by the key over what was hashed. Called once, after the last
     /// byte.
     ///
-    /// `key` is the DER of a `SubjectPublicKeyInfo` for RSA, P-256, P-384 or P-521, whichever fits
-    /// the algorithm. An RSA key that is for RSASSA-PSS alone is given as one for any RSA
-    /// signature.
-    ///
     /// # Errors
     /// [`Unverified`].
-    fn verify(&self, key: &[u8], algorithm: Algorithm, signature: &[u8]) -> Result<(), Unverified>;
+    fn verify(
+        &self,
+        key: &SignatureKey,
+        algorithm: Algorithm,
+        signature: &[u8],
+    ) -> Result<(), Unverified>;
+}
+
+/// A public key for RSA, P-256, P-384 or P-521. An RSA key that is for RSASSA-PSS alone is given as
+/// one for any RSA signature.
+///
+/// An [`Issuer`](crate::Issuer) keeps it in the form in which [`RustCrypto`](crate::RustCrypto)
+/// needs it: for a short CRL, decoding it would take as long as checking the signature.
+#[derive(Clone, Debug)]
+pub struct SignatureKey {
+    spki: Vec<u8>,
+    #[cfg(feature = "rust-crypto")]
+    decoded: Option<DecodedKey>,
+}
+
+impl SignatureKey {
+    pub(crate) fn new(spki: Vec<u8>) -> Self {
+        Self {
+            #[cfg(feature = "rust-crypto")]
+            decoded: DecodedKey::from_spki(&spki),
+            spki,
+        }
+    }
+
+    /// The DER of its `SubjectPublicKeyInfo`.
+    #[must_use]
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// `None` if it is not usable.
+    #[cfg(feature = "rust-crypto")]
+    pub(crate) fn decoded(&self) -> Option<&DecodedKey> {
+        self.decoded.as_ref()
+    }
 }
 
 /// Why a signature is not accepted.

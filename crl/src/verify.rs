@@ -102,9 +102,9 @@ pub fn verify<H: Hashed>(
         findings,
     };
     let key = issuer.key();
-    if let (Some(signed), Some(spki)) = (examined.signed(), key.spki()) {
+    if let (Some(signed), Some(key)) = (examined.signed(), key.for_hash()) {
         signed
-            .verify(spki, algorithm, &crl.signature)
+            .verify(key, algorithm, &crl.signature)
             .map_err(|unverified| Refusal::BadSignature(unverified.into()))?;
         return Ok(Verification::Verified(verified));
     }

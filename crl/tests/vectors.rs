@@ -1,6 +1,6 @@
-//! Real and deliberately odd CRLs: NIST's PKITS and those of pyca/cryptography. Each is judged as
-//! RFC 5280 says; where that is not "verified", the table says why. OpenSSL judges the signatures,
-//! too.
+//! Real and deliberately odd CRLs: NIST's PKITS, those of pyca/cryptography, and Amazon's. Each is
+//! judged as RFC 5280 says; where that is not "verified", the table says why. OpenSSL judges the
+//! signatures, too.
 
 #[path = "common/oracle.rs"]
 mod oracle;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crl::{CrlKind, Examination, Issuer, Limits, Requirements, RustCrypto, Verification};
+use crl::{CrlKind, Examination, Issuer, Limits, Requirements, RustCrypto, UnixTime, Verification};
 
 /// The folder of the Python package `cryptography-vectors`; `None` without it, which is printed.
 fn vectors() -> Option<PathBuf> {
@@ -36,9 +36,18 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// The code of what is wrong with a CRL by the certificate that fits it best, at its thisUpdate;
-/// and the certificate.
+/// [`judge_at`] its thisUpdate.
 fn judge<'a>(
+    der: &[u8],
+    kind: CrlKind,
+    certificates: &'a BTreeMap<String, Vec<u8>>,
+) -> (&'static str, Option<&'a [u8]>) {
+    judge_at(None, der, kind, certificates)
+}
+
+/// The code of what is wrong with a CRL by the certificate that fits it best; and the certificate.
+fn judge_at<'a>(
+    now: Option<UnixTime>,
     der: &[u8],
     kind: CrlKind,
     certificates: &'a BTreeMap<String, Vec<u8>>,
@@ -60,7 +69,8 @@ fn judge<'a>(
         if !crl.header.issuer.matches(issuer.subject()) {
             continue;
         }
-        let requirements = Requirements::new(&issuer, kind, crl.header.this_update);
+        let now = now.unwrap_or(crl.header.this_update);
+        let requirements = Requirements::new(&issuer, kind, now);
         match crl::verify(&examined, &requirements) {
             Ok(Verification::Verified(_)) => return ("verified", Some(certificate)),
             Ok(Verification::NeedsSecondPass(_)) => panic!("neither suite has Ed25519"),
@@ -279,4 +289,53 @@ fn pyca() {
         let (verdict, _) = judge(&crl, CrlKind::Full, &certificates);
         assert_eq!(verdict, code, "{name}");
     }
+}
+
+/// Amazon's lists that are not empty, and how many certificates each revokes: `openssl crl -text`
+/// counts as many.
+const AMAZON: [(&str, u64); 14] = [
+    ("e2m02", 2),
+    ("e2m03", 2),
+    ("e3m02", 2),
+    ("e3m03", 2),
+    ("r2m01", 2),
+    ("r2m02", 14_102),
+    ("r2m03", 13_975),
+    ("r4m01", 1),
+    ("r4m03", 2),
+    ("r4m04", 1),
+    ("rootca1", 4),
+    ("rootca2", 2),
+    ("rootca3", 2),
+    ("rootca4", 2),
+];
+
+#[test]
+fn amazons_lists_are_verified_at_their_time_and_expired_after_it() {
+    // The time of webpki's test, February 2025, for which they were downloaded.
+    let at = UnixTime(1_740_304_936);
+    let a_year_later = UnixTime(1_740_304_936 + 366 * 86_400);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/amazon");
+    let (certificates, crls): (BTreeMap<_, _>, BTreeMap<_, _>) = files(&folder)
+        .into_iter()
+        .partition(|(name, _)| name.strip_suffix(".cer").is_some());
+    let counts = BTreeMap::from(AMAZON);
+    let mut judged = 0;
+    for (name, der) in &crls {
+        let Some(name) = name.strip_suffix(".crl") else {
+            continue;
+        };
+        let (verdict, certificate) = judge_at(Some(at), der, CrlKind::Full, &certificates);
+        assert_eq!(verdict, "verified", "{name}");
+        let (later, _) = judge_at(Some(a_year_later), der, CrlKind::Full, &certificates);
+        assert_eq!(later, "expired", "{name}");
+        let crl = crl::read(der, Limits::default(), &mut ()).unwrap();
+        let count = counts.get(name).copied().unwrap_or(0);
+        assert_eq!(crl.entry_count, count, "{name}");
+        if let Some(is_good) = openssl_verifies(der, certificate.unwrap()) {
+            assert!(is_good, "{name}");
+        }
+        judged += 1;
+    }
+    assert_eq!(judged, 20);
 }
