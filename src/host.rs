@@ -11,7 +11,7 @@ use worker::{Delay, ScheduledTime, js_sys};
 
 use crate::clock::now;
 use crate::log::log;
-use crate::signature::JsHashed;
+use crate::signature::{JsContentHash, JsHashed};
 
 /// The machine, as a Durable Object has it.
 #[derive(Clone, Debug)]
@@ -34,6 +34,7 @@ impl JsHost {
 
 impl Runtime for JsHost {
     type Hashed = JsHashed;
+    type ContentHash = JsContentHash;
 
     fn now(&self) -> Timestamp {
         now()

@@ -1,8 +1,9 @@
-//! Signatures by RSA and ECDSA, checked by the platform: its `BoringSSL` hashes faster than wasm
-//! can, is kept up to date without us, and the mathematics in Rust would be a seventh of the
+//! Hashes, and signatures by RSA and ECDSA, by the platform: its `BoringSSL` hashes faster than
+//! wasm can, is kept up to date without us, and the mathematics in Rust would be a seventh of the
 //! Worker.
 
-use crl::{Algorithm, Digest, Hashed, Unverified};
+use crl::{Algorithm, Digest, Hashed, SignatureKey, Unverified};
+use edge::refresh::{ContentHash, Sha256, StoreError};
 use worker::wasm_bindgen::prelude::*;
 
 use crate::log::log;
@@ -13,17 +14,21 @@ const crypto = () => process.getBuiltinModule('node:crypto');
 
 export const begin = (digest) => crypto().createVerify(digest);
 
+export const beginHash = () => crypto().createHash('SHA256');
+
 // Undefined where the key is none.
 export function verify(hashed, spki, saltLength, signature) {
     const { createPublicKey, constants } = crypto();
-    const key = { key: spki, format: 'der', type: 'spki' };
+    const encoded = { key: spki, format: 'der', type: 'spki' };
+    let key;
     try {
-        createPublicKey(key);
+        key = createPublicKey(encoded);
     } catch {
         return undefined;
     }
-    const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength };
-    return hashed.verify(saltLength === undefined ? key : { ...key, ...pss }, signature);
+    // workerd ignores the padding beside a key that is decoded.
+    const pss = { ...encoded, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength };
+    return hashed.verify(saltLength === undefined ? key : pss, signature);
 }
 ")]
 extern "C" {
@@ -36,6 +41,19 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn update(this: &Verify, bytes: &[u8]) -> Result<JsValue, JsValue>;
+
+    /// Node's `Hash`.
+    #[derive(Debug)]
+    type Hash;
+
+    #[wasm_bindgen(catch, js_name = beginHash)]
+    fn begin_hash() -> Result<Hash, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = update)]
+    fn update_hash(this: &Hash, bytes: &[u8]) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn digest(this: &Hash) -> Result<Vec<u8>, JsValue>;
 
     #[wasm_bindgen(catch)]
     fn verify(
@@ -68,13 +86,18 @@ impl Hashed for JsHashed {
         }
     }
 
-    fn verify(&self, key: &[u8], algorithm: Algorithm, signature: &[u8]) -> Result<(), Unverified> {
+    fn verify(
+        &self,
+        key: &SignatureKey,
+        algorithm: Algorithm,
+        signature: &[u8],
+    ) -> Result<(), Unverified> {
         let hashed = self.0.as_ref().ok_or(Unverified::Failed)?;
         let salt_length = match algorithm {
             Algorithm::RsaPss { salt_length, .. } => Some(salt_length),
             _ => None,
         };
-        match verify(hashed, key, salt_length, signature) {
+        match verify(hashed, key.spki(), salt_length, signature) {
             Ok(Some(true)) => Ok(()),
             Ok(Some(false)) => Err(Unverified::Invalid),
             Ok(None) => Err(Unverified::UnusableKey),
@@ -83,6 +106,32 @@ impl Hashed for JsHashed {
                 Err(Unverified::Failed)
             }
         }
+    }
+}
+
+/// The SHA-256 of a CRL, being made by the platform; nothing once that has failed.
+#[derive(Debug)]
+pub(crate) struct JsContentHash(Option<Hash>);
+
+impl ContentHash for JsContentHash {
+    fn new() -> Self {
+        Self(begin_hash().map_err(|error| tell(&error)).ok())
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        let updated = self.0.as_ref().map(|hash| hash.update_hash(bytes));
+        if let Some(Err(error)) = updated {
+            tell(&error);
+            self.0 = None;
+        }
+    }
+
+    fn finish(self) -> Result<Sha256, StoreError> {
+        let digest = self.0.and_then(|hash| hash.digest().ok());
+        let digest = digest.and_then(|digest| digest.try_into().ok());
+        digest
+            .map(Sha256)
+            .ok_or_else(|| StoreError::Failed("the platform does not hash".to_owned()))
     }
 }
 

@@ -9,6 +9,7 @@ mod ports;
 mod protocol;
 mod publisher;
 mod removal;
+mod reports;
 mod service;
 mod singleflight;
 #[cfg(test)]

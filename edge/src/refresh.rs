@@ -6,14 +6,19 @@ mod backoff;
 mod changes;
 mod demand;
 mod error;
+mod fetch_error;
 pub mod head;
 mod lines;
+mod moves;
 mod object_state;
 mod origin_fetch;
 mod overrule;
 mod ports;
 mod refresher;
 mod removal_gate;
+mod serial_text;
+mod shard_index;
+mod shards;
 mod staged;
 mod state;
 mod state_cache;
@@ -27,13 +32,15 @@ pub use error::{OriginError, RefreshError, StoreError};
 pub use head::{Head, HeadError, Sha256, Sha256Error};
 pub use object_state::{ObjectState, StateChange};
 pub use ports::{
-    Cause, CrlRequest, DEPARTED_LIMIT, Departure, EventLog, EventLogError, Metadata, Origin,
-    OriginAnswer, OriginBody, OriginCrl, PIECE_BYTES, Pieces, Replica, ReplicaError, Runtime,
-    StatusReport, Store,
+    Cause, ContentHash, CrlRequest, DEPARTED_LIMIT, Departure, EventLog, EventLogError, Metadata,
+    Origin, OriginAnswer, OriginBody, OriginCrl, PIECE_BYTES, Pieces, Replica, ReplicaError,
+    Runtime, StatusReport, Store,
 };
 pub(crate) use refresher::{Refresher, Report};
+pub(crate) use removal_gate::MOVE_LIMIT;
+pub(crate) use shards::Shards;
 pub use state::{
     BodyId, Candidate, Changes, CrlState, Current, HeldCrl, IssuerState, LastError, Publication,
-    Record, RecordedFailure, RefreshCount, Unsettled, fingerprint,
+    Record, RecordedFailure, RefreshCount, StoredIndex, Unsettled, fingerprint,
 };
 pub(crate) use state_cache::StateCache;

@@ -4,13 +4,13 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use der::Encode;
 use der::asn1::{BitString, GeneralizedTime, Ia5String, UtcTime};
 use der::oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT;
 use der::oid::{AssociatedOid, ObjectIdentifier};
 use der::referenced::OwnedToRef;
+use der::{Decode, Encode};
 use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{DerSignature, SigningKey};
+use p256::ecdsa::{DerSignature, Signature, SigningKey};
 use sha2::{Digest, Sha256};
 use x509_cert::builder::profile::cabf::Root;
 use x509_cert::builder::{Builder, CertificateBuilder};
@@ -100,6 +100,21 @@ impl CertificateAuthority {
     pub fn forged_crl(&self, number: u64, change: impl FnOnce(&mut CertificateList)) -> Vec<u8> {
         let mut crl = self.sign(self.tbs(number));
         change(&mut crl);
+        crl.to_der().expect("a CRL encodes")
+    }
+
+    /// A CRL of this CA with another valid signature over the same contents: of an ECDSA signature
+    /// (r, s), (r, -s) is one, too.
+    #[must_use]
+    pub fn signed_again(crl: &[u8]) -> Vec<u8> {
+        let mut crl: CertificateList = CertificateList::from_der(crl).expect("a CRL");
+        let signature = DerSignature::try_from(crl.signature.raw_bytes()).expect("a signature");
+        let signature = Signature::try_from(signature).expect("a signature");
+        let (r, s) = signature.split_scalars();
+        let other = Signature::from_scalars(r, -s)
+            .expect("a signature")
+            .to_der();
+        crl.signature = BitString::from_bytes(other.as_bytes()).expect("a signature");
         crl.to_der().expect("a CRL encodes")
     }
 

@@ -199,6 +199,7 @@ struct ScriptedIssuer {
     registered: Issuer,
     script: Script,
     calls: Vec<Call>,
+    departed: Option<serde_json::Value>,
 }
 
 impl TestOrigin {
@@ -258,6 +259,7 @@ impl TestOrigin {
             registered: issuer,
             script: Box::new(|_| Answer::status(404)),
             calls: Vec::new(),
+            departed: None,
         };
         lock(&self.state).issuers.insert(id, scripted);
     }
@@ -281,6 +283,14 @@ impl TestOrigin {
             .get_mut(issuer)
             .expect("a registered issuer")
             .script = Box::new(script);
+    }
+
+    /// Explains with this array why entries have departed from this issuer's CRLs. Without one the
+    /// origin has no evidence (404).
+    pub fn explain_departed(&self, issuer: &str, departed: serde_json::Value) {
+        let mut state = lock(&self.state);
+        let issuer = state.issuers.get_mut(issuer).expect("a registered issuer");
+        issuer.departed = Some(departed);
     }
 
     /// Gives this answer to every call for this issuer's CRLs from now on.
@@ -364,6 +374,13 @@ impl State {
                 };
                 issuer.calls.push(call.clone());
                 (issuer.script)(&call)
+            }
+            ("POST", ["v1", "issuers", id, "crls", _, "departed"]) => {
+                let issuer = self.issuers.get(*id);
+                match issuer.and_then(|issuer| issuer.departed.as_ref()) {
+                    Some(departed) => json(&serde_json::json!({ "departed": departed })),
+                    None => problem(404, "not_found"),
+                }
             }
             _ => problem(404, "not_found"),
         }

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use end_to_end::certificate_authority::{CertificateAuthority, revoked};
+use der::Decode as _;
+use end_to_end::certificate_authority::{
+    CertificateAuthority, change_extensions, issuing_distribution_point, revoked,
+};
 use end_to_end::edge::OPERATOR_TOKEN;
 use end_to_end::test_origin::{Answer, TestOrigin, sha256};
 use end_to_end::{Edge, Origin, Start, World, suite};
+use origin_api::{Crl, Der, Issuer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use x509_cert::crl::{CertificateList, RevokedCert};
 
 struct Shared {
     origin: TestOrigin,
@@ -267,6 +272,117 @@ async fn a_hold_that_was_released_is_explained(_: Arc<Shared>) {
     assert_eq!(event["findings"], Value::Null);
 }
 
+async fn an_expired_entry_that_left_after_its_last_list_is_explained(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("expired");
+    // The third expires while the second CRL is current, which lists it for the last time.
+    let crls = [
+        with_entries(&ca, 1, 3),
+        with_entries(&ca, 2, 3),
+        with_entries(&ca, 3, 2),
+    ];
+    world.publish(&ca, &crls).await;
+    let serial = "5a5a5a5a5a5a5a5a5a5a5a5a00000003";
+    let not_after = "2026-01-01T00:00:00Z";
+    let departed = json!([{ "serial": serial, "because": "expired", "not_after": not_after }]);
+    world.origin.explain_departed(ca.id(), departed);
+    for removed in [0, 1] {
+        let event = world.refresh(&ca).await;
+        assert_eq!(event["outcome"], "published", "{event}");
+        assert_eq!(event["entries_removed"], removed, "{event}");
+        assert_eq!(event["findings"], Value::Null, "{event}");
+    }
+    assert_eq!(world.served(&ca).await, crls[2]);
+}
+
+async fn a_list_that_was_only_signed_again_is_unchanged(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("signed-again");
+    let crl = with_entries(&ca, 1, 3);
+    let again = CertificateAuthority::signed_again(&crl);
+    assert_ne!(crl, again);
+    world.publish(&ca, &[crl.clone(), again]).await;
+    let event = world.refresh(&ca).await;
+    assert_eq!(event["outcome"], "unchanged", "{event}");
+    assert_eq!(world.served(&ca).await, crl);
+}
+
+/// Two shards: what leaves the first one is on the second, and another entry is on neither.
+async fn a_shard_that_lost_what_another_gained_is_no_early_removal(world: Arc<Shared>) {
+    let ca = CertificateAuthority::new("sharded");
+    let point = |name: &str| format!("http://crl.example.com/sharded/{name}.crl");
+    let names = ["shard-0", "shard-1"];
+    let crls = names.map(|name| Crl {
+        name: name.parse().unwrap(),
+        distribution_point: Some(point(name)),
+    });
+    world.origin.register(Issuer {
+        id: ca.id().parse().unwrap(),
+        certificate: Der(ca.certificate()),
+        crls: crls.to_vec(),
+    });
+    let entries = revoked(80);
+    let shard = |name: &str, number, entries: &[RevokedCert]| {
+        ca.crl_with(number, |tbs| {
+            tbs.revoked_certificates = Some(entries.to_vec());
+            change_extensions(tbs, |_| true, [issuing_distribution_point(&point(name))]);
+        })
+    };
+    let publish = |number: u64, of_first: &[RevokedCert], of_second: &[RevokedCert]| {
+        let (first, second) = (
+            shard(names[0], number, of_first),
+            shard(names[1], number, of_second),
+        );
+        world.origin.on_call(ca.id(), move |call| {
+            Answer::crl(if call.name == names[0] {
+                first.clone()
+            } else {
+                second.clone()
+            })
+        });
+    };
+    let refresh = |name: &'static str| {
+        let path = format!("/v1/issuers/{}/refresh?name={name}", ca.id());
+        let world = Arc::clone(&world);
+        async move {
+            let refreshed = world.edge.operate(Method::POST, &path).await;
+            refreshed.json::<Value>().await.unwrap()["events"][0].take()
+        }
+    };
+    let lists = |name: &'static str, entry: RevokedCert| {
+        let (world, path) = (Arc::clone(&world), format!("/crl/{}/{name}.crl", ca.id()));
+        async move {
+            let served = world.edge.get(&path).await.bytes().await.unwrap();
+            let served: CertificateList = CertificateList::from_der(&served).unwrap();
+            let entries = served.tbs_cert_list.revoked_certificates.unwrap();
+            let serial = entry.serial_number;
+            entries.iter().any(|entry| entry.serial_number == serial)
+        }
+    };
+    publish(1, &entries[..40], &entries[40..]);
+    for name in names {
+        end_to_end::suite::until(|| async {
+            let path = format!("/crl/{}/{name}.crl", ca.id());
+            world.edge.get(&path).await.status() == StatusCode::OK
+        })
+        .await;
+    }
+
+    // The fortieth moves. Only the shard that loses it is asked for.
+    publish(2, &entries[..39], &entries[39..]);
+    let event = refresh(names[0]).await;
+    assert_eq!(event["outcome"], "published", "{event}");
+    assert_eq!(event["entries_removed"], 1);
+    assert_eq!(event["findings"][0]["code"], "moved", "{event}");
+    assert_eq!(event["findings"].as_array().unwrap().len(), 1);
+    // KV gets the shard that gained it first: for a client that reads both it is always on one.
+    assert!(lists(names[0], entries[39].clone()).await);
+    end_to_end::suite::until(|| lists(names[1], entries[39].clone())).await;
+
+    // The thirty-ninth moves nowhere.
+    publish(3, &entries[..38], &entries[39..]);
+    let event = refresh(names[0]).await;
+    assert_eq!(event["findings"][0]["code"], "early_removal", "{event}");
+}
+
 suite!(
     Shared;
     two_entries_of_many_that_left_early_are_reported,
@@ -275,5 +391,8 @@ suite!(
     the_list_of_another_ca_is_refused_and_nobody_can_accept_it,
     a_number_that_went_back_can_be_accepted,
     a_hold_that_was_released_is_explained,
+    an_expired_entry_that_left_after_its_last_list_is_explained,
+    a_list_that_was_only_signed_again_is_unchanged,
+    a_shard_that_lost_what_another_gained_is_no_early_removal,
     what_each_list_added_and_removed_outlives_a_restart,
 );

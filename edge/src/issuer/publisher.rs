@@ -14,8 +14,8 @@ use super::outbox::Outbox;
 use super::ports::{IssuerPorts, Shared, cause_of};
 use crate::kv_layout::{PART_BYTES, key, part_count, part_key, part_range};
 use crate::refresh::{
-    CrlState, Current, Head, Metadata, ObjectState, PIECE_BYTES, Pieces, Publication, Replica as _,
-    ReplicaError, Runtime as _, StateChange, StoreError, Unsettled,
+    CrlState, Current, Head, MOVE_LIMIT, Metadata, ObjectState, PIECE_BYTES, Pieces, Publication,
+    Replica as _, ReplicaError, Runtime as _, StateChange, StoreError, Unsettled,
 };
 use crate::time::Timestamp;
 
@@ -74,6 +74,7 @@ impl<P: IssuerPorts> Publisher<P> {
     pub(super) async fn flush(self: &Rc<Self>) {
         let this = Rc::clone(self);
         let run = async move {
+            this.shared.note(this.put_off_shards());
             while let Some(owed) = this.next_owed() {
                 if this.shared.note(this.publish(owed).await).is_none() {
                     return;
@@ -83,6 +84,29 @@ impl<P: IssuerPorts> Publisher<P> {
             this.delete_pending().await;
         };
         self.running.run(|| run.boxed_local()).await;
+    }
+
+    /// Puts off the shards from which entries have moved to others, until clients everywhere see
+    /// those: in between an entry would be on neither.
+    fn put_off_shards(&self) -> Result<(), StoreError> {
+        let now = self.shared.runtime.now();
+        let spread = self.shared.settings.kv_cache_ttl.saturating_add(KV_SPREAD);
+        let put_off = self.shared.state.with(|state| {
+            let crls = state.crls.iter();
+            let put_off = crls.filter_map(|(name, crl)| {
+                let until = shards_before(state, *name, crl, spread, now)?;
+                Some((*name, until))
+            });
+            put_off.collect::<Vec<_>>()
+        })?;
+        for (name, until) in put_off {
+            let mut crl = self.shared.state.crl(name)?;
+            if let Publication::Owed { retry_at, .. } = &mut crl.publication {
+                *retry_at = until;
+            }
+            self.shared.state.commit(StateChange::of_crl(name, crl))?;
+        }
+        Ok(())
     }
 
     fn next_owed(&self) -> Option<Owed> {
@@ -364,4 +388,58 @@ impl<P: IssuerPorts> Publisher<P> {
             }
         }
     }
+}
+
+/// When to look again whether a CRL that is owed now may be written; `None` if it may. It waits for
+/// the shards to which its entries have moved, unless one of these waits for it, or what KV has of
+/// it is about to expire.
+fn shards_before(
+    state: &ObjectState,
+    name: CrlName,
+    crl: &CrlState,
+    spread: Duration,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let head = crl.head()?;
+    let waits = move |crl: &CrlState| {
+        let head = crl.head();
+        head.is_some_and(|head| now.since(head.generated_at) < MOVE_LIMIT)
+    };
+    let is_due = matches!(crl.publication, Publication::Owed { retry_at, .. } if retry_at <= now);
+    if !is_due || !waits(crl) || crl.moved_to.is_empty() {
+        return None;
+    }
+    let served = crl.replaced.last().unwrap_or(head);
+    if Timestamp::from(served.next_update) <= now.after(spread.saturating_mul(2)) {
+        return None;
+    }
+    let mut reached: Vec<CrlName> = Vec::new();
+    let mut ends = Vec::new();
+    for to in &crl.moved_to {
+        // From shard to shard, as entries have moved.
+        reached.clear();
+        reached.push(*to);
+        let mut next = 0_usize;
+        while let Some(shard) = reached.get(next).and_then(|shard| state.crls.get(shard)) {
+            for further in shard.moved_to.iter().filter(|_| waits(shard)) {
+                if !reached.contains(further) {
+                    reached.push(*further);
+                }
+            }
+            next = next.saturating_add(1);
+        }
+        if reached.contains(&name) {
+            continue;
+        }
+        match state.crls.get(to).map(|crl| &crl.publication) {
+            Some(Publication::Owed { retry_at, .. }) => {
+                ends.push((*retry_at).max(now.after(SOONEST)));
+            }
+            Some(Publication::Done { at }) if at.after(spread) > now => {
+                ends.push(at.after(spread));
+            }
+            _ => {}
+        }
+    }
+    ends.into_iter().max()
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{LocalBoxFuture, join};
+use futures_util::future::{LocalBoxFuture, join, join_all};
 use futures_util::stream::{self, StreamExt as _};
 use origin_api::CrlName;
 
@@ -18,13 +18,18 @@ use super::protocol::{
 };
 use super::publisher::Publisher;
 use super::removal::Removal;
+use super::reports::Reports;
 use super::singleflight::{FlightFuture, Join, Singleflight};
 use super::turns::{AT_ONCE, Turns};
 use crate::events::{Event, Outcome, Trigger};
 use crate::refresh::{
     ChangesAnswer, ChangesPlace, CrlState, Current, ObjectState, RefreshError, Refresher, Report,
-    Runtime as _, Sha256, StateCache, StateChange, Store as _, StoreError, fingerprint,
+    Runtime as _, Sha256, Shards, StateCache, StateChange, Store as _, StoreError, fingerprint,
 };
+use crate::time::within;
+
+/// How long shards that lost entries wait, at most, until the others have been asked.
+const ASK_LIMIT: Duration = Duration::from_mins(5);
 
 /// Keeps one issuer's CRLs.
 pub struct IssuerService<P: IssuerPorts> {
@@ -32,6 +37,7 @@ pub struct IssuerService<P: IssuerPorts> {
     refresher: Rc<Refresher<P::Runtime, P::Origin, P::Store>>,
     flights: Singleflight<Report>,
     turns: Turns,
+    reports: Reports,
     leases: Leases,
     publisher: Rc<Publisher<P>>,
     outbox: Rc<Outbox<P>>,
@@ -71,9 +77,11 @@ impl<P: IssuerPorts> IssuerService<P> {
                 state,
                 settings: deps.settings,
                 issuer: deps.issuer,
+                shards: Shards::default(),
             }),
             flights: Singleflight::default(),
             turns: Turns::default(),
+            reports: Reports::default(),
             alarm: Alarm::default(),
             shared,
             leases,
@@ -342,10 +350,15 @@ impl<P: IssuerPorts> IssuerService<P> {
         new_crl: bool,
     ) -> FlightFuture<Report> {
         let join = self.flights.join(name, new_crl, |demand| {
-            let (refresher, turns) = (Rc::clone(&self.refresher), self.turns.clone());
+            let this = Rc::clone(self);
             async move {
-                let _turn = turns.take().await;
-                refresher.run(name, trigger, &demand).await
+                let turn = this.turns.take().await;
+                let report = this.refresher.run(name, trigger, &demand).await;
+                drop(turn);
+                match report {
+                    Some(report) => report,
+                    None => this.wait_for_shards(name).await,
+                }
             }
         });
         let result = join.result();
@@ -358,6 +371,52 @@ impl<P: IssuerPorts> IssuerService<P> {
             self.shared.runtime.spawn(task.boxed_local());
         }
         result
+    }
+
+    /// The new CRL of a shard waits until the others have been asked whether they have what it
+    /// lost.
+    async fn wait_for_shards(self: &Rc<Self>, name: CrlName) -> Report {
+        self.reports.wake();
+        if !self.reports.is_under_way.replace(true) {
+            let this = Rc::clone(self);
+            let settle = async move {
+                this.shared.within(ASK_LIMIT, this.ask_shards()).await;
+                this.reports.is_under_way.set(false);
+                this.reports.add(this.refresher.settle(None));
+            };
+            self.shared.runtime.spawn(settle.boxed_local());
+        }
+        self.reports.take(name).await
+    }
+
+    /// Asks the origin for all shards that may have what those that wait have lost. Some of them
+    /// may then wait, too.
+    async fn ask_shards(self: &Rc<Self>) {
+        let mut asked = Vec::new();
+        loop {
+            let (mut others, waiting) = self.refresher.shards_to_ask();
+            // One that failed twice, or whose refresh began too early twice, is not asked again.
+            others.retain(|name| asked.iter().filter(|other| *other == name).count() < 2);
+            if others.is_empty() {
+                join_all(waiting.into_iter().map(|name| self.ask_again(name))).await;
+                return;
+            }
+            join_all(others.iter().map(|name| self.ask_shard(*name))).await;
+            asked.extend(others);
+        }
+    }
+
+    /// Refreshes a shard, until it has ended or waits.
+    async fn ask_shard(self: &Rc<Self>, name: CrlName) {
+        let ended = self.fly(name, Trigger::Alarm, false);
+        let shards = &self.refresher.shards;
+        let waits = self.reports.until(|| shards.is_waiting(name).then_some(()));
+        within(waits, ended).await;
+    }
+
+    async fn ask_again(&self, name: CrlName) {
+        let _turn = self.turns.take().await;
+        self.refresher.ask_again(name).await;
     }
 
     async fn after_refresh(self: &Rc<Self>, name: CrlName, report: &Report) {

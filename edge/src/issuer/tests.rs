@@ -7,6 +7,7 @@ mod publish;
 mod refusals;
 mod removal;
 mod removal_gate;
+mod shards;
 mod wake;
 
 use std::cell::{Cell, RefCell};

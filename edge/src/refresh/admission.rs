@@ -87,6 +87,8 @@ pub(super) fn admit<D: Hashed>(
         entries_added: None,
         entries_removed: None,
         changes: None,
+        moved_to: Vec::new(),
+        index: None,
         replaces: before.head().map(|head| head.sha256),
     })))
 }

@@ -7,8 +7,8 @@ use origin_api::{CrlName, IssuerId};
 
 use super::backoff;
 use super::error::RefreshError;
+use super::fetch_error::FetchError;
 use super::head::Head;
-use super::origin_fetch::FetchError;
 use super::ports::OriginAnswer;
 use super::staged::{Admitted, FetchOutcome};
 use super::state::{
@@ -161,6 +161,7 @@ impl Attempt {
                 state.origin_closed_until = None;
                 state.candidate = None;
                 state.withheld_since = None;
+                state.unconfirmed_since = None;
                 match answer {
                     OriginAnswer::Crl(admitted) => self.publish(&mut state, admitted, settings),
                     OriginAnswer::Unchanged => self.prolong(&mut state, settings),
@@ -176,6 +177,9 @@ impl Attempt {
                 }
                 if matches!(failure.error, RefreshError::EntriesVanished { .. }) {
                     state.withheld_since.get_or_insert(self.ended_at);
+                }
+                if matches!(failure.error, RefreshError::MoveUnconfirmed { .. }) {
+                    state.unconfirmed_since.get_or_insert(self.ended_at);
                 }
                 self.fail(&mut state, &failure.error, event, is_recorded);
             }
@@ -209,6 +213,8 @@ impl Attempt {
         state.watermark = admitted.watermark.or(state.watermark);
         state.remembered = None;
         state.removal_owed = false;
+        state.moved_to.clone_from(&admitted.moved_to);
+        state.index = admitted.index;
         state.current = Some(Current {
             head,
             body: admitted.body,

@@ -10,6 +10,7 @@ use super::error::StoreError;
 use super::head::Head;
 use super::lines::{self, LineWriter, Lines};
 use super::ports::Store;
+use super::serial_text;
 use super::state::{ChangeSet, Changes, decimal};
 use crate::time::Timestamp;
 
@@ -164,7 +165,7 @@ impl<'a, S: Store> ChangeWriter<'a, S> {
             Change::Removed(entry) => ('-', entry),
             Change::Changed { after, .. } => ('~', after),
         };
-        let serial = entry.serial.to_string().to_ascii_lowercase();
+        let serial = serial_text::write(&entry.serial);
         let (date, reason) = (entry.revocation_date.0, entry.reason);
         let reason = reason.map_or("-", crl::Reason::name);
         writer.push(&format!("{kind} {serial} {date} {reason}"))?;

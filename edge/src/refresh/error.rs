@@ -40,6 +40,14 @@ pub enum RefreshError {
         /// How many entries the CRL held has.
         held: u64,
     },
+    /// Entries left a shard, and it is not known whether they have moved to another.
+    #[error(
+        "{missing} entries left this shard, and the other shards could not all be asked whether they have them now: the CRL held stays until they answer, an hour at most"
+    )]
+    MoveUnconfirmed {
+        /// How many entries.
+        missing: u64,
+    },
     /// The origin names another certificate than the pinned one.
     #[error(
         "the origin names another certificate for this issuer than the pinned one: compare them, then accept the new one with POST /v1/issuers/{{id}}/trust"
@@ -67,6 +75,7 @@ impl RefreshError {
             Self::Conflict(conflict) => conflict.code(),
             Self::WatermarkRegressed { .. } => "watermark_regressed",
             Self::EntriesVanished { .. } => "entries_vanished",
+            Self::MoveUnconfirmed { .. } => "move_unconfirmed",
             Self::IssuerChanged => "issuer_changed",
             Self::UnusableCertificate(error) => error.code(),
             Self::NotListed(_) => "crl_not_listed",
@@ -85,6 +94,7 @@ impl RefreshError {
             | Self::EntriesVanished { .. }
             | Self::IssuerChanged => Outcome::Rejected,
             Self::Origin(_)
+            | Self::MoveUnconfirmed { .. }
             | Self::UnusableCertificate(_)
             | Self::NotListed(_)
             | Self::Store(_) => Outcome::Failed,

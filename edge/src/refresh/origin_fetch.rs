@@ -5,20 +5,22 @@ use std::time::Duration;
 use crl::{Examination, Limits, Refusal};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
-use origin_api::{CrlName, IssuerId};
-use sha2::Digest as _;
+use origin_api::{Crl, CrlName, IssuerId};
 
 use super::admission;
 use super::demand::Demand;
 use super::error::{OriginError, RefreshError};
-use super::head::Sha256;
+use super::fetch_error::FetchError;
+use super::lines::LineWriter;
+use super::moves::Arrival;
 use super::ports::{
-    CrlRequest, DEPARTED_LIMIT, Origin, OriginAnswer, OriginBody, OriginCrl, PIECE_BYTES, Runtime,
-    Store,
+    ContentHash as _, CrlRequest, DEPARTED_LIMIT, Origin, OriginAnswer, OriginBody, OriginCrl,
+    PIECE_BYTES, Runtime, Store,
 };
 use super::removal_gate::{self, Comparison};
+use super::serial_text::is_negative;
 use super::staged::{Admitted, FetchOutcome, Staged};
-use super::state::{Candidate, CrlState, Current, Record};
+use super::state::{Candidate, CrlState, Current, HeldCrl, Record};
 use super::state_cache::StateCache;
 use crate::config::Settings;
 use crate::events::PartialCrl;
@@ -32,35 +34,21 @@ pub(super) struct OriginFetch<'a, R, O, S> {
     pub(super) settings: &'a Settings,
     pub(super) issuer: &'a IssuerId,
     pub(super) name: CrlName,
+    /// The CRL of this name that waits for the other shards, if one does: the origin is asked
+    /// whether it is still the current one.
+    pub(super) waiting: Option<HeldCrl>,
 }
 
-/// Why there is no such answer, and what is known of the CRL that came.
-#[derive(Debug)]
-pub(super) struct FetchError {
-    pub(super) error: RefreshError,
-    pub(super) crl: PartialCrl,
-    /// The CRL, if an operator may accept it all the same.
-    pub(super) candidate: Option<Candidate>,
-}
-
-impl FetchError {
-    pub(super) fn about(error: impl Into<RefreshError>, crl: PartialCrl) -> Self {
-        Self {
-            error: error.into(),
-            crl,
-            candidate: None,
-        }
-    }
-}
-
-impl<E: Into<RefreshError>> From<E> for FetchError {
-    fn from(error: E) -> Self {
-        Self::about(error, PartialCrl::default())
-    }
+/// What the origin sent.
+pub(super) enum Fetched {
+    /// All that is needed to conclude the refresh.
+    Outcome(FetchOutcome),
+    /// A shard that lost entries, which may stand on the issuer's other shards.
+    Arrived(Box<Arrival>),
 }
 
 impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
-    pub(super) async fn run(&self, demand: &Demand) -> Result<FetchOutcome, FetchError> {
+    pub(super) async fn run(&self, demand: &Demand) -> Result<Fetched, FetchError> {
         let began_at = self.runtime.now();
         match self.fetch(demand).await {
             Err(failure)
@@ -94,26 +82,28 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         failure
     }
 
-    async fn fetch(&self, demand: &Demand) -> Result<FetchOutcome, FetchError> {
+    async fn fetch(&self, demand: &Demand) -> Result<Fetched, FetchError> {
         let record = self.record().await?;
         let certificate = self.state.issuer()?.trusted_certificate(&record)?;
         let Some(listed) = record.crls.iter().find(|crl| crl.name == self.name) else {
             return if record.crls.is_empty() {
-                Ok(OriginAnswer::NothingToPublish)
+                Ok(Fetched::Outcome(OriginAnswer::NothingToPublish))
             } else {
                 Err(RefreshError::NotListed(self.name).into())
             };
         };
         let before = self.state.crl(self.name)?;
         let request = CrlRequest {
-            held: before.held(),
+            held: self.waiting.clone().or_else(|| before.held()),
             // An expired CRL needs a new one, even if the origin takes it for current.
             new_crl: demand.freeze() || before.valid(self.runtime.now()).is_none(),
         };
         let mut deadline = self.deadline();
         let staged = match self.ask(&request, &mut deadline).await? {
-            OriginAnswer::Unchanged => return Ok(OriginAnswer::Unchanged),
-            OriginAnswer::NothingToPublish => return Ok(OriginAnswer::NothingToPublish),
+            OriginAnswer::Unchanged => return Ok(Fetched::Outcome(OriginAnswer::Unchanged)),
+            OriginAnswer::NothingToPublish => {
+                return Ok(Fetched::Outcome(OriginAnswer::NothingToPublish));
+            }
             OriginAnswer::Crl(crl) => self.stage(crl, &mut deadline).await?,
         };
         let expected = admission::Expected {
@@ -128,13 +118,23 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         let admitted = admitted.map_err(|error| self.refused(error, &staged, None))?;
         match (admitted, &before.current) {
             (OriginAnswer::Crl(admitted), Some(held)) if self.name != CrlName::Delta => {
-                let passed = self.pass_removal_gate(*admitted, &staged, &before, held);
-                Ok(OriginAnswer::Crl(Box::new(passed.await?)))
+                let arrival = self.compare(*admitted, &staged, held).await?;
+                let is_other_shard =
+                    |crl: &Crl| matches!(crl.name, CrlName::Shard(_)) && crl.name != self.name;
+                if matches!(self.name, CrlName::Shard(_))
+                    && arrival.open.count != 0
+                    && record.crls.iter().any(is_other_shard)
+                {
+                    return Ok(Fetched::Arrived(Box::new(arrival)));
+                }
+                let passed = self.pass_removal_gate(arrival, &staged, &before, held);
+                let passed = passed.map_err(|failure| *failure)?;
+                Ok(Fetched::Outcome(OriginAnswer::Crl(Box::new(passed))))
             }
             (answer, _) => {
                 self.check_base(&staged)
                     .map_err(|error| self.refused(error, &staged, None))?;
-                Ok(answer)
+                Ok(Fetched::Outcome(answer))
             }
         }
     }
@@ -149,37 +149,61 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         Ok(())
     }
 
-    /// Compares the admitted CRL with the one that it replaces.
-    async fn pass_removal_gate(
+    /// Compares the admitted CRL with the one that it replaces, and asks the origin why entries
+    /// are missing.
+    async fn compare(
         &self,
-        mut admitted: Admitted,
+        admitted: Admitted,
         staged: &Staged<R::Hashed>,
-        before: &CrlState,
         held: &Current,
-    ) -> Result<Admitted, FetchError> {
+    ) -> Result<Arrival, FetchError> {
         let (store, now) = (self.state.store(), self.runtime.now());
         let key = removal_gate::key(self.runtime.random());
         let new = (admitted.body, admitted.pieces);
         let (mut comparison, questions) =
             removal_gate::compare(store, held, new, self.settings, now, key)?;
+        let mut open = LineWriter::new(store, PIECE_BYTES);
         for piece in 0..questions.pieces {
             let lines = questions.piece(store, piece)?;
-            let lines: Vec<_> = lines.lines().collect();
+            let (negative, lines): (Vec<_>, Vec<_>) =
+                lines.lines().partition(|line| is_negative(line));
+            comparison.explain(&negative, None, &mut open)?;
             for asked in lines.chunks(DEPARTED_LIMIT) {
                 let departed = self.origin.departed(self.issuer, self.name, asked);
                 let departed = self.deadline().bound(departed).await;
                 let departed = departed
                     .and_then(|departed| departed)
                     .map_err(|error| FetchError::about(error, staged.partial()))?;
-                comparison.explain(asked, departed.as_deref());
+                comparison.explain(asked, departed.as_deref(), &mut open)?;
             }
         }
+        Ok(Arrival {
+            admitted,
+            comparison,
+            open: open.finish()?,
+        })
+    }
+
+    /// Publishes what was admitted, or withholds it.
+    fn pass_removal_gate(
+        &self,
+        arrival: Arrival,
+        staged: &Staged<R::Hashed>,
+        before: &CrlState,
+        held: &Current,
+    ) -> Result<Admitted, Box<FetchError>> {
+        let Arrival {
+            mut admitted,
+            comparison,
+            ..
+        } = arrival;
+        let now = self.runtime.now();
         if comparison.is_withheld(&held.head, before, self.settings, now) {
             let error = RefreshError::EntriesVanished {
                 unexplained: comparison.unexplained,
                 held: held.head.entry_count,
             };
-            return Err(self.refused(error, staged, Some(comparison)));
+            return Err(Box::new(self.refused(error, staged, Some(comparison))));
         }
         admitted.compared(&comparison);
         admitted.findings.extend(comparison.findings());
@@ -303,7 +327,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
             max_bytes: self.settings.max_crl_bytes,
             ..Limits::default()
         });
-        let mut hash = sha2::Sha256::new();
+        let mut hash = R::ContentHash::new();
         let mut piece = vec![0; PIECE_BYTES];
         let mut pieces = 0_u32;
         let mut size = 0_u64;
@@ -336,7 +360,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
             body,
             pieces,
             size,
-            sha256: Sha256(hash.finalize().into()),
+            sha256: hash.finish()?,
             watermark,
             examined,
         })

@@ -2,12 +2,10 @@
 
 use crl::{Examination, Hashed, Limits};
 use origin_api::{CrlName, Issuer};
-use sha2::Digest as _;
 
 use super::admission::{self, Expected};
 use super::error::{RefreshError, StoreError};
-use super::head::Sha256;
-use super::ports::{OriginAnswer, Store};
+use super::ports::{ContentHash, OriginAnswer, Runtime, Store};
 use super::removal_gate;
 use super::staged::{Admitted, FetchOutcome, Staged};
 use super::state::{Candidate, CrlState, IssuerState};
@@ -32,14 +30,14 @@ pub(super) struct Overrule<'a> {
 impl Overrule<'_> {
     /// Checks the stored bytes again, by every rule that no operator may overrule: the CRL may have
     /// expired since, and the issuer's certificate may have changed.
-    pub(super) fn admit<D: Hashed>(
+    pub(super) fn admit<R: Runtime>(
         &self,
         store: &impl Store,
     ) -> Result<FetchOutcome, RefreshError> {
         let record = self.issuer.record.as_ref().map(|record| &record.issuer);
         let record = record.ok_or(RefreshError::NotListed(self.name))?;
         let certificate = self.issuer.trusted_certificate(record)?;
-        let staged = self.read_again::<D>(store)?;
+        let staged = self.read_again::<R::Hashed, R::ContentHash>(store)?;
         let expected = Expected {
             name: self.name,
             distribution_point: distribution_point(record, self.name),
@@ -74,13 +72,16 @@ impl Overrule<'_> {
         Ok(())
     }
 
-    fn read_again<D: Hashed>(&self, store: &impl Store) -> Result<Staged<D>, RefreshError> {
+    fn read_again<D: Hashed, H: ContentHash>(
+        &self,
+        store: &impl Store,
+    ) -> Result<Staged<D>, RefreshError> {
         let candidate = self.candidate;
         let mut examination = Examination::<D>::new(Limits {
             max_bytes: self.settings.max_crl_bytes,
             ..Limits::default()
         });
-        let mut hash = sha2::Sha256::new();
+        let mut hash = H::new();
         let mut size = 0_u64;
         for index in 0..candidate.pieces {
             let piece = store.piece(candidate.body, index)?;
@@ -92,7 +93,7 @@ impl Overrule<'_> {
             body: candidate.body,
             pieces: candidate.pieces,
             size,
-            sha256: Sha256(hash.finalize().into()),
+            sha256: hash.finish()?,
             watermark: candidate.watermark,
             examined: examination.finish()?,
         })

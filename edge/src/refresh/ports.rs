@@ -32,6 +32,8 @@ pub const PIECE_BYTES: usize = 1024 * 1024;
 pub trait Runtime {
     /// Hashes what is signed by RSA or ECDSA, and checks the signature.
     type Hashed: Hashed;
+    /// Hashes the whole CRL, for its identity.
+    type ContentHash: ContentHash;
     /// The current time. The platform's clock may stand still while code runs.
     fn now(&self) -> Timestamp;
     /// Waits.
@@ -44,6 +46,16 @@ pub trait Runtime {
     async fn set_alarm(&self, at: Timestamp) -> Result<(), StoreError>;
     /// Writes one JSON object to the operator's log.
     fn log(&self, line: &serde_json::Value);
+}
+
+/// The SHA-256 of bytes that come in pieces.
+pub trait ContentHash {
+    /// Of no bytes yet.
+    fn new() -> Self;
+    /// Takes the next bytes.
+    fn update(&mut self, bytes: &[u8]);
+    /// After the last bytes.
+    fn finish(self) -> Result<Sha256, StoreError>;
 }
 
 /// The origin CA API. Every call may be retried; dropping a call or a body closes its connection.

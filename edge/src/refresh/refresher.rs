@@ -1,5 +1,6 @@
 //! One refresh, step by step: ask the origin, admit, commit.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use origin_api::{CrlName, IssuerId};
@@ -7,13 +8,17 @@ use origin_api::{CrlName, IssuerId};
 use super::attempt::Attempt;
 use super::demand::Demand;
 use super::error::{RefreshError, StoreError};
+use super::fetch_error::FetchError;
+use super::moves::{self, Case, Located, Place, Verdict, Waiting};
 use super::object_state::StateChange;
-use super::origin_fetch::{FetchError, OriginFetch};
+use super::origin_fetch::{Fetched, OriginFetch};
 use super::overrule::Overrule;
-use super::ports::{Origin, Runtime, Store};
+use super::ports::{Origin, OriginAnswer, Runtime, Store};
 use super::removal_gate;
+use super::shard_index::IndexedList;
+use super::shards::Shards;
 use super::staged::FetchOutcome;
-use super::state::Candidate;
+use super::state::{Candidate, HeldCrl};
 use super::state_cache::StateCache;
 use crate::config::Settings;
 use crate::events::{Event, EventId, Trigger};
@@ -42,24 +47,26 @@ pub(crate) struct Refresher<R, O, S> {
     pub(crate) state: Rc<StateCache<S>>,
     pub(crate) settings: Rc<Settings>,
     pub(crate) issuer: IssuerId,
+    pub(crate) shards: Shards,
 }
 
 impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
     /// Asks the origin, admits what it gives, and commits. When this returns, storage has the new
     /// head and body or the old ones untouched, and the event is in the outbox. Dropping it leaves
     /// the old ones untouched too.
-    pub(crate) async fn run(&self, name: CrlName, trigger: Trigger, demand: &Demand) -> Report {
+    ///
+    /// `None`: the CRL of a shard has come, and waits for the issuer's other shards until
+    /// [`Refresher::settle`].
+    pub(crate) async fn run(
+        &self,
+        name: CrlName,
+        trigger: Trigger,
+        demand: &Demand,
+    ) -> Option<Report> {
         let started_at = self.runtime.now();
         let random = self.runtime.random();
-        let fetch = OriginFetch {
-            runtime: &self.runtime,
-            origin: &self.origin,
-            state: &self.state,
-            settings: &self.settings,
-            issuer: &self.issuer,
-            name,
-        };
-        let result = fetch.run(demand).await;
+        let asked_at = self.shards.now();
+        let result = self.fetch(name, demand, None).await;
         let attempt = Attempt {
             name,
             trigger,
@@ -68,7 +75,198 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             ended_at: self.runtime.now(),
             chance: random[9],
         };
-        self.report(&attempt, result)
+        if result.is_ok() {
+            self.shards.set_asked(name, asked_at);
+        }
+        let result = match result {
+            Ok(Fetched::Outcome(outcome)) => Ok(outcome),
+            Ok(Fetched::Arrived(arrival)) => {
+                let waiting = Waiting::new(attempt, *arrival, self.shards.now());
+                self.shards.add(waiting);
+                if self.can_settle(name) {
+                    return self.settle(Some(name)).pop().map(|(_, report)| report);
+                }
+                return None;
+            }
+            Err(error) => Err(error),
+        };
+        Some(self.report(&attempt, result))
+    }
+
+    async fn fetch(
+        &self,
+        name: CrlName,
+        demand: &Demand,
+        waiting: Option<HeldCrl>,
+    ) -> Result<Fetched, FetchError> {
+        let fetch = OriginFetch {
+            runtime: &self.runtime,
+            origin: &self.origin,
+            state: &self.state,
+            settings: &self.settings,
+            issuer: &self.issuer,
+            name,
+            waiting,
+        };
+        fetch.run(demand).await
+    }
+
+    /// Asks the origin whether a CRL that waits is still the current one; if not, the newer one
+    /// waits in its place.
+    pub(crate) async fn ask_again(&self, name: CrlName) {
+        let Some(held) = self.shards.waiting_crl(name) else {
+            return;
+        };
+        let asked_at = self.shards.now();
+        match self.fetch(name, &Demand::default(), Some(held)).await {
+            Ok(Fetched::Outcome(OriginAnswer::Unchanged)) => {}
+            Ok(Fetched::Arrived(arrival)) => self.shards.replace(name, *arrival),
+            // The one that waits is concluded as it is, and the next refresh brings this one.
+            Ok(Fetched::Outcome(_)) | Err(_) => return,
+        }
+        self.shards.set_asked(name, asked_at);
+    }
+
+    /// The listed shards that have not been asked since the CRLs that wait came, and do not wait
+    /// themselves; and those that wait, but were asked before another one came.
+    pub(crate) fn shards_to_ask(&self) -> (Vec<CrlName>, Vec<CrlName>) {
+        self.shards.to_ask(&self.listed_shards())
+    }
+
+    fn listed_shards(&self) -> Vec<CrlName> {
+        let listed = self.state.with(|state| state.issuer.listed());
+        let mut listed = listed.unwrap_or_default();
+        listed.retain(|name| matches!(name, CrlName::Shard(_)));
+        listed
+    }
+
+    /// Whether nothing can be gained by asking the other shards: clients have no CRL that could be
+    /// kept, or all entries are known to stand on others.
+    fn can_settle(&self, name: CrlName) -> bool {
+        let now = self.runtime.now();
+        let is_served = self
+            .state
+            .crl(name)
+            .is_ok_and(|crl| crl.valid(now).is_some());
+        !is_served
+            || self
+                .locate(name, &self.shards.waiting())
+                .is_ok_and(|located| located.is_settled())
+    }
+
+    /// Concludes the refreshes of the CRLs that wait, together, or of one. Nothing here awaits: no
+    /// client can see one without the other.
+    pub(crate) fn settle(&self, only: Option<CrlName>) -> Vec<(CrlName, Report)> {
+        let now = self.runtime.now();
+        let listed = self.listed_shards();
+        let mut judged = BTreeMap::new();
+        let mut failed = Vec::new();
+        for name in self.shards.waiting_names() {
+            if only.is_some_and(|only| only != name) {
+                continue;
+            }
+            let located = self.locate(name, &self.shards.waiting());
+            let states = self.state.crl(name);
+            match (located, states) {
+                (Ok(located), Ok(before)) => {
+                    judged.insert(name, (located, before));
+                }
+                (Err(error), _) | (_, Err(error)) => failed.push((name, error)),
+            }
+        }
+        let mut taken = self.shards.take(only);
+        let cases = judged.iter().filter_map(|(name, (located, before))| {
+            let waiting = taken.get(name)?;
+            let case = Case {
+                located,
+                comparison: &waiting.arrival.comparison,
+                held: before.current.as_ref()?,
+                before,
+                is_confirmed: self.shards.is_confirmed(waiting, &listed),
+            };
+            Some((*name, case))
+        });
+        let verdicts = moves::judge(&cases.collect(), &self.settings, now);
+        let mut reports = Vec::new();
+        for (name, error) in failed {
+            if let Some(waiting) = taken.remove(&name) {
+                reports.push((name, self.report(&waiting.attempt, Err(error.into()))));
+            }
+        }
+        // Those that pass, first: the others may fail in storage without harm.
+        let mut rest: Vec<_> = taken.into_iter().collect();
+        rest.sort_by_key(|(name, _)| verdicts.get(name) != Some(&Verdict::Passes));
+        for (name, waiting) in rest {
+            let Waiting {
+                mut attempt,
+                mut arrival,
+                list,
+                ..
+            } = waiting;
+            attempt.ended_at = now;
+            arrival.admitted.index = list.index.get();
+            let judged = judged.get(&name);
+            let held = judged.and_then(|(_, before)| before.current.as_ref());
+            let result = match (judged, held, verdicts.get(&name)) {
+                (Some((located, _)), Some(held), Some(own)) => {
+                    moves::conclude(arrival, located, &verdicts, *own, held, now)
+                        .map_err(|failure| *failure)
+                }
+                _ => Err(StoreError::Conflict.into()),
+            };
+            let result = result.map(|admitted| OriginAnswer::Crl(Box::new(admitted)));
+            reports.push((name, self.report(&attempt, result)));
+        }
+        reports
+    }
+
+    /// Where the entries that a waiting CRL lost stand.
+    fn locate(
+        &self,
+        name: CrlName,
+        waiting: &BTreeMap<CrlName, Waiting>,
+    ) -> Result<Located, StoreError> {
+        let Some(own) = waiting.get(&name) else {
+            return Ok(Located::default());
+        };
+        let (store, now) = (self.state.store(), self.runtime.now());
+        let key = removal_gate::key(self.runtime.random());
+        let others = self
+            .listed_shards()
+            .into_iter()
+            .filter(|other| *other != name);
+        let (mut held, mut withheld) = (Vec::new(), Vec::new());
+        let mut together = Vec::new();
+        for other in others {
+            if let Some(waiting) = waiting.get(&other) {
+                together.push((Place::Waiting(other), &waiting.list));
+                continue;
+            }
+            let crl = self.state.crl(other)?;
+            if let Some(current) = crl.valid(now) {
+                let list = IndexedList::new(current.body, current.pieces, crl.index);
+                held.push((other, list));
+            }
+            if let Some(candidate) = crl.candidate.filter(Candidate::lost_entries) {
+                let list = IndexedList::new(candidate.body, candidate.pieces, None);
+                withheld.push((Place::Withheld(other), list));
+            }
+        }
+        let places = held.iter().map(|(other, list)| (Place::Held(*other), list));
+        let places = places
+            .chain(together)
+            .chain(withheld.iter().map(|(place, list)| (*place, list)));
+        let places: Vec<_> = places.collect();
+        let located = Located::find(store, &own.arrival.open, &places, key);
+        // An index that was made is kept with its CRL.
+        for (other, list) in &held {
+            let mut crl = self.state.crl(*other)?;
+            if crl.index != list.index.get() {
+                crl.index = list.index.get();
+                self.state.commit(StateChange::of_crl(*other, crl))?;
+            }
+        }
+        located
     }
 
     /// Commits the CRL that was refused last, because an operator accepts it. `by` is the
@@ -93,7 +291,7 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             key: removal_gate::key(random),
         };
         let result = overrule
-            .admit::<R::Hashed>(self.state.store())
+            .admit::<R>(self.state.store())
             .map_err(|error| FetchError::about(error, candidate.partial()));
         let attempt = Attempt {
             name,

@@ -11,6 +11,7 @@ use super::error::StoreError;
 use super::head::Head;
 use super::lines::{LineWriter, Lines};
 use super::ports::{Cause, Departure, PIECE_BYTES, Store};
+use super::serial_text;
 use super::state::{BodyId, CrlState, Current};
 use super::stored_body::StoredBody;
 use crate::config::{Removals, Settings};
@@ -20,7 +21,9 @@ use crate::time::Timestamp;
 /// Fewer missing entries than this are never withheld.
 const FEWEST_WITHHELD: u64 = 20;
 /// How many serial numbers are shown to people.
-const SHOWN: usize = 10;
+pub(super) const SHOWN: usize = 10;
+/// How long a shard waits for others, to which its entries may have moved, to be asked.
+pub(crate) const MOVE_LIMIT: Duration = Duration::from_hours(1);
 
 /// How two CRLs differ, and what of that is explained.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub(super) struct Comparison {
     pub(super) missing: Vec<String>,
     /// What changed; `None` if it is too much to keep.
     pub(super) changes: Option<Lines>,
-    duplicates: Option<Finding>,
+    pub(super) duplicates: Option<Finding>,
 }
 
 /// The key of a comparison, from unpredictable bytes: nobody can prepare a CRL that is slow to
@@ -67,7 +70,7 @@ pub(super) fn compare(
         if was_held || has_expired(entry.revocation_date.into()) {
             return Ok(());
         }
-        questions.push(&entry.serial.to_string().to_ascii_lowercase())
+        questions.push(&serial_text::write(&entry.serial))
     };
     let mut failed = None;
     let mut earlier = StoredBody::new(store, held.body, held.pieces);
@@ -100,8 +103,14 @@ pub(super) fn compare(
 }
 
 impl Comparison {
-    /// Takes the origin's answer to some questions: `None` if it has no evidence.
-    pub(super) fn explain(&mut self, asked: &[&str], departed: Option<&[Departure]>) {
+    /// Takes the origin's answer to some questions: `None` if it has no evidence. Gives `open` what
+    /// remains unexplained.
+    pub(super) fn explain<S: Store>(
+        &mut self,
+        asked: &[&str],
+        departed: Option<&[Departure]>,
+        open: &mut LineWriter<'_, S>,
+    ) -> Result<(), StoreError> {
         let mut explained: Vec<_> = departed
             .unwrap_or_default()
             .iter()
@@ -112,10 +121,14 @@ impl Comparison {
         for serial in asked {
             if explained.binary_search(&significant(serial)).is_ok() {
                 self.unexplained = self.unexplained.saturating_sub(1);
-            } else if self.missing.len() < SHOWN {
+                continue;
+            }
+            open.push(serial)?;
+            if self.missing.len() < SHOWN {
                 self.missing.push((*serial).to_owned());
             }
         }
+        Ok(())
     }
 
     /// Whether the new CRL is withheld.
@@ -129,17 +142,12 @@ impl Comparison {
         let part = settings.removals_held_above;
         let are_many = self.unexplained >= FEWEST_WITHHELD
             && part.is_exceeded_by(self.unexplained, held.entry_count);
-        let is_over = || {
-            let since = state.withheld_since;
-            since.is_some_and(|since| now.since(since) >= settings.removals_hold)
-                || is_about_to_expire(held, now)
+        let patience = Patience {
+            held,
+            settings,
+            now,
         };
-        match settings.removals {
-            _ if !are_many => false,
-            Removals::Warn => false,
-            Removals::Hold => !is_over(),
-            Removals::Refuse => true,
-        }
+        are_many && patience.withholds(state.withheld_since)
     }
 
     /// What operators should look at.
@@ -151,6 +159,34 @@ impl Comparison {
         });
         let duplicates = self.duplicates.as_ref().map(EventFinding::from);
         early.into_iter().chain(duplicates)
+    }
+}
+
+/// For how long the CRL held is kept, although there is a new one.
+pub(super) struct Patience<'a> {
+    pub(super) held: &'a Head,
+    pub(super) settings: &'a Settings,
+    pub(super) now: Timestamp,
+}
+
+impl Patience<'_> {
+    /// Whether a CRL that lost too much is withheld.
+    pub(super) fn withholds(&self, since: Option<Timestamp>) -> bool {
+        match self.settings.removals {
+            Removals::Warn => false,
+            Removals::Hold => !self.is_over(since, self.settings.removals_hold),
+            Removals::Refuse => true,
+        }
+    }
+
+    /// Whether a shard waits for others that could not be asked whether they have what it lost.
+    pub(super) fn waits_for_shards(&self, since: Option<Timestamp>) -> bool {
+        self.settings.removals != Removals::Warn && !self.is_over(since, MOVE_LIMIT)
+    }
+
+    fn is_over(&self, since: Option<Timestamp>, limit: Duration) -> bool {
+        since.is_some_and(|since| self.now.since(since) >= limit)
+            || is_about_to_expire(self.held, self.now)
     }
 }
 
@@ -175,6 +211,8 @@ fn significant(serial: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::refresh::testing;
 
@@ -197,11 +235,18 @@ mod tests {
             departure("00b1", Cause::Released),
             departure("0c", Cause::Unknown),
         ];
-        comparison.explain(&["0a", "b1", "0c", "0d"], Some(&departed));
-        assert_eq!(comparison.unexplained, 2);
-        assert_eq!(comparison.missing, ["0c", "0d"]);
-        comparison.explain(&["0e"], None);
-        assert_eq!(comparison.missing, ["0c", "0d", "0e"]);
+        let store = testing::TwinStore::new(&testing::Disk::default(), &Rc::default());
+        let mut open = LineWriter::new(&store, PIECE_BYTES);
+        let mut explain = |asked: &[&str], departed| {
+            comparison.explain(asked, departed, &mut open).unwrap();
+            (comparison.unexplained, comparison.missing.clone())
+        };
+        let (unexplained, missing) = explain(&["0a", "b1", "0c", "0d"], Some(&departed[..]));
+        assert_eq!((unexplained, missing.join(" ")), (2, "0c 0d".to_owned()));
+        let (_, missing) = explain(&["0e"], None);
+        assert_eq!(missing.join(" "), "0c 0d 0e");
+        let open = open.finish().unwrap();
+        assert_eq!(open.piece(&store, 0).unwrap(), "0c\n0d\n0e\n");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! A CRL whose body is in storage and not yet committed: as it arrived, and once it is admitted.
 
 use crl::Examined;
-use origin_api::Der;
+use origin_api::{CrlName, Der};
 
 use super::head::{Head, Sha256};
 use super::lines::Lines;
 use super::ports::OriginAnswer;
 use super::removal_gate::Comparison;
-use super::state::{BodyId, StoredCoverage};
+use super::state::{BodyId, StoredCoverage, StoredIndex};
 use crate::events::{EventFinding, PartialCrl};
 
 /// A body that has arrived whole and is in storage.
@@ -53,6 +53,10 @@ pub(super) struct Admitted {
     pub(super) entries_removed: Option<u64>,
     /// What it adds and removes; `None` if that was not compared, or is too much to keep.
     pub(super) changes: Option<Lines>,
+    /// The shards to which entries of the CRL held have moved.
+    pub(super) moved_to: Vec<CrlName>,
+    /// Its index, if that was needed.
+    pub(super) index: Option<StoredIndex>,
     /// The CRL that it replaces.
     pub(super) replaces: Option<Sha256>,
 }

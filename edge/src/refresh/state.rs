@@ -67,6 +67,15 @@ pub struct CrlState {
     /// Since when the removal gate has withheld CRLs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld_since: Option<Timestamp>,
+    /// Since when it has not been known whether entries that left this shard are on others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unconfirmed_since: Option<Timestamp>,
+    /// The index of the committed CRL, if it was needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<StoredIndex>,
+    /// The shards to which entries moved when the committed CRL came: KV gets theirs first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved_to: Vec<CrlName>,
     /// What the last CRLs added and removed; `None` until one is committed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
@@ -84,6 +93,13 @@ pub struct Current {
     /// What the CRL covers; `None` if an earlier release committed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<StoredCoverage>,
+}
+
+/// The index of a list: a body whose last piece has the index itself, and the others its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredIndex {
+    pub(super) body: BodyId,
+    pub(super) pieces: u32,
 }
 
 /// What a CRL covers, as stored.
@@ -139,6 +155,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// Whether the removal gate withholds it.
+    pub(super) fn lost_entries(&self) -> bool {
+        self.code == "entries_vanished"
+    }
+
     pub(super) fn partial(&self) -> PartialCrl {
         PartialCrl {
             number: self.number.as_ref().and_then(|number| number.parse().ok()),
@@ -334,7 +355,8 @@ impl CrlState {
         let current = self.current.iter().map(|current| current.body);
         let candidate = self.candidate.iter().map(|candidate| candidate.body);
         let changes = self.changes.iter().flat_map(Changes::bodies);
-        current.chain(candidate).chain(changes)
+        let index = self.index.iter().map(|index| index.body);
+        current.chain(candidate).chain(changes).chain(index)
     }
 
     /// Whether KV did not take the committed CRL, and is tried again. A first try is about to come.

@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crl::{Algorithm, Digest, Hashed, RustCrypto, Unverified};
+use crl::{Algorithm, Digest, Hashed, RustCrypto, SignatureKey, Unverified};
 use edge::events::Event;
-use edge::refresh::{Runtime, StoreError};
+use edge::refresh::{ContentHash, Runtime, Sha256, StoreError};
 use futures_util::future::LocalBoxFuture;
 use origin_api::Timestamp;
 use serde::Deserialize as _;
+use sha2::Digest as _;
 
 use crate::clock::Clock;
 use crate::executor::{Executor, Scope};
@@ -71,7 +72,12 @@ impl Hashed for PlatformHashed {
         self.0.update(bytes);
     }
 
-    fn verify(&self, key: &[u8], algorithm: Algorithm, signature: &[u8]) -> Result<(), Unverified> {
+    fn verify(
+        &self,
+        key: &SignatureKey,
+        algorithm: Algorithm,
+        signature: &[u8],
+    ) -> Result<(), Unverified> {
         if CHECKS_SIGNATURES.get() {
             self.0.verify(key, algorithm, signature)
         } else {
@@ -80,8 +86,26 @@ impl Hashed for PlatformHashed {
     }
 }
 
+/// The platform's SHA-256.
+pub(crate) struct PlatformHash(sha2::Sha256);
+
+impl ContentHash for PlatformHash {
+    fn new() -> Self {
+        Self(sha2::Sha256::new())
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(self) -> Result<Sha256, StoreError> {
+        Ok(Sha256(self.0.finalize().into()))
+    }
+}
+
 impl Runtime for Host {
     type Hashed = PlatformHashed;
+    type ContentHash = PlatformHash;
 
     fn now(&self) -> Timestamp {
         self.clock.now()

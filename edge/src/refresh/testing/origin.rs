@@ -51,6 +51,8 @@ pub(crate) struct Office {
     pub(crate) unknown: Cell<bool>,
     /// Answers in turn; then the honest ones.
     pub(crate) script: RefCell<VecDeque<Reply>>,
+    /// The answers for one CRL in turn, and then 304; where it has any, they come first.
+    pub(crate) scripts: RefCell<BTreeMap<CrlName, VecDeque<Reply>>>,
     /// Every answer, where one is set.
     pub(crate) always: RefCell<Option<Reply>>,
     pub(crate) record_calls: Cell<u32>,
@@ -78,6 +80,7 @@ impl TwinOrigin {
             record_error: RefCell::default(),
             unknown: Cell::new(false),
             script: RefCell::default(),
+            scripts: RefCell::default(),
             always: RefCell::default(),
             record_calls: Cell::new(0),
             departed: RefCell::new(Ok(None)),
@@ -120,6 +123,11 @@ impl Office {
 
     pub(crate) fn answer_next(&self, reply: impl Into<Reply>) {
         self.script.borrow_mut().push_back(reply.into());
+    }
+
+    pub(crate) fn answer_next_for(&self, name: CrlName, reply: impl Into<Reply>) {
+        let mut scripts = self.scripts.borrow_mut();
+        scripts.entry(name).or_default().push_back(reply.into());
     }
 
     pub(crate) fn call_count(&self) -> usize {
@@ -178,7 +186,13 @@ impl Origin for TwinOrigin {
         office.calls.borrow_mut().push(call);
         office.crls.pass().await;
         let always = office.always.borrow().clone();
-        let scripted = always.or_else(|| office.script.borrow_mut().pop_front());
+        let own = || {
+            let mut scripts = office.scripts.borrow_mut();
+            let script = scripts.get_mut(&name)?;
+            Some(script.pop_front().unwrap_or(Reply::Current))
+        };
+        let next = || office.script.borrow_mut().pop_front();
+        let scripted = always.or_else(own).or_else(next);
         let body = |bytes: Vec<u8>, chunk, end| TwinBody {
             bytes,
             at: 0,

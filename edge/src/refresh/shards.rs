@@ -1,0 +1,111 @@
+//! The new CRLs of an issuer's shards that wait for each other, and which shards the origin was
+//! asked for, in which order. In memory: a refresh that an end of the object cuts off is begun
+//! again.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+
+use origin_api::CrlName;
+
+use super::moves::{Arrival, Waiting};
+use super::state::HeldCrl;
+
+/// The issuer's shards, as far as refreshes of this run of the object know them.
+#[derive(Default)]
+pub(crate) struct Shards {
+    /// Counts what happens: what the origin answers after a CRL has come may be newer than it.
+    clock: Cell<u64>,
+    /// When the last call that it answered was made.
+    asked: RefCell<BTreeMap<CrlName, u64>>,
+    waiting: RefCell<BTreeMap<CrlName, Waiting>>,
+}
+
+impl Shards {
+    /// The next moment.
+    pub(super) fn now(&self) -> u64 {
+        let now = self.clock.get().saturating_add(1);
+        self.clock.set(now);
+        now
+    }
+
+    pub(super) fn set_asked(&self, name: CrlName, at: u64) {
+        self.asked.borrow_mut().insert(name, at);
+    }
+
+    pub(super) fn add(&self, waiting: Waiting) {
+        let name = waiting.attempt.name;
+        self.waiting.borrow_mut().insert(name, waiting);
+    }
+
+    /// A newer CRL waits in the place of another.
+    pub(super) fn replace(&self, name: CrlName, arrival: Arrival) {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(before) = waiting.remove(&name) {
+            let newer = Waiting::new(before.attempt, arrival, before.came_at);
+            waiting.insert(name, newer);
+        }
+    }
+
+    pub(super) fn waiting(&self) -> Ref<'_, BTreeMap<CrlName, Waiting>> {
+        self.waiting.borrow()
+    }
+
+    /// Whether a CRL of this name waits.
+    pub(crate) fn is_waiting(&self, name: CrlName) -> bool {
+        self.waiting.borrow().contains_key(&name)
+    }
+
+    pub(super) fn waiting_names(&self) -> Vec<CrlName> {
+        self.waiting.borrow().keys().copied().collect()
+    }
+
+    /// How the origin is told of the CRL that waits.
+    pub(super) fn waiting_crl(&self, name: CrlName) -> Option<HeldCrl> {
+        let waiting = self.waiting.borrow();
+        let admitted = &waiting.get(&name)?.arrival.admitted;
+        Some(HeldCrl {
+            sha256: admitted.head.sha256,
+            number: admitted.head.number,
+            watermark: admitted.watermark,
+        })
+    }
+
+    /// Those that wait, or one of them, which wait no longer.
+    pub(super) fn take(&self, only: Option<CrlName>) -> BTreeMap<CrlName, Waiting> {
+        let mut waiting = self.waiting.borrow_mut();
+        match only {
+            Some(name) => waiting.remove_entry(&name).into_iter().collect(),
+            None => std::mem::take(&mut *waiting),
+        }
+    }
+
+    /// Whether every other shard was asked after this CRL had come.
+    pub(super) fn is_confirmed(&self, waiting: &Waiting, listed: &[CrlName]) -> bool {
+        let mut others = listed.iter().filter(|name| **name != waiting.attempt.name);
+        others.all(|name| self.asked_at(*name) > waiting.came_at)
+    }
+
+    /// Which of `listed` are to be asked, for those that wait, and which of those that wait.
+    pub(super) fn to_ask(&self, listed: &[CrlName]) -> (Vec<CrlName>, Vec<CrlName>) {
+        let waiting = self.waiting.borrow();
+        let is_behind = |name: &&CrlName| {
+            let mut others = waiting.iter().filter(|(other, _)| other != name);
+            others.any(|(_, other)| self.asked_at(**name) <= other.came_at)
+        };
+        let behind = listed.iter().filter(is_behind);
+        behind.partition(|name| !waiting.contains_key(name))
+    }
+
+    fn asked_at(&self, name: CrlName) -> u64 {
+        self.asked.borrow().get(&name).copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shards")
+            .field("waiting", &self.waiting_names())
+            .finish_non_exhaustive()
+    }
+}
