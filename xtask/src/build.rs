@@ -60,10 +60,11 @@ const SHRINK: [&str; 4] = [
     "--strip-producers",
 ];
 
-/// A release build above this fails. The aim is 400 KiB; removal, the gates, jobs, alert pages and
-/// figures took it to 506. The platform allows 3 MiB; what counts is the start of an isolate, and
-/// the `serve` benchmark says how long a module takes to compile and to instantiate.
-const LARGEST_GZIPPED: usize = 520 * 1024;
+/// A release build above this fails. The aim is 400 KiB; removal, the gates, jobs, pages of the
+/// dashboard, figures and moves between shards took it to 568. The platform allows 3 MiB; what
+/// counts is the start of an isolate, and the `serve` benchmark says how long a module takes to
+/// compile and to instantiate.
+const LARGEST_GZIPPED: usize = 576 * 1024;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
