@@ -1,8 +1,23 @@
-// The Worker, with three more paths for the benchmark.
+// The Worker, with more paths for the benchmark.
 import "./hook.js";
-import Worker from "../../../build/index.js";
+import Worker, { IssuerObject as RealObject } from "../../../build/index.js";
+import { floor } from "./floor.js";
 
 export * from "../../../build/index.js";
+
+// The object of an issuer, which can also do the least that a refresh needs, without wasm.
+export class IssuerObject extends RealObject {
+  constructor(context, env) {
+    super(context, env);
+    this.bench = { sql: context.storage.sql, kv: env.CRLS };
+  }
+
+  async fetch(request) {
+    const url = new URL(request.url);
+    if (url.pathname !== "/bench/floor") return super.fetch(request);
+    return floor(this.bench, url.searchParams.get("url"), request.headers.get("authorization"));
+  }
+}
 
 const hex = (digest) =>
   Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -16,15 +31,17 @@ export default {
     switch (url.pathname) {
       case "/bench/wasm-memory":
         return new Response(String(globalThis.wasmMemory.buffer.byteLength));
-      case "/bench/hash": {
-        // The platform fetches and hashes the body: the lower bound of a refresh.
-        const answer = await fetch(url.searchParams.get("url"), {
-          method: "POST",
-          headers: { authorization: request.headers.get("authorization") },
-        });
-        const digest = new crypto.DigestStream("SHA-256");
-        await answer.body.pipeTo(digest);
-        return new Response(hex(await digest.digest));
+      case "/bench/floor":
+        // An object of its own, which is nobody's.
+        return env.ISSUERS.get(env.ISSUERS.idFromName("bench/floor")).fetch(request);
+      case "/bench/published": {
+        // Waits until KV has a CRL.
+        const { key, sha256: expected } = Object.fromEntries(url.searchParams);
+        for (;;) {
+          const { keys } = await env.CRLS.list({ prefix: key, limit: 1 });
+          if (JSON.stringify(keys[0]?.metadata ?? null).includes(expected)) return new Response();
+          await scheduler.wait(1);
+        }
       }
       case "/bench/crowd": {
         // Sends many requests at once, each an invocation of the Worker, and counts equal answers.
