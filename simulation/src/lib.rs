@@ -2,8 +2,8 @@
 //!
 //! A run has one seed. From it comes every delay, every fault and the order of all tasks, so that a
 //! run can be repeated to the byte. What runs is the real logic of the edge, over twins of the
-//! platform ([`kv`], [`d1`], [`object_storage`], [`wire`]), and the real origin over its real
-//! database. [`ledger`] knows what is true, and [`checks`] what must be so after each storm.
+//! platform (`kv`, `d1`, `object_storage`, `wire`), and the real origin over its real
+//! database. `ledger` knows what is true, and `checks` what must be so after each storm.
 
 mod checks;
 mod clients;
