@@ -230,7 +230,7 @@ impl Kv {
     }
 }
 
-/// The list whose CRL has this key.
+/// The list that has its CRL under this key.
 fn list_of(key: &str) -> Option<List> {
     let (issuer, name) = key.strip_prefix("crl/")?.split_once('/')?;
     Some((issuer.parse().ok()?, name.parse().ok()?))

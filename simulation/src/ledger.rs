@@ -86,7 +86,7 @@ pub(crate) struct SeenCrl {
 struct KnownList {
     /// The CRLs that the object committed, the oldest first.
     committed: Vec<Sha256>,
-    /// An operator has accepted a CRL, whose number may be lower.
+    /// An operator has accepted a CRL. Its number may be lower.
     was_overruled: bool,
 }
 

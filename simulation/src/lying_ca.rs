@@ -73,7 +73,7 @@ pub(crate) struct LyingCa {
 struct State {
     lie: Lie,
     keys: Keys,
-    /// Another key, as whoever is not the CA has.
+    /// A key that is not the CA's.
     foreign: PrivateKey,
     is_new_key: bool,
     number: u64,

@@ -55,7 +55,7 @@ fn disturb(world: &World, issuer: &IssuerId) {
     world.ledger.disturb(issuer, until);
 }
 
-/// Recovers each issuer whose edge holds a CRL that the origin does not know.
+/// Recovers each issuer of which the edge holds a CRL that the origin does not know.
 async fn recover(world: Rc<World>) {
     let random = world.chance("recovery");
     loop {

@@ -65,7 +65,7 @@ async fn write(xtask: &Path) {
     let database = edge.database();
     database.events_when("rekeyed", 2).await;
     until(|| async { edge.kv().value("crl/sharded/shard-1").is_some() }).await;
-    // The last of the refreshes before has told D1.
+    // D1 has the event of the last refresh.
     tokio::time::sleep(Duration::from_secs(5)).await;
     database.execute("ALTER TABLE crl_generation_events RENAME TO out_of_order");
     assert_eq!(edge.refresh("owing").await.status(), 200);

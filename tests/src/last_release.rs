@@ -12,7 +12,7 @@ use crate::certificate_authority::{change_extensions, issuing_distribution_point
 use crate::database::Database;
 use crate::{CertificateAuthority, TestOrigin, program};
 
-/// The issuers, whose CRLs are as [`crl`] makes them:
+/// The issuers. [`crl`] makes their CRLs:
 ///
 /// - `kept` has published the CRL numbers 1 and 2.
 /// - `refused` has published 1, and was then refused what is no CRL.

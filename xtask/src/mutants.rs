@@ -17,7 +17,7 @@ const USUAL: [&str; 4] = [
 ];
 
 /// Seconds that a mutant's tests have at least; they have five times as many as without a mutant,
-/// which depends on the machine. A mutant whose tests do not end counts as caught.
+/// which depends on the machine. A mutant counts as caught if its tests do not end.
 const SHORTEST_TIME_LIMIT: &str = "180";
 
 /// Tries every mutant of these files, of [`USUAL`] if there are none. All of them belong to `edge`.

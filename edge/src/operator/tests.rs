@@ -889,7 +889,7 @@ mod dashboard {
         assert!(platform.done.borrow().is_empty());
     }
 
-    /// A platform whose objects hold a shard that the origin no longer lists.
+    /// A platform with objects that hold a shard that the origin no longer lists.
     fn with_a_withdrawn_shard() -> Rc<Platform> {
         let platform = Platform::new();
         let current = Current {

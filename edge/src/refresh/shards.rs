@@ -60,7 +60,7 @@ impl Shards {
         self.waiting.borrow().keys().copied().collect()
     }
 
-    /// How the origin is told of the CRL that waits.
+    /// What the next request to the origin says of the CRL that waits.
     pub(super) fn waiting_crl(&self, name: CrlName) -> Option<HeldCrl> {
         let waiting = self.waiting.borrow();
         let admitted = &waiting.get(&name)?.arrival.admitted;

@@ -95,7 +95,7 @@ pub struct Current {
     pub coverage: Option<StoredCoverage>,
 }
 
-/// The index of a list: a body whose last piece has the index itself, and the others its rows.
+/// The index of a list: a body. Its last piece has the index itself, the others have its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredIndex {
     pub(super) body: BodyId,

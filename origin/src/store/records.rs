@@ -228,7 +228,7 @@ pub fn set_holding(
     Ok(())
 }
 
-/// Forgets what edges held of a list whose last call was before `since`. Returns their number.
+/// Forgets what edges held of a list if their last call was before `since`. Returns their number.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -97,9 +97,9 @@ impl<S> Clone for Instance<S> {
     }
 }
 
-/// Whose alarm it is.
+/// The object that an alarm wakes.
 #[derive(Clone, Debug)]
-enum Whose {
+enum AlarmOwner {
     Issuer(IssuerId),
     Registry,
 }
@@ -156,7 +156,7 @@ impl Edge {
     fn host(
         &self,
         who: &str,
-        whose: Whose,
+        owner: AlarmOwner,
         alarm: &Alarm,
         scope: Scope,
         life: &Rc<Cell<Life>>,
@@ -174,7 +174,7 @@ impl Edge {
             who: who.into(),
             alarm: alarm.clone(),
             life: Rc::clone(life),
-            watch_alarm: Rc::new(move |at| this.watch_alarm(whose.clone(), at)),
+            watch_alarm: Rc::new(move |at| this.watch_alarm(owner.clone(), at)),
         }
     }
 
@@ -223,7 +223,13 @@ impl Edge {
             mutation: deps.mutation,
         });
         let service = IssuerService::start(IssuerDeps {
-            runtime: self.host(id.as_str(), Whose::Issuer(id.clone()), &alarm, scope, &life),
+            runtime: self.host(
+                id.as_str(),
+                AlarmOwner::Issuer(id.clone()),
+                &alarm,
+                scope,
+                &life,
+            ),
             origin: self.origin(),
             store,
             replica: ReplicaClient {
@@ -257,7 +263,7 @@ impl Edge {
         deps.trace.line("the registry's object starts");
         let alarm = &self.0.registry.alarm;
         let service = Rc::new(RegistryService {
-            runtime: self.host("registry", Whose::Registry, alarm, scope, &life),
+            runtime: self.host("registry", AlarmOwner::Registry, alarm, scope, &life),
             origin: self.origin(),
             store: RegistryStorage {
                 disk: self.0.registry.disk.clone(),
@@ -349,30 +355,30 @@ impl Edge {
         }
     }
 
-    fn watch_alarm(&self, whose: Whose, at: Timestamp) {
+    fn watch_alarm(&self, owner: AlarmOwner, at: Timestamp) {
         let this = self.clone();
         let deps = &self.0.deps;
         deps.executor.spawn(deps.platform, async move {
-            this.wait_for_alarm(&whose, at).await;
+            this.wait_for_alarm(&owner, at).await;
         });
     }
 
-    async fn wait_for_alarm(&self, whose: &Whose, at: Timestamp) {
+    async fn wait_for_alarm(&self, owner: &AlarmOwner, at: Timestamp) {
         let deps = &self.0.deps;
         let mut wait = at.since(deps.timeline.now()) + deps.random.millis(1..100);
         if deps.faults.strikes(Fault::AlarmLate, "alarm") {
             wait += deps.random.seconds(1..900);
         }
         deps.timeline.sleep(wait).await;
-        let alarm = match whose {
-            Whose::Issuer(id) => {
+        let alarm = match owner {
+            AlarmOwner::Issuer(id) => {
                 let issuers = self.0.issuers.borrow();
                 let Some(object) = issuers.get(id) else {
                     return;
                 };
                 object.alarm.clone()
             }
-            Whose::Registry => self.0.registry.alarm.clone(),
+            AlarmOwner::Registry => self.0.registry.alarm.clone(),
         };
         if alarm.set_for() != Some(at) {
             return;
@@ -383,13 +389,13 @@ impl Edge {
         }
         let twice = deps.faults.strikes(Fault::AlarmTwice, "alarm");
         for _ in 0..=u32::from(twice) {
-            let result = match whose {
-                Whose::Issuer(id) => {
+            let result = match owner {
+                AlarmOwner::Issuer(id) => {
                     let Instance { service, scope, .. } = self.issuer_instance(id);
                     let work = async move { service.alarm().await };
                     self.in_object(scope, work).await
                 }
-                Whose::Registry => {
+                AlarmOwner::Registry => {
                     let Instance { service, scope, .. } = self.registry_instance();
                     let work = async move { service.alarm().await };
                     self.in_object(scope, work).await
@@ -399,7 +405,7 @@ impl Edge {
             if !matches!(result, Ok(Ok(()))) && alarm.set_for().is_none() {
                 let again = deps.timeline.now().after(Duration::from_secs(2));
                 alarm.set(Some(again));
-                self.watch_alarm(whose.clone(), again);
+                self.watch_alarm(owner.clone(), again);
             }
         }
     }
@@ -422,7 +428,7 @@ impl Edge {
         }
     }
 
-    /// The issuers whose objects were ever started.
+    /// The issuers with an object that was ever started.
     pub(crate) fn issuers(&self) -> Vec<IssuerId> {
         self.0.issuers.borrow().keys().cloned().collect()
     }

@@ -6,7 +6,7 @@ use crate::refresh::OriginError;
 
 const SHARDS: [CrlName; 2] = [CrlName::Shard(0), CrlName::Shard(1)];
 
-/// A stage whose shards hold number 7, with these serial numbers.
+/// A stage with shards that hold number 7, with these serial numbers.
 fn holding(set: &[(&str, &str)], serials: [std::ops::RangeInclusive<u32>; 2]) -> Stage {
     let stage = Stage::new(Ca::p256(), set);
     *stage.origin.0.names.borrow_mut() = SHARDS.to_vec();
