@@ -12,6 +12,8 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tick;
+#[cfg(any(test, feature = "testing"))]
+pub mod twin;
 
 pub use index::{Index, IndexError, Listed};
 pub use job::{JobState, RefreshJob, StoredJob};

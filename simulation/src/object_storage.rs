@@ -9,8 +9,8 @@ use edge::kv_layout;
 use edge::refresh::{
     BodyId, CrlState, Metadata, ObjectState, Sha256, StateChange, Store, StoreError,
 };
-use edge::registry::{Lease, RegistryStore, Row, Shrink, StoredJob};
-use origin_api::{CrlName, IssuerId, Timestamp};
+use edge::registry::twin::{Faulty, RegistryTwin};
+use origin_api::{CrlName, IssuerId};
 
 use crate::faults::{Fault, Faults};
 use crate::kv::{Kv, Value};
@@ -269,129 +269,15 @@ impl Store for Storage {
     }
 }
 
-/// What the registry's object keeps.
-#[derive(Clone, Default)]
-pub(crate) struct RegistryDisk(Rc<RefCell<KeptRegistry>>);
-
-#[derive(Default)]
-struct KeptRegistry {
-    read_at: Option<Timestamp>,
-    /// Each issuer, and when it was last asked.
-    rows: BTreeMap<IssuerId, (Row, Timestamp)>,
-    lease: Option<Lease>,
-    shrink: Option<Shrink>,
-    job: Option<StoredJob>,
-}
-
 /// The registry's disk as an instance reaches it.
-pub(crate) struct RegistryStorage {
-    pub(crate) disk: RegistryDisk,
-    pub(crate) failing: Failing,
-}
+pub(crate) type RegistryStorage = RegistryTwin<Failing>;
 
-impl RegistryStorage {
-    fn read<T>(
-        &self,
-        step: &'static str,
-        read: impl FnOnce(&KeptRegistry) -> T,
-    ) -> Result<T, StoreError> {
-        self.failing.read(step, || read(&self.disk.0.borrow()))
+impl Faulty for Failing {
+    fn read<T>(&self, call: &'static str, read: impl FnOnce() -> T) -> Result<T, StoreError> {
+        self.read(call, read)
     }
 
-    fn write(
-        &self,
-        step: &'static str,
-        write: impl FnOnce(&mut KeptRegistry),
-    ) -> Result<(), StoreError> {
-        self.failing.write(step, || {
-            write(&mut self.disk.0.borrow_mut());
-            Ok(())
-        })
-    }
-}
-
-impl RegistryStore for RegistryStorage {
-    fn rows(&self) -> Result<(Option<Timestamp>, Vec<Row>), StoreError> {
-        self.read("registry: rows", |kept| {
-            let rows = kept.rows.values().map(|(row, _)| row.clone());
-            (kept.read_at, rows.collect())
-        })
-    }
-
-    fn update(
-        &self,
-        read_at: Timestamp,
-        changed: &[Row],
-        removed: &[IssuerId],
-        shrink: Option<&Shrink>,
-    ) -> Result<(), StoreError> {
-        self.write("registry: update", |kept| {
-            kept.read_at = Some(read_at);
-            for row in changed {
-                let never = Timestamp::from_millis(0);
-                let entry = kept.rows.entry(row.id.clone());
-                entry.or_insert((row.clone(), never)).0 = row.clone();
-            }
-            kept.rows.retain(|id, _| !removed.contains(id));
-            kept.shrink = shrink.copied();
-        })
-    }
-
-    fn remove(&self, issuer: &IssuerId) -> Result<(), StoreError> {
-        self.write("registry: remove", |kept| {
-            kept.rows
-                .retain(|id, (row, _)| id != issuer || row.gone_since.is_none());
-        })
-    }
-
-    fn shrink(&self) -> Result<Option<Shrink>, StoreError> {
-        self.read("registry: shrink", |kept| kept.shrink)
-    }
-
-    fn set_shrink(&self, shrink: &Shrink) -> Result<(), StoreError> {
-        self.write("registry: set shrink", |kept| kept.shrink = Some(*shrink))
-    }
-
-    fn unasked(
-        &self,
-        began_at: Timestamp,
-        limit: usize,
-    ) -> Result<(Vec<IssuerId>, u64), StoreError> {
-        self.read("registry: unasked", |kept| {
-            let unasked = kept
-                .rows
-                .values()
-                .filter(|(row, asked_at)| row.gone_since.is_none() && *asked_at < began_at);
-            let mut unasked: Vec<_> = unasked.collect();
-            unasked.sort_by_key(|(row, asked_at)| (*asked_at, row.id.clone()));
-            let ids = unasked.iter().take(limit).map(|(row, _)| row.id.clone());
-            (ids.collect(), unasked.len() as u64)
-        })
-    }
-
-    fn asked(&self, issuers: &[IssuerId], at: Timestamp) -> Result<(), StoreError> {
-        self.write("registry: asked", |kept| {
-            for id in issuers {
-                if let Some((_, asked_at)) = kept.rows.get_mut(id) {
-                    *asked_at = at;
-                }
-            }
-        })
-    }
-
-    fn lease(&self) -> Result<Option<Lease>, StoreError> {
-        self.read("registry: lease", |kept| kept.lease.clone())
-    }
-
-    fn set_lease(&self, lease: Option<&Lease>) -> Result<(), StoreError> {
-        self.write("registry: set lease", |kept| kept.lease = lease.cloned())
-    }
-
-    fn job(&self) -> Result<Option<StoredJob>, StoreError> {
-        self.read("registry: job", |kept| kept.job.clone())
-    }
-
-    fn set_job(&self, job: &StoredJob) -> Result<(), StoreError> {
-        self.write("registry: set job", |kept| kept.job = Some(job.clone()))
+    fn write<T>(&self, call: &'static str, write: impl FnOnce() -> T) -> Result<T, StoreError> {
+        self.write(call, || Ok(write()))
     }
 }

@@ -1,22 +1,18 @@
 //! Twins of the registry's ports: the origin's list, the object's storage, and the copy in KV.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use origin_api::{Crl, CrlName, Der, Issuer, IssuerId};
 
 use super::service::Reading;
-use super::{
-    Index, IndexReplica, IssuerObjects, Lease, OriginPages, RegistryPorts, RegistryService,
-    RegistryStore, Row, Shrink, StoredJob,
-};
+use super::twin::{Faulty, RegistryDisk, RegistryTwin};
+use super::{Index, IndexReplica, IssuerObjects, OriginPages, RegistryPorts, RegistryService};
 use crate::config::Settings;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::refresh::testing::{Faults, Gate, Machine, TwinHost};
 use crate::refresh::{OriginError, ReplicaError, Runtime as _, StoreError};
-use crate::time::Timestamp;
 
 pub(crate) struct Twins;
 
@@ -170,118 +166,23 @@ impl IssuerObjects for TwinIssuers {
 }
 
 /// The registry object's storage.
-#[derive(Clone)]
-pub(crate) struct TwinRegistry {
-    kept: Rc<RefCell<Kept>>,
-    pub(crate) faults: Rc<Faults>,
-}
-
-#[derive(Default)]
-struct Kept {
-    read_at: Option<Timestamp>,
-    /// Each issuer, and when it was last asked.
-    rows: BTreeMap<IssuerId, (Row, Timestamp)>,
-    lease: Option<Lease>,
-    shrink: Option<Shrink>,
-    job: Option<StoredJob>,
-}
+pub(crate) type TwinRegistry = RegistryTwin<Rc<Faults>>;
 
 impl TwinRegistry {
     pub(crate) fn new(faults: &Rc<Faults>) -> Self {
         Self {
-            kept: Rc::default(),
+            disk: RegistryDisk::default(),
             faults: Rc::clone(faults),
         }
     }
-
-    fn run<T>(&self, what: &str, act: impl FnOnce(&mut Kept) -> T) -> Result<T, StoreError> {
-        let act = || Ok(act(&mut self.kept.borrow_mut()));
-        self.faults.run(what, act, StoreError::Failed)
-    }
 }
 
-impl RegistryStore for TwinRegistry {
-    fn rows(&self) -> Result<(Option<Timestamp>, Vec<Row>), StoreError> {
-        self.run("registry.rows", |kept| {
-            let rows = kept.rows.values().map(|(row, _)| row.clone());
-            (kept.read_at, rows.collect())
-        })
+impl Faulty for Rc<Faults> {
+    fn read<T>(&self, call: &'static str, read: impl FnOnce() -> T) -> Result<T, StoreError> {
+        self.run(call, || Ok(read()), StoreError::Failed)
     }
 
-    fn update(
-        &self,
-        read_at: Timestamp,
-        changed: &[Row],
-        removed: &[IssuerId],
-        shrink: Option<&Shrink>,
-    ) -> Result<(), StoreError> {
-        self.run("registry.update", |kept| {
-            kept.read_at = Some(read_at);
-            for row in changed {
-                let never = Timestamp::from_millis(0);
-                let entry = kept.rows.entry(row.id.clone());
-                entry.or_insert((row.clone(), never)).0 = row.clone();
-            }
-            kept.rows.retain(|id, _| !removed.contains(id));
-            kept.shrink = shrink.copied();
-        })
-    }
-
-    fn remove(&self, issuer: &IssuerId) -> Result<(), StoreError> {
-        self.run("registry.remove", |kept| {
-            kept.rows
-                .retain(|id, (row, _)| id != issuer || row.gone_since.is_none());
-        })
-    }
-
-    fn shrink(&self) -> Result<Option<Shrink>, StoreError> {
-        self.run("registry.shrink", |kept| kept.shrink)
-    }
-
-    fn set_shrink(&self, shrink: &Shrink) -> Result<(), StoreError> {
-        self.run("registry.set_shrink", |kept| kept.shrink = Some(*shrink))
-    }
-
-    fn unasked(
-        &self,
-        began_at: Timestamp,
-        limit: usize,
-    ) -> Result<(Vec<IssuerId>, u64), StoreError> {
-        self.run("registry.unasked", |kept| {
-            let unasked = kept
-                .rows
-                .values()
-                .filter(|(row, asked_at)| row.gone_since.is_none() && *asked_at < began_at);
-            let mut unasked: Vec<_> = unasked.collect();
-            unasked.sort_by_key(|(row, asked_at)| (*asked_at, row.id.clone()));
-            let ids = unasked.iter().take(limit).map(|(row, _)| row.id.clone());
-            (ids.collect(), unasked.len() as u64)
-        })
-    }
-
-    fn asked(&self, issuers: &[IssuerId], at: Timestamp) -> Result<(), StoreError> {
-        self.run("registry.asked", |kept| {
-            for id in issuers {
-                if let Some((_, asked_at)) = kept.rows.get_mut(id) {
-                    *asked_at = at;
-                }
-            }
-        })
-    }
-
-    fn lease(&self) -> Result<Option<Lease>, StoreError> {
-        self.run("registry.lease", |kept| kept.lease.clone())
-    }
-
-    fn set_lease(&self, lease: Option<&Lease>) -> Result<(), StoreError> {
-        self.run("registry.set_lease", |kept| kept.lease = lease.cloned())
-    }
-
-    fn job(&self) -> Result<Option<StoredJob>, StoreError> {
-        self.run("registry.job", |kept| kept.job.clone())
-    }
-
-    fn set_job(&self, job: &StoredJob) -> Result<(), StoreError> {
-        self.run("registry.set_job", |kept| kept.job = Some(job.clone()))
+    fn write<T>(&self, call: &'static str, write: impl FnOnce() -> T) -> Result<T, StoreError> {
+        self.run(call, || Ok(write()), StoreError::Failed)
     }
 }

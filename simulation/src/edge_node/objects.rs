@@ -14,6 +14,7 @@ use edge::issuer::{
 };
 use edge::kv_layout;
 use edge::refresh::{Metadata, Pieces, Replica, ReplicaError, Store as _, StoreError};
+use edge::registry::twin::RegistryDisk;
 use edge::registry::{
     Batch, Index, IndexReplica, IssuerObjects, Lease, Reading, RegistryAnswer, RegistryPorts,
     RegistryRequest, RegistryService, Standing,
@@ -31,7 +32,7 @@ use crate::faults::{Fault, Faults};
 use crate::kv::{Kv, OBJECTS_POP, Value};
 use crate::ledger::Ledger;
 use crate::mutation::Mutation;
-use crate::object_storage::{Disk, Failing, Life, RegistryDisk, RegistryStorage, Storage};
+use crate::object_storage::{Disk, Failing, Life, RegistryStorage, Storage};
 use crate::random::Random;
 use crate::trace::Trace;
 use crate::wire::Wire;
@@ -267,7 +268,7 @@ impl Edge {
             origin: self.origin(),
             store: RegistryStorage {
                 disk: self.0.registry.disk.clone(),
-                failing: self.failing(&life),
+                faults: self.failing(&life),
             },
             replica: deps.kv.clone(),
             issuers: self.clone(),
