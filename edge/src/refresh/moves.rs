@@ -8,14 +8,14 @@ use origin_api::CrlName;
 
 use super::attempt::Attempt;
 use super::error::{RefreshError, StoreError};
-use super::fetch_error::FetchError;
+use super::fetch_error::{FetchError, Uncommitted};
 use super::lines::Lines;
 use super::ports::Store;
 use super::removal_gate::{Comparison, Patience, SHOWN};
 use super::serial_text::SerialText;
 use super::shard_index::IndexedList;
 use super::staged::Admitted;
-use super::state::{Candidate, CrlState, Current};
+use super::state::{CrlState, Current};
 use crate::config::{Removals, Settings};
 use crate::events::{EventFinding, PartialCrl};
 use crate::time::Timestamp;
@@ -265,33 +265,12 @@ pub(super) fn conclude(
         ..PartialCrl::from(&admitted.head)
     };
     crl.findings.extend(comparison.findings());
-    let refused = refused(error, &admitted, crl, comparison.missing, now);
-    Err(Box::new(refused))
-}
-
-/// The CRL is refused: an operator may accept it if the rule allows that.
-fn refused(
-    error: RefreshError,
-    admitted: &Admitted,
-    crl: PartialCrl,
-    missing: Vec<String>,
-    now: Timestamp,
-) -> FetchError {
-    let head = &admitted.head;
-    let candidate = error.can_be_overruled().then(|| Candidate {
-        sha256: head.sha256,
+    let stored = Uncommitted {
+        sha256: admitted.head.sha256,
         body: admitted.body,
         pieces: admitted.pieces,
         watermark: admitted.watermark,
-        number: Some(head.number.to_string()),
-        entry_count: head.entry_count,
-        code: error.code().to_owned(),
-        refused_at: now,
-        missing,
-    });
-    FetchError {
-        error,
-        crl,
-        candidate,
-    }
+    };
+    let refused = FetchError::refused(error, crl, &stored, comparison.missing, now);
+    Err(Box::new(refused))
 }

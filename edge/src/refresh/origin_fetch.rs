@@ -10,7 +10,7 @@ use origin_api::{Crl, CrlName, IssuerId};
 use super::admission;
 use super::demand::Demand;
 use super::error::{OriginError, RefreshError};
-use super::fetch_error::FetchError;
+use super::fetch_error::{FetchError, Uncommitted};
 use super::lines::LineWriter;
 use super::moves::Arrival;
 use super::ports::{
@@ -20,7 +20,7 @@ use super::ports::{
 use super::removal_gate::{self, Comparison};
 use super::serial_text::is_negative;
 use super::staged::{Admitted, FetchOutcome, Staged};
-use super::state::{Candidate, CrlState, Current, HeldCrl, Record};
+use super::state::{CrlState, Current, HeldCrl, Record};
 use super::state_cache::StateCache;
 use crate::config::Settings;
 use crate::events::PartialCrl;
@@ -224,22 +224,13 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
             crl.entries_added = Some(comparison.added);
             crl.entries_removed = Some(comparison.removed);
         }
-        let candidate = error.can_be_overruled().then(|| Candidate {
+        let stored = Uncommitted {
             sha256: staged.sha256,
             body: staged.body,
             pieces: staged.pieces,
             watermark: staged.watermark,
-            number: crl.number.map(|number| number.to_string()),
-            entry_count: crl.entry_count.unwrap_or_default(),
-            code: error.code().to_owned(),
-            refused_at: self.runtime.now(),
-            missing: comparison.missing,
-        });
-        FetchError {
-            error,
-            crl,
-            candidate,
-        }
+        };
+        FetchError::refused(error, crl, &stored, comparison.missing, self.runtime.now())
     }
 
     /// Asks for the CRL. An origin that answers 304 to a demand for a new CRL is asked again, as if
