@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use crl::{Algorithm, Digest, Hashed, RustCrypto, SignatureKey, Unverified};
 use edge::events::Event;
-use edge::refresh::{ContentHash, Runtime, Sha256, StoreError};
+use edge::refresh::{Runtime, StoreError};
 use futures_util::future::LocalBoxFuture;
 use origin_api::Timestamp;
 use serde::Deserialize as _;
-use sha2::Digest as _;
 
 use crate::clock::Clock;
 use crate::executor::{Executor, Scope};
@@ -86,26 +85,9 @@ impl Hashed for PlatformHashed {
     }
 }
 
-/// The platform's SHA-256.
-pub(crate) struct PlatformHash(sha2::Sha256);
-
-impl ContentHash for PlatformHash {
-    fn new() -> Self {
-        Self(sha2::Sha256::new())
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(self) -> Result<Sha256, StoreError> {
-        Ok(Sha256(self.0.finalize().into()))
-    }
-}
-
 impl Runtime for Host {
     type Hashed = PlatformHashed;
-    type ContentHash = PlatformHash;
+    type ContentHash = sha2::Sha256;
 
     fn now(&self) -> Timestamp {
         self.clock.now()

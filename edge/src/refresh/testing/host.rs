@@ -12,10 +12,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
 use futures_util::task::LocalSpawnExt as _;
 use serde_json::Value;
-use sha2::Digest as _;
 
 use super::{Faults, NOW};
-use crate::refresh::{ContentHash, Runtime, Sha256, StoreError};
+use crate::refresh::{Runtime, StoreError};
 use crate::time::Timestamp;
 
 /// Where tasks run and time passes.
@@ -144,7 +143,7 @@ impl TwinHost {
 
 impl Runtime for TwinHost {
     type Hashed = RustCrypto;
-    type ContentHash = TwinHash;
+    type ContentHash = sha2::Sha256;
 
     fn now(&self) -> Timestamp {
         self.0.now.get()
@@ -178,23 +177,6 @@ impl Runtime for TwinHost {
 
     fn log(&self, line: &Value) {
         self.0.log.borrow_mut().push(line.clone());
-    }
-}
-
-/// SHA-256, by the crate.
-pub(crate) struct TwinHash(sha2::Sha256);
-
-impl ContentHash for TwinHash {
-    fn new() -> Self {
-        Self(sha2::Sha256::new())
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(self) -> Result<Sha256, StoreError> {
-        Ok(Sha256(self.0.finalize().into()))
     }
 }
 
