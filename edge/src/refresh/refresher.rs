@@ -194,9 +194,10 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             }
         }
         // Those that pass, first: the others may fail in storage without harm.
-        let mut rest: Vec<_> = taken.into_iter().collect();
-        rest.sort_by_key(|(name, _)| verdicts.get(name) != Some(&Verdict::Passes));
-        for (name, waiting) in rest {
+        let (passing, rest): (Vec<_>, Vec<_>) = taken
+            .into_iter()
+            .partition(|(name, _)| verdicts.get(name) == Some(&Verdict::Passes));
+        for (name, waiting) in passing.into_iter().chain(rest) {
             let Waiting {
                 mut attempt,
                 mut arrival,
