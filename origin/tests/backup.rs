@@ -156,14 +156,7 @@ fn a_killed_recovery_of_many_entries_is_repeated() {
     let origin = Origin::new();
     origin.issuer("ca", "p256");
     origin.run(&["backup", "copy.db"]);
-    let lines: Vec<_> = (1..=MANY)
-        .map(|serial: usize| format!("{serial:04x}"))
-        .collect();
-    std::fs::write(
-        origin.path("list.csv"),
-        format!("serial\n{}\n", lines.join("\n")),
-    )
-    .unwrap();
+    origin.write_list(MANY);
     origin.run(&["import", "ca", "list.csv"]);
     let (path, _) = origin.crl("ca", "full");
     std::fs::copy(path, origin.path("served.crl")).unwrap();

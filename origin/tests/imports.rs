@@ -28,14 +28,7 @@ fn a_dry_run_changes_nothing() {
 fn an_import_of_many_lines_is_undone() {
     let origin = Origin::new();
     origin.issuer("ca", "p256");
-    let lines: Vec<_> = (1..=11_000)
-        .map(|serial: usize| format!("{serial:04x}"))
-        .collect();
-    std::fs::write(
-        origin.path("list.csv"),
-        format!("serial\n{}\n", lines.join("\n")),
-    )
-    .unwrap();
+    origin.write_list(11_000);
     let id = json(&origin.run(&["import", "ca", "list.csv", "--json"]))["import"].to_string();
     origin.run(&["revoke", "ca", "1000", "--reason", "keyCompromise"]);
     let undo = ["undo", "ca", &id, "--json"];

@@ -32,6 +32,13 @@ impl Origin {
         self.folder.path().join(name)
     }
 
+    /// Writes `list.csv`, with this many serial numbers.
+    pub(crate) fn write_list(&self, count: usize) {
+        let lines = (1..=count).map(|serial| format!("{serial:04x}\n"));
+        let list = format!("serial\n{}", lines.collect::<String>());
+        std::fs::write(self.path("list.csv"), list).unwrap();
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crl-origin"));
         command
