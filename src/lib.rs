@@ -11,6 +11,7 @@
     )
 )]
 
+mod access;
 mod action_store;
 mod bindings;
 mod client;

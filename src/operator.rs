@@ -9,7 +9,7 @@ use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::events::{Event, EventId, Trigger};
 use edge::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
-use edge::operator::{self, OperatorMemory, OperatorRoute, Ports, Reply};
+use edge::operator::{self, OperatorMemory, OperatorRoute, Ports, Reply, RsaKey};
 use edge::problem::EdgeError;
 use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use edge::registry::{Index, RefreshJob, RegistryRequest};
@@ -31,7 +31,7 @@ use crate::d1::Meta;
 use crate::js::from_js;
 use crate::memory::operator_memory;
 use crate::response::respond;
-use crate::{clock, log};
+use crate::{access, clock, log};
 
 /// Answers an operator's request, and any request that has no route.
 pub(crate) async fn answer(
@@ -122,6 +122,21 @@ impl Ports for WorkerPorts {
 
     fn memory(&self) -> Rc<OperatorMemory> {
         operator_memory()
+    }
+
+    async fn read(&self, url: &str, limit: u32, span: Duration) -> Result<String, ObjectError> {
+        let text = access::read(url, limit, span).await;
+        text.map_err(|error| ObjectError::Refused(error.to_string()))
+    }
+
+    async fn verify_rs256(
+        &self,
+        key: &RsaKey,
+        signed: &str,
+        signature: &[u8],
+    ) -> Result<bool, ObjectError> {
+        let verified = access::verify_rs256(key, signed, signature).await;
+        verified.map_err(|error| ObjectError::Refused(error.to_string()))
     }
 
     fn log(&self, line: &serde_json::Value) {

@@ -5,11 +5,19 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::fraction::Fraction;
+use crate::url;
 
 /// The shortest token that is accepted, in characters.
 const SHORTEST_TOKEN: usize = 16;
 /// The settings of operators' tokens, in the order of their rights.
 const TOKEN_SETTINGS: [&str; 3] = ["OPERATOR_TOKEN", "VIEWER_TOKEN", "HOOK_TOKEN"];
+/// The settings of Cloudflare Access.
+const ACCESS_SETTINGS: [&str; 4] = [
+    "ACCESS_TEAM_URL",
+    "ACCESS_AUDIENCE",
+    "ACCESS_OPERATORS",
+    "ACCESS_VIEWERS",
+];
 
 /// The settings: what the operator has set, and the defaults of the rest.
 ///
@@ -36,6 +44,7 @@ macro_rules! settings {
                     wrong,
                 };
                 settings.refuse_shared_tokens();
+                settings.refuse_half_of_access();
                 settings
             }
         }
@@ -56,6 +65,14 @@ settings! {
     "VIEWER_TOKEN" => viewer_tokens: Tokens = Tokens::default(), tokens();
     /// The tokens that open the refresh of one issuer and nothing else.
     "HOOK_TOKEN" => hook_tokens: Tokens = Tokens::default(), tokens();
+    /// The team of Cloudflare Access whose identities stand in for tokens.
+    "ACCESS_TEAM_URL" => access_team_url: Option<String> = None, team_url();
+    /// The audience tag of the edge's application in Access.
+    "ACCESS_AUDIENCE" => access_audience: Option<String> = None, audience();
+    /// The identities that have the rights of `OPERATOR_TOKEN`.
+    "ACCESS_OPERATORS" => access_operators: Identities = Identities::default(), identities();
+    /// The identities that have the rights of `VIEWER_TOKEN`.
+    "ACCESS_VIEWERS" => access_viewers: Identities = Identities::default(), identities();
     /// The longest that one exchange with the origin may take, its body included.
     "ORIGIN_TIMEOUT_MS" => origin_timeout: Duration = Duration::from_secs(30), milliseconds(100..=600_000);
     /// A larger CRL is refused.
@@ -177,6 +194,39 @@ impl Tokens {
     }
 }
 
+/// Identities of Cloudflare Access, in lower case: e-mail addresses, domains of addresses with an
+/// `@` before them, and client ids of service tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identities(Vec<String>);
+
+impl Identities {
+    /// Whether a person with this e-mail address is among them, or everybody of its domain.
+    pub(crate) fn have_person(&self, email: &str) -> bool {
+        let email = email.to_ascii_lowercase();
+        let domain = email.rfind('@').filter(|at| *at > 0);
+        let domain = domain.and_then(|at| email.get(at..));
+        let mut known = self.0.iter();
+        domain.is_some_and(|domain| known.any(|known| *known == email || known == domain))
+    }
+
+    /// Whether the service token with this client id is among them.
+    pub(crate) fn have_service(&self, client_id: &str) -> bool {
+        let mut known = self.0.iter();
+        // A client certificate can have an e-mail address for its name, which proves no person.
+        !client_id.contains('@') && known.any(|known| known.eq_ignore_ascii_case(client_id))
+    }
+}
+
+/// What proves identities of Cloudflare Access, and what they open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access<'s> {
+    /// Without a slash at its end.
+    pub(crate) team_url: &'s str,
+    pub(crate) audience: &'s str,
+    pub(crate) operators: &'s Identities,
+    pub(crate) viewers: &'s Identities,
+}
+
 /// Settings that are missing or wrong, each with what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -208,10 +258,60 @@ impl Settings {
     /// Whether a setting of operators' tokens is wrong, so that a token may be unknown for that
     /// reason.
     pub(crate) fn wrong_tokens(&self) -> Option<SettingsError> {
+        self.wrong_among(&TOKEN_SETTINGS)
+    }
+
+    /// What proves identities of Access; `None` if they open nothing.
+    ///
+    /// # Errors
+    /// Names the settings of Access that are missing or wrong.
+    pub(crate) fn access(&self) -> Result<Option<Access<'_>>, SettingsError> {
+        match self.wrong_among(&ACCESS_SETTINGS) {
+            Some(wrong) => Err(wrong),
+            None => Ok(self
+                .access_team_url
+                .as_deref()
+                .zip(self.access_audience.as_deref())
+                .map(|(team_url, audience)| Access {
+                    team_url,
+                    audience,
+                    operators: &self.access_operators,
+                    viewers: &self.access_viewers,
+                })),
+        }
+    }
+
+    fn wrong_among(&self, names: &[&str]) -> Option<SettingsError> {
         let wrong = self.wrong.iter();
-        let wrong = wrong.filter(|wrong| TOKEN_SETTINGS.contains(&wrong.name));
+        let wrong = wrong.filter(|wrong| names.contains(&wrong.name));
         let wrong: Vec<_> = wrong.cloned().collect();
         (!wrong.is_empty()).then_some(SettingsError(wrong))
+    }
+
+    /// Without the audience, every application of the team would open this one; identities prove
+    /// nothing without the team.
+    fn refuse_half_of_access(&mut self) {
+        let set = [
+            self.access_team_url.is_some(),
+            self.access_audience.is_some(),
+            self.access_operators != Identities::default(),
+            self.access_viewers != Identities::default(),
+        ];
+        let [has_team, has_audience, ..] = set;
+        let is_used = set.contains(&true);
+        for (name, is_missing) in [
+            ("ACCESS_TEAM_URL", is_used && !has_team),
+            ("ACCESS_AUDIENCE", is_used && !has_audience),
+        ] {
+            if is_missing && self.wrong_among(&[name]).is_none() {
+                self.wrong.push(WrongSetting {
+                    name,
+                    problem: "is missing",
+                    allowed: "what Cloudflare Access shows, or leave all settings of Access empty"
+                        .to_owned(),
+                });
+            }
+        }
     }
 
     /// A token that stands in two settings would have the rights of both: both are refused.
@@ -375,6 +475,37 @@ fn tokens() -> Values<Tokens> {
         "tokens of {SHORTEST_TOKEN} visible ASCII characters or more, separated by spaces, each TOKEN or NAME:TOKEN"
     );
     Values::explained(allowed, Tokens::parse)
+}
+
+fn team_url() -> Values<Option<String>> {
+    let allowed = "the team's URL, such as https://TEAM.cloudflareaccess.com";
+    let parse = |text: &str| {
+        // Keys that cross a network in the clear would prove nothing.
+        let is_safe = is_base_url(text) && url::is_confidential(text);
+        is_safe.then(|| text.trim_end_matches('/').to_owned())
+    };
+    Values::new(allowed, move |text| parse(text).map(Some))
+}
+
+fn audience() -> Values<Option<String>> {
+    let allowed = "the application's audience (AUD) tag: 16 to 128 letters and digits";
+    Values::new(allowed, |text| {
+        let is_tag = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (is_tag && (16..=128).contains(&text.len())).then(|| Some(text.to_owned()))
+    })
+}
+
+fn identities() -> Values<Identities> {
+    let allowed = "e-mail addresses, @DOMAIN for all addresses of a domain, or client ids of service tokens, separated by spaces";
+    Values::new(allowed, |text| {
+        let known = text.split_ascii_whitespace().map(str::to_ascii_lowercase);
+        let known: Vec<_> = known.collect();
+        let is_identity = |known: &String| {
+            let (name, domain) = known.rsplit_once('@').unwrap_or((known, "a service"));
+            !domain.is_empty() && !name.contains('@') && !known.contains(['*', ',', ';', ':'])
+        };
+        known.iter().all(is_identity).then_some(Identities(known))
+    })
 }
 
 fn base_url() -> Values<Option<String>> {
@@ -569,6 +700,101 @@ pub(crate) mod tests {
             );
             assert!(error.contains(problem), "{error}");
             assert!(!error.contains("0123456789abcd"), "{error}");
+        }
+    }
+
+    #[test]
+    fn access_needs_its_team_and_its_audience() {
+        let team = ("ACCESS_TEAM_URL", "https://team.cloudflareaccess.com/");
+        let audience = ("ACCESS_AUDIENCE", "0123456789abcdef");
+        let people = ("ACCESS_VIEWERS", "ann@example.com");
+        let settings = parse(&[team, audience]).unwrap();
+        let access = settings.access().unwrap().unwrap();
+        assert_eq!(access.team_url, "https://team.cloudflareaccess.com");
+        assert_eq!(access.audience, "0123456789abcdef");
+        assert!(parse(&[]).unwrap().access().unwrap().is_none());
+        for (set, named) in [
+            (vec![team], "ACCESS_AUDIENCE is missing"),
+            (vec![audience], "ACCESS_TEAM_URL is missing"),
+            (vec![people], "ACCESS_TEAM_URL is missing"),
+            (
+                vec![("ACCESS_TEAM_URL", "http://team.example"), audience],
+                "ACCESS_TEAM_URL is wrong",
+            ),
+            (
+                vec![team, ("ACCESS_AUDIENCE", "short")],
+                "ACCESS_AUDIENCE is wrong",
+            ),
+            (
+                vec![
+                    team,
+                    ("ACCESS_AUDIENCE", "0123456789abcdef 0123456789abcdef"),
+                ],
+                "ACCESS_AUDIENCE is wrong",
+            ),
+            (
+                vec![team, audience, ("ACCESS_VIEWERS", "*")],
+                "ACCESS_VIEWERS is wrong",
+            ),
+            (
+                vec![team, audience, ("ACCESS_OPERATORS", "ann@")],
+                "ACCESS_OPERATORS is wrong",
+            ),
+            (
+                vec![
+                    team,
+                    audience,
+                    ("ACCESS_OPERATORS", "a@b.example,c@b.example"),
+                ],
+                "ACCESS_OPERATORS is wrong",
+            ),
+        ] {
+            let settings = Settings::read(|name| {
+                let mut set = set.iter();
+                set.find_map(|(key, value)| (*key == name).then(|| (*value).to_owned()))
+            });
+            let error = settings.access().unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn identities_are_people_domains_and_services_and_none_passes_for_another() {
+        let team = ("ACCESS_TEAM_URL", "https://team.cloudflareaccess.com");
+        let audience = ("ACCESS_AUDIENCE", "0123456789abcdef");
+        let known = (
+            "ACCESS_OPERATORS",
+            "Ann@Example.com @ops.example 7C9a.access",
+        );
+        let settings = parse(&[team, audience, known]).unwrap();
+        let operators = settings.access().unwrap().unwrap().operators;
+        for person in ["ann@example.com", "ANN@example.com", "b@ops.example"] {
+            assert!(operators.have_person(person), "{person}");
+            assert!(!operators.have_service(person), "{person}");
+        }
+        for stranger in [
+            "",
+            "@",
+            "bob@example.com",
+            "@example.com",
+            "@ops.example",
+            "ops.example",
+            "ann@example.com@evil.example",
+            "a@sub.ops.example",
+            "a@notops.example",
+            "7c9a.access",
+        ] {
+            assert!(!operators.have_person(stranger), "{stranger}");
+        }
+        assert!(operators.have_service("7c9a.access"));
+        for stranger in [
+            "",
+            "7c9a",
+            "7c9a.access.evil",
+            "@ops.example",
+            "ops.example",
+        ] {
+            assert!(!operators.have_service(stranger), "{stranger}");
         }
     }
 

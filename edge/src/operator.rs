@@ -1,6 +1,8 @@
 //! The operators' API, the dashboard and the metrics: routes, authorization, handlers, and what
 //! they answer. The platform is reached through `ports`.
 
+mod access;
+mod access_keys;
 mod api;
 mod authorization;
 pub(crate) mod call;
@@ -33,6 +35,7 @@ use crate::config::Settings;
 use crate::problem::EdgeError;
 use crate::url;
 
+pub use self::access_keys::RsaKey;
 pub use self::ports::{OperatorMemory, Ports, Request};
 pub use self::reply::Reply;
 

@@ -83,6 +83,18 @@ pub enum EdgeError {
         "this call needs `Authorization: Bearer` with a token of OPERATOR_TOKEN or, to read, VIEWER_TOKEN"
     )]
     Unauthorized,
+    /// Cloudflare Access let the request through, and what it says of it opens nothing.
+    #[error("the identity of Cloudflare Access opens nothing here: {reason}")]
+    AccessRefused {
+        /// Why, as a part of a sentence.
+        reason: String,
+    },
+    /// The keys that prove identities of Cloudflare Access cannot be read.
+    #[error("the identity of Cloudflare Access cannot be checked, because the team's keys cannot be read; tokens are taken all the same. Try again in {} s", seconds(*.retry_after))]
+    AccessUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// Too many wrong tokens of one network wait for their answers.
     #[error("too many sign-ins with wrong tokens from your network; a right token is taken at any time. Try again in {} s", seconds(*.retry_after))]
     TooManySignIns {
@@ -100,9 +112,10 @@ pub enum EdgeError {
     /// A token must not be sent over plain http.
     #[error("this call takes tokens, which must not cross a network in the clear: use https")]
     HttpsRequired,
-    /// The operator's form was not sent by a page of this dashboard, or the session has ended.
+    /// The operator's form, or a call with an identity of Access, was not sent by a page of this
+    /// edge, or the session has ended.
     #[error(
-        "this form was not sent from a page of this dashboard; go back, reload the page and send it again"
+        "this was not sent from a page of this dashboard; go back, reload the page and send it again"
     )]
     ForeignForm,
     /// Nobody has asked for a refresh of everything.
@@ -192,6 +205,7 @@ impl EdgeError {
             Self::BadParameter { .. } => (400, "bad_parameter"),
             Self::Unauthorized => (401, "unauthorized"),
             Self::TokenNotAllowed => (401, "token_not_allowed"),
+            Self::AccessRefused { .. } => (401, "access_refused"),
             Self::ForeignForm => (403, "foreign_form"),
             Self::HttpsRequired => (403, "https_required"),
             Self::UnknownIssuer { .. } => (404, "unknown_issuer"),
@@ -216,6 +230,7 @@ impl EdgeError {
             Self::CrlUnavailable { .. } => (503, "crl_unavailable"),
             Self::RegistryUnavailable { .. } => (503, "registry_unavailable"),
             Self::EventsUnavailable { .. } => (503, "events_unavailable"),
+            Self::AccessUnavailable { .. } => (503, "access_unavailable"),
             Self::OperatorTokenNotSet => (503, "operator_token_not_set"),
         }
     }
@@ -267,13 +282,14 @@ impl EdgeError {
     pub fn own_header(&self) -> Option<(&'static str, Cow<'static, str>)> {
         Some(match self {
             Self::MethodNotAllowed { allow } => ("Allow", (*allow).into()),
-            Self::Unauthorized | Self::TokenNotAllowed => {
+            Self::Unauthorized | Self::TokenNotAllowed | Self::AccessRefused { .. } => {
                 ("WWW-Authenticate", "Bearer realm=\"crl-edge\"".into())
             }
             Self::RangeNotSatisfiable { size } => {
                 ("Content-Range", format!("bytes */{size}").into())
             }
             Self::CrlUnavailable { retry_after }
+            | Self::AccessUnavailable { retry_after }
             | Self::TooManySignIns { retry_after }
             | Self::RegistryUnavailable { retry_after }
             | Self::EventsUnavailable { retry_after } => {
@@ -362,6 +378,12 @@ mod tests {
                 problem: "is 0: use 1 to 1000".into(),
             },
             EdgeError::TooManySignIns {
+                retry_after: Duration::from_secs(5),
+            },
+            EdgeError::AccessRefused {
+                reason: "its token has expired".to_owned(),
+            },
+            EdgeError::AccessUnavailable {
                 retry_after: Duration::from_secs(5),
             },
             EdgeError::ForeignForm,

@@ -1,10 +1,33 @@
 //! The parts of a request's URL. The platform has already removed dot segments and encoded the
 //! host in ASCII; a full parser would cost the hot path more than the rest of its work.
 
+use std::net::IpAddr;
+
 /// The scheme and authority, as an `Origin` header writes them.
 #[must_use]
 pub fn origin(url: &str) -> &str {
     url.get(..end_of_origin(url)).unwrap_or(url)
+}
+
+/// Whether what is sent to this URL crosses no network in the clear: its scheme is https, or its
+/// host is this machine.
+#[must_use]
+pub(crate) fn is_confidential(url: &str) -> bool {
+    let Some(authority) = origin(url).strip_prefix("http://") else {
+        return url.starts_with("https://");
+    };
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => authority,
+    };
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// The path, still percent-encoded; `/` if it is empty.
@@ -68,6 +91,34 @@ mod tests {
             ("http://[::1]:1/%2e?x", "http://[::1]:1", "/%2e"),
         ] {
             assert_eq!((origin(url), path(url)), (of_origin, of_path), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_crosses_a_network_over_http_is_not_confidential() {
+        for ours in [
+            "https://edge.example/v1/issuers",
+            "http://localhost:8787/metrics",
+            "http://LOCALHOST/metrics",
+            "http://127.0.0.1:8787/",
+            "http://127.9.9.9/",
+            "http://[::1]:8787/",
+            "http://[::1]",
+            "http://[0:0:0:0:0:0:0:1]:8787/",
+        ] {
+            assert!(is_confidential(ours), "{ours}");
+        }
+        for open in [
+            "http://edge.example/v1/issuers",
+            "http://128.0.0.1/",
+            "http://127.0.0.1.evil.example/",
+            "http://localhost.evil.example:80/",
+            "http://[::2]:8787/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://0.0.0.0/",
+            "ftp://127.0.0.1/",
+        ] {
+            assert!(!is_confidential(open), "{open}");
         }
     }
 

@@ -9,6 +9,7 @@
     reason = "a harness panics wherever a test must fail"
 )]
 
+pub mod access;
 pub mod certificate_authority;
 mod client;
 pub mod database;

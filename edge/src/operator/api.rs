@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use origin_api::{CrlName, IssuerId};
 use serde::{Deserialize, Serialize};
 
-use super::authorization::{caller, require_https};
+use super::authorization::{Proof, require_https, require_own_site};
 use super::call::{Call, Endpoint};
 use super::crl_status::State;
 use super::desk::{Actor, Desk};
@@ -36,9 +36,12 @@ impl<P: Ports> Desk<P> {
         endpoint: Endpoint,
     ) -> Result<Reply, EdgeError> {
         require_https(request.url())?;
-        let authorization = request.header("authorization");
-        let caller = caller(authorization.as_deref(), &self.settings)?;
+        let caller = self.caller(request).await?;
         endpoint.admit(caller.role, request.method())?;
+        // A browser adds the cookie of Access to what other sites have it send.
+        if matches!(caller.proof, Proof::Access(_)) && !matches!(request.method(), "GET" | "HEAD") {
+            require_own_site(request)?;
+        }
         let query = url::query(request.url());
         let actor = Actor::of(request, Some(&caller));
         let accept = request.header("accept");

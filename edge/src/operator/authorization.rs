@@ -1,10 +1,9 @@
 //! Who calls, by the token that they show, and what that token opens.
 
-use std::net::Ipv4Addr;
-
 use subtle::ConstantTimeEq as _;
 
-use crate::config::{Settings, Token};
+use super::ports::Request;
+use crate::config::{Secret, Settings, Token};
 use crate::problem::EdgeError;
 use crate::url;
 
@@ -29,11 +28,30 @@ impl Role {
     }
 }
 
-/// The holder of a token.
+/// Somebody who may call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller<'s> {
     pub(crate) role: Role,
-    pub(crate) token: &'s Token,
+    pub(crate) proof: Proof<'s>,
+}
+
+/// What shows who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proof<'s> {
+    /// A token of the settings.
+    Token(&'s Token),
+    /// An identity of Cloudflare Access, after `access:`.
+    Access(String),
+}
+
+impl Caller<'_> {
+    /// The name of the token, or the identity.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.proof {
+            Proof::Token(token) => token.name.as_deref(),
+            Proof::Access(name) => Some(name),
+        }
+    }
 }
 
 /// Who calls, by the `Authorization` header.
@@ -52,31 +70,38 @@ pub(crate) fn caller<'s>(
 /// nothing but lengths.
 pub(crate) fn holder<'s>(shown: &str, settings: &'s Settings) -> Option<Caller<'s>> {
     let mut found = None;
-    for caller in callers(settings) {
-        let secret = caller.token.secret.reveal();
-        if bool::from(shown.as_bytes().ct_eq(secret.as_bytes())) {
+    for (secret, caller) in holders(settings) {
+        if bool::from(shown.as_bytes().ct_eq(secret.reveal().as_bytes())) {
             found = Some(caller);
         }
     }
     found
 }
 
-/// Every token, with what it opens.
-pub(crate) fn callers(settings: &Settings) -> impl Iterator<Item = Caller<'_>> {
+/// Every token, with its holder.
+pub(crate) fn holders(settings: &Settings) -> impl Iterator<Item = (&Secret, Caller<'_>)> {
     [
         (Role::Operator, &settings.operator_tokens),
         (Role::Viewer, &settings.viewer_tokens),
         (Role::Hook, &settings.hook_tokens),
     ]
     .into_iter()
-    .flat_map(|(role, tokens)| tokens.iter().map(move |token| Caller { role, token }))
+    .flat_map(|(role, tokens)| {
+        tokens.iter().map(move |token| {
+            let proof = Proof::Token(token);
+            (&token.secret, Caller { role, proof })
+        })
+    })
 }
 
 /// The answer to a token that opens nothing: it may be wrong, or the settings are.
 pub(crate) fn refusal(settings: &Settings) -> EdgeError {
     if let Some(wrong) = settings.wrong_tokens() {
         EdgeError::Misconfigured(wrong)
-    } else if settings.operator_tokens.is_empty() && settings.viewer_tokens.is_empty() {
+    } else if settings.operator_tokens.is_empty()
+        && settings.viewer_tokens.is_empty()
+        && !matches!(settings.access(), Ok(Some(_)))
+    {
         EdgeError::OperatorTokenNotSet
     } else {
         EdgeError::Unauthorized
@@ -88,19 +113,26 @@ pub(crate) fn refusal(settings: &Settings) -> EdgeError {
 /// # Errors
 /// The URL's scheme is http, and its host is not this machine.
 pub(crate) fn require_https(url: &str) -> Result<(), EdgeError> {
-    let Some(authority) = url::origin(url).strip_prefix("http://") else {
-        return Ok(());
-    };
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => host,
-        _ => authority,
-    };
-    let is_loopback = host.eq_ignore_ascii_case("localhost")
-        || host == "[::1]"
-        || host
-            .parse()
-            .is_ok_and(|address: Ipv4Addr| address.is_loopback());
-    is_loopback.then_some(()).ok_or(EdgeError::HttpsRequired)
+    let is_confidential = url::is_confidential(url);
+    is_confidential
+        .then_some(())
+        .ok_or(EdgeError::HttpsRequired)
+}
+
+/// Accepts what a page of this site sent, or a program: browsers name another site in `Origin`, in
+/// `Sec-Fetch-Site`, or in both.
+///
+/// # Errors
+/// Another site had a browser send it.
+pub(crate) fn require_own_site(request: &impl Request) -> Result<(), EdgeError> {
+    let origin = request.header("origin");
+    let is_own_origin = origin.is_none_or(|origin| origin == url::origin(request.url()));
+    let site = request.header("sec-fetch-site");
+    // `none`: a person typed the address, or loaded the page again.
+    let is_own_site = site.is_none_or(|site| matches!(site.as_str(), "same-origin" | "none"));
+    (is_own_origin && is_own_site)
+        .then_some(())
+        .ok_or(EdgeError::ForeignForm)
 }
 
 /// The token of `Authorization: Bearer …`; the scheme's case does not matter (RFC 9110, section
@@ -113,6 +145,7 @@ fn bearer(authorization: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::testing::platform::TestRequest;
     use crate::operator::testing::settings;
 
     #[test]
@@ -124,11 +157,11 @@ mod tests {
         ]);
         let caller = |header: &str| {
             let caller = caller(Some(header), &settings)?;
-            Ok((caller.role, caller.token.name.as_deref()))
+            Ok((caller.role, caller.name().map(str::to_owned)))
         };
         assert_eq!(
             caller("Bearer operator-token-1"),
-            Ok((Role::Operator, Some("ann")))
+            Ok((Role::Operator, Some("ann".to_owned())))
         );
         assert_eq!(
             caller("bearer  operator-token-2 "),
@@ -137,7 +170,7 @@ mod tests {
         assert_eq!(caller("Bearer viewer-token-0001"), Ok((Role::Viewer, None)));
         assert_eq!(
             caller("Bearer hook-token-000001"),
-            Ok((Role::Hook, Some("ca")))
+            Ok((Role::Hook, Some("ca".to_owned())))
         );
         for wrong in [
             "",
@@ -178,27 +211,38 @@ mod tests {
     }
 
     #[test]
-    fn a_token_crosses_no_network_in_the_clear() {
-        for ours in [
-            "https://edge.example/v1/issuers",
-            "http://localhost:8787/metrics",
-            "http://LOCALHOST/metrics",
-            "http://127.0.0.1:8787/",
-            "http://127.9.9.9/",
-            "http://[::1]:8787/",
-            "http://[::1]",
+    fn what_another_site_had_a_browser_send_is_refused() {
+        let sent = |headers: &[(&'static str, &str)]| {
+            let mut request = TestRequest::new("POST", "/v1/refresh");
+            for (name, value) in headers {
+                request = request.header(name, *value);
+            }
+            require_own_site(&request)
+        };
+        for own in [
+            &[][..],
+            &[("origin", "https://edge.example")],
+            &[("sec-fetch-site", "same-origin")],
+            &[
+                ("sec-fetch-site", "none"),
+                ("origin", "https://edge.example"),
+            ],
         ] {
-            assert_eq!(require_https(ours), Ok(()), "{ours}");
+            assert_eq!(sent(own), Ok(()), "{own:?}");
         }
-        for open in [
-            "http://edge.example/v1/issuers",
-            "http://128.0.0.1/",
-            "http://127.0.0.1.evil.example/",
-            "http://localhost.evil.example:80/",
-            "http://[::2]:8787/",
-            "http://0.0.0.0/",
+        for foreign in [
+            &[("origin", "null")][..],
+            &[("origin", "http://edge.example")],
+            &[("origin", "https://evil.example")],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site")],
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("origin", "https://edge.example"),
+            ],
+            &[("sec-fetch-site", "same-origin"), ("origin", "null")],
         ] {
-            assert_eq!(require_https(open), Err(EdgeError::HttpsRequired), "{open}");
+            assert_eq!(sent(foreign), Err(EdgeError::ForeignForm), "{foreign:?}");
         }
     }
 }

@@ -9,7 +9,8 @@ use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::authorization::Caller;
+use super::access::{self, AccessError};
+use super::authorization::{self, Caller, Role};
 use super::event_page;
 use super::event_query::EventFilter;
 use super::issuers::{self, IssuerStatus};
@@ -45,18 +46,29 @@ pub(super) struct ActionPage {
 }
 
 /// Who acts.
-pub(super) struct Actor<'c> {
-    /// None if the token opens nothing.
-    caller: Option<&'c Caller<'c>>,
+pub(super) struct Actor {
+    /// None if the token or identity opens nothing.
+    role: Option<Role>,
+    /// The name of the token, or the identity.
+    name: Option<String>,
     /// The network of the client's address.
     address: Option<String>,
 }
 
-impl<'c> Actor<'c> {
-    pub(super) fn of(request: &impl Request, caller: Option<&'c Caller<'c>>) -> Self {
+impl Actor {
+    pub(super) fn of(request: &impl Request, caller: Option<&Caller<'_>>) -> Self {
+        Self {
+            role: caller.map(|caller| caller.role),
+            ..Self::named(request, caller.and_then(Caller::name))
+        }
+    }
+
+    /// Somebody for whom nothing is open.
+    fn named(request: &impl Request, name: Option<&str>) -> Self {
         let address = request.header("cf-connecting-ip");
         Self {
-            caller,
+            role: None,
+            name: name.map(str::to_owned),
             address: address.and_then(|address| network_of(&address)),
         }
     }
@@ -66,13 +78,10 @@ impl<'c> Actor<'c> {
         self.address.as_deref().unwrap_or_default()
     }
 
-    /// The name of the token, or what its setting opens.
+    /// The name, or what the token's setting opens.
     fn name(&self) -> &str {
-        let Some(caller) = self.caller else {
-            return "nobody";
-        };
-        let name = caller.token.name.as_deref();
-        name.unwrap_or(caller.role.as_str())
+        let role = self.role.map_or("nobody", Role::as_str);
+        self.name.as_deref().unwrap_or(role)
     }
 }
 
@@ -87,6 +96,34 @@ pub(super) struct Target<'t> {
 impl<P: Ports> Desk<P> {
     pub(super) fn now(&self) -> Timestamp {
         self.ports.now()
+    }
+
+    /// Who calls: the holder of the token in `Authorization`, or else the identity for which
+    /// Cloudflare Access vouches.
+    ///
+    /// # Errors
+    /// Neither opens anything.
+    pub(super) async fn caller(&self, request: &impl Request) -> Result<Caller<'_>, EdgeError> {
+        let authorization = request.header("authorization");
+        if authorization.is_none()
+            && let Some(jwt) = request.header(access::HEADER)
+        {
+            match self.settings.access() {
+                Ok(Some(access)) => {
+                    let identified = access::identify(&*self.ports, access, &jwt).await;
+                    if let Err(AccessError::NotListed(name)) = &identified {
+                        let actor = Actor::named(request, Some(name));
+                        let act = Act::RefusedSignIn;
+                        // It is refused, whether or not that can be recorded: the log says why.
+                        let _ = self.record(act, &actor, Target::default()).await;
+                    }
+                    return Ok(identified?);
+                }
+                Ok(None) => {}
+                Err(wrong) => return Err(EdgeError::Misconfigured(wrong)),
+            }
+        }
+        authorization::caller(authorization.as_deref(), &self.settings)
     }
 
     pub(super) async fn index(&self) -> Result<Rc<Index>, EdgeError> {
@@ -161,7 +198,7 @@ impl<P: Ports> Desk<P> {
     /// Refreshes one CRL of the issuer, or all.
     pub(super) async fn refresh(
         &self,
-        actor: &Actor<'_>,
+        actor: &Actor,
         issuer: &IssuerId,
         name: Option<CrlName>,
         trigger: Trigger,
@@ -186,7 +223,7 @@ impl<P: Ports> Desk<P> {
     /// Pins the changed certificate that is waiting if it has this SHA-256, and refreshes.
     pub(super) async fn trust(
         &self,
-        actor: &Actor<'_>,
+        actor: &Actor,
         issuer: IssuerId,
         sha256: Sha256,
     ) -> Result<Vec<Event>, EdgeError> {
@@ -211,7 +248,7 @@ impl<P: Ports> Desk<P> {
     /// Removes one CRL of an issuer, or all, if the origin no longer lists it.
     pub(super) async fn retire(
         &self,
-        actor: &Actor<'_>,
+        actor: &Actor,
         issuer: &IssuerId,
         name: Option<CrlName>,
     ) -> Result<Vec<CrlName>, EdgeError> {
@@ -235,7 +272,7 @@ impl<P: Ports> Desk<P> {
     /// Admits the CRL that was refused last if it has this SHA-256.
     pub(super) async fn accept(
         &self,
-        actor: &Actor<'_>,
+        actor: &Actor,
         issuer: &IssuerId,
         name: CrlName,
         sha256: Sha256,
@@ -261,7 +298,7 @@ impl<P: Ports> Desk<P> {
     }
 
     /// Lets the issuers go that vanished from the registry; gives how many are gone now.
-    pub(super) async fn confirm_registry(&self, actor: &Actor<'_>) -> Result<u64, EdgeError> {
+    pub(super) async fn confirm_registry(&self, actor: &Actor) -> Result<u64, EdgeError> {
         self.record(Act::ConfirmRegistry, actor, Target::default())
             .await?;
         let gone = self.ports.confirm_registry().await;
@@ -270,7 +307,7 @@ impl<P: Ports> Desk<P> {
     }
 
     /// Refreshes every issuer, as a job that has the id of this action unless one is under way.
-    pub(super) async fn refresh_all(&self, actor: &Actor<'_>) -> Result<RefreshJob, EdgeError> {
+    pub(super) async fn refresh_all(&self, actor: &Actor) -> Result<RefreshJob, EdgeError> {
         let id = self
             .record(Act::RefreshAll, actor, Target::default())
             .await?;
@@ -289,18 +326,18 @@ impl<P: Ports> Desk<P> {
     pub(super) async fn record(
         &self,
         act: Act,
-        actor: &Actor<'_>,
+        actor: &Actor,
         target: Target<'_>,
     ) -> Result<EventId, EdgeError> {
         let random = self.ports.random();
         let [random @ .., _, _, _, _, _, _] = random.map_err(|error| self.internal(&error))?;
-        let (now, caller) = (self.now(), actor.caller);
+        let now = self.now();
         let action = Action {
             id: EventId::new(now, random),
             at: now.to_string(),
             action: act,
-            role: caller.map(|caller| caller.role.as_str().to_owned()),
-            token_name: caller.and_then(|caller| caller.token.name.clone()),
+            role: actor.role.map(|role| role.as_str().to_owned()),
+            token_name: actor.name.clone(),
             address: actor.address.clone(),
             issuer_id: target.issuer.cloned(),
             crl_name: target.name,

@@ -17,6 +17,7 @@ use std::time::Duration;
 use origin_api::{CrlName, IssuerId};
 use serde::de::DeserializeOwned;
 
+use super::access_keys::{AccessKeys, RsaKey};
 use super::guesses::Guesses;
 use crate::actions::Action;
 use crate::events::{Event, EventId, Trigger};
@@ -43,6 +44,7 @@ pub trait Request {
 #[derive(Debug, Default)]
 pub struct OperatorMemory {
     pub(super) guesses: Guesses,
+    pub(super) access_keys: AccessKeys,
 }
 
 /// The platform, as the operators' handlers use it. Every call may be retried.
@@ -57,6 +59,17 @@ pub trait Ports: 'static {
     fn random(&self) -> Result<[u8; 16], Self::Error>;
     /// What the isolate remembers for these handlers.
     fn memory(&self) -> Rc<OperatorMemory>;
+    /// The text at a URL, of at most `limit` bytes. No redirect is followed, and the connection
+    /// ends after `span`.
+    async fn read(&self, url: &str, limit: u32, span: Duration) -> Result<String, Self::Error>;
+    /// Whether this is the signature of `signed` by RSASSA-PKCS1-v1_5 with SHA-256, RS256 of RFC
+    /// 7518.
+    async fn verify_rs256(
+        &self,
+        key: &RsaKey,
+        signed: &str,
+        signature: &[u8],
+    ) -> Result<bool, Self::Error>;
     /// Writes one JSON object to the operator's log.
     fn log(&self, line: &serde_json::Value);
     /// The registry's index, no older than `REGISTRY_TTL_SECONDS` while the origin can be read.

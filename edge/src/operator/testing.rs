@@ -1,5 +1,6 @@
 //! What the tests here share: settings, and the platform's twin.
 
+pub(crate) mod access;
 pub(crate) mod platform;
 
 use crate::config::Settings;

@@ -1,5 +1,7 @@
 //! The handlers over the platform's twin: what each call answers, and what if a part fails.
 
+mod access;
+
 use std::rc::Rc;
 use std::time::Duration;
 

@@ -42,6 +42,7 @@ pub(crate) struct ErrorPage {
     title: String,
     detail: String,
     code: &'static str,
+    may_sign_in: bool,
     /// The issuers whose own pages still work, and the filter on their ids.
     issuers: Option<(Vec<String>, String)>,
 }
@@ -54,7 +55,17 @@ impl ErrorPage {
             title: error.problem().title.into_owned(),
             detail: error.to_string(),
             code: error.status_and_code().1,
+            may_sign_in: false,
             issuers: None,
+        }
+    }
+
+    /// Links to the form to sign in if tokens open the dashboard.
+    #[must_use]
+    pub(crate) fn with_sign_in(self, may_sign_in: bool) -> Self {
+        Self {
+            may_sign_in,
+            ..self
         }
     }
 

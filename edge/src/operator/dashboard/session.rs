@@ -32,7 +32,7 @@ impl Session {
     pub(crate) fn begin(token: &Secret, now: Timestamp, nonce: [u8; 16]) -> Self {
         let expiry = now.after(LIFETIME).as_unix_time().0;
         let claim = format!("{expiry}.{}", hex(&nonce));
-        let mac = authenticate(token, "session", &claim);
+        let mac = authenticate(token.reveal(), "session", &claim);
         Self::of(token, format!("{claim}.{mac}"))
     }
 
@@ -40,7 +40,7 @@ impl Session {
     #[must_use]
     pub(crate) fn resume<'s>(
         cookies: &str,
-        mut callers: impl Iterator<Item = Caller<'s>>,
+        mut holders: impl Iterator<Item = (&'s Secret, Caller<'s>)>,
         now: Timestamp,
     ) -> Option<(Self, Caller<'s>)> {
         // A page of a sibling domain may have set a cookie of the same name.
@@ -50,17 +50,26 @@ impl Session {
             .filter(|(name, _)| *name == COOKIE)
             .map(|(_, cookie)| cookie)
             .collect();
-        callers.find_map(|caller| {
+        holders.find_map(|(secret, caller)| {
             let mut cookies = cookies.iter();
-            let secret = &caller.token.secret;
             let session = cookies.find_map(|cookie| Self::verify(cookie, secret, now))?;
             Some((session, caller))
         })
     }
 
+    /// The session of an identity of Cloudflare Access: it lasts as long as Access's token, which
+    /// no other site knows. Access keeps it, in a cookie of its own.
+    #[must_use]
+    pub(crate) fn of_access(jwt: &str) -> Self {
+        Self {
+            form_token: authenticate(jwt, "form of Access", ""),
+            cookie: String::new(),
+        }
+    }
+
     fn verify(cookie: &str, token: &Secret, now: Timestamp) -> Option<Self> {
         let (claim, mac) = cookie.rsplit_once('.')?;
-        if !equal(mac, &authenticate(token, "session", claim)) {
+        if !equal(mac, &authenticate(token.reveal(), "session", claim)) {
             return None;
         }
         let expiry: i64 = claim.split_once('.')?.0.parse().ok()?;
@@ -69,7 +78,7 @@ impl Session {
 
     fn of(token: &Secret, cookie: String) -> Self {
         Self {
-            form_token: authenticate(token, "form", &cookie),
+            form_token: authenticate(token.reveal(), "form", &cookie),
             cookie,
         }
     }
@@ -109,18 +118,9 @@ fn set_cookie(value: &str, max_age: u64, secure: bool) -> String {
     )
 }
 
-/// Accepts a form from this site, by the `Origin` header, which browsers send with every form.
-///
-/// # Errors
-/// The form came from another site.
-pub(crate) fn admit_origin(origin: Option<&str>, own: &str) -> Result<(), EdgeError> {
-    let ours = origin.is_none_or(|origin| origin == own);
-    ours.then_some(()).ok_or(EdgeError::ForeignForm)
-}
-
-fn authenticate(token: &Secret, purpose: &str, claim: &str) -> String {
+fn authenticate(key: &str, purpose: &str, claim: &str) -> String {
     // HMAC takes keys of any length, so this cannot fail. `equal` never accepts the empty text.
-    let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(token.reveal().as_bytes()) else {
+    let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()) else {
         return String::new();
     };
     mac.update(format!("crl-edge {purpose} 1:{claim}").as_bytes());
@@ -143,7 +143,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::config::Settings;
-    use crate::operator::authorization::{Role, callers};
+    use crate::operator::authorization::{Role, holders};
     use crate::operator::testing::settings;
     use crate::tables::testing::NOW;
 
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn resume(cookies: &str, settings: &Settings, now: Timestamp) -> Option<(Session, Role)> {
-        let (session, caller) = Session::resume(cookies, callers(settings), now)?;
+        let (session, caller) = Session::resume(cookies, holders(settings), now)?;
         Some((session, caller.role))
     }
 
@@ -241,22 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn a_form_needs_the_token_of_its_own_session_and_its_own_site() {
+    fn a_form_needs_the_token_of_its_own_session() {
         let (first, second) = (begin(&tokens(TOKEN), 1), begin(&tokens(TOKEN), 2));
         assert_eq!(first.admit_form(Some(first.form_token())), Ok(()));
         for foreign in [None, Some(""), Some(second.form_token())] {
             assert_eq!(first.admit_form(foreign), Err(EdgeError::ForeignForm));
         }
-        assert_eq!(
-            admit_origin(Some("https://a.example"), "https://a.example"),
-            Ok(())
-        );
-        assert_eq!(admit_origin(None, "https://a.example"), Ok(()));
-        for foreign in ["null", "http://a.example", "https://b.example"] {
-            assert_eq!(
-                admit_origin(Some(foreign), "https://a.example"),
-                Err(EdgeError::ForeignForm)
-            );
-        }
+        let (first, second) = (Session::of_access("a.b.c"), Session::of_access("a.b.d"));
+        assert_eq!(first.admit_form(Some(first.form_token())), Ok(()));
+        let foreign = first.admit_form(Some(second.form_token()));
+        assert_eq!(foreign, Err(EdgeError::ForeignForm));
     }
 }

@@ -248,7 +248,7 @@ impl EventView {
 pub(crate) struct ActionView {
     pub(crate) at: Option<Moment>,
     pub(crate) act: String,
-    /// The token's name; without one, its role.
+    /// The token's name or the identity; without one, the role.
     pub(crate) who: String,
     pub(crate) address: String,
     pub(crate) issuer: String,
@@ -266,8 +266,8 @@ impl ActionView {
             act: action.action.as_str().replace('_', " "),
             who: match (&action.token_name, &action.role) {
                 (Some(name), Some(role)) => format!("{name} ({role})"),
-                (None, Some(role)) => role.clone(),
-                _ => "unknown".to_owned(),
+                (Some(only), None) | (None, Some(only)) => only.clone(),
+                (None, None) => "unknown".to_owned(),
             },
             address: text(&action.address),
             issuer: action

@@ -5,7 +5,8 @@ use std::time::Duration;
 use askama::Template as _;
 use origin_api::{CrlName, IssuerId};
 
-use super::super::authorization::{self, Caller, Role};
+use super::super::access;
+use super::super::authorization::{self, Caller, Proof, Role};
 use super::super::desk::{Actor, Desk, Target};
 use super::super::event_page::{self, EventPage};
 use super::super::event_query::{Cursor, EventFilter};
@@ -30,6 +31,8 @@ use crate::url;
 
 /// When a network may try again of which too many wrong tokens wait for their answers.
 const CROWDED: Duration = Duration::from_secs(30);
+/// Where Cloudflare Access ends its session: it answers this path itself.
+const ACCESS_SIGN_OUT: &str = "/cdn-cgi/access/logout";
 /// How many events the first page shows.
 const LATEST: u32 = 15;
 /// How many failures and refusals it shows above them.
@@ -54,7 +57,10 @@ impl<P: Ports> Desk<P> {
             Ok(place) => visit.answer(place).await,
             Err(error) => Err(error),
         };
-        answered.unwrap_or_else(|error| visit.refusal(&error))
+        match answered {
+            Ok(answer) => answer,
+            Err(error) => visit.refusal(&error).await,
+        }
     }
 }
 
@@ -101,7 +107,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
                     to: to.map(|to| to.to_string()).unwrap_or_default(),
                 })
             }
-            Place::Inner(inner) => match self.reader() {
+            Place::Inner(inner) => match self.reader().await {
                 Err(EdgeError::Unauthorized) if self.wants_page() => {
                     let to = self.destination(&inner);
                     Ok(see_other(place::sign_in_address(false, to.as_ref()), None))
@@ -168,7 +174,11 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             Inner::SignOut => {
                 self.admit_form(&reader).await?;
                 let end = session::end_cookie(self.is_secure());
-                Ok(see_other(place::sign_in_address(false, None), Some(end)))
+                let to = match reader.caller.proof {
+                    Proof::Token(_) => place::sign_in_address(false, None),
+                    Proof::Access(_) => ACCESS_SIGN_OUT.to_owned(),
+                };
+                Ok(see_other(to, Some(end)))
             }
         }
     }
@@ -292,7 +302,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
 
     async fn sign_in(&self) -> Result<Answer, EdgeError> {
         self.require_tokens()?;
-        self.admit_origin()?;
+        authorization::require_own_site(self.request)?;
         let form = self.form().await?;
         let to: Option<Destination> = field(&form, "to").and_then(|to| to.parse().ok());
         let shown = field(&form, "token").unwrap_or_default().trim();
@@ -305,10 +315,10 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             None => Act::RefusedSignIn,
         };
         self.desk.record(act, &actor, Target::default()).await?;
-        if let Some(caller) = &caller {
+        if let Some(Proof::Token(token)) = caller.as_ref().map(|caller| &caller.proof) {
             let nonce = self.desk.ports.random();
             let nonce = nonce.map_err(|error| self.desk.internal(&error))?;
-            let session = Session::begin(&caller.token.secret, self.desk.now(), nonce);
+            let session = Session::begin(&token.secret, self.desk.now(), nonce);
             let cookie = session.set_cookie(self.is_secure());
             Ok(see_other(to.unwrap_or_default().to_string(), Some(cookie)))
         } else {
@@ -328,25 +338,28 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
     }
 
     /// Who reads the page: the holder of the token that began the session, or of the one in
-    /// `Authorization`.
-    fn reader(&self) -> Result<Reader<'_>, EdgeError> {
+    /// `Authorization`, or an identity of Cloudflare Access.
+    async fn reader(&self) -> Result<Reader<'_>, EdgeError> {
         let settings = &self.desk.settings;
         let cookies = self.request.header("cookie").unwrap_or_default();
-        let callers = authorization::callers(settings);
-        if let Some((session, caller)) = Session::resume(&cookies, callers, self.desk.now()) {
+        let holders = authorization::holders(settings);
+        if let Some((session, caller)) = Session::resume(&cookies, holders, self.desk.now()) {
             return Ok(Reader {
                 caller,
                 session: Some(session),
             });
         }
-        let authorization = self.request.header("authorization");
-        let caller = authorization::caller(authorization.as_deref(), settings)?;
+        let caller = self.desk.caller(self.request).await?;
         if caller.role == Role::Hook {
             return Err(EdgeError::TokenNotAllowed);
         }
+        let session = match caller.proof {
+            Proof::Token(_) => None,
+            Proof::Access(_) => self.request.header(access::HEADER),
+        };
         Ok(Reader {
             caller,
-            session: None,
+            session: session.map(|jwt| Session::of_access(&jwt)),
         })
     }
 
@@ -361,16 +374,11 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
 
     /// The fields of a form that a page of this session sent.
     async fn admit_form(&self, reader: &Reader<'_>) -> Result<Form, EdgeError> {
-        self.admit_origin()?;
+        authorization::require_own_site(self.request)?;
         let session = reader.session.as_ref().ok_or(EdgeError::ForeignForm)?;
         let form = self.form().await?;
         session.admit_form(field(&form, "form_token"))?;
         Ok(form)
-    }
-
-    fn admit_origin(&self) -> Result<(), EdgeError> {
-        let origin = self.request.header("origin");
-        session::admit_origin(origin.as_deref(), url::origin(self.request.url()))
     }
 
     async fn form(&self) -> Result<Form, EdgeError> {
@@ -395,25 +403,35 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
     }
 
     fn require_tokens(&self) -> Result<(), EdgeError> {
+        // The tokens of the settings that are right open the dashboard, whatever others are.
         match authorization::refusal(&self.desk.settings) {
-            EdgeError::Unauthorized => Ok(()),
-            // The tokens of the settings that are right still open the dashboard.
-            EdgeError::Misconfigured(_) if self.has_readers() => Ok(()),
+            _ if self.has_readers() => Ok(()),
+            EdgeError::Unauthorized => Err(EdgeError::OperatorTokenNotSet),
             closed => Err(closed),
         }
     }
 
     fn has_readers(&self) -> bool {
-        authorization::callers(&self.desk.settings).any(|caller| caller.role != Role::Hook)
+        let mut holders = authorization::holders(&self.desk.settings);
+        holders.any(|(_, caller)| caller.role != Role::Hook)
     }
 
     /// An error as a page for a browser, as problem details for a program.
-    fn refusal(&self, error: &EdgeError) -> Answer {
+    async fn refusal(&self, error: &EdgeError) -> Answer {
         if !self.wants_page() {
             return error.answer();
         }
-        let signed_in = self.reader().ok().and_then(|reader| reader.signed_in());
-        failed(error, &ErrorPage::new(error, signed_in))
+        let page = match error {
+            // Who reads the page is what failed.
+            EdgeError::AccessRefused { .. } | EdgeError::AccessUnavailable { .. } => {
+                ErrorPage::new(error, None).with_sign_in(self.has_readers())
+            }
+            _ => {
+                let reader = self.reader().await.ok();
+                ErrorPage::new(error, reader.and_then(|reader| reader.signed_in()))
+            }
+        };
+        failed(error, &page)
     }
 
     fn wants_page(&self) -> bool {

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use origin_api::{CrlName, Der, IssuerId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::access;
 use crate::actions::Action;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
-use crate::operator::{OperatorMemory, Ports, Request};
+use crate::operator::{OperatorMemory, Ports, Request, RsaKey};
 use crate::refresh::{
     ChangesAnswer, ChangesPage, ChangesPlace, CrlState, IssuerState, Sha256, fingerprint,
 };
@@ -34,6 +36,8 @@ pub(crate) enum Part {
     Tables,
     Random,
     Actions,
+    /// The keys of Cloudflare Access.
+    AccessKeys,
 }
 
 /// Two issuers, `a` with a full CRL and a delta, and `b` with a full CRL.
@@ -51,6 +55,8 @@ pub(crate) struct Platform {
     pub(crate) changes: RefCell<Vec<(ChangesPlace, ChangesPage)>>,
     /// What every issuer's object has of CRLs.
     pub(crate) crls: RefCell<Vec<(CrlName, CrlState)>>,
+    /// The key set that Cloudflare Access publishes; none if it does not answer.
+    pub(crate) key_set: RefCell<Option<String>>,
     memory: Rc<OperatorMemory>,
     /// What isolates reported.
     pub(crate) served: ServedTotals,
@@ -83,6 +89,7 @@ impl Platform {
             refused: Cell::default(),
             changes: RefCell::default(),
             crls: RefCell::default(),
+            key_set: RefCell::default(),
             memory: Rc::default(),
             served: ServedTotals::default(),
             b_is_gone: Cell::new(false),
@@ -168,6 +175,26 @@ impl Ports for Platform {
 
     fn memory(&self) -> Rc<OperatorMemory> {
         Rc::clone(&self.memory)
+    }
+
+    async fn read(&self, url: &str, limit: u32, _: Duration) -> Result<String, String> {
+        self.note(format!("reads {url}"));
+        self.check(Part::AccessKeys)?;
+        let text = self.key_set.borrow().clone();
+        let Some(text) = text else {
+            return pending().await;
+        };
+        assert!(text.len() <= limit as usize);
+        Ok(text)
+    }
+
+    async fn verify_rs256(
+        &self,
+        key: &RsaKey,
+        signed: &str,
+        signature: &[u8],
+    ) -> Result<bool, String> {
+        Ok(access::verify_rs256(key, signed, signature))
     }
 
     fn log(&self, line: &Value) {
