@@ -1,20 +1,20 @@
 // Drives the dashboard in headless Chromium as a person would, and checks what it shows and that it
 // keeps its own Content-Security-Policy. Environment: EDGE (the edge's URL), TOKEN, VIEWER_TOKEN,
-// ALERTS (the paths that alerts link to), CHROMIUM (the path of the program), SCREENSHOTS (a
-// folder; optional).
+// ACCESS_OPERATOR and ACCESS_VIEWER (tokens of Cloudflare Access), CHROMIUM (the path of the
+// program), SCREENSHOTS (a folder; optional).
 "use strict";
 const assert = require("node:assert/strict");
-const fs = require("node:fs");
-const path = require("node:path");
 const { chromium } = require("playwright-core");
+const { accessible, follow, shoot } = require("./page.cjs");
 
-const { EDGE, TOKEN, VIEWER_TOKEN, ALERTS, CHROMIUM, SCREENSHOTS } = process.env;
-const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const { EDGE, TOKEN, VIEWER_TOKEN, CHROMIUM } = process.env;
+const { ACCESS_OPERATOR, ACCESS_VIEWER } = process.env;
 
 async function main() {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
   try {
     await look(browser);
+    await passThroughAccess(browser);
     await visit(browser);
   } finally {
     await browser.close();
@@ -44,6 +44,34 @@ async function look(browser) {
     assert.deepEqual(acts, [], place);
   }
   await context.close();
+}
+
+// Behind Cloudflare Access nobody signs in, and no page of another site acts in somebody's name.
+async function passThroughAccess(browser) {
+  for (const [jwt, acts] of [
+    [ACCESS_OPERATOR, true],
+    [ACCESS_VIEWER, false],
+  ]) {
+    const headers = { "Cf-Access-Jwt-Assertion": jwt };
+    const context = await browser.newContext({ extraHTTPHeaders: headers });
+    const page = await context.newPage();
+    const own = `${EDGE}/dashboard/issuers/well`;
+    await page.goto(own);
+    assert.equal(page.url(), own);
+    await accessible(page, "behind Access");
+    const refresh = page.getByRole("button", { name: "Refresh now" });
+    assert.equal(await refresh.count(), acts ? 1 : 0);
+    if (acts) {
+      await follow(page, refresh);
+      assert.match(await page.getByRole("status").innerText(), /published/);
+    }
+    const form = `<form method="post" action="${EDGE}/v1/refresh"><button>Win</button></form>`;
+    await page.goto(`data:text/html,${encodeURIComponent(form)}`);
+    await follow(page, page.getByRole("button", { name: "Win" }));
+    const refused = acts ? /foreign_form/ : /token_not_allowed/;
+    assert.match(await page.content(), refused);
+    await context.close();
+  }
 }
 
 async function visit(browser) {
@@ -114,33 +142,6 @@ async function visit(browser) {
   assert.ok((await page.locator("figure polyline").count()) >= 1, "plots");
   await accessible(page, "issuer");
   await shoot(page, "issuer");
-
-  // Every alert's link leads to a page that says what clients get, when it becomes an outage and
-  // what to do; what fails is one click further.
-  const concerned = {
-    CrlAbsent: "down",
-    CrlFailing: "hostile",
-    CrlRejected: "moved",
-    CertificateWaiting: "moved",
-  };
-  for (const link of ALERTS.split(" ")) {
-    await page.goto(EDGE + link);
-    const name = link.split("/").pop();
-    assert.equal(await page.locator("h1").innerText(), name);
-    for (const fact of ["Clients get", "Outage", "To do"]) {
-      const answer = page.locator("dt", { hasText: fact }).locator("+ dd");
-      assert.ok((await answer.innerText()).length > 3, `${name}: ${fact}`);
-    }
-    await accessible(page, name);
-    if (concerned[name]) {
-      const row = page.locator("tbody tr", { hasText: concerned[name] });
-      const shown = await page.locator("main").innerText();
-      assert.equal(await row.count(), 1, `${name}: ${concerned[name]} is not in ${shown}`);
-      assert.match(await row.locator('[data-label="Since"]').innerText(), /ago/, name);
-      await follow(page, row.getByRole("link"));
-      assert.equal(await page.locator("h1").innerText(), concerned[name]);
-    }
-  }
 
   // Trust a changed certificate.
   await page.goto(`${EDGE}/dashboard/issuers/moved`);
@@ -242,29 +243,6 @@ async function visit(browser) {
   await follow(page, page.getByRole("link", { name: "hostile" }));
   assert.equal(page.url(), `${EDGE}/dashboard/issuers/hostile`);
   assert.deepEqual(complaints, []);
-}
-
-// Clicks a control that leads to another page and waits for that page, so that nothing is read from
-// the old one.
-async function follow(page, button) {
-  await Promise.all([page.waitForNavigation(), button.click()]);
-}
-
-/** No serious finding of axe-core. */
-async function accessible(page, name) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => axe.run());
-  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-  const found = serious.map(
-    ({ id, nodes }) =>
-      `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join("; ")}`,
-  );
-  assert.deepEqual(found, [], name);
-}
-
-async function shoot(page, name) {
-  if (SCREENSHOTS)
-    await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
 main().catch((error) => {

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
+use origin_api::IssuerId;
 
 use super::super::crl_status::State;
 use super::super::event_query::{Cursor, EventFilter};
@@ -10,14 +11,15 @@ use super::alerts::Alert;
 use super::place::HomeFilter;
 use super::plot::{Mark, Plot, marks, plot};
 use super::view::{
-    ActionView, CrlView, EventView, Health, JobView, Moment, bytes, grouped, milliseconds,
+    ActionView, CrlView, EventView, Health, JobView, Moment, ServedView, bytes, grouped,
+    milliseconds,
 };
 use crate::actions::Action;
 use crate::config::WrongSetting;
 use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::problem::EdgeError;
 use crate::registry::{RefreshJob, Shrink};
-use crate::time::Timestamp;
+use crate::time::{Rfc3339, Timestamp};
 
 /// How many CRLs the first page shows.
 const ISSUERS_ON_A_PAGE: usize = 50;
@@ -205,24 +207,36 @@ pub(crate) struct AlertPage {
     signed_in: Option<SignedIn>,
     alert: &'static Alert,
     is_whole: bool,
-    crls: Vec<CrlView>,
+    /// The CRLs concerned, each with the time since when.
+    crls: Vec<(CrlView, Option<Moment>)>,
     found: usize,
+    /// How many issuers vanished from the registry, and when.
+    pub(crate) shrink: Option<(u64, Moment)>,
+    pub(crate) served: Option<ServedView>,
+    /// How many events D1 has yet to take, and from when the newest is that it has.
+    pub(crate) pending: Option<(u64, Option<Moment>)>,
 }
 
 impl AlertPage {
-    /// `issuers` are absent if D1 could not be read.
+    /// `issuers` are absent if D1 could not be read. If the alert names one, the page shows all of
+    /// its CRLs.
     #[must_use]
     pub(crate) fn new(
         signed_in: Option<SignedIn>,
         alert: &'static Alert,
         issuers: Option<&[IssuerStatus]>,
+        named: Option<&IssuerId>,
         now: Timestamp,
     ) -> Self {
+        let concern = alert.concern;
         let mut concerned: Vec<_> = issuers
             .unwrap_or_default()
             .iter()
             .flat_map(|issuer| issuer.crls.iter().map(move |crl| (issuer, crl)))
-            .filter(|(issuer, crl)| (alert.concerns)(issuer, crl))
+            .filter(|(issuer, crl)| match named {
+                Some(named) => issuer.id == *named,
+                None => crl.is_expected() && concern.is_about(issuer, crl, now),
+            })
             .collect();
         concerned.sort_unstable_by_key(|(issuer, crl)| (crl.urgency(), &issuer.id, crl.name));
         let shown = concerned.iter().take(ISSUERS_ON_A_PAGE);
@@ -231,9 +245,16 @@ impl AlertPage {
             alert,
             is_whole: issuers.is_some(),
             crls: shown
-                .map(|(issuer, crl)| CrlView::new(issuer, crl, now))
+                .map(|(issuer, crl)| {
+                    let since = concern.since(crl);
+                    let since = since.map(|Rfc3339(at)| Moment::new(at, now));
+                    (CrlView::new(issuer, crl, now), since)
+                })
                 .collect(),
             found: concerned.len(),
+            shrink: None,
+            served: None,
+            pending: None,
         }
     }
 }
@@ -436,7 +457,6 @@ mod tests {
     use crate::operator::issuers::join;
     use crate::registry::{JobState, Listed, Summary};
     use crate::tables::testing::{NOW, event, status_row};
-    use crate::time::Rfc3339;
 
     const HOSTILE: &str = "<script>alert('\"&x')</script>";
 
@@ -558,7 +578,7 @@ mod tests {
             IssuerPage::new(None, &issuers[0], false, Some(&[]), NOW)
                 .render()
                 .unwrap(),
-            AlertPage::new(token(), &ALERTS[3], Some(&issuers), NOW)
+            AlertPage::new(token(), &ALERTS[3], Some(&issuers), None, NOW)
                 .render()
                 .unwrap(),
             ActionsPage::new(token(), &[hostile_action()], Some(event(1).id), NOW)

@@ -199,6 +199,15 @@ pub(crate) fn actions(query: &[(String, String)]) -> Result<Option<EventId>, Edg
     parameters.value("cursor", "must be what the link to older actions said")
 }
 
+/// The issuer that an alert names, in the address of its page.
+///
+/// # Errors
+/// Names the parameter that is unknown or wrong.
+pub(crate) fn alert(query: &[(String, String)]) -> Result<Option<IssuerId>, EdgeError> {
+    let parameters = Parameters::parse(query, &["issuer"])?;
+    parameters.value("issuer", "must be an issuer's id")
+}
+
 /// The events that an action led to, as the address of an issuer's page names them: `?done=ID~ID`.
 ///
 /// # Errors

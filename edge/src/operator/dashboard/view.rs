@@ -11,6 +11,7 @@ use super::bar::Bar;
 use crate::actions::Action;
 use crate::events::{Event, EventFinding, EventId, Outcome};
 use crate::registry::{JobState, RefreshJob, Summary};
+use crate::served::Served;
 use crate::tables::CandidateStatus;
 use crate::time::{Rfc3339, Timestamp};
 
@@ -310,6 +311,42 @@ impl JobView {
 
     pub(crate) fn is_under_way(&self) -> bool {
         self.state != JobState::Finished
+    }
+}
+
+/// What relying parties got since the counters began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServedView {
+    pub(crate) answers: String,
+    /// The answers 503 among them.
+    pub(crate) unavailable: String,
+    /// The mean time to the first byte.
+    pub(crate) mean: String,
+    /// The reads of KV.
+    pub(crate) reads: String,
+    /// Those that failed; among them those that returned what they should not.
+    pub(crate) failed: String,
+}
+
+impl ServedView {
+    #[must_use]
+    pub(crate) fn new(served: &Served) -> Self {
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0_u64, u64::saturating_add);
+        let counts = || served.served.iter();
+        let answers = sum(&mut counts().map(|count| count.answers));
+        let unavailable = counts().filter(|count| count.status == 503);
+        let spent = sum(&mut counts().map(|count| count.milliseconds));
+        // A mismatch counts as failed too.
+        let read = |outcome: &str| served.kv.get(outcome).copied().unwrap_or(0);
+        let failed = read("failed");
+        let reads = ["hit", "miss"].map(read).into_iter();
+        Self {
+            answers: grouped(answers),
+            unavailable: grouped(sum(&mut unavailable.map(|count| count.answers))),
+            mean: milliseconds(spent.checked_div(answers).unwrap_or(0)),
+            reads: grouped(reads.fold(failed, u64::saturating_add)),
+            failed: grouped(failed),
+        }
     }
 }
 

@@ -5,21 +5,21 @@ use std::time::Duration;
 use askama::Template as _;
 use origin_api::{CrlName, IssuerId};
 
-use super::super::access;
 use super::super::authorization::{self, Caller, Proof, Role};
 use super::super::desk::{Actor, Desk, Target};
 use super::super::event_page::{self, EventPage};
 use super::super::event_query::{Cursor, EventFilter};
-use super::super::media;
 use super::super::parameters::{Parameters, read_sha256};
 use super::super::ports::{Ports, Request};
-use super::alerts::Alert;
+use super::super::{access, media};
+use super::alerts::{Alert, Concern};
 use super::pages::{
     ActionsPage, AlertPage, ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage, SignedIn,
 };
 use super::place::{self, Destination, HomeFilter, Inner, Place};
 use super::retirement::RetirementPage;
 use super::session::{self, Session};
+use super::view::{Moment, ServedView};
 use super::{asset, page, see_other};
 use crate::actions::Act;
 use crate::answer::Answer;
@@ -27,6 +27,7 @@ use crate::events::{Event, Outcome, Trigger};
 use crate::problem::EdgeError;
 use crate::registry::Index;
 use crate::tables::Query;
+use crate::time::Timestamp;
 use crate::url;
 
 /// When a network may try again of which too many wrong tokens wait for their answers.
@@ -266,14 +267,37 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         alert: &'static Alert,
         signed_in: Option<SignedIn>,
     ) -> Result<Answer, EdgeError> {
-        Parameters::parse(&self.query(), &[])?;
+        let named = place::alert(&self.query())?;
         let index = self.desk.index().await?;
         let issuers = match self.desk.all(&index).await {
             Err(EdgeError::EventsUnavailable { .. }) => None,
             read => Some(read?),
         };
         let now = self.desk.now();
-        self.render(&AlertPage::new(signed_in, alert, issuers.as_deref(), now))
+        let mut page = AlertPage::new(signed_in, alert, issuers.as_deref(), named.as_ref(), now);
+        if alert.concern == Concern::Events {
+            page.pending = self.pending(now).await;
+        } else if alert.concern == Concern::Registry {
+            page.shrink = index
+                .shrink
+                .map(|shrink| (shrink.vanished, Moment::new(shrink.since, now)));
+        } else if alert.concern.has_figures() {
+            // The page is worth more than its figures; the log says why they are missing.
+            let served = self.desk.ports.served().await;
+            let served = served.inspect_err(|error| drop(self.desk.internal(error)));
+            page.served = served.ok().map(|served| ServedView::new(&served));
+        }
+        self.render(&page)
+    }
+
+    /// How many events D1 has yet to take, and from when the newest is that it has.
+    async fn pending(&self, now: Timestamp) -> Option<(u64, Option<Moment>)> {
+        let events = self.desk.ports.events_pending().await;
+        let events = events.inspect_err(|error| drop(self.desk.internal(error)));
+        let newest = Query::events(&EventFilter::default(), None, 1);
+        let newest = self.desk.rows::<Event>(&newest).await.ok();
+        let newest = newest.and_then(|events| events.first()?.started_at.parse().ok());
+        Some((events.ok()?, newest.map(|at| Moment::new(at, now))))
     }
 
     async fn issuer(&self, id: IssuerId, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
