@@ -376,6 +376,87 @@ mod tests {
         assert_eq!(statuses(&tables), [StatusRow::from(&status(5))]);
     }
 
+    /// What the last release, commit 85b5ac9, writes: it runs between the migrations and the
+    /// deploy, and again after a rollback.
+    #[test]
+    fn the_last_release_writes_to_the_new_tables() {
+        const APPEND: &str = "INSERT OR IGNORE INTO crl_generation_events \
+            (id, issuer_id, crl_name, trigger, outcome, succeeded, crl_number, revoked_count, \
+             size_bytes, sha256, this_update, next_update, started_at, duration_ms, error_code, error) \
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        const REPORT: &str = "INSERT INTO crl_status \
+            (issuer_id, crl_name, revision, crl_number, revoked_count, size_bytes, sha256, \
+             this_update, next_update, refresh_after, generated_at, duration_ms, last_outcome, \
+             consecutive_failures, last_error_code, last_error, last_error_at, \
+             pinned_certificate_sha256, waiting_certificate_sha256, publish_owed, events_owed, \
+             failing_since) \
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+            ON CONFLICT (issuer_id, crl_name) DO UPDATE SET \
+            revision = excluded.revision, crl_number = excluded.crl_number, \
+            failing_since = excluded.failing_since \
+            WHERE excluded.revision >= revision";
+        const REMOVE: &str = "DELETE FROM crl_generation_events WHERE id IN \
+            (SELECT id FROM crl_generation_events WHERE started_at < ? ORDER BY started_at LIMIT 1000)";
+        let tables = Tables::new();
+        let run = |sql: &str, values: &[&str]| {
+            let values = values.iter().map(|value| (*value).to_owned());
+            tables.run(&Query::new(sql, values))
+        };
+        let (id, day) = (event(1).id.to_string(), "2026-01-01T00:00:00.000Z");
+        let row = [
+            &id,
+            "a",
+            "full",
+            "cron",
+            "unchanged",
+            "1",
+            "7",
+            "5",
+            "500",
+            "00ff",
+            day,
+            day,
+            day,
+            "12",
+            "",
+            "",
+        ];
+        assert_eq!(run(APPEND, &row), Ok(1));
+        assert_eq!(run(APPEND, &row), Ok(0), "once");
+        tables.run(&report_statuses(&[status(5)])).unwrap();
+        for (revision, changed) in [("4", 0), ("6", 1)] {
+            let row = [
+                "a",
+                "full",
+                revision,
+                "8",
+                "5",
+                "500",
+                "00ff",
+                day,
+                day,
+                day,
+                day,
+                "12",
+                "published",
+                "0",
+                "",
+                "",
+                day,
+                "abcd",
+                "",
+                "0",
+                "0",
+                day,
+            ];
+            assert_eq!(run(REPORT, &row), Ok(changed), "{revision}");
+        }
+        assert_eq!(statuses(&tables)[0].crl_number.as_deref(), Some("8"));
+        let read: Vec<Event> = tables.typed(&Query::new("SELECT * FROM crl_generation_events", []));
+        assert_eq!(read[0].id, event(1).id);
+        assert_eq!(run(REMOVE, &["2026-01-02T00:00:00.000Z"]), Ok(1));
+    }
+
     #[test]
     fn a_row_has_every_column_of_its_table() {
         let tables = Tables::new();
@@ -447,6 +528,44 @@ mod tests {
         let mut refused = event(2);
         refused.succeeded = 7;
         assert!(tables.run(&append_events(&[refused])).is_err());
+    }
+
+    #[test]
+    fn actions_are_kept_for_400_days_and_the_oldest_go_first() {
+        let tables = Tables::new();
+        let settings = crate::config::Settings::read(|_| None);
+        let end = NOW.before(settings.action_retention);
+        let day = Duration::from_hours(24);
+        assert_eq!(end, NOW.before(day * 400));
+        let action = |number: u8, at: Timestamp| Action {
+            id: event(number).id,
+            at: at.to_string(),
+            action: crate::actions::Act::Trust,
+            role: None,
+            token_name: None,
+            address: None,
+            issuer_id: None,
+            crl_name: None,
+            sha256: None,
+        };
+        let just_old = end.before(Duration::from_millis(1));
+        let actions = [
+            action(1, end.before(day)),
+            action(2, just_old),
+            action(3, end),
+            action(4, NOW),
+        ];
+        tables.run(&append_actions(&actions)).unwrap();
+        let left = || -> Vec<Action> {
+            tables.typed(&Query::new(
+                "SELECT * FROM operator_actions ORDER BY id",
+                [],
+            ))
+        };
+        assert_eq!(tables.run(&remove_actions(end, 1)), Ok(1));
+        assert_eq!(left(), actions[1..]);
+        assert_eq!(tables.run(&remove_actions(end, 9)), Ok(1));
+        assert_eq!(left(), actions[2..]);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use end_to_end::edge::{HOOK_TOKEN, OPERATOR_TOKEN};
+use end_to_end::edge::{HOOK_TOKEN, OPERATOR_TOKEN, ORIGIN_TOKEN};
+use end_to_end::suite::until;
+use end_to_end::workerd::{Worker, Workerd};
 use end_to_end::{Answer, CertificateAuthority, Edge, Skipped, Start, TestOrigin, World, suite};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -227,6 +229,83 @@ async fn every_call_with_every_kind_of_token(_: Arc<Shared>) {
         }
         start = edge.stop();
     }
+}
+
+/// Asked at the Worker's own port: wrangler's proxy puts its own host into the URL.
+async fn no_call_takes_a_token_over_plain_http_unless_the_host_is_this_machine(_: Arc<Shared>) {
+    let origin = origin_of_good().await;
+    let state = tempfile::TempDir::new().expect("a temporary folder");
+    let url = origin.url();
+    let vars = [
+        ("ORIGIN_URL", url.as_str()),
+        ("ORIGIN_TOKEN", ORIGIN_TOKEN),
+        ("OPERATOR_TOKEN", OPERATOR_TOKEN),
+        ("HOOK_TOKEN", HOOK_TOKEN),
+    ];
+    let edge = Workerd::start(&Worker::Edge, state.path(), &vars);
+    let client = end_to_end::client().build().expect("an HTTP client");
+    let ask = async |method: &str, path: &str, host: &str, token: Option<&str>| {
+        let request = client.request(method.parse().unwrap(), edge.url(path));
+        let request = request.header("Host", host);
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.text().await.unwrap())
+    };
+    let forms = [
+        ("GET", "/dashboard/sign-in"),
+        ("POST", "/dashboard/sign-in"),
+        ("POST", "/dashboard/issuers/good/refresh"),
+        ("POST", "/dashboard/issuers/good/trust"),
+        ("POST", "/dashboard/sign-out"),
+    ];
+    let calls = EVERY_CALL.iter().map(|(method, path, ..)| (*method, *path));
+    for host in [
+        "edge.example",
+        "edge.example:8787",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "128.0.0.1",
+        "10.127.0.1:8787",
+        "[::2]:8787",
+        "[::ffff:10.0.0.1]",
+    ] {
+        for (method, path) in calls.clone().chain(forms) {
+            for token in [Some(OPERATOR_TOKEN), Some(HOOK_TOKEN), Some("guess"), None] {
+                let (status, text) = ask(method, path, host, token).await;
+                assert_eq!(status, 403, "{method} {path} at {host}: {text}");
+                let is_named = text.contains(r#""code":"https_required""#);
+                assert!(is_named || method == "HEAD", "{method} {path}: {text}");
+            }
+        }
+        // Relying parties use http.
+        assert_eq!(ask("GET", "/healthz", host, None).await.0, 200, "{host}");
+    }
+    assert!(origin.calls("good").is_empty());
+    let own = format!("127.0.0.1:{}", edge.port());
+    for host in [
+        own.as_str(),
+        "127.9.9.9",
+        "localhost",
+        "LOCALHOST:1",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]:8787",
+    ] {
+        let refresh = "/v1/issuers/good/refresh";
+        for token in [OPERATOR_TOKEN, HOOK_TOKEN] {
+            let (status, text) = ask("POST", refresh, host, Some(token)).await;
+            assert_eq!(status, 200, "{host}: {text}");
+        }
+        let (status, text) = ask("POST", refresh, host, Some("guess")).await;
+        assert_eq!(status, 401, "{host}: {text}");
+    }
+    assert_eq!(
+        ask("GET", "/crl/good.crl", "edge.example", None).await.0,
+        200
+    );
 }
 
 async fn a_session_ends_with_its_token(world: Arc<Shared>) {
@@ -676,6 +755,8 @@ async fn no_action_is_lost_while_d1_is_down(world: Arc<Shared>) {
     assert_eq!(edge.refresh("acted").await.status(), 200);
     let answer = edge.operate(Method::GET, "/v1/actions").await;
     assert_eq!(code_of(answer, 503).await, "events_unavailable");
+    // The registry's object keeps it, also if it ends.
+    let edge = edge.kill().start().await;
     database.execute("ALTER TABLE lost_actions RENAME TO operator_actions");
     // The next action brings along what D1 did not take.
     assert_eq!(edge.refresh("acted").await.status(), 200);
@@ -731,6 +812,77 @@ async fn prometheus_accepts_the_metrics(world: Arc<Shared>) -> Result<(), Skippe
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(())
+}
+
+/// Prometheus asks for `OpenMetrics`, and takes nothing that is not well-formed.
+async fn prometheus_scrapes_open_metrics(world: Arc<Shared>) -> Result<(), Skipped> {
+    refresh(&world, "figures", 200).await;
+    let asked = world.edge.request(Method::GET, "/metrics");
+    let asked = asked.bearer_auth(OPERATOR_TOKEN);
+    let asked = asked.header("Accept", "application/openmetrics-text;version=1.0.0");
+    let answer = asked.send().await.unwrap();
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(header(&answer, "content-type"), media_type);
+    assert!(answer.text().await.unwrap().ends_with("\n# EOF\n"));
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let target = world.edge.url("");
+    let target = target.strip_prefix("http://").unwrap();
+    let config = format!(
+        "scrape_configs:\n  - job_name: crl-edge\n    scrape_interval: 1s\n    \
+         authorization: {{ credentials: {OPERATOR_TOKEN} }}\n    \
+         static_configs: [{{ targets: ['{target}'] }}]\n"
+    );
+    std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+    let port = end_to_end::free_port();
+    let prometheus = std::process::Command::new("prometheus")
+        .current_dir(folder.path())
+        .arg("--config.file=prometheus.yml")
+        .arg("--storage.tsdb.path=data")
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(prometheus) = prometheus else {
+        return Err(Skipped("prometheus is not installed".to_owned()));
+    };
+    let _prometheus = Killed(prometheus);
+    let client = end_to_end::client().build().unwrap();
+    let ask = async |path: &str| -> Value {
+        let url = format!("http://127.0.0.1:{port}/api/v1/{path}");
+        match client.get(url).send().await {
+            Ok(answer) => answer.json().await.unwrap_or_default(),
+            Err(_) => Value::Null,
+        }
+    };
+    until(async || {
+        let targets = ask("targets").await;
+        let target = &targets["data"]["activeTargets"][0];
+        assert!(target["health"] != "down", "{target}");
+        target["health"] == "up"
+    })
+    .await;
+    for series in [
+        r#"crl_edge_crl_number{issuer="figures"}"#,
+        r#"crl_edge_refreshes_total{trigger="operator",outcome="published"}"#,
+    ] {
+        let found = ask(&format!("query?query={series}")).await;
+        assert!(
+            found["data"]["result"][0]["value"][1].is_string(),
+            "{found}"
+        );
+    }
+    Ok(())
+}
+
+/// A process that ends with the test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 async fn every_alert_fires_when_it_should(_: Arc<Shared>) -> Result<(), Skipped> {
@@ -903,6 +1055,7 @@ suite!(
     Shared;
     every_call_requires_the_right_token,
     every_call_with_every_kind_of_token,
+    no_call_takes_a_token_over_plain_http_unless_the_host_is_this_machine,
     a_session_ends_with_its_token,
     what_clients_got_is_in_the_metrics,
     with_no_token_set_every_call_answers_503,
@@ -917,6 +1070,7 @@ suite!(
     no_action_is_lost_while_d1_is_down,
     events_that_d1_refuses_are_in_the_metrics,
     prometheus_accepts_the_metrics,
+    prometheus_scrapes_open_metrics,
     every_alert_fires_when_it_should,
     every_documented_query_runs_on_the_tables_that_the_worker_wrote,
     answers_report_the_d1_rows_that_they_read,

@@ -90,6 +90,37 @@ async fn a_tick_refreshes_every_issuer_despite_a_broken_one(world: Arc<Shared>) 
 }
 
 /// An origin whose 40 issuers each take `delay` for a CRL.
+async fn a_tick_removes_rows_that_are_older_than_their_retention(_: Arc<Shared>) {
+    let origin = TestOrigin::start().await;
+    origin.add(&CertificateAuthority::new("pruned"));
+    let edge = Start::new(&origin.url()).start().await;
+    let database = edge.database();
+    let age = |days: u32| format!("strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-{days} days')");
+    for (days, id) in [(401, "old"), (399, "kept")] {
+        database.execute(&format!(
+            "INSERT INTO operator_actions (id, at, action) VALUES ('{id}', {}, 'trust')",
+            age(days)
+        ));
+    }
+    for (days, id) in [(31, "old"), (29, "kept")] {
+        database.execute(&format!(
+            "INSERT INTO crl_generation_events (id, issuer_id, crl_name, trigger, outcome, \
+             succeeded, started_at, duration_ms) \
+             VALUES ('{id}', 'pruned', 'full', 'cron', 'published', 1, {}, 1)",
+            age(days)
+        ));
+    }
+    assert_eq!(edge.tick().await.status(), 200);
+    for table in ["operator_actions", "crl_generation_events"] {
+        let count = |id: &str| {
+            let sql = format!("SELECT id FROM {table} WHERE id = '{id}'");
+            database.query(&sql).len()
+        };
+        until(async || count("old") == 0).await;
+        assert_eq!(count("kept"), 1, "{table}");
+    }
+}
+
 async fn slow_origin(delay: Duration) -> TestOrigin {
     let origin = TestOrigin::start().await;
     for id in job_ids() {
@@ -178,6 +209,7 @@ async fn a_job_goes_on_after_the_edge_was_killed(_: Arc<Shared>) {
 suite!(
     Shared;
     a_tick_refreshes_every_issuer_despite_a_broken_one,
+    a_tick_removes_rows_that_are_older_than_their_retention,
     a_refresh_of_all_issuers_is_a_job_that_its_client_may_leave,
     a_job_goes_on_after_the_edge_was_killed,
 );

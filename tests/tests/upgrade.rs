@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use end_to_end::access::{AUDIENCE, Team};
 use end_to_end::database::{Column, Row};
+use end_to_end::edge::OPERATOR_TOKEN;
 use end_to_end::last_release::{ISSUERS, certificate, crl, register, unpack};
 use end_to_end::suite::until;
 use end_to_end::test_origin::sha256;
@@ -15,6 +17,7 @@ use serde_json::Value;
 /// Tests share the state, and each has issuers of its own.
 struct Upgraded {
     origin: TestOrigin,
+    team: Team,
     edge: Edge,
     /// The event table as the last release left it, by event id.
     events: BTreeMap<String, Row>,
@@ -24,15 +27,22 @@ struct Upgraded {
     waiting: String,
 }
 
+const VIEWER_TOKEN: &str = "the-viewers-own-token";
 const TOTAL: &str = "SELECT sum(refreshes) AS total FROM crl_refresh_totals";
 const EVENTS: &str = "SELECT * FROM crl_generation_events";
 
 impl World for Upgraded {
     async fn start() -> Self {
         let origin = TestOrigin::start().await;
+        let team = Team::start().await;
         let start = Start::new(&origin.url())
             // The events are as old as the fixture.
-            .var("EVENT_RETENTION_DAYS", "3650");
+            .var("EVENT_RETENTION_DAYS", "3650")
+            .var("OPERATOR_TOKEN", &format!("ann:{OPERATOR_TOKEN}"))
+            .var("VIEWER_TOKEN", VIEWER_TOKEN)
+            .var("ACCESS_TEAM_URL", &team.url())
+            .var("ACCESS_AUDIENCE", AUDIENCE)
+            .var("ACCESS_VIEWERS", "@example.com");
         unpack(start.state());
         for id in ISSUERS.iter().filter(|id| **id != "gone") {
             let file = match *id {
@@ -55,6 +65,7 @@ impl World for Upgraded {
         let edge = start.start().await;
         Self {
             origin,
+            team,
             edge,
             events,
             refreshes,
@@ -250,8 +261,35 @@ async fn what_only_the_object_has_is_served(world: Arc<Upgraded>) {
     .await;
 }
 
+async fn what_is_new_works_on_what_was_left(world: Arc<Upgraded>) {
+    let edge = &world.edge;
+    assert_eq!(edge.refresh("failing").await.status(), 200);
+    let get = |path: &str| edge.request(Method::GET, path);
+    let jwt = world.team.token("bob@example.com");
+    for request in [
+        get("/v1/actions").bearer_auth(VIEWER_TOKEN),
+        get("/v1/actions").header("Cf-Access-Jwt-Assertion", &jwt),
+    ] {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let page: Value = answer.json().await.unwrap();
+        let mut actions = page["actions"].as_array().unwrap().iter();
+        let action = actions.find(|action| action["issuer_id"] == "failing");
+        let action = action.unwrap_or_else(|| panic!("{page}"));
+        assert_eq!(action["action"], "refresh");
+        assert_eq!(action["token_name"], "ann");
+    }
+    // The registry's object has a table for actions and one for the job now.
+    let job = edge.operate(Method::GET, "/v1/refresh").await;
+    assert_eq!(job.status(), 404);
+    let changes = "/v1/issuers/failing/crls/full/changes?since=99999";
+    let changes = edge.operate(Method::GET, changes).await;
+    assert!([200, 410].contains(&changes.status().as_u16()));
+}
+
 suite!(
     Upgraded;
+    what_is_new_works_on_what_was_left,
     each_crl_is_served_as_it_was_left_and_its_validators_hide_nothing,
     every_event_is_kept_and_one_that_d1_never_got_is_delivered,
     states_and_counts_go_on,

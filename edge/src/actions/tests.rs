@@ -15,6 +15,7 @@ struct Twin {
     alarm: Cell<Option<Timestamp>>,
     storage_fails: Cell<bool>,
     d1: Cell<D1>,
+    now: Cell<Timestamp>,
     log: RefCell<Vec<Value>>,
 }
 
@@ -36,6 +37,7 @@ impl Twin {
                 alarm: Cell::new(None),
                 storage_fails: Cell::new(false),
                 d1: Cell::new(D1::Works),
+                now: Cell::new(NOW),
                 log: RefCell::default(),
             },
             refused: RefusedSignIns::default(),
@@ -58,7 +60,7 @@ impl Twin {
 
 impl ActionPorts for Twin {
     fn now(&self) -> Timestamp {
-        NOW
+        self.now.get()
     }
 
     async fn sleep(&self, _: Duration) {
@@ -155,6 +157,36 @@ fn no_action_is_lost_or_doubled_while_d1_is_down() {
         assert!(recorded.eq((0..120).map(|number| action(number).id)));
         assert!(log.ports.kept.borrow().is_empty());
     }
+}
+
+#[test]
+fn d1_down_for_an_hour_delays_actions_and_loses_none() {
+    let log = Twin::log_of_actions();
+    log.ports.d1.set(D1::Refuses);
+    let mut alarms = 0;
+    for second in 0..3_700_u64 {
+        let now = NOW.after(Duration::from_secs(second));
+        log.ports.now.set(now);
+        if second == 3_600 {
+            log.ports.d1.set(D1::Works);
+        }
+        if log.ports.alarm.get().is_some_and(|at| at <= now) {
+            log.ports.alarm.set(None);
+            block_on(log.alarm()).unwrap();
+            alarms += 1;
+        }
+        if second < 3_600 && second.is_multiple_of(60) {
+            let minute = u8::try_from(second / 60).unwrap();
+            block_on(log.record(&action(minute))).unwrap();
+        }
+        let all = log.ports.recorded().len() + log.ports.kept.borrow().len();
+        assert_eq!(all as u64, second.min(3_599) / 60 + 1, "{second}");
+    }
+    let expected: Vec<_> = (0..60).map(action).collect();
+    assert_eq!(log.ports.recorded(), expected);
+    // It is tried every half a minute, and no more once D1 has everything.
+    assert!((100..=121).contains(&alarms), "{alarms}");
+    assert_eq!(log.ports.alarm.get(), None);
 }
 
 #[test]

@@ -581,6 +581,52 @@ fn a_stream_has_every_event_and_each_once() {
 }
 
 #[test]
+fn the_export_of_a_month_has_each_event_once_while_events_are_added() {
+    const EVENTS: u64 = 10_000;
+    let platform = Platform::new();
+    let month = crate::tables::testing::NOW;
+    let add = |number: u64, at: Duration| {
+        platform.tables.add_event(&(
+            format!("018bcfe5-6800-7000-8000-{number:012x}"),
+            "a".to_owned(),
+            "published".to_owned(),
+            month.after(at).to_string(),
+        ));
+    };
+    let step = Duration::from_hours(31 * 24) / u32::try_from(EVENTS).unwrap();
+    for number in 0..EVENTS {
+        add(number, step * u32::try_from(number).unwrap());
+    }
+    let path = "/v1/events?since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z";
+    let request = call("GET", path).header("accept", "application/x-ndjson");
+    let Reply::Stream { chunks, .. } = send(&platform, &request) else {
+        panic!("no stream")
+    };
+    let (mut ids, mut largest, mut count) = (Vec::new(), 0, 0);
+    let mut chunks = chunks;
+    while let Some(chunk) = block_on(chunks.try_next()).unwrap() {
+        largest = largest.max(chunk.len());
+        count += 1;
+        for line in chunk.lines() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            ids.push(event["id"].as_str().unwrap().to_owned());
+        }
+        // A page is read when it is wanted: nothing of the rest is in memory.
+        assert!(platform.rows_read() <= 1000 * (count + 1), "{count}");
+        // Others go on meanwhile: newer ones, and ones from between two pages.
+        add(EVENTS * count, Duration::from_hours(31 * 24 - 1));
+        add(EVENTS * count + 1, step * 9_500);
+    }
+    let listed: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(listed.len(), ids.len(), "none twice");
+    let id = |number: u64| format!("018bcfe5-6800-7000-8000-{number:012x}");
+    assert!((0..EVENTS).all(|number| listed.contains(&id(number))));
+    assert!(ids.len() < 10_100, "{}", ids.len());
+    assert!(largest < 1000 * 1000, "{largest} bytes in a piece");
+    assert!(count >= 10, "{count}");
+}
+
+#[test]
 fn a_stream_says_that_d1_is_down_or_breaks() {
     let ndjson = || call("GET", "/v1/events").header("accept", "application/x-ndjson");
     let platform = Platform::new();

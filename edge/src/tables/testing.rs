@@ -163,6 +163,13 @@ impl Tables {
         all
     }
 
+    /// How SQLite reads the tables for a query: a line for each.
+    pub(crate) fn plan(&self, query: &Query) -> Vec<String> {
+        let explain = format!("EXPLAIN QUERY PLAN {}", query.sql);
+        let rows = self.rows(&Query::new(explain, query.values.iter().cloned()));
+        rows.into_iter().map(|mut row| row.remove(3)).collect()
+    }
+
     /// How many rows a query returns, and how many steps of SQLite's virtual machine it takes,
     /// which grow with the rows that it reads.
     pub(crate) fn cost(&self, query: &Query) -> (i32, i32) {
