@@ -188,6 +188,18 @@ async function visit(browser) {
   assert.equal(await latest.locator('[data-label="Issuer"]').innerText(), "ended");
   await accessible(page, "actions");
 
+  // The refresh of all issuers is a job: its bar, and at last its summary.
+  await page.goto(`${EDGE}/dashboard`);
+  await follow(page, page.getByRole("button", { name: "Refresh all issuers" }));
+  await page.getByRole("progressbar", { name: "Refresh of all issuers" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Refresh all issuers" }).count(), 0);
+  await accessible(page, "a refresh of all issuers");
+  while ((await page.getByRole("progressbar").count()) > 0) {
+    await page.waitForTimeout(500);
+    await follow(page, page.getByRole("link", { name: "Update" }));
+  }
+  assert.match(await page.locator("section", { hasText: "Requested" }).innerText(), /published/);
+
   // In dark mode and on a phone, nothing is wider than the screen.
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 390, height: 844 });

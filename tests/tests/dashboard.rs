@@ -91,6 +91,9 @@ async fn the_dashboard_works_in_a_browser(world: Arc<Shared>) -> Result<(), Skip
     })
     .await;
 
+    // Refreshing all issuers takes as long as this one.
+    let slow = Answer::status(503).after(Duration::from_secs(15));
+    world.origin.answer("down", slow);
     let [operator, viewer] =
         ["ann@example.com", "bob@example.com"].map(|email| world.team.token(email));
     let environment = [

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::testing::platform::{CAUSE, Part, Platform, TestRequest};
 use super::testing::settings;
 use super::{Ports as _, Reply, Request as _, answer};
+use crate::actions::Act;
 use crate::answer::{Answer, Body};
 use crate::config::Settings;
 use crate::events::Outcome;
@@ -371,6 +372,51 @@ fn every_act_is_recorded_with_who_did_it_and_to_what() {
     );
     assert_eq!(json(&rest)["actions"][0]["crl_name"], "delta");
     assert_eq!(json(&rest)["next_cursor"], Value::Null);
+}
+
+#[test]
+fn every_kind_of_act_is_recorded() {
+    let platform = Platform::new();
+    let sha256 = platform.certificate_waits(b"new");
+    platform.refused.set(Some(sha256));
+    platform.registry_shrinks(15);
+    let named = format!(r#"{{"sha256":"{sha256}"}}"#);
+    let sign_in =
+        |token: &str| TestRequest::new("POST", "/dashboard/sign-in").body(format!("token={token}"));
+    for request in [
+        name("/v1/issuers/a/trust", &named),
+        name("/v1/issuers/a/crls/full/accept", &named),
+        call("POST", "/v1/issuers/a/refresh"),
+        call("POST", "/v1/refresh"),
+        call("DELETE", "/v1/issuers/a/crls/delta"),
+        call("POST", "/v1/registry/confirm"),
+        sign_in(VIEWER),
+        sign_in("guess"),
+    ] {
+        let _ = ask(&platform, &request);
+    }
+    let page = json(&ask(&platform, &call("GET", "/v1/actions")));
+    let rows = page["actions"].as_array().unwrap().iter().rev();
+    let rows: Vec<_> = rows
+        .map(|row| ["action", "role", "crl_name", "sha256"].map(|column| row[column].clone()))
+        .collect();
+    let (operator, sha256) = (Value::from("operator"), Value::from(sha256.to_string()));
+    let row = |act: Act, role: &Value, name: Value, sha256: &Value| {
+        [act.as_str().into(), role.clone(), name, sha256.clone()]
+    };
+    let none = Value::Null;
+    let expected = [
+        row(Act::Trust, &operator, none.clone(), &sha256),
+        row(Act::Accept, &operator, "full".into(), &sha256),
+        row(Act::Refresh, &operator, none.clone(), &none),
+        row(Act::RefreshAll, &operator, none.clone(), &none),
+        row(Act::Retire, &operator, "delta".into(), &none),
+        row(Act::ConfirmRegistry, &operator, none.clone(), &none),
+        row(Act::SignIn, &"viewer".into(), none.clone(), &none),
+        row(Act::RefusedSignIn, &none, none.clone(), &none),
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(expected.len(), Act::ALL.len());
 }
 
 #[test]
