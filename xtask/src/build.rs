@@ -82,19 +82,26 @@ pub(crate) fn run(workspace: &Workspace, profile: Profile) -> Result<()> {
 /// Builds the Worker into build/, unless it holds exactly that already.
 pub(crate) fn ensure(workspace: &Workspace, profile: Profile) -> Result<Tools<'_>> {
     ensure_beside(workspace, profile, || {
-        build_native(
-            workspace,
-            "building bindgen",
-            &["--package", "bindgen", "--bins"],
-        )
+        build_native(workspace, "building bindgen", &["--bin", "bindgen"])
     })
 }
 
-/// Builds native packages by these arguments of `cargo build`.
-pub(crate) fn build_native(workspace: &Workspace, what: &str, arguments: &[&str]) -> Result<()> {
+/// Everything but the benchmarks, which have their own dependencies and no tests. Every native
+/// build selects these packages, also for one program of them: cargo unites the features that the
+/// selected packages ask for, so another selection would compile the shared dependencies again.
+pub(crate) const PACKAGES: [&str; 5] = [
+    "--workspace",
+    "--exclude",
+    "bench-crl",
+    "--exclude",
+    "bench-crl-wasm",
+];
+
+/// Builds these targets, named as for `cargo build`, natively.
+pub(crate) fn build_native(workspace: &Workspace, what: &str, targets: &[&str]) -> Result<()> {
     workspace.progress().run(
         what,
-        workspace.cargo().arg("build").args(arguments),
+        workspace.cargo().arg("build").args(PACKAGES).args(targets),
         "The errors above are the compiler's. If a C compiler is missing, install gcc or clang.",
     )
 }

@@ -54,7 +54,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         build::build_native(
             workspace,
             "building the origin and bindgen",
-            &["--package", "crl-origin", "--package", "bindgen", "--bins"],
+            &["--bin", "crl-origin", "--bin", "bindgen"],
         )
     })?;
 

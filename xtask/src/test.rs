@@ -21,16 +21,6 @@ use crate::{fuzz, optional};
 /// Says to the end-to-end tests that xtask and crl-origin are built and fresh.
 const BINARIES_BUILT: &str = "CRL_EDGE_BINARIES_BUILT";
 
-/// Everything but the benchmarks, which have their own dependencies and no tests. One selection of
-/// packages for both the programs and the tests, so that cargo compiles nothing twice.
-const PACKAGES: [&str; 5] = [
-    "--workspace",
-    "--exclude",
-    "bench-crl",
-    "--exclude",
-    "bench-crl-wasm",
-];
-
 #[derive(Args)]
 pub(crate) struct Options {
     /// Test the Worker as it is deployed; without it, one that builds fast
@@ -105,13 +95,13 @@ fn build_tests(workspace: &Workspace) -> Result<Vec<TestProgram>> {
     build::build_native(
         workspace,
         "compiling the tests",
-        &[&PACKAGES[..], &["--lib", "--bins", "--tests"]].concat(),
+        &["--lib", "--bins", "--tests"],
     )?;
     // Nothing is left to compile: this only lists them.
     let listed = workspace
         .cargo()
         .arg("build")
-        .args(PACKAGES)
+        .args(build::PACKAGES)
         .args(["--lib", "--bins", "--tests", "--message-format", "json"])
         .stderr(Stdio::null())
         .output()?;
@@ -121,7 +111,7 @@ fn build_tests(workspace: &Workspace) -> Result<Vec<TestProgram>> {
         .collect::<Result<Vec<_>>>()?;
     // Examples in doc comments.
     let mut docs = workspace.cargo();
-    docs.args(["test", "--doc"]).args(PACKAGES).arg("--");
+    docs.args(["test", "--doc"]).args(build::PACKAGES).arg("--");
     programs.push(TestProgram {
         name: "doc tests".to_owned(),
         command: docs,
