@@ -188,6 +188,10 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
+    use crate::algorithm::{Algorithm, Digest};
+    use crate::number::CrlNumber;
+    use crate::revocation::Revocation;
+    use crate::writer::Template;
 
     const P256: &[u8] = include_bytes!("../tests/data/openssl-p256.crl");
 
@@ -215,6 +219,39 @@ mod tests {
             assert_eq!(status, Ok(Status::NotListed));
         }
         assert!(find(&P256[1..], Serial::from_be_bytes(&[1])).is_err());
+    }
+
+    #[test]
+    fn a_list_in_memory_is_searched_however_long_it_is() {
+        let issuer =
+            DistinguishedName::from_der(b"\x30\x0f1\x0d0\x0b\x06\x03\x55\x04\x03\x13\x04Root")
+                .unwrap();
+        let algorithm = Algorithm::Ecdsa(Digest::Sha256).identifier().unwrap();
+        let template = Template::new(
+            issuer,
+            algorithm,
+            CrlNumber::from(1),
+            UnixTime(0)..UnixTime(1),
+        );
+        let serials: Vec<[u8; 20]> = (1..=3_700_000_u32)
+            .map(|number| {
+                let mut serial = [1; 20];
+                serial[16..].copy_from_slice(&number.to_be_bytes());
+                serial
+            })
+            .collect();
+        let revocations = serials.iter().map(|serial| Revocation {
+            serial: Serial::from_be_bytes(serial),
+            date: UnixTime(0),
+            reason: Reason::Unspecified,
+            invalidity_date: None,
+        });
+        let signed = template.sign(revocations, |_| Ok::<_, ()>(Vec::from([0; 70])));
+        let crl = signed.unwrap();
+        assert!(crl.len() as u64 > Limits::default().max_bytes);
+        let last = serials.last().unwrap();
+        let status = find(&crl, Serial::from_be_bytes(last));
+        assert!(matches!(status, Ok(Status::Revoked(_))), "{status:?}");
     }
 
     #[test]

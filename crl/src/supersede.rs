@@ -1,5 +1,7 @@
 //! What may replace what: one CRL against the one that is held in its place.
 
+use core::cmp::Ordering;
+
 use crate::number::CrlNumber;
 use crate::scope::Coverage;
 use crate::time::UnixTime;
@@ -105,14 +107,15 @@ pub fn supersedes(new: &Edition, held: &Edition) -> Result<Succession, Conflict>
     }
     // RFC 5280, section 5.2.3
     let number = new.number;
-    if number == held.number {
-        return Err(Conflict::NumberReused { number });
-    }
-    if number < held.number {
-        return Err(Conflict::NumberRegressed {
-            number,
-            held: held.number,
-        });
+    match number.cmp(&held.number) {
+        Ordering::Greater => {}
+        Ordering::Equal => return Err(Conflict::NumberReused { number }),
+        Ordering::Less => {
+            return Err(Conflict::NumberRegressed {
+                number,
+                held: held.number,
+            });
+        }
     }
     // RFC 5280, sections 5.1.2.4 and 5.2.3: numbers follow the order in which CRLs are made.
     if new.this_update < held.this_update {
