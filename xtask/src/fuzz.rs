@@ -2,24 +2,26 @@
 //! Longer runs are started by hand.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
 use crate::summary::{Outcome, Summary};
-use crate::tools::Tools;
 use crate::workspace::Workspace;
 
 /// Inputs tried of each target, beside its seeds; some seconds.
 const RUNS: u32 = 100_000;
 
+/// The coverage that libFuzzer reads, as cargo-fuzz asks for it; compiling cargo-fuzz itself would
+/// take longer than the targets. No sanitizer: crl forbids unsafe code.
+const INSTRUMENTED: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg=fuzzing";
+
 /// Runs all targets, and counts each as one test.
-pub(crate) fn run(
-    workspace: &Workspace,
-    tools: &Tools<'_>,
-    summary: &Mutex<Summary>,
-) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, summary: &Mutex<Summary>) -> Result<()> {
     let count = |target: &str, outcome| {
         let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
         summary.count(&format!("fuzz {target}"), outcome);
@@ -32,54 +34,62 @@ pub(crate) fn run(
         }
         return Ok(());
     }
-    let progress = workspace.progress();
-    let cargo_fuzz = tools.cargo_fuzz()?;
-    let fuzz = |verb: &str, target: &str| {
-        let mut command = workspace.command(&cargo_fuzz);
-        command
-            .args([
-                "fuzz",
-                verb,
-                "--fuzz-dir",
-                "fuzz",
-                "--target-dir",
-                "target/fuzz",
-                target,
-            ])
-            .env("RUSTUP_TOOLCHAIN", "nightly")
-            // The stable one that runs xtask.
-            .env_remove("CARGO");
-        command
-    };
+    let programs = workspace.join("target/fuzz/programs");
+    let built = build(workspace, &programs);
+    if let Err(error) = &built {
+        eprintln!("{error:#}");
+    }
     for target in targets {
-        // What is found on the way stays out of the committed seeds.
-        let found = workspace.join("target/fuzz/found").join(&target);
-        fs::create_dir_all(&found)?;
-        let built = progress.run(
-            &format!("building fuzz target {target}"),
-            &mut fuzz("build", &target),
-            "fuzz/README.md says what a fuzz target needs.",
-        );
-        let passed = built.and_then(|()| {
-            let mut run = fuzz("run", &target);
-            run.arg(&found)
-                .arg(workspace.join("fuzz/corpus").join(&target))
-                .args(["--", &format!("-runs={RUNS}"), "-max_total_time=60"]);
-            progress.run(
-                &format!("fuzzing {target}"),
-                &mut run,
-                "The input that failed is under fuzz/artifacts; fuzz/README.md says how to replay it.",
-            )
-        });
-        match passed {
-            Ok(()) => count(&target, Outcome::Passed),
-            Err(error) => {
-                eprintln!("{error:#}");
-                count(&target, Outcome::Failed);
-            }
-        }
+        let passed = built.is_ok()
+            && run_target(workspace, &programs, &target)
+                .inspect_err(|error| eprintln!("{error:#}"))
+                .is_ok();
+        let outcome = if passed {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        };
+        count(&target, outcome);
     }
     Ok(())
+}
+
+/// Builds all targets into this folder.
+fn build(workspace: &Workspace, programs: &Path) -> Result<()> {
+    let mut build = workspace.command("cargo");
+    build
+        .current_dir(workspace.join("fuzz"))
+        .args(["build", "--release", "--target", "host-tuple"])
+        .args(["-Zunstable-options", "--artifact-dir"])
+        .arg(programs)
+        .env("CARGO_TARGET_DIR", workspace.join("target/fuzz"))
+        .env("RUSTFLAGS", INSTRUMENTED)
+        .env("RUSTUP_TOOLCHAIN", "nightly")
+        // The stable one that runs xtask.
+        .env_remove("CARGO");
+    workspace.progress().run(
+        "building the fuzz targets",
+        &mut build,
+        "fuzz/README.md says what a fuzz target needs.",
+    )
+}
+
+fn run_target(workspace: &Workspace, programs: &Path, target: &str) -> Result<()> {
+    // What is found on the way stays out of the committed seeds.
+    let found = workspace.join("target/fuzz/found").join(target);
+    let artifacts = workspace.join("fuzz/artifacts").join(target);
+    fs::create_dir_all(&found)?;
+    fs::create_dir_all(&artifacts)?;
+    let mut run = workspace.command(programs.join(target));
+    run.arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .args([&format!("-runs={RUNS}"), "-max_total_time=60"])
+        .arg(&found)
+        .arg(workspace.join("fuzz/corpus").join(target));
+    workspace.progress().run(
+        &format!("fuzzing {target}"),
+        &mut run,
+        "The input that failed is under fuzz/artifacts; fuzz/README.md says how to replay it.",
+    )
 }
 
 /// The targets' names: one file each.

@@ -14,7 +14,6 @@ use crate::build::{self, Profile};
 use crate::progress::Progress;
 use crate::summary::Summary;
 use crate::toolchain::path_with;
-use crate::tools::Tools;
 use crate::workspace::Workspace;
 use crate::{fuzz, optional};
 
@@ -38,7 +37,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         optional::install(workspace)?;
     }
     let programs = Mutex::default();
-    let tools = build::ensure_beside(workspace, Profile::chosen(options.release), || {
+    build::ensure_beside(workspace, Profile::chosen(options.release), || {
         let built = build_tests(workspace)?;
         *programs.lock().unwrap_or_else(PoisonError::into_inner) = built;
         Ok(())
@@ -50,7 +49,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let jobs = options.jobs.unwrap_or(cores + 1).max(1);
     let summary = Mutex::new(Summary::default());
-    let mut failed = run_all(workspace, &tools, programs, jobs, &summary)?;
+    let mut failed = run_all(workspace, programs, jobs, &summary)?;
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.retain_mut(|program| !passes_alone(program, &mut summary));
     println!(
@@ -157,7 +156,6 @@ fn text<'m>(message: &'m serde_json::Value, field: &str) -> Result<&'m str> {
 /// them. Returns the programs that failed.
 fn run_all(
     workspace: &Workspace,
-    tools: &Tools<'_>,
     mut programs: Vec<TestProgram>,
     jobs: usize,
     summary: &Mutex<Summary>,
@@ -194,7 +192,7 @@ fn run_all(
         }
     };
     thread::scope(|scope| -> Result<()> {
-        let fuzzing = scope.spawn(|| fuzz::run(workspace, tools, summary));
+        let fuzzing = scope.spawn(|| fuzz::run(workspace, summary));
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
         for worker in workers.into_iter().chain([fuzzing]) {
             worker

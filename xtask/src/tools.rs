@@ -15,9 +15,6 @@ const CARGO_DENY: &str = "0.20.2";
 /// Changes code to see whether a test notices.
 const CARGO_MUTANTS: &str = "27.1.0";
 
-/// Runs the fuzz targets.
-const CARGO_FUZZ: &str = "0.13.2";
-
 /// The tools that every command needs, installed at the right version.
 pub(crate) struct Tools<'w> {
     workspace: &'w Workspace,
@@ -62,11 +59,6 @@ impl<'w> Tools<'w> {
     pub(crate) fn cargo_deny(&self) -> Result<Command> {
         let program = self.cargo_program("cargo-deny", CARGO_DENY)?;
         Ok(self.workspace.command(program))
-    }
-
-    /// cargo-fuzz, installed if it is missing: only the bounded fuzz runs need it.
-    pub(crate) fn cargo_fuzz(&self) -> Result<PathBuf> {
-        self.cargo_program("cargo-fuzz", CARGO_FUZZ)
     }
 
     /// cargo-mutants, installed if it is missing: only `cargo xtask mutants` needs it.
