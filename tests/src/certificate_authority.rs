@@ -4,11 +4,11 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use der::asn1::{BitString, GeneralizedTime, Ia5String, UtcTime};
+use der::asn1::{Any, BitString, GeneralizedTime, Ia5String, UtcTime};
 use der::oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT;
 use der::oid::{AssociatedOid, ObjectIdentifier};
 use der::referenced::OwnedToRef;
-use der::{Decode, Encode};
+use der::{Decode, Encode, Sequence, Tag};
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{DerSignature, Signature, SigningKey};
 use sha2::{Digest, Sha256};
@@ -19,10 +19,12 @@ use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, CrlNumber, CrlReason, IssuingDistributionPoint,
 };
-use x509_cert::ext::{Criticality, Extension, ToExtension};
+use x509_cert::ext::{Criticality, Extension, Extensions, ToExtension};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::{DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfo};
+use x509_cert::spki::{
+    AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfo,
+};
 use x509_cert::time::{Time, Validity};
 use x509_cert::{Certificate, Version};
 
@@ -95,6 +97,45 @@ impl CertificateAuthority {
         self.sign(tbs).to_der().expect("a CRL encodes")
     }
 
+    /// A CRL with the entries of [`revoked`], whatever their number: encoding each by x509-cert
+    /// would take a minute for half a million, without optimisation.
+    #[must_use]
+    pub fn crl_of(&self, number: u64, count: u32) -> Vec<u8> {
+        let entry = revoked(1).to_der().expect("an entry encodes");
+        let entry = Any::from_der(&entry).expect("a list of one");
+        let entry = entry.value();
+        let serial = entry
+            .windows(SERIAL_PREFIX.len())
+            .position(|octets| octets == SERIAL_PREFIX)
+            .expect("its serial number")
+            + SERIAL_PREFIX.len();
+        let mut entries = entry.repeat(count as usize);
+        for (entry, number) in entries.chunks_exact_mut(entry.len()).zip(1..=count) {
+            entry[serial..serial + 4].copy_from_slice(&number.to_be_bytes());
+        }
+        let tbs = self.tbs(number);
+        let tbs = EncodedEntries {
+            version: tbs.version,
+            signature: tbs.signature,
+            issuer: tbs.issuer,
+            this_update: tbs.this_update,
+            next_update: tbs.next_update,
+            revoked_certificates: Any::new(Tag::Sequence, entries).expect("a list"),
+            crl_extensions: tbs.crl_extensions,
+        };
+        let encoded = tbs.to_der().expect("a CRL encodes");
+        let signed = [
+            &encoded[..],
+            &tbs.signature.to_der().expect("an algorithm encodes"),
+            &self
+                .signature(&encoded)
+                .to_der()
+                .expect("a signature encodes"),
+        ];
+        let crl = Any::new(Tag::Sequence, signed.concat()).expect("a CRL");
+        crl.to_der().expect("a CRL encodes")
+    }
+
     /// [`Self::crl`], changed after it was signed.
     #[must_use]
     pub fn forged_crl(&self, number: u64, change: impl FnOnce(&mut CertificateList)) -> Vec<u8> {
@@ -142,14 +183,34 @@ impl CertificateAuthority {
     }
 
     fn sign(&self, tbs: TbsCertList) -> CertificateList {
-        let signature: DerSignature = self.key.sign(&tbs.to_der().expect("a CRL encodes"));
         CertificateList {
             signature_algorithm: tbs.signature.clone(),
-            signature: BitString::from_bytes(signature.as_bytes()).expect("a signature"),
+            signature: self.signature(&tbs.to_der().expect("a CRL encodes")),
             tbs_cert_list: tbs,
         }
     }
+
+    fn signature(&self, tbs: &[u8]) -> BitString {
+        let signature: DerSignature = self.key.sign(tbs);
+        BitString::from_bytes(signature.as_bytes()).expect("a signature")
+    }
 }
+
+/// A TBSCertList with entries that are encoded already (RFC 5280, section 5.1).
+#[derive(Sequence)]
+struct EncodedEntries {
+    version: Version,
+    signature: AlgorithmIdentifierOwned,
+    issuer: Name,
+    this_update: Time,
+    next_update: Option<Time>,
+    revoked_certificates: Any,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    crl_extensions: Option<Extensions>,
+}
+
+/// How the serial numbers of [`revoked`] start; 4 octets follow. 16 octets, as public CAs use.
+const SERIAL_PREFIX: [u8; 12] = [0x5a; 12];
 
 /// Entries with serial numbers 1 to `count` and a reason code, 49 bytes each.
 #[must_use]
@@ -158,9 +219,7 @@ pub fn revoked(count: u32) -> Vec<RevokedCert> {
     let reason = extension(&CrlReason::Superseded);
     (1..=count)
         .map(|serial| {
-            // 16 octets, as public CAs use.
-            let mut octets = [0x5a; 16];
-            octets[12..].copy_from_slice(&serial.to_be_bytes());
+            let octets = [&SERIAL_PREFIX[..], &serial.to_be_bytes()].concat();
             RevokedCert {
                 serial_number: SerialNumber::new(&octets).expect("a serial number"),
                 revocation_date,

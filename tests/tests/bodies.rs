@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use end_to_end::certificate_authority::revoked;
 use end_to_end::test_origin::sha256;
 use end_to_end::{Answer, CertificateAuthority, Edge, Kv, Start, TestOrigin, World, serving_suite};
 use reqwest::header::RANGE;
@@ -21,12 +20,7 @@ struct Large {
 impl World for Large {
     async fn start() -> Self {
         // Larger than 25 MiB, KV's limit for one value.
-        let entries = revoked(550_000);
-        let crl = |number| {
-            CertificateAuthority::new("large").crl_with(number, |tbs| {
-                tbs.revoked_certificates = Some(entries.clone());
-            })
-        };
+        let crl = |number| CertificateAuthority::new("large").crl_of(number, 550_000);
         Self {
             first: crl(1),
             second: crl(2),
@@ -42,9 +36,7 @@ impl World for Large {
 const PART: usize = 20 * 1024 * 1024;
 
 async fn a_range_returns_exactly_its_bytes(_: Arc<Large>) {
-    let der = CertificateAuthority::new("ranged").crl_with(1, |tbs| {
-        tbs.revoked_certificates = Some(revoked(3000));
-    });
+    let der = CertificateAuthority::new("ranged").crl_of(1, 3000);
     let (_origin, edge) = edge_with("ranged", &der).await;
     let encodings = [
         ("/crl/ranged.crl", der.clone()),
@@ -86,9 +78,7 @@ async fn a_body_is_the_same_however_often_it_is_asked_for(_: Arc<Large>) {
     let path = |encoding| format!("/crl/repeated.{encoding}");
     // In bytes: below, between and above what is remembered, in DER and in PEM.
     for entries in [100, 2_050, 2_600, 4_000] {
-        let der = CertificateAuthority::new("repeated").crl_with(1, |tbs| {
-            tbs.revoked_certificates = Some(revoked(entries));
-        });
+        let der = CertificateAuthority::new("repeated").crl_of(1, entries);
         let (_origin, edge) = edge_with("repeated", &der).await;
         for (path, whole) in [(path("crl"), der.clone()), (path("pem"), pem_of(&der))] {
             for _ in 0..12 {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use end_to_end::certificate_authority::{revoked, time};
+use end_to_end::certificate_authority::time;
 use end_to_end::suite::until;
 use end_to_end::test_origin::sha256;
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
@@ -28,8 +28,7 @@ impl World for Nothing {
 async fn a_crl_of_many_megabytes_is_served_whole_by_kv_and_by_the_object(_: Arc<Nothing>) {
     let (origin, edge) = edge_with("large", |start| start).await;
     // Larger than 25 MiB, KV's limit for one value.
-    let der = CertificateAuthority::new("large")
-        .crl_with(1, |tbs| tbs.revoked_certificates = Some(revoked(600_000)));
+    let der = CertificateAuthority::new("large").crl_of(1, 600_000);
     assert!(der.len() > 26 * 1024 * 1024, "{}", der.len());
     origin.answer("large", Answer::crl(der.clone()));
     assert_eq!(edge.refresh("large").await.status(), 200);
@@ -354,11 +353,7 @@ async fn a_body_that_clients_broke_off_is_swept_once_it_is_replaced(_: Arc<Nothi
     let origin = TestOrigin::start().await;
     let ca = CertificateAuthority::new("broken-off");
     origin.add(&ca);
-    let large = |number| {
-        ca.crl_with(number, |tbs| {
-            tbs.revoked_certificates = Some(revoked(100_000));
-        })
-    };
+    let large = |number| ca.crl_of(number, 100_000);
     origin.answer("broken-off", Answer::crl(large(1)));
     let edge = Start::new(&origin.url()).script(&script).start().await;
     for _ in 0..20 {

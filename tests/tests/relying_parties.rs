@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use end_to_end::certificate_authority::{revoked, time};
+use end_to_end::certificate_authority::time;
 use end_to_end::test_origin::sha256;
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, serving_suite};
 use reqwest::{Method, Response, StatusCode};
@@ -327,11 +327,7 @@ async fn polling_a_larger_crl_shows_the_next_one_at_once(world: Arc<Shared>) {
 async fn polling_shows_the_next_crl_at_once(world: &Shared, id: &str, entries: u32) {
     let ca = CertificateAuthority::new(id);
     let path = &*format!("/crl/{id}.crl");
-    let [old, new] = [1, 2].map(|number| {
-        ca.crl_with(number, |tbs| {
-            tbs.revoked_certificates = Some(revoked(entries));
-        })
-    });
+    let [old, new] = [1, 2].map(|number| ca.crl_of(number, entries));
     world.origin.answer(id, Answer::crl(old.clone()));
     assert_eq!(world.edge.refresh(id).await.status(), 200);
     let tag = |der: &[u8]| format!("\"{}\"", sha256(der));

@@ -5,7 +5,6 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use end_to_end::certificate_authority::revoked;
 use end_to_end::edge::ORIGIN_TOKEN;
 use end_to_end::workerd::{Worker, Workerd};
 use end_to_end::{Answer, CertificateAuthority, TestOrigin};
@@ -40,9 +39,7 @@ async fn main() {
         origin.add(&CertificateAuthority::new(id));
     }
     origin.answer("slow", Answer::status(500).after(ORIGINS_TIME));
-    let large = CertificateAuthority::new("large").crl_with(1, |tbs| {
-        tbs.revoked_certificates = Some(revoked(200_000));
-    });
+    let large = CertificateAuthority::new("large").crl_of(1, 200_000);
     origin.answer("large", Answer::crl(large));
     let states = [(); 2].map(|()| tempfile::TempDir::new().expect("a temporary folder"));
     let url = origin.url();

@@ -12,7 +12,6 @@ mod startup;
 
 use std::time::Duration;
 
-use end_to_end::certificate_authority::revoked;
 use end_to_end::edge::{OPERATOR_TOKEN, ORIGIN_TOKEN};
 use end_to_end::test_origin::sha256;
 use end_to_end::workerd::{Worker, Workerd};
@@ -53,7 +52,7 @@ async fn main() {
         let id = size.replace(' ', "");
         let ca = CertificateAuthority::new(&id);
         origin.add(&ca);
-        let der = ca.crl_with(1, |tbs| tbs.revoked_certificates = Some(revoked(entries)));
+        let der = ca.crl_of(1, entries);
         origin.answer(&id, Answer::crl(der.clone()));
         (size, id, der, requests)
     });
