@@ -52,8 +52,8 @@ impl TwinReplica {
         let body = if metadata.parts == 0 {
             value.clone()
         } else {
-            let part = |part| &values[&part_key(key, &metadata, part)].0;
-            (0..metadata.parts).flat_map(part).copied().collect()
+            let part = |part| &values[&part_key(key, &metadata, part)].0[..];
+            (0..metadata.parts).map(part).collect::<Vec<_>>().concat()
         };
         Some((metadata, body))
     }
