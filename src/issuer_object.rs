@@ -12,7 +12,7 @@ use edge::issuer::{
     IssuerAnswer, IssuerCall, IssuerDeps, IssuerPorts, IssuerRequest, IssuerService, LeasedCrl,
     Unavailable,
 };
-use edge::places::Places;
+use edge::places::{Crowded, Places};
 use edge::refresh::Pieces;
 use edge::time::within;
 use origin_api::IssuerId;
@@ -43,9 +43,6 @@ impl IssuerPorts for Cloudflare {
     type Registry = RegistryClient;
 }
 
-/// When to ask again if too many wait at the object already.
-const CROWD_RETRY_SECONDS: u64 = 2;
-
 /// One issuer's object.
 #[durable_object(alarm)]
 #[derive(Debug)]
@@ -75,10 +72,13 @@ impl DurableObject for IssuerObject {
         let (answer, leased) = if let IssuerRequest::Serve { name, .. } = &asked {
             let deadline = now().after(self.bindings.settings().origin_timeout);
             let name = name.to_string();
-            let Some(_place) = self.places.take(&name, now(), deadline) else {
-                let seconds = CROWD_RETRY_SECONDS;
-                let turned_away = IssuerAnswer::Unavailable(Unavailable::RetryAfter { seconds });
-                return object_call::respond(&turned_away, None);
+            let _place = match self.places.take(&name, now(), deadline) {
+                Ok(place) => place,
+                Err(Crowded { retry_after }) => {
+                    let seconds = retry_after.as_secs();
+                    let turned_away = Unavailable::RetryAfter { seconds };
+                    return object_call::respond(&IssuerAnswer::Unavailable(turned_away), None);
+                }
             };
             let caller_left = client::left(request.inner());
             match within(caller_left, service.answer(asked)).await {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crl::CrlNumber;
 
-use super::ports::Chunk;
+use super::ports::{Chunk, KV_LIMIT};
 use crate::issuer::Unavailable;
 use crate::lru::LruCache;
 use crate::places::Places;
@@ -26,7 +26,8 @@ const HEAD_MEMORY: Duration = Duration::from_secs(2);
 const OUTAGE_MEMORY: Duration = Duration::from_mins(5);
 
 /// How long a key that KV does not have is not read again, which KV itself caches for longer, and
-/// how long an object that had no CRL is not asked again.
+/// how long an object that had no CRL is not asked again. In each of these spans one request reads
+/// KV.
 const ABSENT_MEMORY: Duration = Duration::from_secs(1);
 
 /// How old what is remembered may be.
@@ -197,12 +198,18 @@ impl<C: Chunk> Memory<C> {
     }
 
     /// Whether KV had no such key a moment ago: a crowd that waits for a CRL need not read KV each
-    /// time.
+    /// time. Later, the caller is to read KV, and meanwhile the others go by what was known: KV that
+    /// is slow would be read by all of them.
     pub(super) fn is_absent(&self, key: &str, now: Timestamp) -> bool {
         let mut heads = self.heads.borrow_mut();
-        heads.get(key).is_some_and(|remembered| {
-            remembered.value.is_none() && now.since(remembered.read_at) < ABSENT_MEMORY
-        })
+        let Some(remembered) = heads.get(key).filter(|it| it.value.is_none()) else {
+            return false;
+        };
+        let age = now.since(remembered.read_at);
+        if age >= ABSENT_MEMORY && age < KV_LIMIT {
+            remembered.read_at = now;
+        }
+        age < ABSENT_MEMORY
     }
 
     pub(super) fn keep_absent(&self, key: &str, now: Timestamp) {

@@ -21,6 +21,7 @@ use crate::answer::Answer;
 use crate::issuer::{IssuerAnswer, IssuerRequest, Unavailable};
 use crate::kv_layout;
 use crate::method::Method;
+use crate::places::Crowded;
 use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::Index;
@@ -32,9 +33,6 @@ const EXPIRED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// When to ask again if an issuer's object does not answer.
 const OBJECT_RETRY: Duration = Duration::from_secs(5);
-
-/// When to ask again if too many wait already.
-const CROWD_RETRY: Duration = Duration::from_secs(2);
 
 /// When to ask again if there is no list of issuers.
 const INDEX_RETRY: Duration = Duration::from_secs(10);
@@ -163,8 +161,7 @@ impl<P: Platform> Serving<P> {
         let must_wait = found.as_ref().is_none_or(is_expired);
         let now = self.platform.now();
         let place = self.memory.places.take(&key, now, deadline);
-        if must_wait && place.is_none() {
-            let retry_after = CROWD_RETRY;
+        if must_wait && let Err(Crowded { retry_after }) = place {
             return Ok(refused(
                 wanted.method,
                 &EdgeError::CrlUnavailable { retry_after },
@@ -172,7 +169,7 @@ impl<P: Platform> Serving<P> {
         }
         // This isolate has served a later one, and nobody is to see numbers go back.
         let is_unfit = |found: &Found<P>| {
-            is_expired(found) || place.is_some() && self.memory.is_behind(&key, found.head.number)
+            is_expired(found) || place.is_ok() && self.memory.is_behind(&key, found.head.number)
         };
         let mut listing = CrlListing::Listed;
         if must_wait {

@@ -104,12 +104,17 @@ impl Twin {
         self.0.asked.take().join(" ")
     }
 
-    /// Puts a CRL into KV, in parts if it is large.
+    /// Puts the full CRL into KV, in parts if it is large.
     pub(super) fn publish(&self, head: &Head, der: &[u8]) {
+        self.publish_as(CrlName::Full, head, der);
+    }
+
+    /// Puts a CRL into KV, in parts if it is large.
+    pub(super) fn publish_as(&self, name: CrlName, head: &Head, der: &[u8]) {
         let mut kv = self.0.kv.borrow_mut();
         let parts = kv_layout::part_count(head.size);
         for part in 0..parts {
-            let key = kv_layout::part_key(&issuer(), CrlName::Full, head.sha256, part);
+            let key = kv_layout::part_key(&issuer(), name, head.sha256, part);
             let range = kv_layout::part_range(part, head.size);
             let bytes =
                 &der[usize::try_from(range.first).unwrap()..usize::try_from(range.end()).unwrap()];
@@ -121,7 +126,7 @@ impl Twin {
         };
         let json = serde_json::to_string(&metadata).unwrap();
         let body = if parts == 0 { der.to_vec() } else { Vec::new() };
-        kv.insert(kv_layout::key(&issuer(), CrlName::Full), (json, body));
+        kv.insert(kv_layout::key(&issuer(), name), (json, body));
     }
 
     pub(super) fn lose(&self, part: u32) {

@@ -48,14 +48,16 @@ export default {
         // A client that is turned away comes back after its Retry-After.
         const { path, clients } = Object.fromEntries(url.searchParams);
         const counts = {};
-        let tries = 0;
+        const tries = {};
         const client = async () => {
           let answer;
+          let times = 0;
           do {
             if (answer) await scheduler.wait(1000 * answer.headers.get("retry-after"));
             answer = await context.exports.default.fetch(new URL(path, url));
-            tries += 1;
+            times += 1;
           } while (answer.status === 503);
+          tries[times] = (tries[times] ?? 0) + 1;
           const answered = `${answer.status} ${await sha256(await answer.arrayBuffer())}`;
           counts[answered] = (counts[answered] ?? 0) + 1;
         };

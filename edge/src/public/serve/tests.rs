@@ -203,6 +203,39 @@ fn a_large_crl_is_read_each_time_and_its_head_is_remembered() {
 }
 
 #[test]
+fn of_more_small_crls_than_fit_the_least_recently_used_is_forgotten_and_no_other() {
+    const FIT: u8 = 96;
+    let edge = Edge::new();
+    let size = usize::try_from(SMALL).unwrap();
+    let shards = 0..=FIT;
+    for shard in shards.clone() {
+        let der = der(shard, size);
+        let name = CrlName::Shard(shard.into());
+        edge.twin().publish_as(name, &head(shard, &der), &der);
+    }
+    let ask = |shard: u8| {
+        let wanted = Wanted {
+            name: CrlName::Shard(shard.into()),
+            ..wanted(Method::Get, Encoding::Der)
+        };
+        let served = edge.serve(&wanted, &[]);
+        assert_eq!(served.answer.status, 200);
+        edge.twin().asked()
+    };
+    for shard in 0..FIT {
+        assert_eq!(ask(shard), "kv read");
+    }
+    // The first is used again, so that the second is the oldest.
+    assert_eq!(ask(0), "");
+    assert_eq!(ask(FIT), "kv read");
+    edge.later(Duration::from_secs(2));
+    for shard in shards.filter(|shard| *shard != 1) {
+        assert_eq!(ask(shard), "kv", "{shard}");
+    }
+    assert_eq!(ask(1), "kv read");
+}
+
+#[test]
 fn what_this_isolate_writes_is_forgotten() {
     let edge = Edge::new();
     edge.get();
@@ -465,6 +498,30 @@ fn with_nothing_in_kv_and_no_object_it_is_503() {
 }
 
 #[test]
+fn of_a_crowd_one_reads_kv_again_each_second_however_long_kv_takes() {
+    let edge = Edge::new().without_kv();
+    edge.get();
+    let memory = &edge.serving.memory;
+    let reads = || {
+        let now = edge.twin().0.now.get();
+        (0..500)
+            .filter(|_| !memory.is_absent("crl/demo/full", now))
+            .count()
+    };
+    for _ in 0..4 {
+        assert_eq!(reads(), 0);
+        edge.later(Duration::from_secs(1));
+        assert_eq!(reads(), 1);
+    }
+    // Of a key that is being written nobody knows, and after a pause nobody relies on it.
+    memory.forget("crl/demo/full");
+    assert_eq!(reads(), 500);
+    edge.get();
+    edge.later(Duration::from_secs(5));
+    assert_eq!(reads(), 500);
+}
+
+#[test]
 fn what_the_object_had_not_is_refused_without_it_for_a_second() {
     let edge = Edge::new().without_kv().object(IN_15_SECONDS);
     edge.get();
@@ -533,7 +590,7 @@ fn when_too_many_wait_the_rest_are_turned_away_and_nothing_keeps_its_place_for_e
     let status = (served.answer.status, served.answer.header("Retry-After"));
     assert_eq!(
         (status, edge.twin().asked().as_str()),
-        ((503, Some("2")), "kv")
+        ((503, Some("31")), "kv")
     );
     // What KV has is served to any crowd.
     let (head, der) = newer(SMALL_CRL);
