@@ -160,6 +160,34 @@ async fn a_broken_instance_is_replaced_before_the_next_request(_: Arc<Nothing>) 
     }
 }
 
+async fn after_a_panic_the_next_crl_is_seen_at_once_and_answers_are_replayed_again(
+    _: Arc<Nothing>,
+) {
+    let (origin, edge, der) = edge_by_script("breaking.js", "renewed").await;
+    let count = async |what: &str| {
+        let counts = edge.get("/counts").await.json::<Value>().await.unwrap();
+        counts[what].as_u64().unwrap()
+    };
+    assert_eq!(edge.refresh("renewed").await.status(), 200);
+    // The fast path forgets nothing by itself from now on.
+    assert_eq!(edge.get("/freeze").await.status(), 200);
+    let mut current = der;
+    for number in 2..4 {
+        assert_served(&edge, "/crl/renewed.crl", &current).await;
+        let handled = count("handled").await;
+        assert_served(&edge, "/crl/renewed.crl", &current).await;
+        assert_eq!(count("handled").await, handled, "it was replayed");
+
+        let instances = count("instances").await;
+        assert_eq!(edge.get("/break").await.status(), 500);
+        current = CertificateAuthority::new("renewed").crl(number);
+        origin.answer("renewed", Answer::crl(current.clone()));
+        assert_eq!(edge.refresh("renewed").await.status(), 200);
+        assert_eq!(count("instances").await, instances + 1);
+        assert_served(&edge, "/crl/renewed.crl", &current).await;
+    }
+}
+
 async fn what_clients_get_is_reported_once_a_minute(_: Arc<Nothing>) {
     let (_origin, edge, der) = edge_by_script("next-minute.js", "counted").await;
     assert_eq!(edge.refresh("counted").await.status(), 200);
@@ -397,6 +425,7 @@ suite!(
     with_kv_failing_the_object_serves,
     with_kv_hanging_the_object_serves,
     a_broken_instance_is_replaced_before_the_next_request,
+    after_a_panic_the_next_crl_is_seen_at_once_and_answers_are_replayed_again,
     a_crl_that_is_valid_to_the_last_date_is_served_and_refreshed,
     a_body_that_clients_broke_off_is_swept_once_it_is_replaced,
     what_clients_get_is_reported_once_a_minute,
