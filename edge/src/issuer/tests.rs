@@ -3,11 +3,13 @@
 mod changes;
 mod faults;
 mod flight;
+mod last_release;
 mod publish;
 mod refusals;
 mod removal;
 mod removal_gate;
 mod shards;
+mod volume;
 mod wake;
 
 use std::cell::{Cell, RefCell};

@@ -138,6 +138,19 @@ impl Tables {
         run.map_err(|error| error.to_string())
     }
 
+    /// Runs a statement that writes, with values that are bound as they are.
+    pub(crate) fn bind(&self, sql: &str, values: Vec<rusqlite::types::Value>) {
+        let values = rusqlite::params_from_iter(values);
+        assert_eq!(self.0.execute(sql, values), Ok(1));
+    }
+
+    /// How many bytes the tables and their indexes have.
+    pub(crate) fn size(&self) -> u64 {
+        let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        let size = self.rows(&Query::new(sql, [])).remove(0).remove(0);
+        size.parse().unwrap()
+    }
+
     /// The columns of a table.
     pub(crate) fn columns(&self, table: &str) -> Vec<String> {
         let sql = format!("SELECT name FROM pragma_table_info('{table}')");

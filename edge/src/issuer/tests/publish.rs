@@ -102,6 +102,40 @@ fn a_large_crl_goes_in_parts_with_the_manifest_last() {
 }
 
 #[test]
+fn a_copy_in_parts_goes_on_where_it_stopped_and_has_time_for_each_part() {
+    let stage = Stage::p256();
+    let crl = answer_large(&stage, 1);
+    stage.replica.gate.close();
+    drop(stage.refresh(Trigger::Cron));
+    stage.machine.run();
+    // Each part takes almost as long as a write may.
+    let nearly = MINUTE.mul_f64(0.9);
+    stage.machine.pass(nearly);
+    stage.replica.gate.open();
+    stage.replica.gate.close();
+    stage.machine.run();
+    assert_eq!(stage.replica.writes.borrow().len(), 1, "the first part");
+    // The second one hangs, and the copy is given up.
+    stage.machine.pass(2 * MINUTE);
+    assert_eq!(stage.replica.writes.borrow().len(), 1);
+    // The object ends meanwhile.
+    stage.kill();
+    stage.replica.gate.open();
+    stage.replica.gate.close();
+    stage.object();
+    stage.machine.run();
+    stage.machine.pass(nearly);
+    stage.replica.gate.open();
+    stage.machine.run();
+    let (metadata, body) = stage.replica.body(&key(FULL)).unwrap();
+    assert!(metadata.parts == 2 && body == crl);
+    let writes = stage.replica.writes.borrow();
+    let first_part = format!("{}/0", metadata.head.sha256);
+    let first = writes.iter().filter(|key| key.ends_with(&first_part));
+    assert_eq!((first.count(), writes.len()), (1, 3), "{writes:?}");
+}
+
+#[test]
 fn a_manifest_never_shows_before_its_parts_whatever_fails() {
     let stage = Stage::p256();
     let large = answer_large(&stage, 2);
@@ -271,6 +305,39 @@ fn a_write_that_timed_out_and_lands_after_a_newer_one_is_found_and_repaired() {
         stage.pass(HOUR);
         assert_eq!(stage.disk.crl(FULL).unsettled, None);
     }
+}
+
+#[test]
+fn an_object_that_is_left_behind_and_runs_on_after_it_moved_does_no_harm() {
+    let stage = Stage::p256();
+    *stage.replica.late.borrow_mut() = Some(BTreeMap::default());
+    drop(stage.refresh(Trigger::Cron));
+    stage.machine.run();
+    let late = stage.replica.late.take().unwrap();
+    // Its tasks run on, while the object starts elsewhere.
+    let left_behind = stage.service.take().unwrap();
+    left_behind.store().move_object();
+    drop(stage.refresh(Trigger::Operator));
+    stage.machine.run();
+    assert_eq!(stage.in_kv().as_deref(), Some("2"));
+    let writes = stage.replica.writes.borrow().len();
+    let refresh = stage
+        .machine
+        .client(async move { left_behind.refresh(None, Trigger::Operator).await });
+    // The platform takes no alarm from an object that has moved.
+    let alarm = stage.host.alarm().unwrap();
+    stage.machine.pass(2 * MINUTE);
+    stage.host.alarm_again(alarm);
+    let refused = refresh.answer().unwrap();
+    assert_eq!(refused[0].succeeded, 0, "{refused:?}");
+    assert_eq!(stage.replica.writes.borrow().len(), writes);
+    assert_eq!(stage.number().as_deref(), Some("2"));
+
+    stage.replica.land(late);
+    assert_eq!(stage.in_kv().as_deref(), Some("1"));
+    stage.pass(2 * MINUTE);
+    assert_eq!(stage.in_kv().as_deref(), Some("2"));
+    assert_eq!(stage.served().as_deref(), Ok("2"));
 }
 
 #[test]

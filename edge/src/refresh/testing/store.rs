@@ -1,6 +1,6 @@
 //! The object's storage: checks after every write that heads never go back and match their bodies.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -114,6 +114,8 @@ impl Disk {
 pub(crate) struct TwinStore {
     pub(crate) disk: Disk,
     faults: Rc<Faults>,
+    /// Whether the object has moved: the one that is left behind reaches the disk no more.
+    has_moved: Cell<bool>,
 }
 
 impl TwinStore {
@@ -121,10 +123,24 @@ impl TwinStore {
         Self {
             disk: disk.clone(),
             faults: Rc::clone(faults),
+            has_moved: Cell::new(false),
         }
     }
 
+    /// The object runs elsewhere from now on, and this one has lost its storage.
+    pub(crate) fn move_object(&self) {
+        self.has_moved.set(true);
+    }
+
+    fn reach(&self) -> Result<(), StoreError> {
+        if self.has_moved.get() {
+            return Err(StoreError::Failed("the object has moved".to_owned()));
+        }
+        Ok(())
+    }
+
     fn read<T>(&self, what: &str, read: impl FnOnce(&Kept) -> T) -> Result<T, StoreError> {
+        self.reach()?;
         let read = || Ok(read(&self.disk.0.borrow()));
         self.faults.run(what, read, StoreError::Failed)
     }
@@ -134,6 +150,7 @@ impl TwinStore {
         what: &str,
         change: impl FnOnce(&mut Kept) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.reach()?;
         let write = || self.disk.write(change);
         self.faults.run(what, write, StoreError::Failed)
     }
