@@ -30,6 +30,9 @@ const MOST_PAGES: usize = 200;
 /// How long the copy in KV may take before it counts as late. Ticks, hooks and unknown issuers wait
 /// for the reading that writes it.
 const COPY_LIMIT: Duration = Duration::from_secs(10);
+/// Which part of `ORIGIN_TIMEOUT_MS` the origin has for its list while a relying party waits: 5 of
+/// 30 seconds by default.
+const HURRY: u32 = 6;
 /// A `Retry-After` beyond this counts as this: a mistaken one must not hide new issuers for days.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
@@ -190,7 +193,7 @@ impl<P: RegistryPorts> RegistryService<P> {
     pub async fn answer(self: &Rc<Self>, request: RegistryRequest) -> RegistryAnswer {
         let answer = match request {
             RegistryRequest::Index => self
-                .index()
+                .index_soon()
                 .await
                 .map(|index| RegistryAnswer::Index((*index).clone())),
             RegistryRequest::BeginTick => self.begin_tick().await.map(RegistryAnswer::Lease),
@@ -243,6 +246,21 @@ impl<P: RegistryPorts> RegistryService<P> {
             _ => self.read().await,
         };
         read.or_else(|error| known.ok_or(error))
+    }
+
+    /// The same for who serves relying parties, who wait for it: the last index, if the origin does
+    /// not answer within a part of its time. The rest is for the issuer's object. The reading goes
+    /// on.
+    async fn index_soon(self: &Rc<Self>) -> Read {
+        let known = self.known()?;
+        let limit = self.settings.origin_timeout.checked_div(HURRY);
+        let read = self.index();
+        match known {
+            Some(known) => within(self.runtime.sleep(limit.unwrap_or_default()), read)
+                .await
+                .unwrap_or(Ok(known)),
+            None => read.await,
+        }
     }
 
     /// Whether the origin lists an issuer.

@@ -8,8 +8,8 @@ use origin_api::CrlName;
 
 use super::testing::{TwinIndex, TwinIssuers, TwinPages, TwinRegistry, Twins, id, service};
 use super::{
-    Index, JobState, Lease, RefreshJob, RegistryError, RegistryService, RegistryStore as _,
-    Standing, Summary,
+    Index, JobState, Lease, RefreshJob, RegistryAnswer, RegistryError, RegistryRequest,
+    RegistryService, RegistryStore as _, Standing, Summary,
 };
 use crate::config::Settings;
 use crate::events::EventId;
@@ -200,6 +200,31 @@ fn an_origin_that_hangs_is_given_up_in_time() {
         error,
         RegistryError::Origin(OriginError::Timeout(_))
     ));
+}
+
+/// Who serves relying parties has as much time as the origin has: waiting for all of it would leave
+/// none for the issuer's object, which may have a valid CRL.
+#[test]
+fn an_origin_that_hangs_does_not_hold_back_the_index_that_is_known() {
+    let mut stage = Stage::listing(3);
+    stage.index().unwrap();
+    stage.restart();
+    stage.machine.pass(HOUR);
+    stage.pages.0.gate.close();
+    let service = Rc::clone(&stage.service);
+    let asked = async move { service.answer(RegistryRequest::Index).await };
+    let asked = stage.machine.client(asked);
+    stage.machine.pass(Duration::from_secs(5));
+    let Some(RegistryAnswer::Index(index)) = asked.answer() else {
+        panic!("no index");
+    };
+    assert_eq!(index.issuers.len(), 3);
+    // What the origin says then is there for the next one.
+    stage.pages.0.list(4);
+    stage.pages.0.gate.open();
+    stage.machine.run();
+    assert_eq!(stage.index().unwrap().issuers.len(), 4);
+    assert_eq!(stage.calls(), 2);
 }
 
 #[test]
