@@ -12,6 +12,7 @@ use edge::issuer::{
     IssuerAnswer, IssuerCall, IssuerDeps, IssuerPorts, IssuerRequest, IssuerService, LeasedCrl,
     Unavailable,
 };
+use edge::origin_client::OriginClient;
 use edge::places::{Crowded, Places};
 use edge::refresh::Pieces;
 use edge::time::within;
@@ -25,7 +26,7 @@ use crate::d1::D1Log;
 use crate::host::JsHost;
 use crate::issuer_store::SqlStore;
 use crate::kv::KvReplica;
-use crate::origin::FetchOrigin;
+use crate::origin::{Fetch, PAGE};
 use crate::registry_client::RegistryClient;
 use crate::streams::Stored;
 use crate::{client, object_call};
@@ -36,7 +37,7 @@ pub(crate) struct Cloudflare;
 
 impl IssuerPorts for Cloudflare {
     type Runtime = JsHost;
-    type Origin = FetchOrigin;
+    type Origin = OriginClient<Fetch>;
     type Store = SqlStore;
     type Replica = KvReplica;
     type Log = ReportingLog<D1Log, RegistryClient>;
@@ -122,8 +123,10 @@ impl IssuerObject {
             runtime: JsHost {
                 state: Rc::clone(&self.state),
             },
-            origin: FetchOrigin {
+            origin: OriginClient {
+                transport: Fetch,
                 settings: Rc::clone(&settings),
+                page_size: PAGE,
             },
             replica: KvReplica {
                 kv: self.bindings.kv()?,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use edge::actions::{ActionLog, RefusedSignIns};
 use edge::events::pending::PendingReports;
+use edge::origin_client::OriginClient;
 use edge::refresh::StoreError;
 use edge::registry::{Reading, RegistryPorts, RegistryService};
 use edge::served::ServedTotals;
@@ -24,7 +25,7 @@ use crate::d1::D1Log;
 use crate::host::JsHost;
 use crate::kv::KvIndex;
 use crate::object_call;
-use crate::origin::FetchOrigin;
+use crate::origin::{Fetch, PAGE};
 use crate::registry_call::ObjectRequest;
 use crate::registry_store::SqlRegistry;
 
@@ -34,7 +35,7 @@ struct Cloudflare;
 
 impl RegistryPorts for Cloudflare {
     type Runtime = JsHost;
-    type Origin = FetchOrigin;
+    type Origin = OriginClient<Fetch>;
     type Store = SqlRegistry;
     type Replica = KvIndex;
     type Issuers = EdgeClients;
@@ -124,8 +125,10 @@ impl RegistryObject {
             runtime: JsHost {
                 state: Rc::clone(&self.state),
             },
-            origin: FetchOrigin {
+            origin: OriginClient {
+                transport: Fetch,
                 settings: Rc::clone(&settings),
+                page_size: PAGE,
             },
             store: SqlRegistry::open(&self.state).map_err(|error| error.to_string())?,
             replica: KvIndex(self.bindings.kv()?),

@@ -22,6 +22,7 @@ pub mod kv_layout;
 mod lru;
 pub mod method;
 pub mod operator;
+pub mod origin_client;
 pub mod places;
 pub mod problem;
 pub mod public;
