@@ -198,8 +198,8 @@ impl<C: Chunk> Memory<C> {
     }
 
     /// Whether KV had no such key a moment ago: a crowd that waits for a CRL need not read KV each
-    /// time. Later, the caller is to read KV, and meanwhile the others go by what was known: KV that
-    /// is slow would be read by all of them.
+    /// time. Later, the caller is to read KV, and meanwhile the others go by what was known: all of
+    /// them would read KV if it is slow.
     pub(super) fn is_absent(&self, key: &str, now: Timestamp) -> bool {
         let mut heads = self.heads.borrow_mut();
         let Some(remembered) = heads.get(key).filter(|it| it.value.is_none()) else {
