@@ -1,6 +1,7 @@
 // Counts the instances of wasm, and the requests that they handle. It must be evaluated before the
 // Worker.
-export const counts = { instances: 0, handled: 0 };
+const counts = { instances: 0, handled: 0 };
+globalThis.counts = counts;
 
 WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
   construct(Instance, args) {
