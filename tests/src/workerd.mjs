@@ -13,11 +13,16 @@ const module = (type, path, contents) => ({ type, path, contents });
 const scripts = {
   hello: () => `export default { fetch: () => new Response("hello") }`,
   wait: (milliseconds) => `export default {
-    async fetch(request) {
+    async fetch(request, env) {
       if (request.url.endsWith("/healthz")) return new Response("ok");
+      return env.WAITERS.get(env.WAITERS.idFromName("slow")).fetch(request);
+    },
+  };
+  export class Waiter {
+    async fetch() {
       await scheduler.wait(${milliseconds});
       return new Response(null, { status: 500 });
-    },
+    }
   }`,
   stream: (key) => `export default {
     async fetch(request, env) {
@@ -29,6 +34,8 @@ const scripts = {
     },
   }`,
 };
+
+const waiting = { WAITERS: { className: "Waiter", useSQLite: true } };
 
 const edge = {
   modules: () => [
@@ -52,6 +59,7 @@ const worker = ({ kind, key, port }, index) => ({
   bindings: settings.vars,
   unsafeDirectSockets: [{ host: "127.0.0.1", port }],
   ...(kind === "edge" && { durableObjects: edge.durableObjects, d1Databases: edge.d1Databases }),
+  ...(kind === "wait" && { durableObjects: waiting }),
 });
 // These are the documented options; this release of miniflare converts them.
 const options = { host: "127.0.0.1", port: 0, cf: false, workers: settings.workers.map(worker) };

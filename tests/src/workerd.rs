@@ -16,7 +16,8 @@ pub enum Worker<'k> {
     Stream(&'k str),
     /// Answers with a constant text.
     Hello,
-    /// Answers 500 after so many milliseconds, as a Worker does whose origin is slow.
+    /// Has a Durable Object answer 500 after so many milliseconds, as a Worker does whose origin is
+    /// slow.
     Wait(u32),
 }
 

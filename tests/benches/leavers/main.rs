@@ -1,6 +1,7 @@
 //! Clients that leave: the memory of workerd and the time of `/healthz` while 20,000 of them ask
 //! for a cold issuer whose origin is slow, and while 1,000 break off a large PEM. A Worker that
-//! does nothing but wait as long as the origin shows which part of it is the runtime's.
+//! does nothing but call a Durable Object that waits as long as the origin shows which part of it
+//! is the runtime's.
 
 use std::fs;
 use std::time::{Duration, Instant};
