@@ -196,7 +196,7 @@ impl CertificateAuthority {
     }
 }
 
-/// A TBSCertList with entries that are encoded already (RFC 5280, section 5.1).
+/// A `TBSCertList` with entries that are encoded already (RFC 5280, section 5.1).
 #[derive(Sequence)]
 struct EncodedEntries {
     version: Version,
