@@ -117,7 +117,7 @@ impl Response for Exchange {
 
 /// A body as it arrives.
 pub(crate) struct FetchBody {
-    /// None where the response has no body at all.
+    /// None if the response has no body at all.
     reader: Option<IntoAsyncRead<'static>>,
     received: u64,
     _connection: Connection,

@@ -168,6 +168,21 @@ impl<T: Transport> OriginClient<T> {
         let now = u64::try_from(self.transport.now().as_millis()).ok()?;
         Some(since_epoch.saturating_sub(Duration::from_millis(now)))
     }
+
+    /// The record of an issuer; the log names one that is not as the contract has it.
+    fn readable(&self, record: &serde_json::Value) -> Option<Issuer> {
+        let id = record.get("id").cloned();
+        // By way of its text, which all other records are read from: a tree would need code of its
+        // own for each type.
+        serde_json::from_str(&record.to_string())
+            .inspect_err(|error| {
+                self.transport.log(&serde_json::json!({
+                    "level": "error", "what": "the origin lists an issuer whose record is not as the contract has it",
+                    "id": id, "cause": error.to_string(),
+                }));
+            })
+            .ok()
+    }
 }
 
 /// The stable code of an error (RFC 9457), if the body has one.
@@ -303,21 +318,5 @@ impl<T: Transport> OriginPages for OriginClient<T> {
         let readable = |record| self.readable(record);
         let issuers = page.issuers.iter().filter_map(readable).collect();
         Ok((issuers, page.next_cursor))
-    }
-}
-
-impl<T: Transport> OriginClient<T> {
-    fn readable(&self, record: &serde_json::Value) -> Option<Issuer> {
-        let id = record.get("id").cloned();
-        // By way of its text, which all other records are read from: a tree would need code of its
-        // own for each type.
-        serde_json::from_str(&record.to_string())
-            .inspect_err(|error| {
-                self.transport.log(&serde_json::json!({
-                    "level": "error", "what": "the origin lists an issuer whose record is not as the contract has it",
-                    "id": id, "cause": error.to_string(),
-                }));
-            })
-            .ok()
     }
 }

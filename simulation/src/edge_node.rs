@@ -2,8 +2,8 @@
 
 mod host;
 mod isolate;
+mod network;
 mod objects;
-mod origin_client;
 
 pub(crate) use isolate::{Answer, Isolate};
 pub(crate) use objects::{Edge, EdgeDeps};

@@ -124,14 +124,14 @@ fn each_status_has_its_meaning() {
     assert!(matches!(crl_of(304, &[], ""), Ok(OriginAnswer::Unchanged)));
     for status in [201, 206, 301, 400, 401, 403, 404, 429, 500, 503] {
         let refused = crl_of(status, CRL, "der").unwrap_err();
-        let retry_after = None;
-        assert_eq!(
-            refused,
-            OriginError::Status {
-                status,
-                retry_after
-            }
-        );
+        assert_eq!(refused, refused_with(status, None));
+    }
+}
+
+fn refused_with(status: u16, retry_after: Option<Duration>) -> OriginError {
+    OriginError::Status {
+        status,
+        retry_after,
     }
 }
 
@@ -147,13 +147,7 @@ fn only_503_with_the_code_state_lost_says_that_state_is_lost() {
         (500, lost),
     ] {
         let refused = crl_of(status, &[("retry-after", "60")], body).unwrap_err();
-        assert_eq!(
-            refused,
-            OriginError::Status {
-                status,
-                retry_after
-            }
-        );
+        assert_eq!(refused, refused_with(status, retry_after));
     }
 }
 

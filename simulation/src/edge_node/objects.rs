@@ -13,6 +13,7 @@ use edge::issuer::{
     IssuerAnswer, IssuerDeps, IssuerPorts, IssuerRequest, IssuerService, LeasedCrl, Registry,
 };
 use edge::kv_layout;
+use edge::origin_client::OriginClient;
 use edge::refresh::{Metadata, Pieces, Replica, ReplicaError, Store as _, StoreError};
 use edge::registry::twin::RegistryDisk;
 use edge::registry::{
@@ -24,7 +25,7 @@ use futures_channel::oneshot;
 use origin_api::{IssuerId, Timestamp};
 
 use super::host::{Alarm, Host, check_signatures};
-use super::origin_client::OriginClient;
+use super::network::{Network, PAGE};
 use crate::clock::{Clock, Timeline};
 use crate::d1::D1;
 use crate::executor::{Executor, Scope};
@@ -120,7 +121,7 @@ pub(crate) struct Ports;
 
 impl IssuerPorts for Ports {
     type Runtime = Host;
-    type Origin = OriginClient;
+    type Origin = OriginClient<Network>;
     type Store = Storage;
     type Replica = ReplicaClient;
     type Log = D1;
@@ -129,7 +130,7 @@ impl IssuerPorts for Ports {
 
 impl RegistryPorts for Ports {
     type Runtime = Host;
-    type Origin = OriginClient;
+    type Origin = OriginClient<Network>;
     type Store = RegistryStorage;
     type Replica = Kv;
     type Issuers = Edge;
@@ -186,20 +187,21 @@ impl Edge {
         }
     }
 
-    fn origin(&self) -> OriginClient {
-        let settings = self.settings();
-        let token = settings
-            .origin_token
-            .as_ref()
-            .map(|token| token.reveal().to_owned());
+    fn origin(&self) -> OriginClient<Network> {
+        let deps = &self.0.deps;
         OriginClient {
-            wire: self.0.deps.origin.clone(),
-            token: token.unwrap_or_default(),
-            mutation: self.0.deps.mutation,
+            transport: Network {
+                wire: deps.origin.clone(),
+                timeline: deps.timeline.clone(),
+                trace: deps.trace.clone(),
+                mutation: deps.mutation,
+            },
+            settings: self.settings(),
+            page_size: PAGE,
         }
     }
 
-    /// The issuer's object, started where it is not.
+    /// The issuer's object, started if it is not.
     fn issuer_instance(&self, id: &IssuerId) -> Instance<IssuerService<Ports>> {
         let deps = &self.0.deps;
         let (disk, alarm) = {
