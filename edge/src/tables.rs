@@ -291,7 +291,7 @@ mod tests {
 
     use super::*;
     use crate::refresh::{BodyId, CrlState, Current, Publication, testing};
-    use crate::tables::testing::{NOW, Tables, event};
+    use crate::tables::testing::{NOW, Tables, action, event};
 
     fn status(revision: u64) -> StatusReport {
         StatusReport {
@@ -538,15 +538,8 @@ mod tests {
         let day = Duration::from_hours(24);
         assert_eq!(end, NOW.before(day * 400));
         let action = |number: u8, at: Timestamp| Action {
-            id: event(number).id,
             at: at.to_string(),
-            action: crate::actions::Act::Trust,
-            role: None,
-            token_name: None,
-            address: None,
-            issuer_id: None,
-            crl_name: None,
-            sha256: None,
+            ..action(number)
         };
         let just_old = end.before(Duration::from_millis(1));
         let actions = [

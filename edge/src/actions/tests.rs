@@ -5,7 +5,7 @@ use futures_executor::block_on;
 use serde_json::Value;
 
 use super::*;
-use crate::tables::testing::{NOW, Tables};
+use crate::tables::testing::{NOW, Tables, action};
 use crate::tables::{Query, append_actions};
 
 /// Real tables, storage in memory, and failures on demand.
@@ -112,23 +112,6 @@ impl ActionPorts for Twin {
                 }
             }
         }
-    }
-}
-
-fn action(number: u8) -> Action {
-    Action {
-        id: EventId::new(
-            NOW.after(Duration::from_millis(number.into())),
-            [number; 10],
-        ),
-        at: NOW.to_string(),
-        action: Act::Trust,
-        role: Some("operator".to_owned()),
-        token_name: Some("ann".to_owned()),
-        address: Some("203.0.113.0/24".to_owned()),
-        issuer_id: Some("a".parse().unwrap()),
-        crl_name: None,
-        sha256: Some("00ff".to_owned()),
     }
 }
 

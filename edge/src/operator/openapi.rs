@@ -11,7 +11,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::actions::{Act, Action};
+    use crate::actions::Act;
     use crate::events::{Outcome, Trigger};
     use crate::operator::authorization::Role;
     use crate::operator::crl_status::{CrlStatus, LastError, State};
@@ -23,7 +23,7 @@ mod tests {
     use crate::registry::{JobState, Listed, RefreshJob, Summary};
     use crate::routes::{Handler, route};
     use crate::tables::CandidateStatus;
-    use crate::tables::testing::event;
+    use crate::tables::testing::{action, event};
     use crate::time::Rfc3339;
 
     fn document() -> Value {
@@ -116,17 +116,7 @@ mod tests {
             missing: Vec::new(),
         };
         check("Candidate", json(candidate));
-        let action = Action {
-            id: event(1).id,
-            at: String::new(),
-            action: Act::Trust,
-            role: None,
-            token_name: None,
-            address: None,
-            issuer_id: None,
-            crl_name: None,
-            sha256: None,
-        };
+        let action = action(1);
         check("Action", json(&action));
         let page = ActionPage {
             actions: vec![action],

@@ -1,13 +1,15 @@
 //! The tables as the migrations make them, in SQLite, and rows for the tests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use origin_api::CrlName;
 use rusqlite::StatementStatus;
 use rusqlite::types::ValueRef;
 use serde::de::DeserializeOwned;
 
-use crate::events::{Event, Outcome};
+use crate::actions::{Act, Action};
+use crate::events::{Event, EventId, Outcome};
 use crate::tables::{Query, StatusRow};
 use crate::time::{Rfc3339, Timestamp};
 
@@ -24,6 +26,24 @@ pub(crate) fn event(number: u8) -> Event {
         "error_code": null, "error": null,
     }))
     .unwrap()
+}
+
+/// The action with this number; greater numbers are later.
+pub(crate) fn action(number: u8) -> Action {
+    Action {
+        id: EventId::new(
+            NOW.after(Duration::from_millis(number.into())),
+            [number; 10],
+        ),
+        at: NOW.to_string(),
+        action: Act::Trust,
+        role: Some("operator".to_owned()),
+        token_name: Some("ann".to_owned()),
+        address: Some("203.0.113.0/24".to_owned()),
+        issuer_id: Some("a".parse().unwrap()),
+        crl_name: None,
+        sha256: Some("00ff".to_owned()),
+    }
 }
 
 /// A CRL that was issued an hour ago, is due in an hour, and expires in two.
