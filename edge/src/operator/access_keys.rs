@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 const FRESH: Duration = Duration::from_hours(1);
 /// How long keys are used while they cannot be read again.
 const KEPT: Duration = Duration::from_hours(24);
-/// How rarely keys are read, whoever names a key that is not known.
+/// How rarely keys are read again, however many unknown ids requests name.
 const PAUSE: Duration = Duration::from_mins(1);
 /// How long it takes until keys are read again that could not be.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_unknown_keys_has_them_read_once_a_minute() {
+    fn unknown_ids_have_the_keys_read_once_a_minute() {
         let keys = AccessKeys::default();
         let mut reads = Vec::new();
         for second in 0..180 {

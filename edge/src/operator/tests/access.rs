@@ -292,8 +292,11 @@ fn keys_that_cannot_be_read_stop_no_token() {
         }
         assert_eq!(reads(&platform), 1, "{cause}");
         let log = platform.log.borrow();
-        let told = log[0]["cause"].as_str().unwrap();
-        assert!(told.contains(cause) && told.contains(TEAM_URL), "{told}");
+        let logged = log[0]["cause"].as_str().unwrap();
+        assert!(
+            logged.contains(cause) && logged.contains(TEAM_URL),
+            "{logged}"
+        );
     }
 }
 
