@@ -61,10 +61,10 @@ const SHRINK: [&str; 4] = [
 ];
 
 /// A release build above this fails. The aim is 400 KiB; removal, the gates, jobs, pages of the
-/// dashboard, figures and moves between shards took it to 568, and identities of Access came after
-/// that. The platform allows 3 MiB; what counts is the start of an isolate, and the `serve`
-/// benchmark says how long a module takes to compile and to instantiate.
-const LARGEST_GZIPPED: usize = 640 * 1024;
+/// dashboard, figures, moves between shards and identities of Access took it to 580. The platform
+/// allows 3 MiB; what counts is the start of an isolate, and the `serve` benchmark says how long a
+/// module takes to compile and to instantiate.
+const LARGEST_GZIPPED: usize = 592 * 1024;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
