@@ -126,6 +126,15 @@ fn a_delta_starts_from_the_oldest_full_list_that_anyone_may_hold() {
 }
 
 #[test]
+fn a_serial_number_with_its_first_bit_set_is_listed_as_it_was_revoked() {
+    let origin = Origin::new();
+    origin.issuer("ca", "p256");
+    let serial = "89f43758489ba9fb";
+    origin.run(&["revoke", "ca", serial]);
+    assert_eq!(serials(&origin.crl("ca", "full").1), [serial]);
+}
+
+#[test]
 fn a_shard_tells_of_its_own_certificates_and_says_so() {
     let origin = Origin::new();
     let (zero, one) = ("http://crl.example/ca/0.crl", "http://crl.example/ca/1.crl");

@@ -251,7 +251,8 @@ pub(crate) fn number(der: &[u8]) -> u128 {
         .fold(0, |number, &byte| number << 8 | u128::from(byte))
 }
 
-/// The serial numbers on a CRL, in hexadecimal.
+/// The serial numbers on a CRL, in hexadecimal, as `crl-origin` and other CAs print them: without
+/// the zero octet that an INTEGER has before a number with its first bit set.
 pub(crate) fn serials(der: &[u8]) -> Vec<String> {
     let entries = parse(der)
         .tbs_cert_list
@@ -260,7 +261,10 @@ pub(crate) fn serials(der: &[u8]) -> Vec<String> {
 
     entries
         .iter()
-        .map(|entry| encode(entry.serial_number.as_bytes()))
+        .map(|entry| {
+            let contents = entry.serial_number.as_bytes();
+            encode(crl::Serial::from_integer(contents).unwrap().as_be_bytes())
+        })
         .collect()
 }
 
