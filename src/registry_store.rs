@@ -11,6 +11,7 @@ use crate::sql::{Sql, integer, json, to_json};
 
 const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS issuer (id TEXT PRIMARY KEY, crls TEXT NOT NULL, gone_since INTEGER, asked_at INTEGER NOT NULL DEFAULT 0)",
+    "CREATE TABLE IF NOT EXISTS withdrawn (id TEXT PRIMARY KEY, crls TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS issuer_by_asked_at ON issuer (asked_at, id) WHERE gone_since IS NULL",
 ];
 
@@ -27,6 +28,11 @@ impl SqlRegistry {
             sql: Sql::open(state, SCHEMA)?,
         })
     }
+
+    fn forget_withdrawn(&self, issuer: &IssuerId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM withdrawn WHERE id = ?";
+        self.sql.run(sql, vec![issuer.as_str().into()])
+    }
 }
 
 impl RegistryStore for SqlRegistry {
@@ -34,7 +40,8 @@ impl RegistryStore for SqlRegistry {
         let rows = self
             .sql
             .rows(
-                "SELECT json_quote(id), crls, gone_since FROM issuer",
+                "SELECT json_quote(issuer.id), issuer.crls, gone_since, coalesce(withdrawn.crls, '[]') \
+                 FROM issuer LEFT JOIN withdrawn ON withdrawn.id = issuer.id",
                 vec![],
             )?
             .iter()
@@ -42,6 +49,7 @@ impl RegistryStore for SqlRegistry {
                 Ok(Row {
                     id: json(row.first())?,
                     crls: json::<Vec<CrlName>>(row.get(1))?,
+                    withdrawn: json(row.get(3))?,
                     gone_since: match row.get(2) {
                         Some(SqlStorageValue::Null) => None,
                         moment => Some(Timestamp::from_millis(integer(moment)?)),
@@ -70,11 +78,21 @@ impl RegistryStore for SqlRegistry {
                         row.gone_since.map(Timestamp::as_millis).into(),
                     ],
                 )?;
+                if row.withdrawn.is_empty() {
+                    self.forget_withdrawn(&row.id)?;
+                } else {
+                    self.sql.run(
+                        "INSERT OR REPLACE INTO withdrawn (id, crls) VALUES (?, ?)",
+                        vec![row.id.as_str().into(), to_json(&row.withdrawn)?],
+                    )?;
+                }
             }
-            self.sql.run(
-                "DELETE FROM issuer WHERE id IN (SELECT value FROM json_each(?))",
-                vec![to_json(&removed)?],
-            )?;
+            for table in ["issuer", "withdrawn"] {
+                self.sql.run(
+                    &format!("DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))"),
+                    vec![to_json(&removed)?],
+                )?;
+            }
             match shrink {
                 Some(shrink) => self.set_shrink(shrink)?,
                 None => self.sql.run("DELETE FROM fact WHERE name = 'shrink'", vec![])?,
@@ -84,10 +102,13 @@ impl RegistryStore for SqlRegistry {
     }
 
     fn remove(&self, issuer: &IssuerId) -> Result<(), StoreError> {
-        self.sql.run(
-            "DELETE FROM issuer WHERE id = ? AND gone_since IS NOT NULL",
-            vec![issuer.as_str().into()],
-        )
+        let gone = "FROM issuer WHERE id = ? AND gone_since IS NOT NULL";
+        let id = || vec![issuer.as_str().into()];
+        self.sql.atomically(|| {
+            let of_gone = format!("DELETE FROM withdrawn WHERE id IN (SELECT id {gone})");
+            self.sql.run(&of_gone, id())?;
+            self.sql.run(&format!("DELETE {gone}"), id())
+        })
     }
 
     fn shrink(&self) -> Result<Option<Shrink>, StoreError> {

@@ -208,6 +208,43 @@ async fn an_operator_retires_a_withdrawn_name_and_confirms_that_the_registry_shr
     until(|| async { retire("/v1/issuers/ca-9").await.status() == 200 }).await;
 }
 
+async fn a_withdrawn_crl_that_kv_lost_is_served_until_it_is_retired(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&[], |start| start).await;
+    let ca = CertificateAuthority::new("shrinking");
+    origin.register(issuer(&ca, &["full", "shard-0"]));
+    let crl = ca.crl(1);
+    origin.answer("shrinking", Answer::crl(crl.clone()));
+    assert_eq!(served(&edge, "/crl/shrinking.crl").await, crl);
+    until(|| async { edge.kv().value("crl/shrinking/full").is_some() }).await;
+    origin.register(issuer(&ca, &["shard-0"]));
+    let pages = origin.pages_read().len();
+    // Names that the index does not have make the edge read it again.
+    let made_up = || async {
+        let status = edge.get("/crl/shrinking/shard-7.crl").await.status();
+        assert_eq!(status, 404);
+        origin.pages_read().len() > pages
+    };
+    until(made_up).await;
+    edge.database().events_when("shrinking", 1).await;
+
+    edge.kv().remove("crl/shrinking/full");
+    let from_object = || async {
+        let answer = edge.get("/crl/shrinking.crl").await;
+        assert_eq!(answer.status(), 200);
+        let is_from_object = answer.headers()["cache-status"] == "crl-edge-kv; fwd=miss";
+        assert_eq!(answer.bytes().await.unwrap(), crl);
+        is_from_object
+    };
+    until(from_object).await;
+
+    let retire = || edge.operate(Method::DELETE, "/v1/issuers/shrinking/crls/full");
+    until(|| async { retire().await.status() == 200 }).await;
+    until(|| async { edge.get("/crl/shrinking.crl").await.status() == 404 }).await;
+    assert_eq!(edge.get("/crl/shrinking/shard-7.crl").await.status(), 404);
+    assert_eq!(edge.database().events("shrinking").len(), 1);
+    assert!(edge.kv().value("crl/shrinking/full").is_none());
+}
+
 async fn a_changed_certificate_is_reported_at_once_even_if_the_record_is_fresh(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["rekeyed"], |start| {
         start.var("REGISTRY_TTL_SECONDS", "3600")
@@ -386,6 +423,7 @@ suite!(
     a_removed_issuer_is_served_while_its_crl_is_valid,
     an_issuer_that_is_gone_is_removed_by_itself_and_comes_back_no_older,
     an_operator_retires_a_withdrawn_name_and_confirms_that_the_registry_shrank,
+    a_withdrawn_crl_that_kv_lost_is_served_until_it_is_retired,
     a_changed_certificate_is_reported_at_once_even_if_the_record_is_fresh,
     the_registry_is_read_page_by_page,
     known_issuers_are_served_while_the_registry_fails,

@@ -28,6 +28,10 @@ pub enum IssuerRequest {
         name: CrlName,
         /// The SHA-256 of what KV returned, if it returned something.
         seen: Option<Sha256>,
+        /// Whether the registry says that the origin lists it no longer: the origin is not asked
+        /// for it, and what is not held is [`Unavailable::NotHeld`].
+        #[serde(default)]
+        held_only: bool,
     },
     /// Starts the refresh of a CRL if it is due. Answered by [`IssuerAnswer::Done`] without waiting
     /// for the refresh.
@@ -107,6 +111,8 @@ pub enum IssuerAnswer {
 pub enum Unavailable {
     /// The issuer has no CRL to publish here.
     PublishedElsewhere,
+    /// The origin does not list the CRL, and the object holds none that is valid.
+    NotHeld,
     /// There is no valid CRL, and none can be fetched now.
     RetryAfter {
         /// When to ask again, in seconds.
@@ -176,6 +182,7 @@ mod tests {
             IssuerRequest::Serve {
                 name: CrlName::Shard(3),
                 seen: Some(Sha256([7; 32])),
+                held_only: true,
             },
             IssuerRequest::RefreshDue {
                 name: CrlName::Full,
@@ -213,6 +220,7 @@ mod tests {
         let answers = [
             IssuerAnswer::Crl(crate::refresh::testing::head(1)),
             IssuerAnswer::Unavailable(Unavailable::RetryAfter { seconds: 5 }),
+            IssuerAnswer::Unavailable(Unavailable::NotHeld),
             IssuerAnswer::Done,
             IssuerAnswer::Overview(Box::default()),
             IssuerAnswer::Trust(TrustAnswer::OtherWaiting(Sha256([2; 32]))),

@@ -26,7 +26,7 @@ use crate::refresh::{
     ChangesAnswer, ChangesPlace, CrlState, Current, ObjectState, RefreshError, Refresher, Report,
     Runtime as _, Sha256, Shards, StateCache, StateChange, Store as _, StoreError, fingerprint,
 };
-use crate::time::within;
+use crate::time::{Timestamp, within};
 
 /// How long shards that lost entries wait, at most, until the others have been asked.
 const ASK_LIMIT: Duration = Duration::from_mins(5);
@@ -103,16 +103,27 @@ impl<P: IssuerPorts> IssuerService<P> {
         request: IssuerRequest,
     ) -> (IssuerAnswer, Option<LeasedCrl>) {
         let answer = match request {
-            IssuerRequest::Serve { name, seen } => match self.serve(name).await {
-                Ok(leased) => {
-                    let head = leased.current.head.clone();
-                    if seen != Some(head.sha256) {
-                        self.replica_disagrees(name);
+            IssuerRequest::Serve {
+                name,
+                seen,
+                held_only,
+            } => {
+                let served = if held_only {
+                    self.held(name)
+                } else {
+                    self.serve(name).await
+                };
+                match served {
+                    Ok(leased) => {
+                        let head = leased.current.head.clone();
+                        if seen != Some(head.sha256) {
+                            self.replica_disagrees(name);
+                        }
+                        return (IssuerAnswer::Crl(head), Some(leased));
                     }
-                    return (IssuerAnswer::Crl(head), Some(leased));
+                    Err(unavailable) => IssuerAnswer::Unavailable(unavailable),
                 }
-                Err(unavailable) => IssuerAnswer::Unavailable(unavailable),
-            },
+            }
             IssuerRequest::RefreshDue { name } => {
                 self.refresh_due(name);
                 IssuerAnswer::Done
@@ -157,12 +168,8 @@ impl<P: IssuerPorts> IssuerService<P> {
             outcome = Some(report.event.outcome);
         }
         let (now, crl) = (self.shared.runtime.now(), self.crl(name));
-        let expired = || {
-            let current = crl.current.as_ref();
-            current.filter(|_| self.shared.settings.serve_expired)
-        };
-        if let Some(current) = crl.valid(now).or_else(expired) {
-            return Ok(self.leased(current.clone()));
+        if let Some(leased) = self.servable(&crl, now) {
+            return Ok(leased);
         }
         if outcome == Some(Outcome::Skipped) {
             return Err(Unavailable::PublishedElsewhere);
@@ -171,6 +178,22 @@ impl<P: IssuerPorts> IssuerService<P> {
         Err(Unavailable::RetryAfter {
             seconds: wait.as_secs().clamp(1, 3600),
         })
+    }
+
+    /// The committed CRL for a relying party, where the origin lists none of this name.
+    fn held(&self, name: CrlName) -> Result<LeasedCrl, Unavailable> {
+        self.servable(&self.crl(name), self.shared.runtime.now())
+            .ok_or(Unavailable::NotHeld)
+    }
+
+    /// The committed CRL, if it is valid or may be served expired.
+    fn servable(&self, crl: &CrlState, now: Timestamp) -> Option<LeasedCrl> {
+        let expired = || {
+            let current = crl.current.as_ref();
+            current.filter(|_| self.shared.settings.serve_expired)
+        };
+        let current = crl.valid(now).or_else(expired)?;
+        Some(self.leased(current.clone()))
     }
 
     /// Starts the refresh of a CRL that is due, unless back-off forbids it.

@@ -186,7 +186,7 @@ mod tests {
     fn index() -> Index {
         let listed = |crls: &[CrlName]| Listed {
             crls: crls.to_vec(),
-            gone_since: None,
+            ..Listed::default()
         };
         let issuers = [
             ("a", listed(&[CrlName::Full])),

@@ -495,7 +495,7 @@ mod tests {
     fn issuers(count: u32) -> Vec<IssuerStatus> {
         let listed = Listed {
             crls: vec![CrlName::Full],
-            gone_since: None,
+            ..Listed::default()
         };
         let ids: Vec<IssuerId> = (0..count)
             .map(|id| format!("i{id:05}").parse().unwrap())
@@ -662,7 +662,7 @@ mod tests {
     fn what_is_published_elsewhere_is_not_counted_as_absent() {
         let listed = Listed {
             crls: vec![CrlName::Full],
-            gone_since: None,
+            ..Listed::default()
         };
         let mut row = status_row("a");
         row.next_update = None;

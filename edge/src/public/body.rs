@@ -133,6 +133,7 @@ async fn later_part<P: Platform>(
     let request = IssuerRequest::Serve {
         name: wanted.name,
         seen: None,
+        held_only: false,
     };
     match platform.issuer(&wanted.issuer, request).await {
         Ok((IssuerAnswer::Crl(current), Some(stream))) if current.sha256 == head.sha256 => {

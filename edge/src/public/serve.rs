@@ -79,6 +79,8 @@ enum CrlListing {
     Elsewhere,
     /// The origin no longer lists its issuer, whose object may have a CRL that is valid.
     Gone,
+    /// The origin no longer lists it, and its issuer's object may have one that is valid.
+    Withdrawn,
     /// The origin does not list it.
     UnknownCrl,
     /// The origin does not list its issuer, and will not for this long.
@@ -202,9 +204,11 @@ impl<P: Platform> Serving<P> {
             unfit => unfit,
         };
         let refusal = self.memory.refusal(&key, self.platform.now());
+        let held_only = matches!(listing, CrlListing::Gone | CrlListing::Withdrawn);
+        let asked = (seen, held_only);
         let object = match refusal.filter(|_| self.fast_path) {
             Some(unavailable) => Err(unavailable),
-            None => self.object(wanted, &key, seen, deadline).await,
+            None => self.object(wanted, &key, asked, deadline).await,
         };
         let found = match (object, fallback) {
             (Ok(found), _) => found,
@@ -213,15 +217,9 @@ impl<P: Platform> Serving<P> {
             {
                 fallback
             }
-            (Err(_), _) if listing == CrlListing::Gone => {
-                let error = CrlListing::Gone.refusal(wanted, true);
-                return Ok(refused(
-                    wanted.method,
-                    &error.unwrap_or(EdgeError::Internal),
-                ));
-            }
             (Err(unavailable), _) => {
-                return Ok(refused(wanted.method, &unserved(wanted, &unavailable)));
+                let error = unserved(wanted, &unavailable, listing);
+                return Ok(refused(wanted.method, &error));
             }
         };
         let served = self.answer(wanted, &key, &header, found).await?;
@@ -303,17 +301,19 @@ impl<P: Platform> Serving<P> {
         Ok(bytes)
     }
 
-    /// The CRL of the issuer's object. `seen` is the hash of what KV returned.
+    /// The CRL of the issuer's object. `seen` is the hash of what KV returned; `held_only` says
+    /// that the origin lists it no longer.
     async fn object(
         &self,
         wanted: &Wanted,
         key: &str,
-        seen: Option<Sha256>,
+        (seen, held_only): (Option<Sha256>, bool),
         deadline: Timestamp,
     ) -> Result<Found<P>, Unavailable> {
         let request = IssuerRequest::Serve {
             name: wanted.name,
             seen,
+            held_only,
         };
         let asked = self.platform.issuer(&wanted.issuer, request);
         let Some(answer) = self.until(deadline, asked).await else {
@@ -357,6 +357,9 @@ impl<P: Platform> Serving<P> {
             IssuerListing::Known(listed) if listed.gone_since.is_some() => CrlListing::Gone,
             IssuerListing::Known(listed) if listed.crls.is_empty() => CrlListing::Elsewhere,
             IssuerListing::Known(listed) if listed.may_have(*name) => CrlListing::Listed,
+            IssuerListing::Known(listed) if listed.withdrawn.contains(name) => {
+                CrlListing::Withdrawn
+            }
             IssuerListing::Known(_) => CrlListing::UnknownCrl,
             IssuerListing::Unknown(max_age) => CrlListing::UnknownIssuer(max_age),
             IssuerListing::NoIndex => CrlListing::NoIndex,
@@ -470,10 +473,10 @@ impl CrlListing {
         let max_age = Duration::ZERO;
         match self {
             Self::Listed => None,
-            Self::Gone | Self::Elsewhere if !has_copy => None,
+            Self::Gone | Self::Elsewhere | Self::Withdrawn if !has_copy => None,
             Self::Gone => Some(EdgeError::UnknownIssuer { issuer, max_age }),
             Self::Elsewhere => Some(EdgeError::PublishedElsewhere { issuer, max_age }),
-            Self::UnknownCrl => Some(EdgeError::UnknownCrl {
+            Self::Withdrawn | Self::UnknownCrl => Some(EdgeError::UnknownCrl {
                 issuer,
                 name: wanted.name,
                 max_age,
@@ -488,11 +491,17 @@ impl CrlListing {
     }
 }
 
-fn unserved(wanted: &Wanted, unavailable: &Unavailable) -> EdgeError {
+fn unserved(wanted: &Wanted, unavailable: &Unavailable, listing: CrlListing) -> EdgeError {
+    let (issuer, max_age) = (wanted.issuer.clone(), Duration::ZERO);
     match unavailable {
-        Unavailable::PublishedElsewhere => EdgeError::PublishedElsewhere {
-            issuer: wanted.issuer.clone(),
-            max_age: Duration::ZERO,
+        Unavailable::PublishedElsewhere => EdgeError::PublishedElsewhere { issuer, max_age },
+        Unavailable::NotHeld if listing == CrlListing::Gone => {
+            EdgeError::UnknownIssuer { issuer, max_age }
+        }
+        Unavailable::NotHeld => EdgeError::UnknownCrl {
+            issuer,
+            name: wanted.name,
+            max_age,
         },
         Unavailable::RetryAfter { seconds } => EdgeError::CrlUnavailable {
             retry_after: Duration::from_secs(*seconds),

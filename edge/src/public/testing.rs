@@ -206,8 +206,10 @@ impl Platform for Twin {
         request: IssuerRequest,
     ) -> Result<(IssuerAnswer, Option<Stream>), PlatformError> {
         match request {
-            IssuerRequest::Serve { seen, .. } => {
-                self.note("object");
+            IssuerRequest::Serve {
+                seen, held_only, ..
+            } => {
+                self.note(if held_only { "object-held" } else { "object" });
                 self.0.seen.borrow_mut().push(seen);
                 self.0.object_state.get().check().await?;
                 Ok(match self.0.object.borrow().clone() {
@@ -250,7 +252,7 @@ pub(super) fn issuer() -> IssuerId {
 pub(super) fn index(now: Timestamp, crls: &[CrlName]) -> Index {
     let listed = Listed {
         crls: crls.to_vec(),
-        gone_since: None,
+        ..Listed::default()
     };
     Index {
         read_at: now,

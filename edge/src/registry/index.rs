@@ -27,6 +27,10 @@ pub struct Index {
 pub struct Listed {
     /// Its CRLs; none where it publishes elsewhere.
     pub crls: Vec<CrlName>,
+    /// CRLs that the origin listed before and does not list now. Each is served for as long as it
+    /// is valid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<CrlName>,
     /// Since when the origin does not list it any more. It is served for as long as its CRL is
     /// valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +99,7 @@ impl TryFrom<Stored> for Index {
 mod tests {
     use super::*;
 
-    const STORED: &str = r#"{"version":1,"read_at":1700000000000,"issuers":{"a":{"crls":["full","shard-0"]},"b":{"crls":[],"gone_since":1699999999999}}}"#;
+    const STORED: &str = r#"{"version":1,"read_at":1700000000000,"issuers":{"a":{"crls":["full","shard-0"],"withdrawn":["shard-1"]},"b":{"crls":[],"gone_since":1699999999999}}}"#;
 
     #[test]
     fn the_stored_form_is_pinned() {
@@ -108,7 +112,7 @@ mod tests {
         let ids = (0..10_000).map(|number| format!("{number:0>64}").parse().unwrap());
         let listed = || Listed {
             crls: vec![CrlName::Full],
-            gone_since: None,
+            ..Listed::default()
         };
         let index = Index {
             read_at: Timestamp::from_millis(0),

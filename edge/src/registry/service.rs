@@ -25,6 +25,8 @@ use crate::events::{Event, Trigger};
 use crate::refresh::{OriginError, ReplicaError, Runtime, StoreError};
 use crate::time::{Timestamp, within};
 
+/// How many withdrawn CRLs of an issuer are remembered: those that were withdrawn last.
+const MOST_WITHDRAWN: usize = 64;
 /// How many pages are read before the origin counts as broken: 1,000 issuers each.
 const MOST_PAGES: usize = 200;
 /// How long the copy in KV may take before it counts as late. Ticks, hooks and unknown issuers wait
@@ -65,6 +67,8 @@ pub struct Row {
     pub id: IssuerId,
     /// Its CRLs.
     pub crls: Vec<CrlName>,
+    /// CRLs that the origin listed before and does not list now.
+    pub withdrawn: Vec<CrlName>,
     /// Since when the origin does not list it.
     pub gone_since: Option<Timestamp>,
 }
@@ -74,8 +78,18 @@ impl From<&Issuer> for Row {
         Self {
             id: issuer.id.clone(),
             crls: issuer.crls.iter().map(|crl| crl.name).collect(),
+            withdrawn: Vec::new(),
             gone_since: None,
         }
+    }
+}
+
+impl Row {
+    /// Notes what the origin listed before and does not list now.
+    fn withdraw(&mut self, before: &Self) {
+        let all = before.crls.iter().chain(&before.withdrawn);
+        let withdrawn = all.filter(|name| !self.crls.contains(name));
+        self.withdrawn = withdrawn.copied().take(MOST_WITHDRAWN).collect();
     }
 }
 
@@ -412,9 +426,14 @@ impl<P: RegistryPorts> RegistryService<P> {
                 row.gone_since
                     .is_none_or(|since| now.since(since) < self.settings.event_retention)
             });
-        after.extend(kept);
         let mut known = HashMap::new();
         known.extend(before.iter().map(|row| (&row.id, row)));
+        for row in &mut after {
+            if let Some(before) = known.get(&row.id) {
+                row.withdraw(before);
+            }
+        }
+        after.extend(kept);
         let changed: Vec<_> = after
             .iter()
             .filter(|row| known.get(&row.id) != Some(row))
@@ -502,6 +521,7 @@ fn index_of(read_at: Timestamp, rows: Vec<Row>, shrink: Option<Shrink>) -> Index
     issuers.extend(rows.into_iter().map(|row| {
         let listed = Listed {
             crls: row.crls,
+            withdrawn: row.withdrawn,
             gone_since: row.gone_since,
         };
         (row.id, listed)

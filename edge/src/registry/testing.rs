@@ -52,6 +52,8 @@ pub(crate) struct TwinPages(pub(crate) Rc<Pages>);
 pub(crate) struct Pages {
     pub(crate) ids: RefCell<Vec<IssuerId>>,
     pub(crate) page_size: Cell<usize>,
+    /// How many shards each issuer has beside its full CRL.
+    pub(crate) shards: Cell<u32>,
     pub(crate) calls: Cell<u32>,
     pub(crate) error: RefCell<Option<OriginError>>,
     /// The same cursor for ever.
@@ -89,20 +91,26 @@ impl OriginPages for TwinPages {
         }
         let from = cursor.map_or(0, |cursor| cursor.parse().unwrap());
         let to = ids.borrow().len().min(from + self.0.page_size.get());
-        let page = ids.borrow()[from..to].iter().map(record).collect();
-        let next = (to < ids.borrow().len()).then(|| to.to_string());
+        let shards = self.0.shards.get();
+        let ids = ids.borrow();
+        let page = ids[from..to].iter().map(|id| record(id, shards));
+        let page = page.collect();
+        let next = (to < ids.len()).then(|| to.to_string());
         Ok((page, next))
     }
 }
 
-fn record(id: &IssuerId) -> Issuer {
+fn record(id: &IssuerId, shards: u32) -> Issuer {
+    let names = [CrlName::Full].into_iter();
+    let names = names.chain((0..shards).map(CrlName::Shard));
+    let crls = names.map(|name| Crl {
+        name,
+        distribution_point: None,
+    });
     Issuer {
         id: id.clone(),
         certificate: Der(Vec::new()),
-        crls: vec![Crl {
-            name: CrlName::Full,
-            distribution_point: None,
-        }],
+        crls: crls.collect(),
     }
 }
 

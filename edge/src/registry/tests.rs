@@ -253,6 +253,30 @@ fn an_issuer_that_is_gone_is_kept_and_marked_until_its_events_are_gone() {
 }
 
 #[test]
+fn what_an_issuer_no_longer_has_is_known_until_it_comes_back() {
+    let mut stage = Stage::listing(1);
+    stage.pages.0.shards.set(3);
+    assert!(stage.index().unwrap().issuers[&id(0)].withdrawn.is_empty());
+    stage.pages.0.shards.set(1);
+    stage.machine.pass(MINUTE);
+    stage.index().unwrap();
+    for _ in 0..3 {
+        stage.machine.pass(HOUR);
+        stage.restart();
+        let listed = stage.index().unwrap().issuers[&id(0)].clone();
+        assert_eq!(listed.crls, [CrlName::Full, CrlName::Shard(0)]);
+        let withdrawn = [CrlName::Shard(1), CrlName::Shard(2)];
+        assert_eq!(listed.withdrawn, withdrawn);
+        let copy = stage.replica.copy.borrow().clone().unwrap();
+        assert_eq!(copy.issuers[&id(0)], listed, "isolates know it, too");
+    }
+    stage.pages.0.shards.set(2);
+    stage.machine.pass(MINUTE);
+    let listed = stage.index().unwrap().issuers[&id(0)].clone();
+    assert_eq!(listed.withdrawn, [CrlName::Shard(2)]);
+}
+
+#[test]
 fn an_issuer_that_comes_back_is_as_before() {
     let stage = Stage::listing(3);
     let before = stage.index().unwrap();

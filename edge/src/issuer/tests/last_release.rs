@@ -266,6 +266,7 @@ fn what_an_object_stores_of_a_large_crl() {
 fn what_the_registry_stores() {
     let listed = |gone_since| Listed {
         crls: vec![FULL, CrlName::Shard(0)],
+        withdrawn: vec![CrlName::Shard(1)],
         gone_since,
     };
     assert_read::<OldIndex>(&Index {

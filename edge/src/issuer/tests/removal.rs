@@ -27,6 +27,22 @@ fn gone() -> Stage {
     stage
 }
 
+/// What a request gets for which the registry says that the origin lists no such CRL.
+fn held(stage: &Stage, name: CrlName) -> Result<String, Unavailable> {
+    let object = stage.object();
+    let request = IssuerRequest::Serve {
+        name,
+        seen: None,
+        held_only: true,
+    };
+    let served = async move { object.answer(request).await.0 };
+    match stage.machine.done(served) {
+        IssuerAnswer::Crl(head) => Ok(head.number.to_string()),
+        IssuerAnswer::Unavailable(unavailable) => Err(unavailable),
+        other => panic!("it answered {other:?}"),
+    }
+}
+
 fn retire(stage: &Stage, name: Option<CrlName>) -> IssuerAnswer {
     let object = stage.object();
     let request = IssuerRequest::Retire { name };
@@ -51,10 +67,31 @@ fn a_withdrawn_name_is_served_while_it_is_valid_and_then_removed_from_everywhere
     assert!(!stage.log.statuses.borrow().contains_key(&FULL));
     assert_eq!(stage.disk.bodies_and_outbox(), (1, 0));
     assert_eq!(stage.disk.pending_deletes(), 0);
+    let calls = stage.origin.0.record_calls.get();
+    assert_eq!(held(&stage, FULL), Err(Unavailable::NotHeld));
+    assert_eq!(stage.origin.0.record_calls.get(), calls);
     // One failure, by which the object saw that it is withdrawn.
     let codes = stage.log.codes();
     let codes = codes.iter().filter(|code| *code != "published");
     assert_eq!(codes.collect::<Vec<_>>(), ["crl_not_listed"]);
+}
+
+#[test]
+fn what_was_withdrawn_and_is_not_held_causes_no_call_and_no_event() {
+    for stage in [withdrawn(), gone()] {
+        let calls = stage.origin.0.record_calls.get();
+        let events = stage.log.codes().len();
+        for _ in 0..3 {
+            // The registry saw a name that this object has never fetched.
+            let answer = held(&stage, CrlName::Shard(7));
+            assert_eq!(answer, Err(Unavailable::NotHeld));
+            stage.pass(HOUR / 4);
+        }
+        assert_eq!(held(&stage, FULL).as_deref(), Ok("1"));
+        assert_eq!(stage.disk.crl(CrlName::Shard(7)).revision, 0);
+        assert_eq!(stage.origin.0.record_calls.get(), calls);
+        assert_eq!(stage.log.codes().len(), events);
+    }
 }
 
 #[test]

@@ -364,7 +364,7 @@ mod tests {
         };
         let listed = Listed {
             crls: vec![CrlName::Full],
-            gone_since: None,
+            ..Listed::default()
         };
         let id = "a".parse().unwrap();
         let about = |concern: Concern, change: &dyn Fn(&mut StatusRow)| {

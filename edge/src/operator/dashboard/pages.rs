@@ -463,7 +463,7 @@ mod tests {
     fn issuers() -> Vec<IssuerStatus> {
         let listed = Listed {
             crls: vec![origin_api::CrlName::Full],
-            gone_since: None,
+            ..Listed::default()
         };
         let ids = ["a", "b"].map(|id| id.parse().unwrap());
         let mut failing = status_row("b");
@@ -669,7 +669,7 @@ mod tests {
     fn many_issuers_are_shown_in_pages() {
         let listed = Listed {
             crls: vec![origin_api::CrlName::Full],
-            gone_since: None,
+            ..Listed::default()
         };
         let ids: Vec<_> = (0..120)
             .map(|id| format!("i{id:03}").parse().unwrap())

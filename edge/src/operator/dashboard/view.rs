@@ -437,7 +437,7 @@ mod tests {
     fn health_tells_whether_somebody_should_do_something() {
         let listed = Listed {
             crls: vec![origin_api::CrlName::Full],
-            gone_since: None,
+            ..Listed::default()
         };
         let health = |change: &dyn Fn(&mut crate::tables::StatusRow)| {
             let mut row = status_row("a");

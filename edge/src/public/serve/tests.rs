@@ -431,9 +431,38 @@ fn an_issuer_that_publishes_elsewhere_is_404() {
 }
 
 #[test]
+fn a_withdrawn_crl_that_kv_does_not_have_comes_from_the_object() {
+    let withdrawn = || {
+        let edge = Edge::new().without_kv();
+        let mut index = index(tables::head().generated_at, &[CrlName::Delta]);
+        for listed in index.issuers.values_mut() {
+            listed.withdrawn = vec![CrlName::Full];
+        }
+        edge.twin().0.kv_index.replace(Some(index));
+        edge
+    };
+    let answer = saw(200, "2", "kv kv-index object-held");
+    assert_eq!(withdrawn().get(), answer);
+    let removed = withdrawn().object(Unavailable::NotHeld);
+    let answer = saw(404, "unknown_crl", "kv kv-index object-held");
+    assert_eq!(removed.get(), answer);
+    let unreachable = withdrawn();
+    unreachable.twin().0.object_state.set(State::Fails);
+    let answer = saw(503, "crl_unavailable", "kv kv-index object-held");
+    assert_eq!(unreachable.get(), answer, "its CRL may be valid");
+    let made_up = Wanted {
+        name: CrlName::Shard(7),
+        ..wanted(Method::Get, Encoding::Der)
+    };
+    let edge = withdrawn();
+    assert_eq!(edge.serve(&made_up, &[]).answer.status, 404);
+    assert!(!edge.twin().asked().contains("object"));
+}
+
+#[test]
 fn an_expired_copy_of_what_is_not_listed_leads_to_no_object() {
     let gone = || {
-        let edge = Edge::new().object(IN_15_SECONDS);
+        let edge = Edge::new().object(Unavailable::NotHeld);
         let mut index = index(tables::head().generated_at, &[CrlName::Full]);
         for listed in index.issuers.values_mut() {
             listed.gone_since = Some(index.read_at);
@@ -446,7 +475,7 @@ fn an_expired_copy_of_what_is_not_listed_leads_to_no_object() {
     assert_eq!(edge.get().1, "unknown_issuer");
     assert!(!edge.twin().asked().contains("object"));
     assert_eq!(gone().get(), saw(200, "1", "kv read"), "valid to its end");
-    let answer = saw(404, "unknown_issuer", "kv kv-index object");
+    let answer = saw(404, "unknown_issuer", "kv kv-index object-held");
     assert_eq!(gone().without_kv().get(), answer, "its object may have one");
     for (crls, code) in [
         (&[CrlName::Delta][..], "unknown_crl"),
