@@ -34,7 +34,10 @@ pub mod http_client;
 pub mod import;
 pub mod list_config;
 pub mod origin;
+#[cfg(not(feature = "testing"))]
 mod pause;
+#[cfg(feature = "testing")]
+pub mod pause;
 pub mod profile;
 mod push;
 pub mod random;

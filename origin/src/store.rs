@@ -18,7 +18,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use crate::pause;
 
 /// Why the database failed.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +162,9 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::from)?;
         let result = f(&transaction)?;
+        pause::point("database: before a commit");
         transaction.commit().map_err(StoreError::from)?;
+        pause::point("database: after a commit");
         Ok(result)
     }
 }
@@ -239,6 +244,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     // FULL: a CRL number stays used up even if the power fails.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // Otherwise a statement whose plan looked at a bound value is compiled again for each value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
