@@ -100,6 +100,12 @@ impl Clock {
     }
 }
 
+/// A time as HTTP writes it.
+pub(crate) fn http_date(at: crl::UnixTime) -> String {
+    let seconds = u64::try_from(at.0).unwrap_or(0);
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
 impl Future for Sleep {
     type Output = ();
 

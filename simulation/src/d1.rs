@@ -8,9 +8,11 @@ use edge::refresh::{EventLog, EventLogError, StatusReport};
 use edge::tables::{self, Query};
 use origin_api::Timestamp;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use serde::de::DeserializeOwned;
 
 use crate::clock::Timeline;
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, Faults, Owner};
 use crate::ledger::Ledger;
 use crate::mutation::Mutation;
 use crate::random::Random;
@@ -97,9 +99,53 @@ impl D1 {
     }
 }
 
+impl D1 {
+    /// The rows that a query selects.
+    pub(crate) async fn rows<T: DeserializeOwned>(
+        &self,
+        query: &Query,
+    ) -> Result<Vec<T>, EventLogError> {
+        self.answer("answer a query").await?;
+        self.select(query)
+    }
+
+    /// The same, at once and without faults.
+    pub(crate) fn select<T: DeserializeOwned>(
+        &self,
+        query: &Query,
+    ) -> Result<Vec<T>, EventLogError> {
+        let read = || {
+            let mut statement = self.0.database.prepare_cached(&query.sql)?;
+            let names = statement.column_names().map(str::to_owned);
+            let names: Vec<_> = names.collect();
+            let rows = statement.query_map(rusqlite::params_from_iter(&query.values), |row| {
+                let mut fields = serde_json::Map::new();
+                for (index, name) in names.iter().enumerate() {
+                    let value = match row.get_ref(index)? {
+                        ValueRef::Integer(number) => number.into(),
+                        ValueRef::Real(number) => number.into(),
+                        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned().into(),
+                        ValueRef::Null | ValueRef::Blob(_) => serde_json::Value::Null,
+                    };
+                    fields.insert(name.clone(), value);
+                }
+                Ok(serde_json::Value::Object(fields))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let rows = read();
+        let rows = rows.map_err(|error: rusqlite::Error| EventLogError(error.to_string()))?;
+        let rows = rows.into_iter().map(serde_json::from_value);
+        let rows: Result<_, _> = rows.collect();
+        rows.map_err(|error: serde_json::Error| EventLogError(error.to_string()))
+    }
+}
+
 impl EventLog for D1 {
     async fn append(&self, events: &[Event], report: &[StatusReport]) -> Result<(), EventLogError> {
         let step = "append events";
+        let owner = events.first().map(|event| event.issuer_id.clone());
+        let _under_way = owner.map(|id| self.0.faults.under_way(Owner::Object(id), step));
         self.answer(step).await?;
         if self.is(Mutation::EventsAcknowledgedUnwritten) && self.0.random.chance(100) {
             return Ok(());

@@ -4,6 +4,7 @@ mod host;
 mod isolate;
 mod network;
 mod objects;
+mod operator_api;
 
 pub(crate) use isolate::{Answer, Isolate};
 pub(crate) use objects::{Edge, EdgeDeps};

@@ -1,8 +1,11 @@
 //! What fails, and when: a storm has some faults with their chances; between storms nothing fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use origin_api::IssuerId;
+
+use crate::coverage::Coverage;
 use crate::random::Random;
 use crate::trace::Trace;
 
@@ -61,23 +64,130 @@ faults! {
     OriginSlow = "the origin takes up to a minute", 200;
 }
 
+impl Fault {
+    /// Whether relying parties may notice nothing of it.
+    const fn is_needless(self) -> bool {
+        match self {
+            Self::D1Down
+            | Self::D1Slow
+            | Self::D1Kept
+            | Self::AlarmLost
+            | Self::AlarmTwice
+            | Self::AlarmLate
+            | Self::NetworkDelay
+            | Self::NetworkDown
+            | Self::RequestLost
+            | Self::ResponseLost
+            | Self::ResponseCut
+            | Self::RequestTwice
+            | Self::CronMissing
+            | Self::CronTwice
+            | Self::CronLate
+            | Self::OriginCrash
+            | Self::OriginSlow => true,
+            Self::KvDown
+            | Self::KvHangs
+            | Self::KvStale
+            | Self::KvPutLate
+            | Self::KvPutKept
+            | Self::KvPutLost
+            | Self::StoreFails
+            | Self::StoreKept
+            | Self::ObjectUnreachable
+            | Self::AnswerLost => false,
+        }
+    }
+}
+
+macro_rules! accidents {
+    ($($name:ident = $text:literal;)+) => {
+        /// Something that a person or the platform does at a bad moment, once.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "each has its words in `name`")]
+        pub enum Accident { $($name,)+ }
+
+        impl Accident {
+            /// Every accident.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The same in words.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+accidents! {
+    ObjectEvicted = "an object is evicted";
+    ObjectMoves = "an object moves, and two instances run";
+    RegistryEvicted = "the registry's object is evicted";
+    Deploy = "a deploy restarts everything";
+    IsolateEnds = "an isolate ends";
+    KvLosesCrl = "KV loses a CRL";
+    KvLosesRegistry = "KV loses the registry";
+    OriginRestored = "the origin is restored to an earlier copy";
+    OriginTwice = "two origins run on copies of one database";
+    OriginTwiceOnOne = "two origins run on one database";
+    OriginClockJumps = "the origin's clock jumps";
+    TokenRotated = "an operator rotates a token";
+    DeltaWithdrawn = "a delta is withdrawn, or comes back";
+    IssuerWithdrawn = "an issuer is withdrawn, or comes back";
+    CaLies = "a CA lies";
+}
+
 /// Decides what fails. Clones share the storm.
 #[derive(Clone)]
 pub(crate) struct Faults(Arc<Mutex<Storm>>, Random, Trace);
 
-/// How often each fault could have met each step, and how often it did.
-/// How often each fault met each step; 0 if it could have.
-pub type Met = BTreeMap<(&'static str, &'static str), u64>;
-
 #[derive(Default)]
 struct Storm {
     chances: BTreeMap<Fault, u32>,
-    met: Met,
+    coverage: Coverage,
+    under_way: BTreeMap<(Owner, &'static str), u32>,
+}
+
+/// What a step belongs to: the step ends when this does.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    /// The object of an issuer.
+    Object(IssuerId),
+    /// The object of the registry.
+    Registry,
+    /// An isolate, by its number.
+    Isolate(usize),
+    /// The origin.
+    Origin,
+}
+
+/// A step is under way until this is dropped.
+pub(crate) struct UnderWay {
+    storm: Arc<Mutex<Storm>>,
+    step: (Owner, &'static str),
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut storm = self.storm.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = storm.under_way.get_mut(&self.step) {
+            *count -= 1;
+            if *count == 0 {
+                storm.under_way.remove(&self.step);
+            }
+        }
+    }
 }
 
 impl Faults {
     pub(crate) fn new(random: Random, trace: &Trace) -> Self {
-        Self(Arc::default(), random, trace.clone())
+        let faults = Fault::ALL.iter().map(|fault| fault.name());
+        let accidents = Accident::ALL.iter().map(|accident| accident.name());
+        let storm = Storm {
+            coverage: Coverage::new(faults.chain(accidents)),
+            ..Storm::default()
+        };
+        Self(Arc::new(Mutex::new(storm)), random, trace.clone())
     }
 
     fn storm(&self) -> MutexGuard<'_, Storm> {
@@ -103,12 +213,21 @@ impl Faults {
         self.storm().chances.clear();
     }
 
+    /// Whether nothing fails that serving a CRL needs: KV, the objects and their storage. Without
+    /// the origin, D1, alarms and the cron it goes on.
+    pub(crate) fn what_serving_needs_works(&self) -> bool {
+        let storm = self.storm();
+        storm.chances.keys().all(|fault| fault.is_needless())
+    }
+
     /// Whether `fault` meets `step` now.
     pub(crate) fn strikes(&self, fault: Fault, step: &'static str) -> bool {
         let mut storm = self.storm();
         let chance = storm.chances.get(&fault).copied().unwrap_or(0);
         let strikes = chance > 0 && self.1.chance(chance);
-        *storm.met.entry((fault.name(), step)).or_insert(0) += u64::from(strikes);
+        let meeting = storm.coverage.of(fault.name(), step);
+        meeting.could += u64::from(chance > 0);
+        meeting.did += u64::from(strikes);
         drop(storm);
         if strikes {
             self.2.line(format!("fault: {} at {step}", fault.name()));
@@ -116,13 +235,36 @@ impl Faults {
         strikes
     }
 
-    /// Notes a fault that needs no chance of its own.
-    pub(crate) fn note(&self, fault: &'static str, step: &'static str) {
-        self.2.line(format!("fault: {fault} at {step}"));
-        *self.storm().met.entry((fault, step)).or_insert(0) += 1;
+    /// From now on, until the guard is dropped, an accident of `owner` meets this step.
+    pub(crate) fn under_way(&self, owner: Owner, step: &'static str) -> UnderWay {
+        let step = (owner, step);
+        *self.storm().under_way.entry(step.clone()).or_insert(0) += 1;
+        let storm = Arc::clone(&self.0);
+        UnderWay { storm, step }
     }
 
-    pub(crate) fn met(&self) -> Met {
-        self.storm().met.clone()
+    /// An accident happens to these. Counts the steps of theirs that it meets.
+    pub(crate) fn accident(&self, accident: Accident, meets: impl Fn(&Owner) -> bool) {
+        self.2.line(format!("accident: {}", accident.name()));
+        let mut storm = self.storm();
+        let steps = storm.under_way.keys().filter(|(owner, _)| meets(owner));
+        let steps: BTreeSet<_> = steps.map(|(_, step)| *step).collect();
+        if steps.is_empty() {
+            storm.coverage.happened(accident.name(), "at rest");
+        }
+        for step in steps {
+            storm.coverage.happened(accident.name(), step);
+        }
+    }
+
+    /// An accident of a certain kind happens.
+    pub(crate) fn accident_of_kind(&self, accident: Accident, kind: &'static str) {
+        self.2
+            .line(format!("accident: {}: {kind}", accident.name()));
+        self.storm().coverage.happened(accident.name(), kind);
+    }
+
+    pub(crate) fn coverage(&self) -> Coverage {
+        self.storm().coverage.clone()
     }
 }

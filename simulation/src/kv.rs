@@ -213,6 +213,10 @@ impl Kv {
         key.versions.drain(..newest);
     }
 
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
     /// Has a value at once.
     pub(crate) fn put_now(&self, key: &str, value: Value) {
         self.land(key, Some(value));

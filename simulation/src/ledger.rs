@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crl::{CrlNumber, Entry, Limits, UnixTime, Visitor};
-use edge::events::{Event, EventId, Outcome};
+use edge::events::{Event, EventId, Outcome, Trigger};
 use edge::refresh::{CrlState, Metadata, Sha256};
 use origin_api::{CrlName, IssuerId, Timestamp};
 use sha2::Digest as _;
@@ -82,12 +82,29 @@ pub(crate) struct SeenCrl {
     pub(crate) serials: BTreeSet<Vec<u8>>,
 }
 
-#[derive(Default)]
 struct KnownList {
     /// The CRLs that the object committed, the oldest first.
     committed: Vec<Sha256>,
+    /// The object has removed the last of them: the origin no longer lists it.
+    is_removed: bool,
+    /// When the last of them was.
+    committed_at: Timestamp,
+    /// When it is due to be refreshed.
+    due_at: Option<Timestamp>,
     /// An operator has accepted a CRL. Its number may be lower.
     was_overruled: bool,
+}
+
+impl Default for KnownList {
+    fn default() -> Self {
+        Self {
+            committed: Vec::new(),
+            is_removed: false,
+            committed_at: Timestamp::from_millis(0),
+            due_at: None,
+            was_overruled: false,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -114,6 +131,10 @@ struct Revocation {
     serial: Vec<u8>,
     at: Timestamp,
     not_after: Option<Timestamp>,
+    /// The shard that its certificate names.
+    shard: Option<u32>,
+    /// The origin has said that it is done.
+    is_acknowledged: bool,
     released: bool,
     /// The origin's database was restored to a copy without it.
     lost: bool,
@@ -122,7 +143,19 @@ struct Revocation {
 impl Revocation {
     /// Whether the certificate must be on every CRL from now on.
     fn binds(&self, now: Timestamp) -> bool {
-        !self.released && !self.lost && self.not_after.is_none_or(|end| now < end)
+        self.is_acknowledged
+            && !self.released
+            && !self.lost
+            && self.not_after.is_none_or(|end| now < end)
+    }
+
+    /// Whether it must stand on the CRL of this name. A delta may leave it to its base.
+    fn stands_on(&self, name: CrlName) -> bool {
+        match name {
+            CrlName::Full => true,
+            CrlName::Delta => false,
+            CrlName::Shard(number) => self.shard == Some(number),
+        }
     }
 }
 
@@ -150,11 +183,21 @@ fn must_wait(before: Option<&CrlState>, replaced: &SeenCrl, gone: usize, now: Ti
     gone >= 20 && gone * 2 > replaced.serials.len() && has_time && !has_waited
 }
 
+/// What the origin was asked to revoke.
+pub(crate) struct Revoked {
+    pub(crate) serial: Vec<u8>,
+    pub(crate) not_after: Option<Timestamp>,
+    pub(crate) shard: Option<u32>,
+    pub(crate) is_acknowledged: bool,
+}
+
 /// An answer that a relying party got.
 pub(crate) struct Seen<'a> {
     pub(crate) list: &'a List,
     pub(crate) body: &'a [u8],
-    /// How long the headers let caches keep it.
+    /// How long ago it left the edge.
+    pub(crate) age: Duration,
+    /// How much longer the headers let caches keep it.
     pub(crate) max_age: Duration,
     pub(crate) etag: Option<&'a str>,
     pub(crate) who: &'a str,
@@ -211,6 +254,14 @@ impl Ledger {
         self.0.known.borrow_mut().calm_since = Some(self.now());
     }
 
+    /// A person has restarted something: it takes its time again.
+    pub(crate) fn restarted(&self) {
+        let mut known = self.0.known.borrow_mut();
+        if known.calm_since.is_some() {
+            known.calm_since = Some(self.now());
+        }
+    }
+
     /// Whether everything must be normal by now.
     pub(crate) fn is_settled(&self) -> bool {
         let since = self.0.known.borrow().calm_since;
@@ -256,20 +307,41 @@ impl Ledger {
         issuer.by_new_key.clear();
     }
 
-    /// The origin has acknowledged a revocation.
-    pub(crate) fn revoked(&self, issuer: &IssuerId, serial: &[u8], not_after: Option<Timestamp>) {
+    /// The origin was asked to revoke a certificate. If it did not acknowledge that, it may have
+    /// done it all the same.
+    pub(crate) fn revoked(&self, issuer: &IssuerId, revoked: Revoked) {
         let now = self.now();
         let mut known = self.0.known.borrow_mut();
-        known.counts.revocations += 1;
+        known.counts.revocations += u64::from(revoked.is_acknowledged);
         let issuer = known.issuers.entry(issuer.clone()).or_default();
-        issuer.revocations.retain(|known| known.serial != serial);
+        let Revoked {
+            serial,
+            not_after,
+            shard,
+            is_acknowledged,
+        } = revoked;
         issuer.revocations.push(Revocation {
-            serial: serial.to_vec(),
+            serial,
             at: now,
             not_after,
+            shard,
+            is_acknowledged,
             released: false,
             lost: false,
         });
+    }
+
+    /// What a CA's staff knows of the certificates that it revoked: serial number, end, and shard.
+    pub(crate) fn certificates(
+        &self,
+        issuer: &IssuerId,
+    ) -> Vec<(Vec<u8>, Option<Timestamp>, Option<u32>)> {
+        let known = self.0.known.borrow();
+        let revocations = known.issuers.get(issuer).into_iter();
+        let revocations = revocations.flat_map(|issuer| &issuer.revocations);
+        revocations
+            .map(|known| (known.serial.clone(), known.not_after, known.shard))
+            .collect()
     }
 
     /// A hold ends, or ended.
@@ -421,7 +493,54 @@ impl Ledger {
         known.counts.commits += 1;
         let list = known.lists.entry(list.clone()).or_default();
         list.committed.push(hash);
+        list.is_removed = false;
+        list.committed_at = now;
+        list.due_at = Some(head.refresh_after);
         list.was_overruled |= is_accepted;
+    }
+
+    /// An object has removed a CRL that the origin no longer lists.
+    pub(crate) fn removed(&self, list: &List) {
+        self.0.trace.line(format!("remove {}/{}", list.0, list.1));
+        let mut known = self.0.known.borrow_mut();
+        let list = known.lists.entry(list.clone()).or_default();
+        list.is_removed = true;
+        list.due_at = None;
+    }
+
+    /// The object holds a CRL of the list that is valid for some minutes more.
+    pub(crate) fn is_servable(&self, list: &List) -> bool {
+        let known = self.0.known.borrow();
+        let of_list = known.lists.get(list).filter(|known| !known.is_removed);
+        let held = of_list.and_then(|of_list| known.crls.get(of_list.committed.last()?));
+        held.is_some_and(|crl| {
+            let end = Timestamp::from(crl.next_update);
+            end.since(self.now()) > Duration::from_mins(10)
+        })
+    }
+
+    /// A relying party got the head of a CRL, and may keep it for so much longer.
+    pub(crate) fn head_served(&self, list: &List, etag: Option<&str>, max_age: Duration) {
+        let known = self.0.known.borrow();
+        let is_named = |hash: &&Sha256| {
+            let hash = hash.to_string();
+            etag.is_some_and(|etag| etag.contains(&hash[..16]))
+        };
+        let committed = known.lists.get(list);
+        let hash = committed.and_then(|list| list.committed.iter().rev().find(is_named));
+        let next_update = hash.and_then(|hash| Some(known.crls.get(hash)?.next_update));
+        drop(known);
+        match next_update.map(Timestamp::from) {
+            None => self.violated(
+                "only what was committed is served",
+                &format!("{list:?} {etag:?}"),
+            ),
+            Some(end) if self.now().after(max_age) > end => {
+                let what = format!("{list:?}: the head for {max_age:?}, until {end}");
+                self.violated("freshness ends before nextUpdate", &what);
+            }
+            Some(_) => {}
+        }
     }
 
     /// An object committed an event with its state.
@@ -430,11 +549,26 @@ impl Ledger {
         known.committed.insert(event.id, event.clone());
     }
 
-    /// An object says what a refresh did. What was published has an event.
-    pub(crate) fn refreshed(&self, event: &Event) {
-        let is_kept = self.0.known.borrow().committed.contains_key(&event.id);
+    /// An object says what a refresh did. What was published has an event, and a request of a
+    /// relying party causes none that is not due, if storage works: what its own storage does not
+    /// give, an object takes for missing.
+    pub(crate) fn refreshed(&self, event: &Event, storage_works: bool) {
+        let known = self.0.known.borrow();
+        let is_kept = known.committed.contains_key(&event.id);
+        let list = (event.issuer_id.clone(), event.crl_name);
+        let held = known.lists.get(&list);
+        // What was committed meanwhile does not count.
+        let held = held.filter(|held| held.committed_at.to_string() <= event.started_at);
+        let due_at = held.and_then(|held| held.due_at);
+        drop(known);
         if event.outcome == Outcome::Published && !is_kept {
             self.violated("every refresh has its event", &format!("{event:?}"));
+        }
+        let is_early = due_at.is_some_and(|due| event.started_at < due.to_string());
+        let is_asked = event.trigger == Trigger::Request && event.outcome != Outcome::Published;
+        if is_asked && is_early && storage_works {
+            let rule = "a request causes no more than the due refresh";
+            self.violated(rule, &format!("{event:?}"));
         }
     }
 
@@ -477,9 +611,14 @@ impl Ledger {
 
     /// Events before this time were pruned from D1, and need not be remembered.
     pub(crate) fn forget_events(&self, before: Timestamp) {
-        let before = before.to_string();
         let mut known = self.0.known.borrow_mut();
         let known = &mut *known;
+        // Ids are ordered by time: nothing is older than the first.
+        let first = known.committed.values().next();
+        let before = before.to_string();
+        if first.is_none_or(|event| event.started_at >= before) {
+            return;
+        }
         let written = &mut known.written;
         known
             .committed
@@ -508,7 +647,8 @@ impl Ledger {
     /// The SHA-256 of what the object holds of a list.
     pub(crate) fn held(&self, list: &List) -> Option<Sha256> {
         let known = self.0.known.borrow();
-        known.lists.get(list)?.committed.last().copied()
+        let list = known.lists.get(list).filter(|list| !list.is_removed)?;
+        list.committed.last().copied()
     }
 
     /// Whether an operator has accepted a CRL of the list, so that numbers may have gone back.
@@ -517,8 +657,8 @@ impl Ledger {
         known.lists.get(list).is_some_and(|list| list.was_overruled)
     }
 
-    /// A relying party got an answer. Returns the number of the CRL.
-    pub(crate) fn served(&self, seen: &Seen<'_>) -> Option<CrlNumber> {
+    /// A relying party uses a CRL. Returns the CRL's number and thisUpdate.
+    pub(crate) fn served(&self, seen: &Seen<'_>) -> Option<(CrlNumber, UnixTime)> {
         let now = self.now();
         let (list, hash) = (seen.list, sha256(seen.body));
         let Some(crl) = self.read(seen.body) else {
@@ -563,14 +703,19 @@ impl Ledger {
             .calm_since
             .is_some_and(|since| now.since(since) >= BACK_TO_NORMAL);
         let issuer = known.issuers.get(&list.0);
+        // What a cache still has was right when it left the edge.
+        let is_settled = is_settled
+            && known
+                .calm_since
+                .is_some_and(|since| now.before(seen.age).since(since) >= BACK_TO_NORMAL);
         if let Some(issuer) =
             issuer.filter(|issuer| is_settled && !issuer.is_disturbed(now) && !issuer.is_liar)
-            && list.1 == CrlName::Full
         {
-            let visible_from = now.before(self.0.visible_within);
+            let visible_from = now.before(self.0.visible_within + seen.age);
             let due = issuer
                 .revocations
                 .iter()
+                .filter(|known| known.stands_on(list.1))
                 .filter(|known| known.at <= visible_from && known.binds(now));
             let missing = due
                 .filter(|known| !crl.serials.contains(&known.serial))
@@ -589,6 +734,6 @@ impl Ledger {
         for (rule, what) in wrong {
             self.violated(rule, &what);
         }
-        Some(crl.number)
+        Some((crl.number, crl.this_update))
     }
 }

@@ -5,9 +5,11 @@
 //! platform (`kv`, `d1`, `object_storage`, `wire`), and the real origin over its real
 //! database. `ledger` knows what is true, and `checks` what must be so after each storm.
 
+mod caching;
 mod checks;
 mod clients;
 mod clock;
+mod coverage;
 mod d1;
 mod edge_node;
 mod executor;
@@ -23,12 +25,14 @@ mod people;
 mod platform;
 mod random;
 mod scenario;
+mod shared_cache;
 mod trace;
 mod weather;
 mod wire;
 mod world;
 
-pub use faults::{Fault, Met};
+pub use coverage::{Coverage, Meetings};
+pub use faults::{Accident, Fault};
 pub use ledger::Counts;
 pub use mutation::Mutation;
 pub use scenario::{Report, run};

@@ -1,7 +1,7 @@
 //! A CA that does not follow the rules: it lags, goes back, shrinks, lies about the time, changes
 //! its key, and answers with what it did not sign.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const REVOKED: u64 = 40;
 
 /// How it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lie {
+pub(crate) enum Lie {
     /// Not now.
     None,
     /// It answers with a CRL that it has replaced.
@@ -61,18 +61,40 @@ const LIES: [Lie; 9] = [
     Lie::ReKeys,
 ];
 
+impl Lie {
+    /// The same in words.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "it tells the truth",
+            Self::GoesBack => "it goes back",
+            Self::Shrinks => "it leaves most entries off",
+            Self::RepeatsNumber => "it uses a number twice",
+            Self::Forges => "it shows the signature of another",
+            Self::Garbage => "it sends bytes that are no CRL",
+            Self::Expired => "its CRL has expired",
+            Self::Future => "its CRL is from the future",
+            Self::ReKeys => "it has a new key",
+        }
+    }
+}
+
 /// The CA.
 pub(crate) struct LyingCa {
     pub(crate) id: IssuerId,
     timeline: Timeline,
     random: Random,
     ledger: Ledger,
+    /// It publishes at a URL, and its certificate at the origin stays.
+    is_published: bool,
+    is_listed: Cell<bool>,
     state: RefCell<State>,
 }
 
 struct State {
     lie: Lie,
     keys: Keys,
+    /// The keys that it had before it changed them for a time.
+    before: Option<Keys>,
     /// A key that is not the CA's.
     foreign: PrivateKey,
     is_new_key: bool,
@@ -97,6 +119,7 @@ impl LyingCa {
         timeline: &Timeline,
         random: Random,
         ledger: &Ledger,
+        is_published: bool,
     ) -> anyhow::Result<Self> {
         ledger.has_liar(&id);
         let keys = Keys::new(&id, &random, timeline.now())?;
@@ -106,6 +129,7 @@ impl LyingCa {
             state: RefCell::new(State {
                 lie: Lie::None,
                 keys,
+                before: None,
                 foreign,
                 is_new_key: false,
                 number: 1,
@@ -116,6 +140,8 @@ impl LyingCa {
             timeline: timeline.clone(),
             random,
             ledger: ledger.clone(),
+            is_published,
+            is_listed: Cell::new(true),
         })
     }
 
@@ -131,18 +157,37 @@ impl LyingCa {
         }
     }
 
+    /// Whether the origin lists it.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.is_listed.get()
+    }
+
+    pub(crate) fn list(&self, is_listed: bool) {
+        self.is_listed.set(is_listed);
+    }
+
     /// Lies in another way from now on. Returns how.
-    pub(crate) fn lie(&self) -> anyhow::Result<String> {
+    pub(crate) fn lie(&self) -> anyhow::Result<Lie> {
         let lie = *self.random.pick(&LIES);
         let mut state = self.state.borrow_mut();
         state.lie = lie;
+        if let Some(before) = state.before.take() {
+            state.keys = before;
+            state.is_new_key = false;
+        }
         if lie == Lie::ReKeys {
-            state.keys = Keys::new(&self.id, &self.random, self.timeline.now())?;
+            let keys = Keys::new(&self.id, &self.random, self.timeline.now())?;
+            let before = std::mem::replace(&mut state.keys, keys);
+            if self.is_published {
+                state.before = Some(before);
+                state.is_new_key = true;
+                return Ok(lie);
+            }
             // The first key that the edge sees is the one that it pins.
             let list = (self.id.clone(), CrlName::Full);
             state.is_new_key = self.ledger.held(&list).is_some();
         }
-        Ok(format!("{lie:?}"))
+        Ok(lie)
     }
 
     /// An operator trusts its key.
@@ -178,6 +223,35 @@ impl LyingCa {
         }
         let der = self.answer(&mut state, now)?;
         let mut response = Response::of(StatusCode::OK, der);
+        let media_type = HeaderValue::from_static(CRL_MEDIA_TYPE);
+        response.headers.insert(header::CONTENT_TYPE, media_type);
+        Ok(response)
+    }
+
+    /// Its certificate now.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        self.state.borrow().keys.certificate.clone()
+    }
+
+    /// Answers a request for the CRL that it publishes at its URL.
+    pub(crate) fn publish(&self, request: &Request<Bytes>) -> anyhow::Result<Response> {
+        let now = self.timeline.now();
+        let mut state = self.state.borrow_mut();
+        let last = state.made.last().filter(|_| state.lie == Lie::None);
+        let last = last.filter(|last| now.since(last.at) < VALIDITY / 4);
+        let der = match last {
+            Some(last) => last.der.clone(),
+            None => self.answer(&mut state, now)?,
+        };
+        let etag = format!("\"{}\"", sha256(&der));
+        let held = request.headers().get(header::IF_NONE_MATCH);
+        let is_held = held.is_some_and(|held| held.as_bytes() == etag.as_bytes());
+        let mut response = if is_held {
+            Response::of(StatusCode::NOT_MODIFIED, "")
+        } else {
+            Response::of(StatusCode::OK, der)
+        };
+        response.headers.insert(header::ETAG, etag.parse()?);
         let media_type = HeaderValue::from_static(CRL_MEDIA_TYPE);
         response.headers.insert(header::CONTENT_TYPE, media_type);
         Ok(response)

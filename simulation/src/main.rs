@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use simulation::{Plan, Report};
+use simulation::{Coverage, Plan, Report};
 
 /// Runs the origin and the edge together on virtual time, with everything failing.
 #[derive(Parser)]
@@ -34,9 +34,6 @@ struct Options {
     /// How many runs at once; by default as many as the machine has cores
     #[arg(long)]
     jobs: Option<usize>,
-    /// Print how often each fault met each step
-    #[arg(long)]
-    table: bool,
 }
 
 impl Options {
@@ -46,6 +43,7 @@ impl Options {
             span: Duration::from_hours(24 * self.days),
             issuers: self.issuers,
             mutation: None,
+            trace_lines: if self.seed.is_some() { usize::MAX } else { 1 },
         }
     }
 
@@ -60,7 +58,7 @@ impl Options {
 #[derive(Default)]
 struct Findings {
     failed: BTreeMap<u64, String>,
-    met: BTreeMap<(&'static str, &'static str), u64>,
+    coverage: Coverage,
     answers: u64,
     commits: u64,
     revocations: u64,
@@ -68,9 +66,7 @@ struct Findings {
 
 impl Findings {
     fn add(&mut self, seed: u64, report: Report) {
-        for (key, times) in report.met {
-            *self.met.entry(key).or_insert(0) += times;
-        }
+        self.coverage.add(&report.coverage);
         self.answers += report.counts.answers;
         self.commits += report.counts.commits;
         self.revocations += report.counts.revocations;
@@ -157,13 +153,7 @@ fn progress(seeds: u64) -> ProgressBar {
 }
 
 fn summarize(options: &Options, findings: &Findings, elapsed: Duration) {
-    if options.table {
-        println!("{:>8}  fault, and the step that it met", "times");
-        for ((fault, step), times) in &findings.met {
-            println!("{times:>8}  {fault}: {step}");
-        }
-    }
-    let met = findings.met.values().filter(|times| **times > 0).count();
+    print!("{}", findings.coverage);
     let years = options.years(options.seeds);
     let rate = years / elapsed.as_secs_f64() * 3_600.0;
     println!(
@@ -174,20 +164,13 @@ fn summarize(options: &Options, findings: &Findings, elapsed: Duration) {
         elapsed.as_secs_f64()
     );
     println!(
-        "{} revocations, {} CRLs, {} answers checked; {met} of {} pairs of fault and step happened",
-        findings.revocations,
-        findings.commits,
-        findings.answers,
-        findings.met.len()
+        "{} revocations, {} CRLs, {} answers checked",
+        findings.revocations, findings.commits, findings.answers
     );
-    for (fault, step) in findings
-        .met
-        .iter()
-        .filter(|(_, times)| **times == 0)
-        .map(|(key, _)| key)
-    {
-        println!("never: {fault}: {step}");
-    }
+    let seeds: Duration = elapsed.max(Duration::from_millis(1));
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let hourly = options.seeds as f64 / seeds.as_secs_f64() * 3_600.0;
+    println!("{hourly:.0} seeds an hour");
     for (seed, violation) in &findings.failed {
         println!("seed {seed} found: {violation}; replay it with --seed {seed}");
     }

@@ -17,6 +17,13 @@ use crate::kv::{Kv, Value};
 use crate::ledger::Ledger;
 use crate::mutation::Mutation;
 
+/// Bodies of one list: the CRL, one that was refused, one that is arriving or is being read, and
+/// the changes of the last ones.
+const MOST_BODIES: usize = 4 + 64;
+/// Events that D1 does not have: one for each CRL and each failure that is new within an hour, for
+/// as long as D1 can be down here.
+const MOST_OWED: usize = 1_000;
+
 /// What an issuer's object keeps.
 #[derive(Clone)]
 pub(crate) struct Disk(Rc<RefCell<Kept>>, IssuerId);
@@ -44,10 +51,76 @@ impl Disk {
         Some(kept.bodies.get(&body)?.get(run)?.concat())
     }
 
+    /// Whether the last refresh of a CRL failed with this code.
+    pub(crate) fn fails_with(&self, code: &str) -> bool {
+        let kept = self.0.borrow();
+        let mut errors = kept
+            .state
+            .crls
+            .values()
+            .filter_map(|crl| crl.last_error.as_ref());
+        errors.any(|error| error.code == code)
+    }
+
     /// How many bodies there are, and how many events that D1 does not have.
     pub(crate) fn sizes(&self) -> (usize, usize) {
         let kept = self.0.borrow();
         (kept.bodies.len(), kept.outbox.len())
+    }
+}
+
+/// Who wrote what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// This release.
+    This,
+    /// The last one, which did not know some fields.
+    Last,
+}
+
+/// The fields of a CRL's state that the last release did not know.
+const NEW_IN_STATE: [&str; 12] = [
+    "recorded_failure",
+    "unsettled",
+    "counts",
+    "remembered",
+    "removal_owed",
+    "findings",
+    "candidate",
+    "withheld_since",
+    "unconfirmed_since",
+    "index",
+    "moved_to",
+    "changes",
+];
+
+impl Disk {
+    /// Writes all that is kept in its stored form, as `from` writes it, and reads it back.
+    pub(crate) fn reread(&self, from: Release) -> serde_json::Result<()> {
+        let mut kept = self.0.borrow_mut();
+        for state in kept.state.crls.values_mut() {
+            let mut stored = serde_json::to_value(&*state)?;
+            if from == Release::Last {
+                if let Some(fields) = stored.as_object_mut() {
+                    fields.retain(|name, _| !NEW_IN_STATE.contains(&name.as_str()));
+                }
+                if let Some(current) = stored["current"].as_object_mut() {
+                    current.remove("coverage");
+                }
+            }
+            *state = serde_json::from_str(&stored.to_string())?;
+        }
+        let mut issuer = serde_json::to_value(&kept.state.issuer)?;
+        if from == Release::Last
+            && let Some(fields) = issuer.as_object_mut()
+        {
+            fields.remove("gone_since");
+        }
+        kept.state.issuer = serde_json::from_str(&issuer.to_string())?;
+        for event in kept.outbox.values_mut() {
+            *event = serde_json::from_str(&serde_json::to_string(event)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -174,10 +247,26 @@ impl Storage {
             let body = body.unwrap_or_default();
             self.ledger.committed(&list, before, state, &body);
         }
+        if let Some((name, state)) = &change.crl
+            && state.current.is_none()
+            && before.is_some_and(|before| before.current.is_some())
+        {
+            self.ledger.removed(&(self.disk.1.clone(), *name));
+        }
         if let Some(event) = &change.event
             && !self.is(Mutation::OutboxForgotten)
         {
             self.ledger.event_committed(event);
+        }
+        let (bodies, owed) = (kept.bodies.len(), kept.outbox.len());
+        let most = MOST_BODIES * kept.state.crls.len().max(1);
+        if bodies > most {
+            let what = format!("{}: {bodies} bodies", self.disk.1);
+            self.ledger.violated("storage is bounded", &what);
+        }
+        if owed > MOST_OWED {
+            let what = format!("{}: {owed} events", self.disk.1);
+            self.ledger.violated("the outbox is bounded", &what);
         }
     }
 }

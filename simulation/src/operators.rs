@@ -1,13 +1,18 @@
-//! Operators: they restore backups and recover from it, trust keys and accept CRLs, soon or late.
+//! Operators: they restore backups and recover from it, trust keys, accept CRLs, rotate tokens,
+//! withdraw and retire lists, and run two origins by mistake, soon or late.
 
 use std::rc::Rc;
+use std::time::Duration;
 
-use edge::issuer::{IssuerAnswer, IssuerRequest};
+use bytes::Bytes;
 use edge::method::Method;
-use edge::refresh::fingerprint;
+use futures_util::StreamExt as _;
+use http::{Request, header};
 use origin_api::{CrlName, IssuerId};
+use serde_json::Value;
 
 use crate::ledger::BACK_TO_NORMAL;
+use crate::object_storage::Release;
 use crate::platform;
 use crate::random::Random;
 use crate::world::World;
@@ -17,6 +22,7 @@ pub(crate) fn start(world: &Rc<World>) {
     world.spawn(back_up(Rc::clone(world)));
     world.spawn(recover(Rc::clone(world)));
     world.spawn(decide(Rc::clone(world)));
+    world.spawn(retire(Rc::clone(world)));
 }
 
 async fn back_up(world: Rc<World>) {
@@ -37,6 +43,7 @@ pub(crate) fn restore(world: &World, random: &Random) {
     let Some(copy) = backups.iter().rev().nth(usize::try_from(age).unwrap_or(0)) else {
         return;
     };
+    stop_another(world);
     world.origin.stop();
     if let Err(error) = world.origin.restore(copy) {
         let what = format!("{error:#}");
@@ -61,19 +68,206 @@ async fn recover(world: Rc<World>) {
     loop {
         world.timeline.sleep(random.seconds(60..420)).await;
         for issuer in &world.issuers {
-            if !world.origin.is_lost(issuer) {
+            // As the edge shows it, with an alert.
+            let disk = world.edge.disk(issuer);
+            let is_lost = disk.is_some_and(|disk| disk.fails_with("state_lost"));
+            if !is_lost || !world.origin.is_lost(issuer) {
                 continue;
             }
             disturb(&world, issuer);
-            let isolate = random.pick(&world.isolates);
-            let list = (issuer.clone(), CrlName::Full);
-            let served = isolate.get(Method::Get, &list, &[]).await;
-            let Some(served) = served.filter(|served| served.status == 200) else {
-                continue;
-            };
-            let recovered = world.origin.recover(issuer, &served.body);
+            let mut crls = Vec::new();
+            for name in world.names_of(issuer) {
+                let isolate = random.pick(&world.isolates);
+                let list = (issuer.clone(), *name);
+                let served = isolate.get(Method::Get, &list, &[]).await;
+                let served = served.filter(|served| served.status == 200);
+                crls.extend(served.map(|served| (*name, served.body)));
+            }
+            let certificates = world.ledger.certificates(issuer);
+            let recovered = world.origin.recover(issuer, &crls, certificates);
+            let recovered = recovered.map_err(|error| format!("{error:#}"));
             world.trace.line(format!("recover {issuer}: {recovered:?}"));
         }
+    }
+}
+
+/// Deploys the edge again with the tokens of now.
+pub(crate) fn deploy(world: &World) {
+    restart_edge(world, Release::This);
+    world.ledger.restarted();
+}
+
+/// Restarts everything of the edge, as a deploy does. What was stored is as `from` wrote it.
+pub(crate) fn restart_edge(world: &World, from: Release) {
+    if let Err(error) = world.edge.deploy(world.settings(), from) {
+        let rule = "what was stored can be read";
+        world.ledger.violated(rule, &error);
+    }
+    for isolate in &world.isolates {
+        world.restart_isolate(isolate);
+    }
+}
+
+/// Rotates a token: in the order that the docs say, or in another.
+pub(crate) async fn rotate_token(world: Rc<World>) {
+    let random = world.chance("rotation");
+    let old = world.tokens.borrow().clone();
+    let number = world.rotations.replace(world.rotations.get() + 1);
+    let new = format!("token-{number}-of-the-simulation");
+    let in_order = random.chance(600);
+    world
+        .trace
+        .line(format!("rotate a token, in order: {in_order}"));
+    if !in_order {
+        disturb_all(&world);
+    }
+    let origin = |change: &dyn Fn(&mut crate::origin_node::OriginTokens)| {
+        if let Err(error) = world.origin.set_tokens(change) {
+            let what = format!("{error:#}");
+            world.ledger.violated("the origin starts", &what);
+        }
+        world.ledger.restarted();
+    };
+    let pause = || world.timeline.sleep(random.seconds(1..900));
+    if random.chance(500) {
+        if in_order {
+            world.tokens.borrow_mut().hook = format!("{} {new}", old.hook);
+            deploy(&world);
+            pause().await;
+        }
+        let is_edge_first = !in_order && random.chance(500);
+        if is_edge_first {
+            world.tokens.borrow_mut().hook.clone_from(&new);
+            deploy(&world);
+            pause().await;
+        }
+        origin(&|tokens| tokens.hook.clone_from(&new));
+        pause().await;
+        if !is_edge_first {
+            world.tokens.borrow_mut().hook.clone_from(&new);
+            deploy(&world);
+        }
+    } else {
+        if in_order {
+            origin(&|tokens| tokens.accepted.push(new.clone()));
+            pause().await;
+        }
+        let is_origin_first = !in_order && random.chance(500);
+        if is_origin_first {
+            origin(&|tokens| tokens.accepted = vec![new.clone()]);
+            pause().await;
+        }
+        world.tokens.borrow_mut().origin.clone_from(&new);
+        deploy(&world);
+        pause().await;
+        if !is_origin_first {
+            origin(&|tokens| tokens.accepted = vec![new.clone()]);
+        }
+    }
+    if !in_order {
+        disturb_all(&world);
+    }
+}
+
+fn disturb_all(world: &World) {
+    for issuer in &world.issuers {
+        disturb(world, issuer);
+    }
+}
+
+/// Runs a second origin for a time, by mistake.
+pub(crate) async fn run_another_origin(world: Rc<World>, shares: bool, time: Duration) {
+    if world.another_origin.borrow().is_some() || !world.origin.is_running() {
+        return;
+    }
+    let (another, mut crashed) = match world.origin.another(shares) {
+        Ok(started) => started,
+        Err(error) => {
+            let what = format!("{error:#}");
+            return world.ledger.violated("the origin starts", &what);
+        }
+    };
+    world.another_origin.replace(Some(another.clone()));
+    let this = Rc::clone(&world);
+    // It is not started again.
+    world.spawn(async move {
+        if crashed.next().await.is_some() {
+            another.stop();
+            this.trace.line("the other origin crashed");
+        }
+    });
+    if !shares {
+        disturb_all(&world);
+        world.another_was_at.set(Some(world.timeline.now()));
+    }
+    world.timeline.sleep(time).await;
+    stop_another(&world);
+}
+
+/// Ends the second origin.
+pub(crate) fn stop_another(world: &World) {
+    let another = world.another_origin.take();
+    if let Some(another) = another {
+        world.trace.line("the other origin is no more");
+        another.stop();
+    }
+    if world.another_was_at.take().is_some() {
+        disturb_all(world);
+    }
+}
+
+/// Asks the edge as an operator does.
+async fn call(
+    world: &World,
+    random: &Random,
+    method: &str,
+    path: &str,
+    body: String,
+) -> Option<Value> {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("https://edge{path}"))
+        .header(
+            header::AUTHORIZATION,
+            format!("Bearer {}", world.tokens.borrow().operator),
+        );
+    let request = request.body(Bytes::from(body)).ok()?;
+    let isolate = random.pick(&world.isolates);
+    let response = isolate.operate(&request).await?;
+    let status = response.status.as_u16();
+    world
+        .trace
+        .line(format!("operator: {method} {path}: {status}"));
+    serde_json::from_slice(&response.body).ok()
+}
+
+/// Withdraws an issuer's delta, or publishes one again.
+pub(crate) fn turn_delta(world: &World, random: &Random) {
+    let with_delta = world.issuers.iter();
+    let with_delta = with_delta.filter(|id| world.names_of(id).contains(&CrlName::Delta));
+    let with_delta: Vec<_> = with_delta.collect();
+    if with_delta.is_empty() {
+        return;
+    }
+    let issuer = *random.pick(&with_delta);
+    let is_published = random.chance(500);
+    let done = world.origin.set_delta(issuer, is_published).is_ok();
+    world.trace.line(format!(
+        "publish a delta of {issuer}, {is_published}: {done}"
+    ));
+}
+
+/// Removes by hand what the origin no longer lists, sometimes.
+async fn retire(world: Rc<World>) {
+    let random = world.chance("retirement");
+    loop {
+        world.timeline.sleep(random.seconds(600..10_800)).await;
+        let issuers = world.all_issuers();
+        let issuer = random.pick(&issuers);
+        let delta = format!("/v1/issuers/{issuer}/crls/delta");
+        let whole = format!("/v1/issuers/{issuer}");
+        let path = if random.chance(500) { delta } else { whole };
+        call(&world, &random, "DELETE", &path, String::new()).await;
     }
 }
 
@@ -82,34 +276,28 @@ async fn decide(world: Rc<World>) {
     let random = world.chance("decisions");
     loop {
         world.timeline.sleep(random.seconds(600..7_200)).await;
-        for liar in &world.liars {
-            let asked = world.edge.call(&liar.id, IssuerRequest::Overview).await;
-            let Ok((IssuerAnswer::Overview(overview), _)) = asked else {
+        for liar in world.cas() {
+            let path = format!("/v1/issuers/{}", liar.id);
+            let Some(status) = call(&world, &random, "GET", &path, String::new()).await else {
                 continue;
             };
-            if let Some(waiting) = &overview.issuer.pending_certificate
+            if let Some(sha256) = status["waiting_certificate_sha256"].as_str()
                 && random.chance(500)
             {
                 liar.is_trusted();
-                let sha256 = fingerprint(waiting);
-                let request = IssuerRequest::Trust { sha256 };
-                let trusted = world.edge.call(&liar.id, request).await.is_ok();
-                world.trace.line(format!("trust {}: {trusted}", liar.id));
+                let body = serde_json::json!({ "sha256": sha256 }).to_string();
+                call(&world, &random, "POST", &format!("{path}/trust"), body).await;
             }
-            for (name, crl) in &overview.crls {
-                let Some(candidate) = &crl.candidate else {
+            for crl in status["crls"].as_array().into_iter().flatten() {
+                let (Some(name), Some(sha256)) =
+                    (crl["name"].as_str(), crl["candidate"]["sha256"].as_str())
+                else {
                     continue;
                 };
                 if random.chance(300) {
-                    let request = IssuerRequest::Accept {
-                        name: *name,
-                        sha256: candidate.sha256,
-                        by: "anna".to_owned(),
-                    };
-                    let accepted = world.edge.call(&liar.id, request).await.is_ok();
-                    world
-                        .trace
-                        .line(format!("accept for {}: {accepted}", liar.id));
+                    let path = format!("{path}/crls/{name}/accept");
+                    let body = serde_json::json!({ "sha256": sha256 }).to_string();
+                    call(&world, &random, "POST", &path, body).await;
                 }
             }
         }

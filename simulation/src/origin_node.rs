@@ -2,6 +2,7 @@
 //! wrong clock.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::rc::Rc;
@@ -15,13 +16,15 @@ use bytes::Bytes;
 use crl_origin::bearer_token::TokenHash;
 use crl_origin::ca::{self, KeyKind, Serial};
 use crl_origin::clock::Clock as OriginClock;
-use crl_origin::connector_config::ConnectorConfig;
+use crl_origin::connector_config::{ConnectorConfig, UrlConfig};
 use crl_origin::http_client::{HttpClient, HttpError, Limits, Response as ClientResponse};
 use crl_origin::import;
 use crl_origin::list_config::{Lists, NewList};
-use crl_origin::origin::{Evidence, NewIssuer, NewKey, Origin, ServedCrl, SignedBy};
+use crl_origin::origin::{
+    Changes, ConnectedIssuer, Evidence, ListChange, NewIssuer, NewKey, Origin, ServedCrl, SignedBy,
+};
 use crl_origin::profile::Profile;
-use crl_origin::revocation::{NamedList, RevocationRequest};
+use crl_origin::revocation::{CertificateFacts, NamedList, RevocationRequest};
 use crl_origin::running::RunningService;
 use crl_origin::runtime::Runtime;
 use crl_origin::store::backup;
@@ -36,7 +39,7 @@ use tower_service::Service as _;
 
 use crate::clock::{Clock, Timeline};
 use crate::executor::{Executor, Scope};
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, Faults, Owner};
 use crate::ledger::sha256;
 use crate::mutation::Mutation;
 use crate::random::Random;
@@ -51,11 +54,18 @@ const LOOK_IN_ANY_CASE: Duration = Duration::from_mins(30);
 /// How often while a push fails again and again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// When certificates expire that have no end here: 2100.
+const NEVER: crl::UnixTime = crl::UnixTime(4_102_444_800);
+
+/// The host at which another CA publishes its CRL.
+const CA_HOST: &str = "ca.example";
+
 /// An origin. Clones are the same origin.
 #[derive(Clone)]
 pub(crate) struct OriginNode(Rc<Inside>);
 
 /// What an origin runs on.
+#[derive(Clone)]
 pub(crate) struct OriginDeps {
     pub(crate) executor: Executor,
     pub(crate) timeline: Timeline,
@@ -64,20 +74,33 @@ pub(crate) struct OriginDeps {
     pub(crate) trace: Trace,
     /// The way to the edge.
     pub(crate) edge: Wire,
+    /// The way to the CA that publishes at a URL.
+    pub(crate) ca: Wire,
     pub(crate) edge_url: String,
-    pub(crate) hook_token: String,
-    pub(crate) token: String,
+    pub(crate) tokens: OriginTokens,
     pub(crate) database: PathBuf,
     pub(crate) mutation: Option<Mutation>,
 }
 
+/// The tokens of an origin.
+#[derive(Clone)]
+pub(crate) struct OriginTokens {
+    /// What it shows to the edge.
+    pub(crate) hook: String,
+    /// What it accepts.
+    pub(crate) accepted: Vec<String>,
+}
+
 struct Inside {
     deps: OriginDeps,
+    tokens: RefCell<OriginTokens>,
     clock: Clock,
     running: RefCell<Option<Running>>,
     backups: RefCell<Vec<Backup>>,
     crashes: mpsc::UnboundedSender<()>,
     runs: Cell<u32>,
+    /// How many copies of the database other origins have had.
+    copies: Cell<u32>,
 }
 
 struct Running {
@@ -92,6 +115,36 @@ struct Running {
 pub(crate) struct Backup {
     pub(crate) at: Timestamp,
     path: PathBuf,
+}
+
+thread_local! {
+    /// Whether code of an origin runs that may crash.
+    static IS_ARMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The process ends here. Carried by an unwinding, which rolls back what is not committed.
+struct Crash;
+
+/// Runs a part of the origin, during which it may crash.
+fn run_until_crash<T>(part: impl FnOnce() -> T) -> Option<T> {
+    IS_ARMED.set(true);
+    let ended = catch_unwind(AssertUnwindSafe(part));
+    IS_ARMED.set(false);
+    match ended {
+        Ok(result) => Some(result),
+        Err(cause) if cause.is::<Crash>() => None,
+        Err(cause) => resume_unwind(cause),
+    }
+}
+
+/// Has the origin crash at the points of its code that tests know, by chance.
+fn crash_at_points(faults: &Faults) {
+    let faults = faults.clone();
+    crl_origin::pause::call_at_each_point(Rc::new(move |point| {
+        if IS_ARMED.get() && faults.strikes(Fault::OriginCrash, point) {
+            resume_unwind(Box::new(Crash));
+        }
+    }));
 }
 
 /// Ends a wait for changes.
@@ -174,15 +227,14 @@ impl Runtime for NodeRuntime {
             .faults
             .strikes(Fault::OriginCrash, "after a job of the origin");
         let (timeline, random) = (self.timeline.clone(), self.random.clone());
-        let crashes = self.crashes.clone();
+        let (crashes, faults) = (self.crashes.clone(), self.faults.clone());
         Box::pin(async move {
+            let _under_way = faults.under_way(Owner::Origin, "job of the origin");
             if slow {
                 timeline.sleep(random.seconds(1..60)).await;
             }
-            if !before {
-                job();
-            }
-            if before || after {
+            let crashes_within = !before && run_until_crash(job).is_none();
+            if before || crashes_within || after {
                 let _ = crashes.unbounded_send(());
                 pending::<()>().await;
             }
@@ -192,7 +244,9 @@ impl Runtime for NodeRuntime {
 
 /// The origin's HTTP client.
 struct NodeClient {
-    wire: Wire,
+    edge: Wire,
+    ca: Wire,
+    faults: Faults,
     timeline: Timeline,
     random: Random,
     mutation: Option<Mutation>,
@@ -206,10 +260,17 @@ impl HttpClient for NodeClient {
     ) -> BoxFuture<'_, Result<ClientResponse, HttpError>> {
         Box::pin(async move {
             let is_lost = self.mutation == Some(Mutation::PushAcknowledgedUnsent);
-            let response = if is_lost && self.random.chance(500) {
+            let is_push = request.uri().host() != Some(CA_HOST);
+            let (wire, step) = if is_push {
+                (&self.edge, "push to the edge")
+            } else {
+                (&self.ca, "fetch from a CA")
+            };
+            let _under_way = self.faults.under_way(Owner::Origin, step);
+            let response = if is_push && is_lost && self.random.chance(500) {
                 Response::of(http::StatusCode::OK, "{\"events\":[]}")
             } else {
-                let call = pin!(self.wire.call(request));
+                let call = pin!(wire.call(request));
                 match select(call, pin!(self.timeline.sleep(limits.timeout))).await {
                     Either::Left((Ok(response), _)) => response,
                     Either::Left((Err(Broken::Unreachable), _)) => {
@@ -241,11 +302,13 @@ impl OriginNode {
         let (crashes, ends) = mpsc::unbounded();
         let node = Self(Rc::new(Inside {
             clock: Clock::new(&deps.timeline),
+            tokens: RefCell::new(deps.tokens.clone()),
             deps,
             running: RefCell::default(),
             backups: RefCell::default(),
             crashes,
             runs: Cell::new(0),
+            copies: Cell::new(0),
         }));
         (node, ends)
     }
@@ -255,6 +318,7 @@ impl OriginNode {
         let deps = &self.0.deps;
         self.0.runs.set(self.0.runs.get() + 1);
         deps.trace.line("the origin starts");
+        crash_at_points(&deps.faults);
         let origin = Origin::open(
             &deps.database,
             Vault::default(),
@@ -273,20 +337,29 @@ impl OriginNode {
             poke: poke.clone(),
         });
         let client = Arc::new(NodeClient {
-            wire: deps.edge.clone(),
+            edge: deps.edge.clone(),
+            ca: deps.ca.clone(),
+            faults: deps.faults.clone(),
             timeline: deps.timeline.clone(),
             random: deps.random.clone(),
             mutation: deps.mutation,
         });
         let service = RunningService::new(Arc::clone(&origin), runtime, client);
         let scope = deps.executor.scope();
+        let tokens = self.0.tokens.borrow();
         deps.executor
-            .spawn(scope, service.push(&deps.edge_url, &deps.hook_token));
+            .spawn(scope, service.push(&deps.edge_url, &tokens.hook));
         deps.executor.spawn(scope, service.observe_clock());
         let running = Running {
             scope,
             origin,
-            router: service.router(vec![TokenHash::of(&deps.token)]),
+            router: service.router(
+                tokens
+                    .accepted
+                    .iter()
+                    .map(|token| TokenHash::of(token))
+                    .collect(),
+            ),
             poke,
         };
         self.0.running.replace(Some(running));
@@ -318,7 +391,9 @@ impl OriginNode {
             return;
         };
         let mut router = router.clone();
+        let faults = self.0.deps.faults.clone();
         self.0.deps.executor.spawn(*scope, async move {
+            let _under_way = faults.under_way(Owner::Origin, "request at the origin");
             let request = exchange.request.map(Body::from);
             let Ok(response) = router.call(request).await;
             let (head, body) = response.into_parts();
@@ -341,25 +416,30 @@ impl OriginNode {
     ) -> anyhow::Result<T> {
         let running = self.0.running.borrow();
         let running = running.as_ref().context("the origin does not run")?;
-        let done = command(&running.origin, self.0.clock.now())?;
+        let now = self.0.clock.now();
+        let Some(done) = run_until_crash(|| command(&running.origin, now)) else {
+            let _ = self.0.crashes.unbounded_send(());
+            anyhow::bail!("the origin crashed");
+        };
         running.poke.poke();
-        Ok(done)
+        done
     }
 
-    /// Creates an issuer with a full CRL that is valid for so long.
+    /// Creates an issuer with these CRLs, each valid for so long.
     pub(crate) fn create_issuer(
         &self,
         id: &IssuerId,
         key: KeyKind,
+        names: &[CrlName],
         validity: Duration,
     ) -> anyhow::Result<()> {
         self.command(|origin, now| {
-            let list = NewList {
-                name: CrlName::Full,
-                distribution_point: Some(format!("http://crl.example.com/{id}.crl")),
-                validity,
+            let lists = names.iter().map(|name| NewList {
+                name: *name,
+                distribution_point: Some(distribution_point(id, *name)),
+                validity: validity_of(*name, validity),
                 overlap: None,
-            };
+            });
             let new = NewIssuer {
                 id: id.clone(),
                 subject: ca::parse_subject(&format!("CN={id}"))?,
@@ -368,9 +448,51 @@ impl OriginNode {
                 signed_by: SignedBy::Itself,
                 connector: ConnectorConfig::Local,
                 profile: Profile::Rfc5280,
-                lists: Lists::new(vec![list])?,
+                lists: Lists::new(lists.collect())?,
             };
             origin.create_issuer(new, now)?;
+            Ok(())
+        })
+    }
+
+    /// Adds an issuer whose CRL another CA publishes at a URL.
+    pub(crate) fn connect_issuer(&self, id: &IssuerId, certificate: &[u8]) -> anyhow::Result<()> {
+        self.command(|origin, now| {
+            let list = NewList {
+                name: CrlName::Full,
+                distribution_point: None,
+                validity: Duration::from_hours(12),
+                overlap: None,
+            };
+            let new = ConnectedIssuer {
+                id: id.clone(),
+                certificate: ca::certificate_from_pem_or_der(certificate)?,
+                connector: ConnectorConfig::Url(UrlConfig {
+                    url: format!("http://{CA_HOST}/{id}.crl"),
+                    allow_local: false,
+                }),
+                lists: Lists::new(vec![list])?,
+            };
+            origin.connect_issuer(&new, now)?;
+            Ok(())
+        })
+    }
+
+    /// Publishes a delta from now on, or no more.
+    pub(crate) fn set_delta(&self, id: &IssuerId, is_published: bool) -> anyhow::Result<()> {
+        self.command(|origin, now| {
+            let delta = ListChange {
+                name: CrlName::Delta,
+                distribution_point: Some(distribution_point(id, CrlName::Delta)),
+                validity: None,
+                overlap: None,
+            };
+            let changes = Changes {
+                lists: is_published.then_some(delta).into_iter().collect(),
+                no_delta: !is_published,
+                ..Changes::default()
+            };
+            origin.change_issuer(id, &changes, now)?;
             Ok(())
         })
     }
@@ -382,6 +504,7 @@ impl OriginNode {
         serial: &[u8],
         reason: crl::Reason,
         not_after: Option<Timestamp>,
+        list: NamedList,
     ) -> anyhow::Result<()> {
         self.command(|origin, now| {
             let request = RevocationRequest {
@@ -390,7 +513,7 @@ impl OriginNode {
                 revoked_at: None,
                 invalidity_date: None,
                 not_after: not_after.map(Timestamp::as_unix_time),
-                list: NamedList::Full,
+                list,
                 certificate: None,
             };
             origin.revoke(issuer, &request, now)?;
@@ -412,33 +535,54 @@ impl OriginNode {
         unknown.is_ok_and(|unknown| !unknown.is_empty())
     }
 
-    /// Recovers an issuer from the CRL that the edge serves. Returns whether nothing is missing.
-    pub(crate) fn recover(&self, issuer: &IssuerId, der: &[u8]) -> anyhow::Result<bool> {
-        self.command(|origin, now| {
-            let crl = import::read_crl(der)?;
-            let number = crl.number.context("a CRL without a number")?;
-            let entries = crl.entries.into_iter();
-            let entries: Result<_, _> = entries
-                .map(|entry| entry.map(|entry| entry.request))
-                .collect();
-            let served = ServedCrl {
-                crl: AdoptedCrl {
-                    name: CrlName::Full,
-                    sha256: sha256(der).0,
-                    number,
-                    this_update: crl.this_update,
-                    next_update: crl.next_update.unwrap_or(crl.this_update),
-                },
-                base_number: None,
-                entries: entries.map_err(|bad| anyhow::anyhow!("{bad}"))?,
+    /// Recovers an issuer from the CRLs that the edge serves. Returns whether nothing is missing.
+    pub(crate) fn recover(
+        &self,
+        issuer: &IssuerId,
+        crls: &[(CrlName, Bytes)],
+        certificates: Vec<(Vec<u8>, Option<Timestamp>, Option<u32>)>,
+    ) -> anyhow::Result<bool> {
+        let certificates = certificates.into_iter().map(|(serial, not_after, shard)| {
+            let facts = CertificateFacts {
+                not_after: not_after.map_or(NEVER, Timestamp::as_unix_time),
+                list: shard.map_or(NamedList::Full, NamedList::Shard),
             };
-            let evidence = Evidence {
-                served: vec![served],
-                certificates: std::collections::BTreeMap::new(),
-                otherwise: NamedList::Full,
-            };
-            Ok(origin.recover(issuer, &evidence, now)?.missing.is_empty())
-        })
+            Ok((Serial::from_be_bytes(&serial)?, facts))
+        });
+        let served = crls.iter().map(|(name, der)| served_crl(*name, der));
+        let evidence = Evidence {
+            served: served.collect::<anyhow::Result<_>>()?,
+            certificates: certificates.collect::<anyhow::Result<_>>()?,
+            otherwise: NamedList::Full,
+        };
+        self.command(|origin, now| Ok(origin.recover(issuer, &evidence, now)?.missing.is_empty()))
+    }
+
+    /// Changes its tokens, and starts it again.
+    pub(crate) fn set_tokens(&self, change: impl FnOnce(&mut OriginTokens)) -> anyhow::Result<()> {
+        change(&mut self.0.tokens.borrow_mut());
+        if !self.is_running() {
+            return Ok(());
+        }
+        self.stop();
+        self.start()
+    }
+
+    /// Another origin: on the same database, or on a copy as of now.
+    pub(crate) fn another(
+        &self,
+        shares: bool,
+    ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<()>)> {
+        let mut deps = self.0.deps.clone();
+        deps.tokens = self.0.tokens.borrow().clone();
+        if !shares {
+            let number = self.0.copies.replace(self.0.copies.get() + 1);
+            deps.database = deps.database.with_extension(format!("stray-{number}"));
+            backup::back_up(&self.0.deps.database, &deps.database)?;
+        }
+        let (another, crashed) = Self::new(deps);
+        another.start()?;
+        Ok((another, crashed))
     }
 
     /// Copies the database.
@@ -464,6 +608,39 @@ impl OriginNode {
             .line(format!("the origin is restored to {}", copy.at));
         backup::restore(&copy.path, &deps.database)?;
         Ok(())
+    }
+}
+
+fn served_crl(name: CrlName, der: &[u8]) -> anyhow::Result<ServedCrl> {
+    let crl = import::read_crl(der)?;
+    let entries = crl.entries.into_iter().filter_map(|entry| match entry {
+        Ok(entry) if entry.request.reason == crl::Reason::RemoveFromCrl => None,
+        Ok(entry) => Some(Ok(entry.request)),
+        Err(bad) => Some(Err(anyhow::anyhow!("{bad}"))),
+    });
+    Ok(ServedCrl {
+        crl: AdoptedCrl {
+            name,
+            sha256: sha256(der).0,
+            number: crl.number.context("a CRL without a number")?,
+            this_update: crl.this_update,
+            next_update: crl.next_update.unwrap_or(crl.this_update),
+        },
+        base_number: crl.base_number,
+        entries: entries.collect::<anyhow::Result<_>>()?,
+    })
+}
+
+fn distribution_point(id: &IssuerId, name: CrlName) -> String {
+    format!("http://crl.example.com/{id}/{name}.crl")
+}
+
+/// A delta is valid for a shorter time than its base.
+fn validity_of(name: CrlName, validity: Duration) -> Duration {
+    if name == CrlName::Delta {
+        validity / 2
+    } else {
+        validity
     }
 }
 

@@ -5,9 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crl::Reason;
+use crl_origin::revocation::NamedList;
 use origin_api::{CrlName, IssuerId, Timestamp};
 
 use crate::clients::Client;
+use crate::ledger::Revoked;
+use crate::random::Random;
 use crate::world::World;
 
 /// How many certificates of an issuer are revoked and in force at most.
@@ -54,38 +57,57 @@ async fn staff(world: Rc<World>) {
             continue;
         }
         for _ in 0..random.between(1..4) {
-            let serial = [&[0x40], &random.bytes::<11>()[..]].concat();
-            let expires = random.chance(600);
-            let days = random.between(1..20);
-            let not_after = expires.then(|| now.after(Duration::from_hours(24 * days)));
-            let is_held = random.chance(200);
-            let reason = if is_held {
-                Reason::CertificateHold
-            } else {
-                Reason::KeyCompromise
-            };
-            let done = world.origin.revoke(issuer, &serial, reason, not_after);
-            world
-                .trace
-                .line(format!("revoke from {issuer}: {:?}", done.is_ok()));
-            if done.is_ok() {
-                world.ledger.revoked(issuer, &serial, not_after);
-                certificates.push(Certificate {
-                    serial,
-                    not_after,
-                    is_held,
-                });
-            }
+            let certificate = revoke(&world, issuer, &random);
+            certificates.extend(certificate);
         }
     }
 }
 
+/// Revokes a certificate. `None` if the origin does not say that it is done.
+fn revoke(world: &World, issuer: &IssuerId, random: &Random) -> Option<Certificate> {
+    let now = world.timeline.now();
+    let serial = [&[0x40], &random.bytes::<11>()[..]].concat();
+    let expires = random.chance(600);
+    let days = random.between(1..20);
+    let not_after = expires.then(|| now.after(Duration::from_hours(24 * days)));
+    let is_held = random.chance(200);
+    let reason = if is_held {
+        Reason::CertificateHold
+    } else {
+        Reason::KeyCompromise
+    };
+    let shards = world.names_of(issuer).iter().filter_map(|name| match name {
+        CrlName::Shard(number) => Some(*number),
+        CrlName::Full | CrlName::Delta => None,
+    });
+    let shards: Vec<u32> = shards.collect();
+    let shard = (!shards.is_empty()).then(|| *random.pick(&shards));
+    let list = shard.map_or(NamedList::Full, NamedList::Shard);
+    let done = world
+        .origin
+        .revoke(issuer, &serial, reason, not_after, list);
+    let is_acknowledged = done.is_ok();
+    let what = done.map_err(|error| format!("{error:#}"));
+    world.trace.line(format!("revoke from {issuer}: {what:?}"));
+    let revoked = Revoked {
+        serial: serial.clone(),
+        not_after,
+        shard,
+        is_acknowledged,
+    };
+    world.ledger.revoked(issuer, revoked);
+    is_acknowledged.then_some(Certificate {
+        serial,
+        not_after,
+        is_held,
+    })
+}
+
 async fn relying_party(world: Rc<World>, client: Rc<Client>) {
     let random = world.chance(&client.name);
-    let issuers = world.all_issuers();
+    let lists = world.all_lists();
     loop {
         world.timeline.sleep(random.seconds(1..1_200)).await;
-        let issuer = random.pick(&issuers).clone();
-        client.need(&(issuer, CrlName::Full)).await;
+        client.need(random.pick(&lists)).await;
     }
 }

@@ -3,17 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use edge::events::{Outcome, Trigger};
-use edge::issuer::{IssuerAnswer, IssuerRequest};
 use futures_channel::oneshot;
 use futures_util::stream::StreamExt as _;
-use http::{Request, StatusCode, header};
-use origin_api::{IssuerId, IssuersPage};
+use http::StatusCode;
+use origin_api::IssuersPage;
 
 use crate::faults::Fault;
 use crate::wire::{Exchange, Response};
-use crate::world::{Ends, HOOK_TOKEN, World};
+use crate::world::{Ends, World};
 
 /// How often the cron trigger fires, as wrangler.toml has it.
 const CRON: Duration = Duration::from_mins(15);
@@ -23,6 +20,7 @@ pub(crate) fn start(world: &Rc<World>, ends: Ends) {
     let Ends {
         mut at_origin,
         mut at_edge,
+        mut at_ca,
         mut crashed,
     } = ends;
     let this = Rc::clone(world);
@@ -37,9 +35,23 @@ pub(crate) fn start(world: &Rc<World>, ends: Ends) {
         while let Some(exchange) = at_edge.next().await {
             let inner = Rc::clone(&this);
             this.spawn(async move {
-                let response = hook(&inner, &exchange.request).await;
-                let _ = exchange.respond.send(response);
+                let isolate = inner.hooks.pick(&inner.isolates);
+                // An isolate that ends closes the connection.
+                if let Some(response) = isolate.operate(&exchange.request).await {
+                    let _ = exchange.respond.send(response);
+                }
             });
+        }
+    });
+    let this = Rc::clone(world);
+    world.spawn(async move {
+        while let Some(exchange) = at_ca.next().await {
+            match this.foreign.publish(&exchange.request) {
+                Ok(response) => drop(exchange.respond.send(response)),
+                Err(error) => this
+                    .ledger
+                    .violated("a CA can publish", &format!("{error:#}")),
+            }
         }
     });
     let this = Rc::clone(world);
@@ -61,6 +73,10 @@ async fn ask_origin(world: &World, exchange: Exchange) {
     let id = id.and_then(|rest| rest.split('/').next());
     let liar = world.liars.iter().find(|liar| id == Some(liar.id.as_str()));
     if let Some(liar) = liar {
+        if !liar.is_listed() {
+            let unknown = Response::of(StatusCode::NOT_FOUND, "{}");
+            return drop(exchange.respond.send(unknown));
+        }
         match liar.serve(&exchange.request) {
             Ok(response) => drop(exchange.respond.send(response)),
             Err(error) => world
@@ -69,11 +85,15 @@ async fn ask_origin(world: &World, exchange: Exchange) {
         }
         return;
     }
+    // A balancer may send it to either of two origins.
+    let another = world.another_origin.borrow().clone();
+    let another = another.filter(|_| world.balancer.chance(500));
+    let origin = another.as_ref().unwrap_or(&world.origin);
     if id.is_some() {
-        return world.origin.serve(exchange);
+        return origin.serve(exchange);
     }
     let (respond, response) = oneshot::channel();
-    world.origin.serve(Exchange {
+    origin.serve(Exchange {
         request: exchange.request,
         respond,
     });
@@ -83,8 +103,8 @@ async fn ask_origin(world: &World, exchange: Exchange) {
     if let Ok(mut page) = serde_json::from_slice::<IssuersPage>(&response.body)
         && page.next_cursor.is_none()
     {
-        page.issuers
-            .extend(world.liars.iter().map(|liar| liar.record()));
+        let listed = world.liars.iter().filter(|liar| liar.is_listed());
+        page.issuers.extend(listed.map(|liar| liar.record()));
         response.body = serde_json::json!(page).to_string().into();
     }
     let _ = exchange.respond.send(response);
@@ -117,39 +137,5 @@ async fn cron(world: Rc<World>) {
             let edge = world.edge.clone();
             world.spawn(async move { edge.tick().await });
         }
-    }
-}
-
-/// The refresh of one issuer, as the origin asks for it after a change.
-async fn hook(world: &World, request: &Request<Bytes>) -> Response {
-    let is_authorized = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .is_some_and(|value| value.as_bytes() == format!("Bearer {HOOK_TOKEN}").as_bytes());
-    if !is_authorized {
-        return Response::of(StatusCode::UNAUTHORIZED, "{}");
-    }
-    let id = request.uri().path().strip_prefix("/v1/issuers/");
-    let id = id.and_then(|rest| rest.strip_suffix("/refresh"));
-    let id: Option<IssuerId> = id.and_then(|id| id.parse().ok());
-    let Some(id) = id.filter(|id| world.issuers.contains(id)) else {
-        return Response::of(StatusCode::NOT_FOUND, "{}");
-    };
-    let request = IssuerRequest::Refresh {
-        name: None,
-        trigger: Trigger::Hook,
-    };
-    match world.edge.call(&id, request).await {
-        Ok((IssuerAnswer::Refreshed(events), _)) => {
-            let is_done = |outcome: Outcome| outcome.succeeded();
-            let status = if events.iter().all(|event| is_done(event.outcome)) {
-                StatusCode::OK
-            } else {
-                StatusCode::BAD_GATEWAY
-            };
-            let body = serde_json::json!({ "events": events }).to_string();
-            Response::of(status, body)
-        }
-        _ => Response::of(StatusCode::INTERNAL_SERVER_ERROR, "{}"),
     }
 }

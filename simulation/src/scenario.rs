@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::faults::Met;
+use crate::coverage::Coverage;
 use crate::ledger::Counts;
 use crate::weather::{self, LAST_CALM};
 use crate::world::{BEGIN, Plan, World};
-use crate::{operators, people, platform};
+use crate::{checks, operators, people, platform};
 
 /// What a run led to.
 #[derive(Clone, Debug)]
@@ -23,8 +23,8 @@ pub struct Report {
     pub fingerprint: String,
     /// How much happened.
     pub counts: Counts,
-    /// How often each fault met each step; 0 if it could have.
-    pub met: Met,
+    /// How often each fault met each step.
+    pub coverage: Coverage,
 }
 
 /// Runs a plan to its end, or to the first violation.
@@ -43,9 +43,10 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let end = BEGIN.after(plan.span);
     weather::start(&world, end);
     let ledger = world.ledger.clone();
-    let ran = world
-        .executor
-        .run(end.after(LAST_CALM), || ledger.is_over());
+    let ran = world.executor.run(end.after(LAST_CALM), || {
+        checks::memory_is_bounded(&world);
+        ledger.is_over()
+    });
     if ran.is_err() {
         ledger.violated("time passes", "something runs for ever");
     }
@@ -56,9 +57,10 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
         lines,
         fingerprint,
         counts: ledger.counts(),
-        met: world.faults.met(),
+        coverage: world.faults.coverage(),
     };
     world.edge.shut_down();
+    operators::stop_another(&world);
     world.origin.stop();
     world.executor.end_all();
     Ok(report)

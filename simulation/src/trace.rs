@@ -8,12 +8,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::Timeline;
 
-/// How many of the last lines are kept.
-const KEPT: usize = 4_000;
-
-/// The trace of a run.
+/// The trace of a run. The last lines are kept.
 #[derive(Clone)]
-pub(crate) struct Trace(Arc<Mutex<Lines>>, Timeline);
+pub(crate) struct Trace {
+    lines: Arc<Mutex<Lines>>,
+    timeline: Timeline,
+    kept: usize,
+}
 
 #[derive(Default)]
 struct Lines {
@@ -23,17 +24,22 @@ struct Lines {
 }
 
 impl Trace {
-    pub(crate) fn new(timeline: &Timeline) -> Self {
-        Self(Arc::default(), timeline.clone())
+    /// A trace that keeps this many lines.
+    pub(crate) fn new(timeline: &Timeline, kept: usize) -> Self {
+        Self {
+            lines: Arc::default(),
+            timeline: timeline.clone(),
+            kept,
+        }
     }
 
     pub(crate) fn line(&self, text: impl AsRef<str>) {
-        let line = format!("{} {}", self.1.now(), text.as_ref());
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = format!("{} {}", self.timeline.now(), text.as_ref());
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.hash.update(line.as_bytes());
         lines.hash.update(b"\n");
         lines.count += 1;
-        if lines.kept.len() == KEPT {
+        if lines.kept.len() >= self.kept {
             lines.kept.pop_front();
         }
         lines.kept.push_back(line);
@@ -41,7 +47,7 @@ impl Trace {
 
     /// How many lines there were, and the SHA-256 of all.
     pub(crate) fn fingerprint(&self) -> (u64, String) {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         for byte in lines.hash.clone().finalize() {
             let _ = write!(text, "{byte:02x}");
@@ -51,7 +57,7 @@ impl Trace {
 
     /// The last lines.
     pub(crate) fn last(&self) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.kept.iter().cloned().collect()
     }
 }

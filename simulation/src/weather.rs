@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use edge::kv_layout;
-use origin_api::{CrlName, Timestamp};
+use origin_api::Timestamp;
 
-use crate::ledger::BACK_TO_NORMAL;
+use crate::faults::{Accident, Owner};
+use crate::object_storage::Release;
 use crate::random::Random;
 use crate::world::World;
 use crate::{checks, operators};
@@ -25,9 +26,14 @@ pub(crate) fn start(world: &Rc<World>, end: Timestamp) {
     });
 }
 
-async fn weather(world: &World, end_of_run: Timestamp) {
+async fn weather(world: &Rc<World>, end_of_run: Timestamp) {
     let random = world.chance("weather");
     world.timeline.sleep(random.seconds(60..1_800)).await;
+    // Some edges were deployed before, by the last release.
+    if random.chance(300) {
+        world.was_upgraded.set(true);
+        operators::restart_edge(world, Release::Last);
+    }
     while world.timeline.now() < end_of_run {
         world.ledger.storm_begins();
         world.faults.begin_storm();
@@ -35,79 +41,99 @@ async fn weather(world: &World, end_of_run: Timestamp) {
         let end = end.min(end_of_run);
         while world.timeline.now() < end {
             world.timeline.sleep(random.seconds(1..900)).await;
-            accident(world, random.below(14), &random);
+            accident(world, &random);
         }
         world.faults.end_storm();
         world.origin.set_clock(0);
         world.ledger.calm_begins();
-        let calm = BACK_TO_NORMAL + random.seconds(300..4_800);
-        world.timeline.sleep(calm).await;
-        checks::all_is_normal(world);
+        while !world.ledger.is_settled() {
+            world.timeline.sleep(Duration::from_secs(10)).await;
+        }
+        checks::all_is_normal(world).await;
+        world.timeline.sleep(random.seconds(1..4_800)).await;
+        if world.ledger.is_settled() {
+            checks::all_is_normal(world).await;
+        }
     }
 }
 
-fn accident(world: &World, kind: u64, random: &Random) {
+fn accident(world: &Rc<World>, random: &Random) {
     let issuers = world.all_issuers();
     let issuer = random.pick(&issuers);
-    match kind {
-        0 => {
-            world.faults.note("an object is evicted", "storm");
+    // CAs lie as often as all else happens: there are many ways to.
+    let accident = if random.chance(350) {
+        Accident::CaLies
+    } else {
+        *random.pick(Accident::ALL)
+    };
+    let of_issuer = |owner: &Owner| *owner == Owner::Object(issuer.clone());
+    let happens = |meets: &dyn Fn(&Owner) -> bool| world.faults.accident(accident, meets);
+    match accident {
+        Accident::ObjectEvicted => {
+            happens(&of_issuer);
             world.edge.evict(issuer);
         }
-        1 => {
-            world
-                .faults
-                .note("an object moves, and two instances run", "storm");
+        Accident::ObjectMoves => {
+            happens(&of_issuer);
             world.edge.migrate(issuer, random.seconds(1..120));
         }
-        2 => {
-            world.faults.note("a deploy restarts everything", "storm");
-            world.edge.restart();
-            for isolate in &world.isolates {
-                isolate.restart();
-            }
-            for client in &world.clients {
-                client.isolate_restarted();
-            }
-        }
-        3 => {
-            let number = random.index(world.isolates.len());
-            world.faults.note("an isolate ends", "storm");
-            world.isolates[number].restart();
-            world.clients[number].isolate_restarted();
-        }
-        4 => {
-            world.faults.note("KV loses a key", "storm");
-            world.kv.lose(&kv_layout::key(issuer, CrlName::Full));
-        }
-        5 => {
-            world
-                .faults
-                .note("the registry's object is evicted", "storm");
+        Accident::RegistryEvicted => {
+            happens(&|owner| *owner == Owner::Registry);
             world.edge.evict_registry();
         }
-        6 => {
-            world.faults.note("KV loses the registry", "storm");
+        Accident::Deploy => {
+            happens(&|owner| *owner != Owner::Origin);
+            operators::restart_edge(world, Release::This);
+        }
+        Accident::IsolateEnds => {
+            let number = random.index(world.isolates.len());
+            happens(&|owner| *owner == Owner::Isolate(number));
+            world.restart_isolate(&world.isolates[number]);
+        }
+        Accident::KvLosesCrl => {
+            happens(&of_issuer);
+            let name = *random.pick(world.names_of(issuer));
+            world.kv.lose(&kv_layout::key(issuer, name));
+        }
+        Accident::KvLosesRegistry => {
+            happens(&|owner| *owner == Owner::Registry);
             world.kv.lose(kv_layout::REGISTRY);
         }
-        7 => {
-            world
-                .faults
-                .note("the origin is restored to an earlier copy", "storm");
+        Accident::OriginRestored => {
+            happens(&|owner| *owner == Owner::Origin);
             operators::restore(world, random);
         }
-        8 => {
-            world.faults.note("the origin's clock jumps", "storm");
+        Accident::OriginClockJumps => {
+            happens(&|owner| *owner == Owner::Origin);
             let longest = *random.pick(&[240_000, 7_200_000]);
             let millis = i64::try_from(random.below(longest * 2)).unwrap_or(0);
             let longest = i64::try_from(longest).unwrap_or(0);
             world.origin.set_clock(millis - longest);
         }
-        _ => {
-            for liar in &world.liars {
+        Accident::OriginTwice | Accident::OriginTwiceOnOne => {
+            happens(&|owner| *owner == Owner::Origin);
+            let shares = accident == Accident::OriginTwiceOnOne;
+            let time = random.seconds(60..3_600);
+            let this = Rc::clone(world);
+            world.spawn(operators::run_another_origin(this, shares, time));
+        }
+        Accident::TokenRotated => {
+            happens(&|_| true);
+            world.spawn(operators::rotate_token(Rc::clone(world)));
+        }
+        Accident::DeltaWithdrawn => {
+            happens(&|_| true);
+            operators::turn_delta(world, random);
+        }
+        Accident::IssuerWithdrawn => {
+            happens(&|_| true);
+            let liar = random.pick(&world.liars);
+            liar.list(random.chance(600));
+        }
+        Accident::CaLies => {
+            for liar in world.cas() {
                 if let Ok(lie) = liar.lie() {
-                    world.faults.note("a CA lies", "storm");
-                    world.trace.line(format!("{} lies: {lie}", liar.id));
+                    world.faults.accident_of_kind(accident, lie.name());
                 }
             }
         }

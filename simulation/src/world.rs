@@ -1,5 +1,7 @@
 //! All parts of a run, put together.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,20 +9,21 @@ use std::time::Duration;
 use crl_origin::ca::KeyKind;
 use edge::config::Settings;
 use futures_channel::mpsc;
-use origin_api::{IssuerId, Timestamp};
+use origin_api::{CrlName, IssuerId, Timestamp};
 
-use crate::clients::Client;
-use crate::clock::Timeline;
+use crate::clients::{Client, Way};
+use crate::clock::{Clock, Timeline};
 use crate::d1::D1;
 use crate::edge_node::{Edge, EdgeDeps, Isolate};
 use crate::executor::{Executor, Scope};
 use crate::faults::Faults;
 use crate::kv::{Kv, KvDeps};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, List};
 use crate::lying_ca::LyingCa;
 use crate::mutation::Mutation;
-use crate::origin_node::{OriginDeps, OriginNode, database_in};
+use crate::origin_node::{OriginDeps, OriginNode, OriginTokens, database_in};
 use crate::random::Random;
+use crate::shared_cache::SharedCache;
 use crate::trace::Trace;
 use crate::wire::{Exchange, Wire};
 
@@ -29,9 +32,13 @@ pub(crate) const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// How many points of presence there are, with two isolates each.
 const POPS: usize = 3;
 
-const ORIGIN_TOKEN: &str = "origin-token-of-the-simulation";
-/// What the origin shows to the edge.
-pub(crate) const HOOK_TOKEN: &str = "hook-token-of-the-simulation";
+/// The tokens of the edge's settings.
+#[derive(Clone)]
+pub(crate) struct Tokens {
+    pub(crate) origin: String,
+    pub(crate) hook: String,
+    pub(crate) operator: String,
+}
 
 /// What a run is.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +51,8 @@ pub struct Plan {
     pub issuers: usize,
     /// A deliberate mistake.
     pub mutation: Option<Mutation>,
+    /// How many lines of the trace are kept: the last ones.
+    pub trace_lines: usize,
 }
 
 /// All parts of a run.
@@ -61,108 +70,112 @@ pub(crate) struct World {
     pub(crate) origin: OriginNode,
     pub(crate) isolates: Vec<Rc<Isolate>>,
     pub(crate) clients: Vec<Rc<Client>>,
+    /// Which CRLs each issuer has.
+    pub(crate) names: BTreeMap<IssuerId, Vec<CrlName>>,
+    /// Those that the origin signs for.
     pub(crate) issuers: Vec<IssuerId>,
+    /// Those that answer the origin API themselves.
     pub(crate) liars: Vec<Rc<LyingCa>>,
+    /// The CA that publishes at a URL, from which the origin passes its CRL on.
+    pub(crate) foreign: Rc<LyingCa>,
+    pub(crate) d1: D1,
+    /// A second origin, which runs by mistake.
+    pub(crate) another_origin: RefCell<Option<OriginNode>>,
+    /// Since when it has run, if on a copy of the database.
+    pub(crate) another_was_at: Cell<Option<Timestamp>>,
+    pub(crate) tokens: RefCell<Tokens>,
+    /// The last release ran before.
+    pub(crate) was_upgraded: Cell<bool>,
+    /// How often a token was rotated.
+    pub(crate) rotations: Cell<u32>,
+    /// Which isolate gets a push.
+    pub(crate) hooks: Random,
+    /// Which of two origins gets a request.
+    pub(crate) balancer: Random,
+    kv_cache_ttl: &'static str,
 }
 
 /// Where requests and crashes arrive.
 pub(crate) struct Ends {
     pub(crate) at_origin: mpsc::UnboundedReceiver<Exchange>,
     pub(crate) at_edge: mpsc::UnboundedReceiver<Exchange>,
+    pub(crate) at_ca: mpsc::UnboundedReceiver<Exchange>,
     pub(crate) crashed: mpsc::UnboundedReceiver<()>,
 }
 
 impl World {
     /// Builds the world of a plan. The origin's database is in `folder`.
     pub(crate) fn new(plan: &Plan, folder: &Path) -> anyhow::Result<(Rc<Self>, Ends)> {
-        let Plan { seed, mutation, .. } = *plan;
-        let timeline = Timeline::new(BEGIN);
-        let stream = |name| Random::new(seed, name);
-        let executor = Executor::new(&timeline, stream("order"));
-        let trace = Trace::new(&timeline);
-        let faults = Faults::new(stream("faults"), &trace);
-        let outside = executor.scope();
-        let settings = settings(&stream("settings"));
-        let ledger = Ledger::new(&timeline, &trace, settings.kv_cache_ttl);
-        let kv = Kv::new(KvDeps {
-            timeline: timeline.clone(),
-            executor: executor.clone(),
-            platform: outside,
-            random: stream("kv"),
-            faults: faults.clone(),
-            trace: trace.clone(),
-            ledger: ledger.clone(),
-            pops: POPS,
-        });
-        let d1 = D1::new(&timeline, stream("d1"), &faults, &ledger, mutation)?;
-        let (to_origin, at_origin) =
-            Wire::new("edge to origin", &timeline, stream("wire"), &faults);
-        let (to_edge, at_edge) = Wire::new("origin to edge", &timeline, stream("push"), &faults);
-        let edge = Edge::new(EdgeDeps {
-            executor: executor.clone(),
-            timeline: timeline.clone(),
-            random: stream("edge"),
-            faults: faults.clone(),
-            trace: trace.clone(),
-            ledger: ledger.clone(),
-            kv: kv.clone(),
-            d1,
-            origin: to_origin,
-            platform: outside,
-            started_at: BEGIN,
-            settings,
-            mutation,
-        });
-        let (origin, crashed) = OriginNode::new(OriginDeps {
-            executor: executor.clone(),
-            timeline: timeline.clone(),
-            random: stream("origin"),
-            faults: faults.clone(),
-            trace: trace.clone(),
-            edge: to_edge,
-            edge_url: "http://edge".to_owned(),
-            hook_token: HOOK_TOKEN.to_owned(),
-            token: ORIGIN_TOKEN.to_owned(),
-            database: database_in(folder),
-            mutation,
-        });
+        let kv_cache_ttl = *Random::new(plan.seed, "settings").pick(&["30", "60", "120"]);
+        let tokens = Tokens {
+            origin: "origin-token-of-the-simulation".to_owned(),
+            hook: "hook-token-of-the-simulation".to_owned(),
+            operator: "operator-token-of-the-simulation".to_owned(),
+        };
+        let settings = settings(&tokens, kv_cache_ttl);
+        let ground = Ground::new(plan, settings.kv_cache_ttl);
+        let stream = |name| ground.chance(name);
+        let (to_origin, at_origin) = ground.wire("edge to origin");
+        let (to_edge, at_edge) = ground.wire("origin to edge");
+        let (to_ca, at_ca) = ground.wire("origin to CA");
+        let kv = ground.kv();
+        let d1 = ground.d1()?;
+        let edge = ground.edge(&kv, &d1, to_origin, settings);
+        let (origin, crashed) = ground.origin(to_edge, to_ca, &tokens, folder);
         origin.start()?;
-        let issuers = create_issuers(&origin, plan.issuers, &stream("issuers"))?;
+        let mut names = create_issuers(&origin, plan.issuers, &stream("issuers"))?;
+        let issuers: Vec<_> = names.keys().cloned().collect();
+        let ca = |id: &str, is_published| {
+            let (timeline, ledger) = (&ground.timeline, &ground.ledger);
+            LyingCa::new(
+                id.parse()?,
+                timeline,
+                ground.chance(id),
+                ledger,
+                is_published,
+            )
+            .map(Rc::new)
+        };
+        let (liar, foreign) = (ca("liar", false)?, ca("foreign", true)?);
+        origin.connect_issuer(&foreign.id, &foreign.certificate())?;
+        for ca in [&liar, &foreign] {
+            names.insert(ca.id.clone(), vec![CrlName::Full]);
+        }
         origin.back_up()?;
-        let liar = LyingCa::new("liar".parse()?, &timeline, stream("liar"), &ledger)?;
-        let isolates = (0..POPS * 2).map(|number| Rc::new(Isolate::new(&edge, number % POPS)));
-        let isolates: Vec<_> = isolates.collect();
-        let clients = isolates.iter().enumerate().map(|(number, isolate)| {
-            Rc::new(Client {
-                name: format!("client {number}"),
-                isolate: Rc::clone(isolate),
-                timeline: timeline.clone(),
-                random: stream("clients"),
-                trace: trace.clone(),
-                ledger: ledger.clone(),
-                mutation,
-                cache: std::cell::RefCell::default(),
-            })
-        });
+        let isolates: Vec<_> = (0..POPS * 2)
+            .map(|number| Rc::new(Isolate::new(&edge, number, number % POPS)))
+            .collect();
         let world = Self {
-            clients: clients.collect(),
+            clients: ground.clients(&isolates),
             isolates,
-            executor,
-            timeline: timeline.clone(),
-            outside,
-            seed,
-            faults,
-            trace,
-            ledger,
             kv,
             edge,
             origin,
+            names,
             issuers,
-            liars: vec![Rc::new(liar)],
+            liars: vec![liar],
+            foreign,
+            d1,
+            another_origin: RefCell::default(),
+            another_was_at: Cell::default(),
+            tokens: RefCell::new(tokens),
+            was_upgraded: Cell::new(false),
+            rotations: Cell::new(0),
+            hooks: stream("hooks"),
+            balancer: stream("balancer"),
+            kv_cache_ttl,
+            executor: ground.executor,
+            timeline: ground.timeline,
+            outside: ground.outside,
+            seed: plan.seed,
+            faults: ground.faults,
+            trace: ground.trace,
+            ledger: ground.ledger,
         };
         let ends = Ends {
             at_origin,
             at_edge,
+            at_ca,
             crashed,
         };
         Ok((Rc::new(world), ends))
@@ -170,8 +183,39 @@ impl World {
 
     /// Everyone with a CRL.
     pub(crate) fn all_issuers(&self) -> Vec<IssuerId> {
-        let liars = self.liars.iter().map(|liar| &liar.id);
-        self.issuers.iter().chain(liars).cloned().collect()
+        self.names.keys().cloned().collect()
+    }
+
+    /// Every CRL.
+    pub(crate) fn all_lists(&self) -> Vec<List> {
+        let lists = self.names.iter();
+        let lists = lists.flat_map(|(id, names)| names.iter().map(|name| (id.clone(), *name)));
+        lists.collect()
+    }
+
+    /// Which CRLs an issuer has. A delta may be withdrawn for a time.
+    pub(crate) fn names_of(&self, issuer: &IssuerId) -> &[CrlName] {
+        self.names
+            .get(issuer)
+            .map_or(&[CrlName::Full], Vec::as_slice)
+    }
+
+    /// The CAs that do not follow the rules.
+    pub(crate) fn cas(&self) -> impl Iterator<Item = &Rc<LyingCa>> {
+        self.liars.iter().chain([&self.foreign])
+    }
+
+    /// The edge's settings, with the tokens of now.
+    pub(crate) fn settings(&self) -> Settings {
+        settings(&self.tokens.borrow(), self.kv_cache_ttl)
+    }
+
+    /// Starts an isolate anew.
+    pub(crate) fn restart_isolate(&self, isolate: &Rc<Isolate>) {
+        isolate.restart();
+        for client in &self.clients {
+            client.isolate_restarted(isolate);
+        }
     }
 
     /// A stream of chance of its own.
@@ -185,12 +229,158 @@ impl World {
     }
 }
 
+/// What all parts of a run stand on.
+struct Ground {
+    plan: Plan,
+    timeline: Timeline,
+    executor: Executor,
+    trace: Trace,
+    faults: Faults,
+    ledger: Ledger,
+    /// The platform, and all that is outside of programs.
+    outside: Scope,
+}
+
+impl Ground {
+    fn new(plan: &Plan, kv_cache_ttl: Duration) -> Self {
+        let timeline = Timeline::new(BEGIN);
+        let trace = Trace::new(&timeline, plan.trace_lines);
+        let executor = Executor::new(&timeline, Random::new(plan.seed, "order"));
+        Self {
+            plan: *plan,
+            faults: Faults::new(Random::new(plan.seed, "faults"), &trace),
+            ledger: Ledger::new(&timeline, &trace, kv_cache_ttl),
+            outside: executor.scope(),
+            timeline,
+            executor,
+            trace,
+        }
+    }
+
+    fn chance(&self, stream: &str) -> Random {
+        Random::new(self.plan.seed, stream)
+    }
+
+    fn wire(&self, link: &'static str) -> (Wire, mpsc::UnboundedReceiver<Exchange>) {
+        Wire::new(link, &self.timeline, self.chance(link), &self.faults)
+    }
+
+    fn kv(&self) -> Kv {
+        Kv::new(KvDeps {
+            timeline: self.timeline.clone(),
+            executor: self.executor.clone(),
+            platform: self.outside,
+            random: self.chance("kv"),
+            faults: self.faults.clone(),
+            trace: self.trace.clone(),
+            ledger: self.ledger.clone(),
+            pops: POPS,
+        })
+    }
+
+    fn d1(&self) -> anyhow::Result<D1> {
+        let Self {
+            timeline,
+            faults,
+            ledger,
+            plan,
+            ..
+        } = self;
+        D1::new(timeline, self.chance("d1"), faults, ledger, plan.mutation)
+    }
+
+    fn edge(&self, kv: &Kv, d1: &D1, origin: Wire, settings: Settings) -> Edge {
+        Edge::new(EdgeDeps {
+            executor: self.executor.clone(),
+            timeline: self.timeline.clone(),
+            random: self.chance("edge"),
+            faults: self.faults.clone(),
+            trace: self.trace.clone(),
+            ledger: self.ledger.clone(),
+            kv: kv.clone(),
+            d1: d1.clone(),
+            origin,
+            platform: self.outside,
+            started_at: BEGIN,
+            settings,
+            mutation: self.plan.mutation,
+        })
+    }
+
+    fn origin(
+        &self,
+        edge: Wire,
+        ca: Wire,
+        tokens: &Tokens,
+        folder: &Path,
+    ) -> (OriginNode, mpsc::UnboundedReceiver<()>) {
+        OriginNode::new(OriginDeps {
+            executor: self.executor.clone(),
+            timeline: self.timeline.clone(),
+            random: self.chance("origin"),
+            faults: self.faults.clone(),
+            trace: self.trace.clone(),
+            edge,
+            ca,
+            edge_url: "https://edge".to_owned(),
+            tokens: OriginTokens {
+                hook: tokens.hook.clone(),
+                accepted: vec![tokens.origin.clone()],
+            },
+            database: database_in(folder),
+            mutation: self.plan.mutation,
+        })
+    }
+
+    /// One asks each isolate, and two share a cache before every other one.
+    fn clients(&self, isolates: &[Rc<Isolate>]) -> Vec<Rc<Client>> {
+        let clocks = self.chance("clocks");
+        let ways = isolates.iter().flat_map(|isolate| {
+            let direct = Way::Direct(Rc::clone(isolate));
+            if isolate.number() % 2 > 0 {
+                return vec![direct];
+            }
+            let cache = SharedCache::new(isolate, self.clock(&clocks));
+            let cached = Way::Cached(Rc::new(cache));
+            vec![direct, cached.clone(), cached]
+        });
+        let ways: Vec<_> = ways.collect();
+        let clients = ways.into_iter().enumerate().map(|(number, way)| {
+            Rc::new(Client {
+                name: format!("client {number}"),
+                way,
+                timeline: self.timeline.clone(),
+                clock: self.clock(&clocks),
+                random: self.chance("clients"),
+                trace: self.trace.clone(),
+                ledger: self.ledger.clone(),
+                faults: self.faults.clone(),
+                mutation: self.plan.mutation,
+                cache: RefCell::default(),
+            })
+        });
+        clients.collect()
+    }
+
+    /// A clock, which may be wrong by up to a day.
+    fn clock(&self, random: &Random) -> Clock {
+        const DAY: i64 = 86_400_000;
+        let clock = Clock::new(&self.timeline);
+        if random.chance(300) {
+            let ahead = random.below(2 * DAY.unsigned_abs()).cast_signed();
+            clock.set_offset(ahead - DAY);
+        }
+        clock
+    }
+}
+
 fn create_issuers(
     origin: &OriginNode,
     count: usize,
     random: &Random,
-) -> anyhow::Result<Vec<IssuerId>> {
-    let mut issuers = Vec::new();
+) -> anyhow::Result<BTreeMap<IssuerId, Vec<CrlName>>> {
+    use CrlName::{Delta, Full, Shard};
+    let mut issuers = BTreeMap::new();
     for number in 0..count {
         let id: IssuerId = format!("ca-{number}").parse()?;
         // Ed25519 is the cheapest to sign and to check.
@@ -199,22 +389,27 @@ fn create_issuers(
         } else {
             KeyKind::Ed25519
         };
+        let names = match random.below(8) {
+            0 | 1 => vec![Full, Delta],
+            2 => vec![Full, Shard(0), Shard(1)],
+            3 => vec![Shard(0), Shard(1), Shard(2)],
+            _ => vec![Full],
+        };
         let hours = *random.pick(&[4, 12, 24, 24, 72, 168]);
-        origin.create_issuer(&id, key, Duration::from_hours(hours))?;
-        issuers.push(id);
+        origin.create_issuer(&id, key, &names, Duration::from_hours(hours))?;
+        issuers.insert(id, names);
     }
     Ok(issuers)
 }
 
-fn settings(random: &Random) -> Settings {
-    let ttl = *random.pick(&["30", "60", "120"]);
+fn settings(tokens: &Tokens, kv_cache_ttl: &str) -> Settings {
     Settings::read(|name| {
         let value = match name {
             "ORIGIN_URL" => "http://origin",
-            "ORIGIN_TOKEN" => ORIGIN_TOKEN,
-            "OPERATOR_TOKEN" => "operator-token-of-the-simulation",
-            "HOOK_TOKEN" => HOOK_TOKEN,
-            "KV_CACHE_TTL_SECONDS" => ttl,
+            "ORIGIN_TOKEN" => &tokens.origin,
+            "OPERATOR_TOKEN" => &tokens.operator,
+            "HOOK_TOKEN" => &tokens.hook,
+            "KV_CACHE_TTL_SECONDS" => kv_cache_ttl,
             _ => return None,
         };
         Some(value.to_owned())

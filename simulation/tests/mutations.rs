@@ -17,6 +17,7 @@ fn violation(seed: u64, mutation: Option<Mutation>) -> Option<String> {
         span: Duration::from_hours(8),
         issuers: 2,
         mutation,
+        trace_lines: 1,
     };
     simulation::run(&plan).unwrap().violation
 }

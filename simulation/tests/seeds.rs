@@ -16,6 +16,7 @@ fn plan(seed: u64) -> Plan {
         span: Duration::from_hours(2),
         issuers: 2,
         mutation: None,
+        trace_lines: 1,
     }
 }
 

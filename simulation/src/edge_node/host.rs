@@ -13,6 +13,7 @@ use serde::Deserialize as _;
 
 use crate::clock::Clock;
 use crate::executor::{Executor, Scope};
+use crate::faults::Faults;
 use crate::ledger::Ledger;
 use crate::object_storage::Life;
 use crate::random::Random;
@@ -20,15 +21,27 @@ use crate::trace::Trace;
 
 /// The alarm of one object, which outlives its instances.
 #[derive(Clone, Default)]
-pub(crate) struct Alarm(Rc<Cell<Option<Timestamp>>>);
+pub(crate) struct Alarm(Rc<AlarmState>);
+
+#[derive(Default)]
+struct AlarmState {
+    at: Cell<Option<Timestamp>>,
+    /// The task that waits for it.
+    watch: Cell<Option<Scope>>,
+}
 
 impl Alarm {
     pub(crate) fn set_for(&self) -> Option<Timestamp> {
-        self.0.get()
+        self.0.at.get()
     }
 
     pub(crate) fn set(&self, at: Option<Timestamp>) {
-        self.0.set(at);
+        self.0.at.set(at);
+    }
+
+    /// Another task waits for it from now on, or none. The one that did is returned.
+    pub(super) fn watch(&self, watch: Option<Scope>) -> Option<Scope> {
+        self.0.watch.replace(watch)
     }
 }
 
@@ -42,6 +55,7 @@ pub(crate) struct Host {
     pub(super) random: Random,
     pub(super) trace: Trace,
     pub(super) ledger: Ledger,
+    pub(super) faults: Faults,
     pub(super) who: Rc<str>,
     pub(super) alarm: Alarm,
     pub(super) life: Rc<Cell<Life>>,
@@ -121,7 +135,8 @@ impl Runtime for Host {
         if line["what"] == "refresh"
             && let Ok(event) = Event::deserialize(&line["event"])
         {
-            self.ledger.refreshed(&event);
+            let works = self.faults.what_serving_needs_works();
+            self.ledger.refreshed(&event, works);
         }
     }
 }

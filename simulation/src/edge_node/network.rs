@@ -8,6 +8,7 @@ use http::header::{HeaderName, HeaderValue, IF_NONE_MATCH};
 use origin_api::{CRL_NUMBER_HEADER, Timestamp, WATERMARK_HEADER};
 
 use crate::clock::Timeline;
+use crate::faults::{Faults, Owner};
 use crate::mutation::Mutation;
 use crate::trace::Trace;
 use crate::wire::{Broken, Response, Wire};
@@ -19,6 +20,8 @@ pub(super) const PAGE: u32 = 7;
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(super) wire: Wire,
+    pub(super) faults: Faults,
+    pub(super) owner: Owner,
     pub(super) timeline: Timeline,
     pub(super) trace: Trace,
     pub(super) mutation: Option<Mutation>,
@@ -115,6 +118,7 @@ impl Transport for Network {
                 sent.headers_mut().remove(name);
             }
         }
+        let _under_way = self.faults.under_way(self.owner.clone(), "ask the origin");
         self.wire.call(sent).await.map_err(|broken| {
             OriginError::Unreachable(
                 match broken {

@@ -29,11 +29,11 @@ use super::network::{Network, PAGE};
 use crate::clock::{Clock, Timeline};
 use crate::d1::D1;
 use crate::executor::{Executor, Scope};
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, Faults, Owner};
 use crate::kv::{Kv, OBJECTS_POP, Value};
 use crate::ledger::Ledger;
 use crate::mutation::Mutation;
-use crate::object_storage::{Disk, Failing, Life, RegistryStorage, Storage};
+use crate::object_storage::{Disk, Failing, Life, RegistryStorage, Release, Storage};
 use crate::random::Random;
 use crate::trace::Trace;
 use crate::wire::Wire;
@@ -108,7 +108,7 @@ enum AlarmOwner {
 
 /// An object did not answer.
 #[derive(Clone, Debug)]
-pub(crate) struct ObjectDown(String);
+pub(crate) struct ObjectDown(pub(super) String);
 
 impl fmt::Display for ObjectDown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,6 +173,7 @@ impl Edge {
             random: deps.random.clone(),
             trace: deps.trace.clone(),
             ledger: deps.ledger.clone(),
+            faults: deps.faults.clone(),
             who: who.into(),
             alarm: alarm.clone(),
             life: Rc::clone(life),
@@ -187,11 +188,13 @@ impl Edge {
         }
     }
 
-    fn origin(&self) -> OriginClient<Network> {
+    fn origin(&self, owner: Owner) -> OriginClient<Network> {
         let deps = &self.0.deps;
         OriginClient {
             transport: Network {
                 wire: deps.origin.clone(),
+                faults: deps.faults.clone(),
+                owner,
                 timeline: deps.timeline.clone(),
                 trace: deps.trace.clone(),
                 mutation: deps.mutation,
@@ -233,13 +236,15 @@ impl Edge {
                 scope,
                 &life,
             ),
-            origin: self.origin(),
+            origin: self.origin(Owner::Object(id.clone())),
             store,
             replica: ReplicaClient {
                 kv: deps.kv.clone(),
                 disk,
                 mutation: deps.mutation,
                 random: deps.random.clone(),
+                faults: deps.faults.clone(),
+                owner: Owner::Object(id.clone()),
             },
             log: deps.d1.clone(),
             registry: self.clone(),
@@ -267,7 +272,7 @@ impl Edge {
         let alarm = &self.0.registry.alarm;
         let service = Rc::new(RegistryService {
             runtime: self.host("registry", AlarmOwner::Registry, alarm, scope, &life),
-            origin: self.origin(),
+            origin: self.origin(Owner::Registry),
             store: RegistryStorage {
                 disk: self.0.registry.disk.clone(),
                 faults: self.failing(&life),
@@ -342,7 +347,10 @@ impl Edge {
         answered.map_err(|error| ObjectDown(error.to_string()))
     }
 
-    async fn registry(&self, request: RegistryRequest) -> Result<RegistryAnswer, ObjectDown> {
+    pub(super) async fn registry(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, ObjectDown> {
         self.way_to_object().await?;
         let Instance { service, scope, .. } = self.registry_instance();
         let work = async move { service.answer(request).await };
@@ -358,31 +366,40 @@ impl Edge {
         }
     }
 
+    fn alarm(&self, owner: &AlarmOwner) -> Option<Alarm> {
+        match owner {
+            AlarmOwner::Issuer(id) => {
+                let issuers = self.0.issuers.borrow();
+                issuers.get(id).map(|object| object.alarm.clone())
+            }
+            AlarmOwner::Registry => Some(self.0.registry.alarm.clone()),
+        }
+    }
+
     fn watch_alarm(&self, owner: AlarmOwner, at: Timestamp) {
-        let this = self.clone();
-        let deps = &self.0.deps;
-        deps.executor.spawn(deps.platform, async move {
-            this.wait_for_alarm(&owner, at).await;
+        let (this, deps) = (self.clone(), &self.0.deps);
+        let Some(alarm) = self.alarm(&owner) else {
+            return;
+        };
+        let scope = deps.executor.scope();
+        // Nobody waits for the time that it was set for before.
+        if let Some(before) = alarm.watch(Some(scope)) {
+            deps.executor.end(before);
+        }
+        deps.executor.spawn(scope, async move {
+            this.wait_for_alarm(&owner, at, &alarm).await;
         });
     }
 
-    async fn wait_for_alarm(&self, owner: &AlarmOwner, at: Timestamp) {
+    async fn wait_for_alarm(&self, owner: &AlarmOwner, at: Timestamp, alarm: &Alarm) {
         let deps = &self.0.deps;
         let mut wait = at.since(deps.timeline.now()) + deps.random.millis(1..100);
         if deps.faults.strikes(Fault::AlarmLate, "alarm") {
             wait += deps.random.seconds(1..900);
         }
         deps.timeline.sleep(wait).await;
-        let alarm = match owner {
-            AlarmOwner::Issuer(id) => {
-                let issuers = self.0.issuers.borrow();
-                let Some(object) = issuers.get(id) else {
-                    return;
-                };
-                object.alarm.clone()
-            }
-            AlarmOwner::Registry => self.0.registry.alarm.clone(),
-        };
+        // What it does goes on, whatever the alarm is set for meanwhile.
+        alarm.watch(None);
         if alarm.set_for() != Some(at) {
             return;
         }
@@ -490,8 +507,20 @@ impl Edge {
         let _ = self.issuer_instance(id);
     }
 
-    /// Restarts every object, as a deploy does.
-    pub(crate) fn restart(&self) {
+    /// Restarts every object with these settings, as a deploy does. What was stored is written and
+    /// read back in its stored form.
+    pub(crate) fn deploy(&self, settings: Settings, from: Release) -> Result<(), String> {
+        self.restart();
+        self.0.settings.replace(Rc::new(settings));
+        let issuers = self.0.issuers.borrow();
+        let mut objects = issuers.iter();
+        objects.try_for_each(|(id, object)| {
+            let read = object.disk.reread(from);
+            read.map_err(|error| format!("{id}: {error}"))
+        })
+    }
+
+    fn restart(&self) {
         for id in self.issuers() {
             self.evict(&id);
         }
@@ -505,7 +534,7 @@ impl Edge {
     }
 }
 
-fn unexpected(answer: &RegistryAnswer) -> ObjectDown {
+pub(super) fn unexpected(answer: &RegistryAnswer) -> ObjectDown {
     ObjectDown(match answer {
         RegistryAnswer::Failed(cause) => cause.clone(),
         _ => "it answered another request".to_owned(),
@@ -604,6 +633,8 @@ pub(crate) struct ReplicaClient {
     disk: Disk,
     mutation: Option<Mutation>,
     random: Random,
+    faults: Faults,
+    owner: Owner,
 }
 
 impl ReplicaClient {
@@ -617,6 +648,7 @@ impl ReplicaClient {
         value: Option<Value>,
         doing: &'static str,
     ) -> Result<(), ReplicaError> {
+        let _under_way = self.faults.under_way(self.owner.clone(), doing);
         let written = self.kv.write(key, value, doing).await;
         written.map_err(|_| failed(doing))
     }
@@ -659,6 +691,7 @@ impl Replica for ReplicaClient {
 
     async fn metadata(&self, key: &str) -> Result<Option<Metadata>, ReplicaError> {
         let doing = "return its metadata";
+        let _under_way = self.faults.under_way(self.owner.clone(), doing);
         let read = self.kv.read(OBJECTS_POP, key, OWN_READ_TTL, doing).await;
         let value = read.map_err(|_| failed(doing))?;
         let text = value.and_then(|value| value.metadata.clone());
@@ -673,6 +706,7 @@ impl Replica for ReplicaClient {
 impl IndexReplica for Kv {
     async fn put(&self, index: &Index) -> Result<(), ReplicaError> {
         let doing = "take the registry";
+        let _under_way = self.faults().under_way(Owner::Registry, doing);
         let value = Value {
             bytes: serde_json::json!(index).to_string().into(),
             metadata: None,

@@ -1,0 +1,255 @@
+//! The operators' requests: the platform's side of the ports of `edge::operator`.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use edge::actions::Action;
+use edge::answer::{Answer, Body};
+use edge::config::Settings;
+use edge::events::{Event, EventId, Trigger};
+use edge::issuer::{
+    AcceptAnswer, IssuerAnswer, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
+};
+use edge::operator::{self, OperatorMemory, Ports, Reply, RsaKey};
+use edge::problem::EdgeError;
+use edge::public::{Platform, Serving};
+use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
+use edge::registry::{Index, RefreshJob, RegistryAnswer, RegistryRequest};
+use edge::routes::{self, Handler};
+use edge::served::Served;
+use edge::tables::Query;
+use futures_util::TryStreamExt as _;
+use http::{Request, StatusCode};
+use origin_api::{CrlName, IssuerId, Timestamp};
+use serde::de::DeserializeOwned;
+
+use super::objects::{Edge, ObjectDown, unexpected};
+use crate::wire::Response;
+
+/// The platform, as an isolate has it for operators' requests.
+pub(super) struct OperatorPorts<P: Platform> {
+    pub(super) edge: Edge,
+    pub(super) serving: Serving<P>,
+    pub(super) memory: Rc<OperatorMemory>,
+}
+
+struct Asked<'r>(&'r Request<Bytes>, String);
+
+impl operator::Request for Asked<'_> {
+    fn method(&self) -> &str {
+        self.0.method().as_str()
+    }
+
+    fn url(&self) -> &str {
+        &self.1
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let value = self.0.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    }
+
+    async fn text(&self) -> Result<String, String> {
+        String::from_utf8(self.0.body().to_vec()).map_err(|error| error.to_string())
+    }
+}
+
+/// Answers a request of an operator, or of the origin.
+pub(super) async fn answer<P: Platform + 'static>(
+    ports: Rc<OperatorPorts<P>>,
+    settings: Rc<Settings>,
+    request: &Request<Bytes>,
+) -> Response {
+    let route = match routes::route(request.method().as_str(), request.uri().path()) {
+        Ok((_, Handler::Operator(route))) => Ok(route),
+        Ok(_) => Err(EdgeError::NotFound),
+        Err(error) => Err(error),
+    };
+    let asked = Asked(request, request.uri().to_string());
+    match operator::answer(ports, settings, &asked, route).await {
+        Reply::Answer(Answer { status, body, .. }) => {
+            let status = StatusCode::from_u16(status).unwrap_or_default();
+            let text = if let Body::Text(text) = body {
+                text
+            } else {
+                String::new()
+            };
+            Response::of(status, text)
+        }
+        Reply::Stream { chunks, .. } => match chunks.try_collect::<Vec<String>>().await {
+            Ok(chunks) => Response::of(StatusCode::OK, chunks.concat()),
+            Err(cause) => Response::of(StatusCode::INTERNAL_SERVER_ERROR, cause),
+        },
+    }
+}
+
+fn other(answer: IssuerAnswer) -> ObjectDown {
+    ObjectDown(match answer {
+        IssuerAnswer::Failed(cause) => cause,
+        _ => "it answered another request".to_owned(),
+    })
+}
+
+impl<P: Platform> OperatorPorts<P> {
+    async fn ask(
+        &self,
+        issuer: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, ObjectDown> {
+        self.edge
+            .call(issuer, request)
+            .await
+            .map(|(answer, _)| answer)
+    }
+
+    async fn job(&self, request: RegistryRequest) -> Result<Option<RefreshJob>, ObjectDown> {
+        match self.edge.registry(request).await? {
+            RegistryAnswer::Job(job) => Ok(job),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+impl<P: Platform> Ports for OperatorPorts<P> {
+    type Error = ObjectDown;
+
+    fn now(&self) -> Timestamp {
+        self.edge.deps().timeline.now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        self.edge.deps().timeline.sleep(span).await;
+    }
+
+    fn random(&self) -> Result<[u8; 16], ObjectDown> {
+        Ok(self.edge.deps().random.bytes())
+    }
+
+    fn memory(&self) -> Rc<OperatorMemory> {
+        Rc::clone(&self.memory)
+    }
+
+    async fn read(&self, _: &str, _: u32, _: Duration) -> Result<String, ObjectDown> {
+        Err(ObjectDown("nobody signs in by Access here".to_owned()))
+    }
+
+    async fn verify_rs256(&self, _: &RsaKey, _: &str, _: &[u8]) -> Result<bool, ObjectDown> {
+        Ok(false)
+    }
+
+    fn log(&self, line: &serde_json::Value) {
+        self.edge.deps().trace.line(format!("operators: {line}"));
+    }
+
+    async fn index(&self) -> Result<Rc<Index>, ObjectDown> {
+        let index = self.serving.index().await;
+        index.map_err(|error| ObjectDown(error.to_string()))
+    }
+
+    async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectDown> {
+        match self.ask(issuer, IssuerRequest::Overview).await? {
+            IssuerAnswer::Overview(overview) => Ok(*overview),
+            answer => Err(other(answer)),
+        }
+    }
+
+    async fn refresh(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+        trigger: Trigger,
+    ) -> Result<Vec<Event>, ObjectDown> {
+        let request = IssuerRequest::Refresh { name, trigger };
+        match self.ask(issuer, request).await? {
+            IssuerAnswer::Refreshed(events) => Ok(events),
+            answer => Err(other(answer)),
+        }
+    }
+
+    async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, ObjectDown> {
+        match self.ask(issuer, IssuerRequest::Trust { sha256 }).await? {
+            IssuerAnswer::Trust(answer) => Ok(answer),
+            answer => Err(other(answer)),
+        }
+    }
+
+    async fn retire(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+    ) -> Result<RetireAnswer, ObjectDown> {
+        match self.ask(issuer, IssuerRequest::Retire { name }).await? {
+            IssuerAnswer::Retire(answer) => Ok(answer),
+            answer => Err(other(answer)),
+        }
+    }
+
+    async fn confirm_registry(&self) -> Result<Option<u64>, ObjectDown> {
+        match self.edge.registry(RegistryRequest::ConfirmShrink).await? {
+            RegistryAnswer::Confirmed(gone) => Ok(gone),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn request_job(&self, id: EventId) -> Result<RefreshJob, ObjectDown> {
+        let job = self.job(RegistryRequest::RequestJob(id)).await?;
+        job.ok_or_else(|| ObjectDown("the registry's object kept no job".to_owned()))
+    }
+
+    async fn last_job(&self) -> Result<Option<RefreshJob>, ObjectDown> {
+        self.job(RegistryRequest::LastJob).await
+    }
+
+    async fn accept(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        sha256: Sha256,
+        by: &str,
+    ) -> Result<AcceptAnswer, ObjectDown> {
+        let by = by.to_owned();
+        let request = IssuerRequest::Accept { name, sha256, by };
+        match self.ask(issuer, request).await? {
+            IssuerAnswer::Accept(answer) => Ok(answer),
+            answer => Err(other(answer)),
+        }
+    }
+
+    async fn changes(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        place: ChangesPlace,
+    ) -> Result<ChangesAnswer, ObjectDown> {
+        match self
+            .ask(issuer, IssuerRequest::Changes { name, place })
+            .await?
+        {
+            IssuerAnswer::Changes(answer) => Ok(answer),
+            answer => Err(other(answer)),
+        }
+    }
+
+    async fn record(&self, action: &Action) -> Result<(), ObjectDown> {
+        self.edge.deps().trace.line(format!("action: {action:?}"));
+        Ok(())
+    }
+
+    async fn events_pending(&self) -> Result<u64, ObjectDown> {
+        Ok(0)
+    }
+
+    async fn served(&self) -> Result<Served, ObjectDown> {
+        Ok(Served::default())
+    }
+
+    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, ObjectDown> {
+        let rows = self.edge.deps().d1.rows(query).await;
+        rows.map_err(|error| ObjectDown(error.to_string()))
+    }
+
+    fn rows_read(&self) -> u64 {
+        0
+    }
+}
