@@ -116,6 +116,44 @@ impl SqlStore {
             ],
         )
     }
+
+    /// Writes one change, within a transaction.
+    fn write(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError> {
+        if let Some((name, state)) = &change.crl {
+            if self.held(*name)? != held {
+                return Err(StoreError::Conflict);
+            }
+            self.set_crl(*name, state)?;
+        }
+        if let Some(issuer) = &change.issuer {
+            self.sql.set_fact("issuer", issuer)?;
+        }
+        if let Some(event) = &change.event {
+            self.sql.run(
+                "INSERT INTO outbox (id, event) VALUES (?, ?)",
+                vec![event.id.to_string().into(), to_json(event)?],
+            )?;
+        }
+        if !change.delivered.is_empty() {
+            self.sql.run(
+                "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
+                vec![to_json(&change.delivered)?],
+            )?;
+        }
+        for (key, after) in &change.schedule_deletes {
+            self.sql.run(
+                "INSERT OR REPLACE INTO doomed (key, after) VALUES (?, ?)",
+                vec![key.as_str().into(), after.as_millis().into()],
+            )?;
+        }
+        for key in &change.deleted {
+            self.sql.run(
+                "DELETE FROM doomed WHERE key = ?",
+                vec![key.as_str().into()],
+            )?;
+        }
+        Ok(())
+    }
 }
 
 impl Store for SqlStore {
@@ -129,42 +167,11 @@ impl Store for SqlStore {
         })
     }
 
-    fn commit(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError> {
+    fn commit(&self, changes: &[(StateChange, Option<Sha256>)]) -> Result<(), StoreError> {
         self.sql.atomically(|| {
-            if let Some((name, state)) = &change.crl {
-                if self.held(*name)? != held {
-                    return Err(StoreError::Conflict);
-                }
-                self.set_crl(*name, state)?;
-            }
-            if let Some(issuer) = &change.issuer {
-                self.sql.set_fact("issuer", issuer)?;
-            }
-            if let Some(event) = &change.event {
-                self.sql.run(
-                    "INSERT INTO outbox (id, event) VALUES (?, ?)",
-                    vec![event.id.to_string().into(), to_json(event)?],
-                )?;
-            }
-            if !change.delivered.is_empty() {
-                self.sql.run(
-                    "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
-                    vec![to_json(&change.delivered)?],
-                )?;
-            }
-            for (key, after) in &change.schedule_deletes {
-                self.sql.run(
-                    "INSERT OR REPLACE INTO doomed (key, after) VALUES (?, ?)",
-                    vec![key.as_str().into(), after.as_millis().into()],
-                )?;
-            }
-            for key in &change.deleted {
-                self.sql.run(
-                    "DELETE FROM doomed WHERE key = ?",
-                    vec![key.as_str().into()],
-                )?;
-            }
-            Ok(())
+            changes
+                .iter()
+                .try_for_each(|(change, held)| self.write(change, *held))
         })
     }
 

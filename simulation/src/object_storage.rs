@@ -277,33 +277,39 @@ impl Store for Storage {
         Ok(self.mutated(state))
     }
 
-    fn commit(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError> {
+    fn commit(&self, changes: &[(StateChange, Option<Sha256>)]) -> Result<(), StoreError> {
         if self.is(Mutation::PublishedBeforeCommit) {
-            self.publish_early(change);
+            for (change, _) in changes {
+                self.publish_early(change);
+            }
         }
         self.write("commit", |kept| {
-            let mut before = None;
-            if let Some((name, _)) = &change.crl {
-                before = kept.state.crls.get(name).cloned();
-                let stored = before.as_ref().and_then(CrlState::head);
-                if stored.map(|head| head.sha256) != held {
-                    return Err(StoreError::Conflict);
+            for (change, held) in changes {
+                if let Some((name, _)) = &change.crl {
+                    let stored = kept.state.crls.get(name).and_then(CrlState::head);
+                    if stored.map(|head| head.sha256) != *held {
+                        return Err(StoreError::Conflict);
+                    }
+                }
+                if let Some(event) = &change.event
+                    && kept.outbox.contains_key(&event.id)
+                {
+                    return Err(StoreError::Failed("UNIQUE constraint failed".to_owned()));
                 }
             }
-            if let Some(event) = &change.event
-                && kept.outbox.contains_key(&event.id)
-            {
-                return Err(StoreError::Failed("UNIQUE constraint failed".to_owned()));
+            for (change, _) in changes {
+                let crl = change.crl.as_ref();
+                let before = crl.and_then(|(name, _)| kept.state.crls.get(name).cloned());
+                change.apply(&mut kept.state);
+                if let Some(event) = &change.event
+                    && !self.is(Mutation::OutboxForgotten)
+                {
+                    kept.outbox.insert(event.id, event.clone());
+                }
+                kept.outbox.retain(|id, _| !change.delivered.contains(id));
+                kept.state.events_owed = kept.outbox.len() as u64;
+                self.report(kept, before.as_ref(), change);
             }
-            change.apply(&mut kept.state);
-            if let Some(event) = &change.event
-                && !self.is(Mutation::OutboxForgotten)
-            {
-                kept.outbox.insert(event.id, event.clone());
-            }
-            kept.outbox.retain(|id, _| !change.delivered.contains(id));
-            kept.state.events_owed = kept.outbox.len() as u64;
-            self.report(kept, before.as_ref(), change);
             Ok(())
         })
     }

@@ -379,6 +379,15 @@ async fn a_shard_that_lost_what_another_gained_is_no_early_removal(world: Arc<Sh
     publish(3, &entries[..38], &entries[39..]);
     let event = refresh(names[0]).await;
     assert_eq!(event["findings"][0]["code"], "early_removal", "{event}");
+
+    // Two entries change places: both CRLs are committed in one transaction.
+    let first = [&entries[..37], &entries[79..]].concat();
+    let second = [&entries[37..38], &entries[39..79]].concat();
+    publish(4, &first, &second);
+    let event = refresh(names[0]).await;
+    assert_eq!(event["findings"][0]["code"], "moved", "{event}");
+    end_to_end::suite::until(|| lists(names[0], entries[79].clone())).await;
+    end_to_end::suite::until(|| lists(names[1], entries[37].clone())).await;
 }
 
 suite!(

@@ -90,7 +90,7 @@ impl<P: IssuerPorts> Publisher<P> {
     /// those: in between an entry would be on neither.
     fn put_off_shards(&self) -> Result<(), StoreError> {
         let now = self.shared.runtime.now();
-        let spread = self.shared.settings.kv_cache_ttl.saturating_add(KV_SPREAD);
+        let spread = self.spread();
         let put_off = self.shared.state.with(|state| {
             let crls = state.crls.iter();
             let put_off = crls.filter_map(|(name, crl)| {
@@ -109,8 +109,17 @@ impl<P: IssuerPorts> Publisher<P> {
         Ok(())
     }
 
+    /// For how long clients may see the CRL before the one that is written to KV now.
+    fn spread(&self) -> Duration {
+        self.shared.settings.kv_cache_ttl.saturating_add(KV_SPREAD)
+    }
+
     fn next_owed(&self) -> Option<Owed> {
         let now = self.shared.runtime.now();
+        let spread = self.spread();
+        // It may be that storage did not take that a shard is put off.
+        let may_be_written =
+            |state: &_, name, crl: &_| shards_before(state, name, crl, spread, now).is_none();
         let owed = self.shared.state.with(|state| {
             state
                 .crls
@@ -121,7 +130,7 @@ impl<P: IssuerPorts> Publisher<P> {
                         retry_at,
                         parts_done,
                         is_begun,
-                    } if retry_at <= now => Some(Owed {
+                    } if retry_at <= now && may_be_written(state, *name, crl) => Some(Owed {
                         name: *name,
                         current: crl.current.clone()?,
                         attempts,
@@ -297,7 +306,7 @@ impl<P: IssuerPorts> Publisher<P> {
     /// KV just had no time to spread it. Returns whether it is.
     pub(super) fn disagrees(&self, name: CrlName) -> bool {
         let now = self.shared.runtime.now();
-        let patience = self.shared.settings.kv_cache_ttl.saturating_add(KV_SPREAD);
+        let patience = self.spread();
         let Some(mut crl) = self.shared.note(self.shared.state.crl(name)) else {
             return false;
         };

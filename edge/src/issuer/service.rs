@@ -237,11 +237,7 @@ impl<P: IssuerPorts> IssuerService<P> {
         trigger: Trigger,
     ) -> impl Future<Output = Vec<Report>> + use<P> {
         let new_crl = matches!(trigger, Trigger::Operator | Trigger::Hook);
-        let now = self.shared.runtime.now();
-        names.retain(|name| {
-            let closed_until = self.crl(*name).origin_closed_until;
-            new_crl || closed_until.is_none_or(|until| until <= now)
-        });
+        names.retain(|name| new_crl || !self.is_origin_closed(*name));
         let this = Rc::clone(self);
         let all: LocalBoxFuture<'static, Vec<Report>> = stream::iter(names)
             .map(move |name| this.fly(name, trigger, new_crl))
@@ -405,7 +401,7 @@ impl<P: IssuerPorts> IssuerService<P> {
             let settle = async move {
                 this.shared.within(ASK_LIMIT, this.ask_shards()).await;
                 this.reports.is_under_way.set(false);
-                this.reports.add(this.refresher.settle(None));
+                this.reports.add(this.refresher.settle());
             };
             self.shared.runtime.spawn(settle.boxed_local());
         }
@@ -419,7 +415,10 @@ impl<P: IssuerPorts> IssuerService<P> {
         loop {
             let (mut others, waiting) = self.refresher.shards_to_ask();
             // One that failed twice, or whose refresh began too early twice, is not asked again.
-            others.retain(|name| asked.iter().filter(|other| *other == name).count() < 2);
+            others.retain(|name| {
+                let times = asked.iter().filter(|other| *other == name).count();
+                times < 2 && !self.is_origin_closed(*name)
+            });
             if others.is_empty() {
                 join_all(waiting.into_iter().map(|name| self.ask_again(name))).await;
                 return;
@@ -523,6 +522,12 @@ impl<P: IssuerPorts> IssuerService<P> {
             .state
             .with(|state| state.issuer.has_withdrawn(name));
         self.shared.note(is_withdrawn).unwrap_or(false)
+    }
+
+    /// Whether the origin wants to be left alone about this CRL.
+    fn is_origin_closed(&self, name: CrlName) -> bool {
+        let closed_until = self.crl(name).origin_closed_until;
+        closed_until.is_some_and(|until| until > self.shared.runtime.now())
     }
 
     fn leased(&self, current: Current) -> LeasedCrl {

@@ -177,10 +177,9 @@ impl Case<'_> {
         settings: &Settings,
         now: Timestamp,
     ) -> Verdict {
-        let on = |verdict: Verdict| {
-            self.located.count(|place| {
-                matches!(place, Place::Waiting(name) if others.get(&name) == Some(&verdict))
-            })
+        let on = |is_it: fn(Option<&Verdict>) -> bool| {
+            self.located
+                .count(|place| matches!(place, Place::Waiting(name) if is_it(others.get(&name))))
         };
         let nowhere = self.located.count(|place| place == Place::Nowhere);
         let patience = Patience {
@@ -188,14 +187,17 @@ impl Case<'_> {
             settings,
             now,
         };
-        let is_unknown = on(Verdict::Unconfirmed) > 0 || (nowhere > 0 && !self.is_confirmed);
+        // A CRL without a verdict could not be judged, and is not published.
+        let unconfirmed = on(|verdict| matches!(verdict, None | Some(Verdict::Unconfirmed)));
+        let is_unknown = unconfirmed > 0 || (nowhere > 0 && !self.is_confirmed);
         if is_unknown && patience.waits_for_shards(self.before.unconfirmed_since) {
             return Verdict::Unconfirmed;
         }
         let withheld = self
             .located
             .count(|place| matches!(place, Place::Withheld(_)));
-        let has_moved_to_withheld = withheld > 0 || on(Verdict::Vanished) > 0;
+        let has_moved_to_withheld =
+            withheld > 0 || on(|verdict| verdict == Some(&Verdict::Vanished)) > 0;
         let missing = Comparison {
             unexplained: nowhere,
             ..self.comparison.clone()

@@ -161,9 +161,9 @@ pub trait OriginBody {
 pub trait Store {
     /// Everything but bodies and events.
     fn load(&self) -> Result<ObjectState, StoreError>;
-    /// Writes everything in `change`, or nothing. `held` is the CRL that the state being replaced
-    /// has committed: [`StoreError::Conflict`] if storage has another.
-    fn commit(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError>;
+    /// Writes everything in `changes`, or nothing. Beside each is the CRL that the state being
+    /// replaced has committed: [`StoreError::Conflict`] if storage has another.
+    fn commit(&self, changes: &[(StateChange, Option<Sha256>)]) -> Result<(), StoreError>;
     /// Begins a body. It may be swept until a state names it.
     fn new_body(&self) -> Result<BodyId, StoreError>;
     /// Adds the piece number `index` to a body.

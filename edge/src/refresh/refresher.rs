@@ -9,7 +9,7 @@ use super::attempt::Attempt;
 use super::demand::Demand;
 use super::error::{RefreshError, StoreError};
 use super::fetch_error::FetchError;
-use super::moves::{self, Case, Located, Place, Verdict, Waiting};
+use super::moves::{self, Case, Located, Place, Waiting};
 use super::object_state::StateChange;
 use super::origin_fetch::{Fetched, OriginFetch};
 use super::overrule::Overrule;
@@ -23,6 +23,8 @@ use super::state_cache::StateCache;
 use crate::config::Settings;
 use crate::events::{Event, EventId, Trigger};
 
+type FetchResult = Result<FetchOutcome, FetchError>;
+
 /// How a refresh ended, for everyone who waited for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
@@ -33,6 +35,13 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    fn new(event: Event, result: FetchResult) -> Self {
+        Self {
+            event,
+            error: result.err().map(|failure| Rc::new(failure.error)),
+        }
+    }
+
     /// Whether the issuer has no list of this name.
     pub(crate) fn is_not_listed(&self) -> bool {
         matches!(self.error.as_deref(), Some(RefreshError::NotListed(_)))
@@ -75,22 +84,20 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             ended_at: self.runtime.now(),
             chance: random[9],
         };
-        if result.is_ok() {
-            self.shards.set_asked(name, asked_at);
-        }
-        let result = match result {
-            Ok(Fetched::Outcome(outcome)) => Ok(outcome),
+        let report = match result {
             Ok(Fetched::Arrived(arrival)) => {
                 let waiting = Waiting::new(attempt, *arrival, self.shards.now());
                 self.shards.add(waiting);
-                if self.can_settle(name) {
-                    return self.settle(Some(name)).pop().map(|(_, report)| report);
-                }
-                return None;
+                self.settle_at_once(name)
             }
-            Err(error) => Err(error),
+            Ok(Fetched::Outcome(outcome)) => Some(self.report(&attempt, Ok(outcome))),
+            Err(error) => Some(self.report(&attempt, Err(error))),
         };
-        Some(self.report(&attempt, result))
+        // Other shards may rely on the answer if it is committed, or waits with them.
+        if report.as_ref().is_none_or(|report| report.error.is_none()) {
+            self.shards.set_asked(name, asked_at);
+        }
+        report
     }
 
     async fn fetch(
@@ -140,41 +147,55 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         listed
     }
 
-    /// Whether nothing can be gained by asking the other shards: clients have no CRL that could be
-    /// kept, or all entries are known to stand on others.
-    fn can_settle(&self, name: CrlName) -> bool {
+    /// Concludes the refresh of a CRL that has just come if nothing can be gained by asking the
+    /// other shards: clients have no CRL that could be kept, or all entries are known to stand on
+    /// others.
+    fn settle_at_once(&self, name: CrlName) -> Option<Report> {
         let now = self.runtime.now();
-        let is_served = self
-            .state
-            .crl(name)
-            .is_ok_and(|crl| crl.valid(now).is_some());
-        !is_served
-            || self
-                .locate(name, &self.shards.waiting())
-                .is_ok_and(|located| located.is_settled())
+        let before = self.state.crl(name);
+        let is_served = before.is_ok_and(|crl| crl.valid(now).is_some());
+        let located = self.locate(name, &self.shards.waiting());
+        if is_served && !located.as_ref().is_ok_and(Located::is_settled) {
+            return None;
+        }
+        let mut reports = self.conclude(BTreeMap::from([(name, located)]));
+        reports.pop().map(|(_, report)| report)
     }
 
-    /// Concludes the refreshes of the CRLs that wait, together, or of one. Nothing here awaits: no
-    /// client can see one without the other.
-    pub(crate) fn settle(&self, only: Option<CrlName>) -> Vec<(CrlName, Report)> {
+    /// Concludes the refreshes of all CRLs that wait.
+    pub(crate) fn settle(&self) -> Vec<(CrlName, Report)> {
+        let waiting = self.shards.waiting();
+        let locate = |name: &CrlName| (*name, self.locate(*name, &waiting));
+        let located = waiting.keys().map(locate).collect();
+        drop(waiting);
+        self.conclude(located)
+    }
+
+    /// Concludes the refreshes of CRLs that wait, together. Nothing here awaits, and those that
+    /// pass are committed in one transaction: an entry that moves is always on one of them.
+    fn conclude(
+        &self,
+        located: BTreeMap<CrlName, Result<Located, StoreError>>,
+    ) -> Vec<(CrlName, Report)> {
         let now = self.runtime.now();
         let listed = self.listed_shards();
+        let mut taken = self.shards.take(located.keys());
         let mut judged = BTreeMap::new();
-        let mut failed = Vec::new();
-        for name in self.shards.waiting_names() {
-            if only.is_some_and(|only| only != name) {
-                continue;
-            }
-            let located = self.locate(name, &self.shards.waiting());
-            let states = self.state.crl(name);
-            match (located, states) {
-                (Ok(located), Ok(before)) => {
-                    judged.insert(name, (located, before));
+        let mut reports = Vec::new();
+        for (name, located) in located {
+            let states = located.and_then(|located| Ok((located, self.state.crl(name)?)));
+            match states {
+                Ok(states) => {
+                    judged.insert(name, states);
                 }
-                (Err(error), _) | (_, Err(error)) => failed.push((name, error)),
+                Err(error) => {
+                    let waiting = taken.remove(&name);
+                    let report =
+                        |waiting: Waiting| (name, self.report(&waiting.attempt, Err(error.into())));
+                    reports.extend(waiting.map(report));
+                }
             }
         }
-        let mut taken = self.shards.take(only);
         let cases = judged.iter().filter_map(|(name, (located, before))| {
             let waiting = taken.get(name)?;
             let case = Case {
@@ -187,17 +208,9 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             Some((*name, case))
         });
         let verdicts = moves::judge(&cases.collect(), &self.settings, now);
-        let mut reports = Vec::new();
-        for (name, error) in failed {
-            if let Some(waiting) = taken.remove(&name) {
-                reports.push((name, self.report(&waiting.attempt, Err(error.into()))));
-            }
-        }
-        // Those that pass, first: the others may fail in storage without harm.
-        let (passing, rest): (Vec<_>, Vec<_>) = taken
-            .into_iter()
-            .partition(|(name, _)| verdicts.get(name) == Some(&Verdict::Passes));
-        for (name, waiting) in passing.into_iter().chain(rest) {
+        let mut passing = Vec::new();
+        let mut rest = Vec::new();
+        for (name, waiting) in taken {
             let Waiting {
                 mut attempt,
                 mut arrival,
@@ -215,8 +228,14 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
                 }
                 _ => Err(StoreError::Conflict.into()),
             };
-            let result = result.map(|admitted| OriginAnswer::Crl(Box::new(admitted)));
-            reports.push((name, self.report(&attempt, result)));
+            match result {
+                Ok(admitted) => passing.push((attempt, Ok(OriginAnswer::Crl(Box::new(admitted))))),
+                Err(error) => rest.push((attempt, error)),
+            }
+        }
+        reports.extend(self.report_together(passing));
+        for (attempt, error) in rest {
+            reports.push((attempt.name, self.report(&attempt, Err(error))));
         }
         reports
     }
@@ -305,28 +324,52 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         Ok(self.report(&attempt, result))
     }
 
-    fn report(&self, attempt: &Attempt, result: Result<FetchOutcome, FetchError>) -> Report {
-        let (event, result) = match self.commit(attempt, &result) {
-            Ok(event) => (event, result),
-            Err(error) => self.commit_failure(attempt, error),
-        };
-        Report {
-            event,
-            error: result.err().map(|failure| Rc::new(failure.error)),
+    fn report(&self, attempt: &Attempt, result: FetchResult) -> Report {
+        match self.commit(attempt, &result) {
+            Ok(event) => Report::new(event, result),
+            Err(error) => self.report_failure(attempt, error),
         }
     }
 
-    /// Writes the states and the event that follow from the result, in one transaction.
-    fn commit(
+    fn commit(&self, attempt: &Attempt, result: &FetchResult) -> Result<Event, StoreError> {
+        let (event, change) = self.outcome(attempt, result)?;
+        self.state.commit_all(change)?;
+        Ok(event)
+    }
+
+    /// Commits refreshes that have ended, in one transaction: all of them, or none.
+    fn report_together(&self, ended: Vec<(Attempt, FetchResult)>) -> Vec<(CrlName, Report)> {
+        let outcomes = ended.iter();
+        let outcomes = outcomes.map(|(attempt, result)| self.outcome(attempt, result));
+        let committed = outcomes
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|outcomes| {
+                let (events, changes): (Vec<_>, Vec<_>) = outcomes.into_iter().unzip();
+                self.state.commit_all(changes.into_iter().flatten())?;
+                Ok(events)
+            });
+        let mut events = committed.map(Vec::into_iter);
+        let report = |(attempt, result): (Attempt, FetchResult)| {
+            let report = match &mut events {
+                Ok(events) => Report::new(events.next()?, result),
+                Err(error) => self.report_failure(&attempt, error.clone()),
+            };
+            Some((attempt.name, report))
+        };
+        ended.into_iter().filter_map(report).collect()
+    }
+
+    /// The event, and what is to be stored with it, that follow from the result.
+    fn outcome(
         &self,
         attempt: &Attempt,
-        result: &Result<FetchOutcome, FetchError>,
-    ) -> Result<Event, StoreError> {
+        result: &FetchResult,
+    ) -> Result<(Event, Option<StateChange>), StoreError> {
         let before = self.state.crl(attempt.name)?;
         let issuer_before = self.state.issuer()?;
         let event = attempt.event(&self.issuer, result, &before);
         if !attempt.leaves_trace(result, &before, &issuer_before) {
-            return Ok(event);
+            return Ok((event, None));
         }
         if Attempt::is_outdated(result, &before) {
             return Err(StoreError::Conflict);
@@ -334,21 +377,17 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         let is_recorded = attempt.should_record(&event, &before);
         let issuer = Attempt::next_issuer_state(&issuer_before, result);
         let crl = attempt.next_crl_state(before, &event, is_recorded, result, &self.settings);
-        self.state.commit(StateChange {
+        let change = StateChange {
             issuer: (issuer != issuer_before).then_some(issuer),
             crl: Some((attempt.name, crl)),
             event: is_recorded.then(|| event.clone()),
             ..StateChange::default()
-        })?;
-        Ok(event)
+        };
+        Ok((event, Some(change)))
     }
 
     /// Storage did not take the result: record that instead. If even this fails, the log has it.
-    fn commit_failure(
-        &self,
-        attempt: &Attempt,
-        error: StoreError,
-    ) -> (Event, Result<FetchOutcome, FetchError>) {
+    fn report_failure(&self, attempt: &Attempt, error: StoreError) -> Report {
         let result = Err(FetchError::from(error));
         let event = self.commit(attempt, &result).unwrap_or_else(|again| {
             let before = self.state.crl(attempt.name).unwrap_or_default();
@@ -359,6 +398,6 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             }));
             event
         });
-        (event, result)
+        Report::new(event, result)
     }
 }

@@ -16,7 +16,7 @@ use super::state::HeldCrl;
 pub(crate) struct Shards {
     /// Counts what happens: what the origin answers after a CRL has come may be newer than it.
     clock: Cell<u64>,
-    /// When the last call that it answered was made.
+    /// When the last call was made whose answer is committed, or waits.
     asked: RefCell<BTreeMap<CrlName, u64>>,
     waiting: RefCell<BTreeMap<CrlName, Waiting>>,
 }
@@ -56,10 +56,6 @@ impl Shards {
         self.waiting.borrow().contains_key(&name)
     }
 
-    pub(super) fn waiting_names(&self) -> Vec<CrlName> {
-        self.waiting.borrow().keys().copied().collect()
-    }
-
     /// What the next request to the origin says of the CRL that waits.
     pub(super) fn waiting_crl(&self, name: CrlName) -> Option<HeldCrl> {
         let waiting = self.waiting.borrow();
@@ -71,13 +67,15 @@ impl Shards {
         })
     }
 
-    /// Those that wait, or one of them, which wait no longer.
-    pub(super) fn take(&self, only: Option<CrlName>) -> BTreeMap<CrlName, Waiting> {
+    /// The CRLs of these names, which wait no longer.
+    pub(super) fn take<'a>(
+        &self,
+        names: impl Iterator<Item = &'a CrlName>,
+    ) -> BTreeMap<CrlName, Waiting> {
         let mut waiting = self.waiting.borrow_mut();
-        match only {
-            Some(name) => waiting.remove_entry(&name).into_iter().collect(),
-            None => std::mem::take(&mut *waiting),
-        }
+        names
+            .filter_map(|name| waiting.remove_entry(name))
+            .collect()
     }
 
     /// Whether every other shard was asked after this CRL had come.
@@ -105,7 +103,7 @@ impl Shards {
 impl fmt::Debug for Shards {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shards")
-            .field("waiting", &self.waiting_names())
+            .field("waiting", &self.waiting.borrow().keys())
             .finish_non_exhaustive()
     }
 }

@@ -73,30 +73,54 @@ impl<S: Store> StateCache<S> {
     ///
     /// # Errors
     /// Storage failed and did not keep the change.
-    pub(crate) fn commit(&self, mut change: StateChange) -> Result<(), StoreError> {
-        let held = self.with(|state| {
-            if change.issuer.is_none() && self.has_unsaved_record.get() {
-                change.issuer = Some(state.issuer.clone());
+    pub(crate) fn commit(&self, change: StateChange) -> Result<(), StoreError> {
+        self.commit_all([change])
+    }
+
+    /// Writes `changes` in one transaction, in storage first.
+    ///
+    /// # Errors
+    /// Storage failed and did not keep the changes.
+    pub(crate) fn commit_all(
+        &self,
+        changes: impl IntoIterator<Item = StateChange>,
+    ) -> Result<(), StoreError> {
+        let mut changes: Vec<_> = changes.into_iter().map(|change| (change, None)).collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.with(|state| {
+            if let Some((first, _)) = changes.first_mut()
+                && first.issuer.is_none()
+                && self.has_unsaved_record.get()
+            {
+                first.issuer = Some(state.issuer.clone());
             }
-            let (name, _) = change.crl.as_ref()?;
-            Some(state.crls.get(name)?.head()?.sha256)
+            for (change, held) in &mut changes {
+                let crl = change.crl.as_ref();
+                let crl = crl.and_then(|(name, _)| state.crls.get(name));
+                *held = crl.and_then(|crl| Some(crl.head()?.sha256));
+            }
         })?;
-        match self.store.commit(&change, held) {
+        match self.store.commit(&changes) {
             Ok(()) => {
                 if let Some(state) = &mut *self.loaded.borrow_mut() {
-                    change.apply(state);
+                    for (change, _) in &changes {
+                        change.apply(state);
+                    }
                 }
             }
             Err(error) => {
                 self.loaded.take();
                 self.has_unsaved_record.set(false);
                 // A write that failed may have been kept all the same.
-                if !self.with(|state| change.is_in(state))? {
+                let are_in = |state: &ObjectState| changes.iter().all(|it| it.0.is_in(state));
+                if !self.with(are_in)? {
                     return Err(error);
                 }
             }
         }
-        if change.issuer.is_some() {
+        if changes.iter().any(|(change, _)| change.issuer.is_some()) {
             self.has_unsaved_record.set(false);
         }
         Ok(())

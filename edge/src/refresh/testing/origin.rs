@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use origin_api::{CrlName, Issuer, IssuerId};
 use sha2::Digest as _;
@@ -30,6 +31,8 @@ pub(crate) enum Reply {
     Nothing,
     /// No answer.
     Error(OriginError),
+    /// This answer, after a time.
+    Late(Duration, Box<Reply>),
 }
 
 impl From<Vec<u8>> for Reply {
@@ -192,20 +195,25 @@ impl Origin for TwinOrigin {
             Some(script.pop_front().unwrap_or(Reply::Current))
         };
         let next = || office.script.borrow_mut().pop_front();
-        let scripted = always.or_else(own).or_else(next);
+        let mut reply = always.or_else(own).or_else(next);
+        while let Some(Reply::Late(after, late)) = reply {
+            office.host.sleep(after).await;
+            reply = Some(*late);
+        }
         let body = |bytes: Vec<u8>, chunk, end| TwinBody {
             bytes,
             at: 0,
             chunk,
             end,
         };
-        let (body, watermark) = match scripted.unwrap_or_else(|| office.honest(name, held)) {
+        let (body, watermark) = match reply.unwrap_or_else(|| office.honest(name, held)) {
             Reply::Crl(bytes, watermark, chunk) => (body(bytes, chunk, End::Whole), watermark),
             Reply::Hang(bytes) => (body(bytes, 1000, End::Hang), None),
             Reply::CutOff(bytes) => (body(bytes, 1000, End::CutOff), None),
             Reply::Current => return Ok(OriginAnswer::Unchanged),
             Reply::Nothing => return Ok(OriginAnswer::NothingToPublish),
             Reply::Error(error) => return Err(error),
+            Reply::Late(..) => unreachable!("it was waited for"),
         };
         Ok(OriginAnswer::Crl(OriginCrl { body, watermark }))
     }

@@ -161,23 +161,27 @@ impl Store for TwinStore {
         self.read("store.load", |kept| kept.state.clone())
     }
 
-    fn commit(&self, change: &StateChange, held: Option<Sha256>) -> Result<(), StoreError> {
+    fn commit(&self, changes: &[(StateChange, Option<Sha256>)]) -> Result<(), StoreError> {
         self.write("store.commit", |kept| {
-            if let Some((name, _)) = &change.crl {
-                let stored = kept.state.crls.get(name).and_then(CrlState::head);
-                if stored.map(|head| head.sha256) != held {
-                    return Err(StoreError::Conflict);
+            for (change, held) in changes {
+                if let Some((name, _)) = &change.crl {
+                    let stored = kept.state.crls.get(name).and_then(CrlState::head);
+                    if stored.map(|head| head.sha256) != *held {
+                        return Err(StoreError::Conflict);
+                    }
+                }
+                let event = change.event.as_ref();
+                if event.is_some_and(|event| kept.outbox.contains_key(&event.id)) {
+                    return Err(StoreError::Failed("UNIQUE constraint failed".to_owned()));
                 }
             }
-            let event = change.event.as_ref();
-            if event.is_some_and(|event| kept.outbox.contains_key(&event.id)) {
-                return Err(StoreError::Failed("UNIQUE constraint failed".to_owned()));
+            for (change, _) in changes {
+                change.apply(&mut kept.state);
+                if let Some(event) = &change.event {
+                    kept.outbox.insert(event.id, event.clone());
+                }
+                kept.outbox.retain(|id, _| !change.delivered.contains(id));
             }
-            change.apply(&mut kept.state);
-            if let Some(event) = &change.event {
-                kept.outbox.insert(event.id, event.clone());
-            }
-            kept.outbox.retain(|id, _| !change.delivered.contains(id));
             kept.state.events_owed = kept.outbox.len() as u64;
             Ok(())
         })
