@@ -25,6 +25,7 @@ mod javascript;
 mod modules;
 mod npm;
 mod rust;
+mod rust_version;
 mod sources;
 mod workflows;
 
@@ -53,6 +54,8 @@ enum Check {
     Modules,
     /// Packages depend only on those that ARCHITECTURE.md allows; edge on none of the platform's
     Dependencies,
+    /// Nothing that crl depends on needs a newer Rust than crl promises
+    RustVersion,
     /// JavaScript is formatted and passes its linter
     Javascript,
     /// GitHub's workflows pass actionlint
@@ -141,6 +144,7 @@ impl Check {
             Self::Comments => comments::check(sources),
             Self::Modules => modules::check(sources),
             Self::Dependencies => dependencies::check(workspace),
+            Self::RustVersion => rust_version::check(workspace),
             Self::Javascript => javascript::check(workspace),
             Self::Workflows => workflows::check(workspace),
             Self::Citations => citations::check(sources, xtask),

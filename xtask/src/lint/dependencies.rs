@@ -49,7 +49,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(findings)
 }
 
-fn tree(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
+/// What `cargo tree` prints: each package with its depth and version.
+pub(super) fn tree(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
     let output = workspace
         .cargo()
         .args(["tree", "--locked", "--edges", "normal,build"])
