@@ -75,9 +75,10 @@ enum Command {
         /// One of those that `cargo xtask bench` lists
         name: Option<String>,
     },
-    /// Change code of the edge, one change at a time, and name what no native test notices
+    /// Change code of the edge or crl, one change at a time, and name what no native test notices
     Mutants {
-        /// Files of edge/; those with conditions, freshness, singleflight and back-off by default
+        /// Files of edge/ or crl/; those of the edge with conditions, freshness, singleflight and
+        /// back-off by default
         files: Vec<PathBuf>,
     },
     /// Run origin and edge together on virtual time, with everything failing; --help shows more

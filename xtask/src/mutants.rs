@@ -1,7 +1,9 @@
 //! `cargo xtask mutants`: changes the code of some files, one change at a time, and names those
 //! that no native test notices.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Component, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -16,27 +18,43 @@ const USUAL: [&str; 4] = [
     "edge/src/refresh/backoff.rs",
 ];
 
+/// The packages whose mutants can be tried: those that are tested without the platform. Each is in
+/// the folder of its name.
+const PACKAGES: [&str; 2] = ["crl", "edge"];
+
 /// Seconds that a mutant's tests have at least; they have five times as many as without a mutant,
 /// which depends on the machine. A mutant counts as caught if its tests do not end.
 const SHORTEST_TIME_LIMIT: &str = "180";
 
-/// Tries every mutant of these files, of [`USUAL`] if there are none. All of them belong to `edge`.
+/// Tries every mutant of these files, of [`USUAL`] if there are none, with the native tests of the
+/// package that has the file. `.cargo/mutants.toml` has those that no test can notice, and why.
 pub(crate) fn run(workspace: &Workspace, files: &[PathBuf]) -> Result<()> {
+    let usual = USUAL.map(PathBuf::from);
+    let files = if files.is_empty() { &usual } else { files };
+    let mut packages = BTreeSet::new();
+    for file in files {
+        match file.components().next() {
+            Some(Component::Normal(package)) if PACKAGES.map(OsStr::new).contains(&package) => {
+                packages.insert(package);
+            }
+            _ => bail!("{}: a file of {}", file.display(), PACKAGES.join("/, ")),
+        }
+    }
     let program = Tools::ensure(workspace)?.cargo_mutants()?;
     let mut mutants = workspace.command(program);
     mutants
-        .args(["mutants", "--package", "edge", "--output", "target"])
+        .args(["mutants", "--output", "target"])
         .args(["--minimum-test-timeout", SHORTEST_TIME_LIMIT])
         .arg("--no-shuffle")
         // Each mutant is linked anew.
         .env("CARGO_PROFILE_DEV_DEBUG", "0");
+    for package in packages {
+        mutants.arg("--package").arg(package);
+    }
     for file in files {
         mutants.arg("--file").arg(file);
     }
-    if files.is_empty() {
-        mutants.args(USUAL.iter().flat_map(|file| ["--file", file]));
-    }
-    mutants.args(["--", "--lib"]);
+    mutants.args(["--", "--tests"]);
     if !mutants.status()?.success() {
         bail!("some mutants were not caught: target/mutants.out/missed.txt names them");
     }
