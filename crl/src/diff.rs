@@ -66,8 +66,8 @@ pub struct Differences {
 /// in no particular order. Of a serial number that a list has more than once, the first entry
 /// counts.
 ///
-/// At most 8 MiB of memory are used. Both lists are read about twice if they keep the order of the
-/// entries that they share and not too many entries differ; otherwise twice for every 50,000
+/// At most 8 MiB of memory are used. Both lists are read three times at most if they keep the order
+/// of the entries that they share and not too many entries differ; otherwise twice for every 50,000
 /// entries that have moved or differ.
 ///
 /// `key` should be a random number: see [`Index`](crate::Index).

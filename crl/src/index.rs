@@ -483,5 +483,17 @@ mod tests {
         for bytes in [&b""[..], &[2; 30], &[1; 22]] {
             assert_eq!(Index::from_bytes(bytes), None);
         }
+        // The version, the key, the bits of an offset, the number of entries, and a record.
+        let stored = |offset_bits: u8, record: &[u8]| {
+            let parts = [&[1][..], &[7; 8], &[0, 0, 0, offset_bits], &[0; 8], record];
+            Index::from_bytes(&parts.concat())
+        };
+        assert_eq!(stored(64, &[]).unwrap().rows(), 0);
+        assert_eq!(stored(65, &[]), None);
+        assert_eq!(
+            stored(24, &[9; 8]).unwrap().first_records,
+            [0x0909_0909_0909_0909]
+        );
+        assert_eq!(stored(24, &[9; 7]), None);
     }
 }

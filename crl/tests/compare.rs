@@ -3,6 +3,7 @@
     unsafe_code,
     reason = "an allocator that counts is made of unsafe functions"
 )]
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod common;
 
@@ -13,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crl::{Change, Index, Reason, Revocation, Rows, Serial, UnixTime};
+use crl::{Change, Index, Reason, Revocation, Rows, Serial, Source, UnixTime};
 
 use common::{Ca, NOW};
 
@@ -165,6 +166,72 @@ fn differences_are_exact_and_memory_is_bounded() {
     check(&earlier, &dates, "all changed");
 }
 
+/// A list of which is counted how much is read.
+struct Metered<'a> {
+    list: &'a [u8],
+    read: usize,
+}
+
+impl<'a> Metered<'a> {
+    fn new(list: &'a [u8]) -> Self {
+        Self { list, read: 0 }
+    }
+
+    /// How often the list was read, on average over its octets.
+    fn times(&self) -> f64 {
+        self.read as f64 / self.list.len() as f64
+    }
+}
+
+impl Source for Metered<'_> {
+    type Error = std::convert::Infallible;
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        let read = self.list.read_at(offset, buffer)?;
+        self.read += read;
+        Ok(read)
+    }
+}
+
+/// Lists that keep the order of the entries that they share are read three times at most, unless so
+/// many entries differ that they are not resolved at once.
+#[test]
+fn lists_that_keep_their_order_are_read_a_few_times() {
+    let _alone = ALONE.lock();
+    let earlier = serials(60_000, 1);
+    let new = serials(60_000, 2);
+    let mut replaced = earlier.clone();
+    for n in (0..replaced.len()).step_by(1000) {
+        replaced[n] = new[n];
+    }
+    let appended = [&earlier[..], &new[..100]].concat();
+    let in_front = [&new[..30_000], &earlier[..]].concat();
+    let gone = [&earlier[..100], &earlier[55_000..]].concat();
+    let spread: List = earlier
+        .chunks(100)
+        .zip(&new)
+        .flat_map(|(some, new)| [&[*new], some].concat())
+        .collect();
+    // How often the earlier and the later list may be read.
+    for (later, what, limits) in [
+        (&earlier, "the same", [1.1, 1.1]),
+        (&appended, "appended", [2.1, 1.1]),
+        (&replaced, "replaced", [3.0, 3.0]),
+        (&spread, "inserted", [2.1, 3.0]),
+        (&in_front, "many in front", [2.2, 1.8]),
+        (&gone, "many gone", [6.0, 2.1]),
+    ] {
+        let (one, other) = (write(&earlier), write(later));
+        let (mut one, mut other) = (Metered::new(&one), Metered::new(&other));
+        crl::diff(&mut one, &mut other, 7, |_| ControlFlow::Continue(())).unwrap();
+        let times = [one.times(), other.times()];
+        assert!(
+            times[0] <= limits[0] && times[1] <= limits[1],
+            "{what}: {times:?}"
+        );
+    }
+}
+
 /// Rows that count what is read.
 #[derive(Default)]
 struct Counted {
@@ -209,4 +276,30 @@ fn a_lookup_by_index_reads_one_row() {
             list.contains(&(serial ^ 2, 0))
         );
     }
+}
+
+#[test]
+fn many_lookups_at_once_read_each_row_and_each_entry_once() {
+    let _alone = ALONE.lock();
+    let list = serials(60_000, 3);
+    let der = write(&list);
+    let mut rows = Counted::default();
+    let index = Index::build(&mut &der[..], &mut rows, 11).unwrap();
+    // Every second one is listed.
+    let wanted = list.iter().step_by(10);
+    let wanted = wanted.flat_map(|(serial, _)| [*serial, serial ^ 2]);
+    let wanted: Vec<_> = wanted.map(u64::to_be_bytes).collect();
+    let serials: Vec<_> = wanted.iter().map(|it| Serial::from_be_bytes(it)).collect();
+    let mut source = Metered::new(&der);
+    let mut places = Vec::new();
+    let found = |place| places.push(place);
+    index
+        .find_all(&serials, &mut rows, &mut source, found)
+        .unwrap();
+    assert!(rows.reads <= rows.rows.len(), "{}", rows.reads);
+    // 256 octets are read of each candidate, one in a thousand of which is another entry.
+    assert!(source.read < 6100 * 256, "{}", source.read);
+    // The entries are read from the first to the last.
+    let sorted: Vec<_> = (0..serials.len()).step_by(2).collect();
+    assert_eq!(places, sorted);
 }
