@@ -2,7 +2,6 @@
 //! Longer runs are started by hand.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
@@ -12,13 +11,7 @@ use crate::summary::{Outcome, Summary};
 use crate::workspace::Workspace;
 
 /// Inputs tried of each target, beside its seeds; some seconds.
-const RUNS: u32 = 100_000;
-
-/// The coverage that libFuzzer reads, as cargo-fuzz asks for it; compiling cargo-fuzz itself would
-/// take longer than the targets. No sanitizer: crl forbids unsafe code.
-const INSTRUMENTED: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg=fuzzing";
+const RUNS: u32 = 50_000;
 
 /// Runs all targets, and counts each as one test.
 pub(crate) fn run(workspace: &Workspace, summary: &Mutex<Summary>) -> Result<()> {
@@ -27,21 +20,20 @@ pub(crate) fn run(workspace: &Workspace, summary: &Mutex<Summary>) -> Result<()>
         summary.count(&format!("fuzz {target}"), outcome);
     };
     let targets = targets(workspace)?;
-    if !has_nightly() {
-        let why = "libFuzzer needs a nightly toolchain: rustup toolchain install nightly";
+    if !has_cpp_compiler() {
         for target in targets {
+            let why = "libFuzzer is compiled by a C++ compiler, such as g++, and there is none";
             count(&target, Outcome::Skipped(why.to_owned()));
         }
         return Ok(());
     }
-    let programs = workspace.join("target/fuzz/programs");
-    let built = build(workspace, &programs);
+    let built = build(workspace);
     if let Err(error) = &built {
         eprintln!("{error:#}");
     }
     for target in targets {
         let passed = built.is_ok()
-            && run_target(workspace, &programs, &target)
+            && run_target(workspace, &target)
                 .inspect_err(|error| eprintln!("{error:#}"))
                 .is_ok();
         let outcome = if passed {
@@ -54,19 +46,16 @@ pub(crate) fn run(workspace: &Workspace, summary: &Mutex<Summary>) -> Result<()>
     Ok(())
 }
 
-/// Builds all targets into this folder.
-fn build(workspace: &Workspace, programs: &Path) -> Result<()> {
-    let mut build = workspace.command("cargo");
+/// Builds all targets. cargo-fuzz would take longer to compile than they do, and asks for a nightly
+/// compiler for the sake of its sanitizers, which crl has no use for: it forbids unsafe code.
+fn build(workspace: &Workspace) -> Result<()> {
+    let fuzz = workspace.join("fuzz");
+    let mut build = workspace.cargo();
     build
-        .current_dir(workspace.join("fuzz"))
-        .args(["build", "--release", "--target", "host-tuple"])
-        .args(["-Zunstable-options", "--artifact-dir"])
-        .arg(programs)
+        .current_dir(&fuzz)
+        .args(["build", "--release"])
         .env("CARGO_TARGET_DIR", workspace.join("target/fuzz"))
-        .env("RUSTFLAGS", INSTRUMENTED)
-        .env("RUSTUP_TOOLCHAIN", "nightly")
-        // The stable one that runs xtask.
-        .env_remove("CARGO");
+        .env("RUSTC_WRAPPER", fuzz.join("instrumented.sh"));
     workspace.progress().run(
         "building the fuzz targets",
         &mut build,
@@ -74,13 +63,14 @@ fn build(workspace: &Workspace, programs: &Path) -> Result<()> {
     )
 }
 
-fn run_target(workspace: &Workspace, programs: &Path, target: &str) -> Result<()> {
+fn run_target(workspace: &Workspace, target: &str) -> Result<()> {
     // What is found on the way stays out of the committed seeds.
     let found = workspace.join("target/fuzz/found").join(target);
     let artifacts = workspace.join("fuzz/artifacts").join(target);
     fs::create_dir_all(&found)?;
     fs::create_dir_all(&artifacts)?;
-    let mut run = workspace.command(programs.join(target));
+    let program = workspace.join("target/fuzz/release").join(target);
+    let mut run = workspace.command(program);
     run.arg(format!("-artifact_prefix={}/", artifacts.display()))
         .args([&format!("-runs={RUNS}"), "-max_total_time=60"])
         .arg(&found)
@@ -90,6 +80,13 @@ fn run_target(workspace: &Workspace, programs: &Path, target: &str) -> Result<()
         &mut run,
         "The input that failed is under fuzz/artifacts; fuzz/README.md says how to replay it.",
     )
+}
+
+/// Whether there is the compiler that the package cc takes.
+fn has_cpp_compiler() -> bool {
+    let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    let version = Command::new(compiler).arg("--version").output();
+    version.is_ok_and(|output| output.status.success())
 }
 
 /// The targets' names: one file each.
@@ -106,11 +103,4 @@ fn targets(workspace: &Workspace) -> Result<Vec<String>> {
     }
     targets.sort();
     Ok(targets)
-}
-
-fn has_nightly() -> bool {
-    Command::new("rustup")
-        .args(["run", "nightly", "rustc", "--version"])
-        .output()
-        .is_ok_and(|output| output.status.success())
 }
