@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,14 +43,7 @@ impl Group {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let watchdog = Command::new("sh")
-            .args(["-c", WATCHDOG])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(i32::try_from(child.id())?)
-            .spawn()
-            .context("cannot start sh")?;
+        let watchdog = watchdog(Pid::from_child(&child))?;
         Ok(Self {
             name,
             child,
@@ -86,21 +79,51 @@ impl Group {
         )
     }
 
-    /// Asks all of the group to end, then ends it.
     fn stop(&mut self, grace: Duration) {
-        let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else {
-            return;
-        };
-        for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, GRACE)] {
-            // Fails only where nothing is left to signal.
-            let _ = kill_process_group(group, signal);
-            let started = Instant::now();
-            while started.elapsed() < patience {
-                if has_ended(group) {
-                    return;
-                }
-                thread::sleep(Duration::from_millis(10));
+        end(Pid::from_child(&self.child), grace);
+    }
+}
+
+/// Runs `command` to its end, and returns what it printed. Whatever it started and left ends with
+/// it, and all of it with xtask.
+pub(crate) fn output(command: &mut Command) -> Result<Output> {
+    adopt_orphans();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    let group = Pid::from_child(&child);
+    let _watchdog = watchdog(group)?;
+    let output = child.wait_with_output();
+    end(group, GRACE);
+    Ok(output?)
+}
+
+/// Starts the watchdog of a process group, in that group.
+fn watchdog(group: Pid) -> Result<Child> {
+    Command::new("sh")
+        .args(["-c", WATCHDOG])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(group.as_raw_nonzero().get())
+        .spawn()
+        .context("cannot start sh")
+}
+
+/// Asks all of a group to end, then ends it.
+fn end(group: Pid, grace: Duration) {
+    for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, GRACE)] {
+        // Fails only if nothing is left to signal.
+        let _ = kill_process_group(group, signal);
+        let started = Instant::now();
+        while started.elapsed() < patience {
+            if has_ended(group) {
+                return;
             }
+            thread::sleep(Duration::from_millis(10));
         }
     }
 }
@@ -230,9 +253,18 @@ mod tests {
         assert!(test_kill_process(grandchild).is_err());
     }
 
+    #[test]
+    fn what_a_command_left_ends_with_it() {
+        let left = "sleep 60 > /dev/null 2>&1 & echo $!";
+        let output = super::output(Command::new("sh").args(["-c", left])).unwrap();
+        let left = String::from_utf8(output.stdout).unwrap();
+        let left = Pid::from_raw(left.trim().parse().unwrap()).unwrap();
+        assert!(test_kill_process(left).is_err());
+    }
+
     /// As the system ends xtask by SIGKILL: nothing is dropped, and its pipes close.
     #[test]
-    fn a_group_ends_when_thewatchdogs_pipe_closes() {
+    fn a_group_ends_when_the_watchdogs_pipe_closes() {
         let log = std::env::temp_dir().join(format!("watchdog-{}.log", std::process::id()));
         let script = "sh -c 'echo $$; while :; do sleep 0.05; done' & wait";
         let mut group = Group::spawn(

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::summary::Summary;
 use crate::toolchain::path_with;
 use crate::workspace::Workspace;
-use crate::{fuzz, optional};
+use crate::{fuzz, optional, process};
 
 /// Says to the end-to-end tests that xtask and crl-origin are built and fresh.
 const BINARIES_BUILT: &str = "CRL_EDGE_BINARIES_BUILT";
@@ -214,11 +214,8 @@ fn run_program(
     let name = &program.name;
     let step = progress.begin(name);
     let started = Instant::now();
-    let output = program
-        .command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {name}"))?;
+    let output =
+        process::output(&mut program.command).with_context(|| format!("cannot run {name}"))?;
     progress.remember(name, started.elapsed());
     let printed = [output.stdout, output.stderr].concat();
     let printed = String::from_utf8_lossy(&printed);
@@ -251,9 +248,11 @@ fn passes_alone(failed: &mut FailedProgram, summary: &mut Summary) -> bool {
         return false;
     }
     tests.retain(|test| {
-        let passed = alone(&program.command, test)
-            .status()
-            .is_ok_and(|status| status.success());
+        let passed = process::output(&mut alone(&program.command, test)).is_ok_and(|output| {
+            println!("{}", String::from_utf8_lossy(&output.stdout));
+            eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+            output.status.success()
+        });
         if passed {
             summary.passed_alone(test);
         }
@@ -265,7 +264,7 @@ fn passes_alone(failed: &mut FailedProgram, summary: &mut Summary) -> bool {
 /// The command that runs one test of a program.
 fn alone(program: &Command, test: &str) -> Command {
     let mut command = Command::new(program.get_program());
-    command.args(["--exact", test]).stdin(Stdio::null());
+    command.args(["--exact", test]);
     if let Some(folder) = program.get_current_dir() {
         command.current_dir(folder);
     }
