@@ -56,15 +56,12 @@ pub(crate) fn path(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
         if env::var_os("CRL_EDGE_BINARIES_BUILT").is_none() {
+            // The selection of xtask (`build::PACKAGES`): with another one, cargo would compile the
+            // dependencies again.
             let built = Command::new(env!("CARGO"))
-                .args([
-                    "build",
-                    "--quiet",
-                    "--package",
-                    "xtask",
-                    "--package",
-                    "crl-origin",
-                ])
+                .args(["build", "--quiet", "--workspace"])
+                .args(["--exclude", "bench-crl", "--exclude", "bench-crl-wasm"])
+                .args(["--bin", "xtask", "--bin", "crl-origin"])
                 .current_dir(workspace())
                 .status();
             assert!(
