@@ -9,6 +9,7 @@ use der::oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT;
 use der::oid::{AssociatedOid, ObjectIdentifier};
 use der::referenced::OwnedToRef;
 use der::{Decode, Encode, Sequence, Tag};
+use origin_api::{Crl, Der, Issuer};
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{DerSignature, Signature, SigningKey};
 use sha2::{Digest, Sha256};
@@ -95,6 +96,40 @@ impl CertificateAuthority {
         let mut tbs = self.tbs(number);
         change(&mut tbs);
         self.sign(tbs).to_der().expect("a CRL encodes")
+    }
+
+    /// [`Self::crl_with`], for the distribution point that [`Self::record`] gives a CRL of this
+    /// name.
+    #[must_use]
+    pub fn scoped_crl(
+        &self,
+        name: &str,
+        number: u64,
+        change: impl FnOnce(&mut TbsCertList),
+    ) -> Vec<u8> {
+        self.crl_with(number, |tbs| {
+            let scope = issuing_distribution_point(&self.distribution_point(name));
+            change_extensions(tbs, |_| true, [scope]);
+            change(tbs);
+        })
+    }
+
+    /// What an origin lists of the CA, with CRLs of these names and their distribution points.
+    #[must_use]
+    pub fn record<N: AsRef<str>>(&self, names: &[N]) -> Issuer {
+        let crls = names.iter().map(|name| Crl {
+            name: name.as_ref().parse().expect("a CRL name"),
+            distribution_point: Some(self.distribution_point(name.as_ref())),
+        });
+        Issuer {
+            id: self.id.parse().expect("an issuer id"),
+            certificate: Der(self.certificate()),
+            crls: crls.collect(),
+        }
+    }
+
+    fn distribution_point(&self, name: &str) -> String {
+        format!("http://crl.example.com/{}/{name}.crl", self.id)
     }
 
     /// A CRL with the entries of [`revoked`], whatever their number: encoding each by x509-cert

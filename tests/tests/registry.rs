@@ -5,11 +5,10 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use end_to_end::certificate_authority::{change_extensions, issuing_distribution_point, time};
+use end_to_end::certificate_authority::time;
 use end_to_end::database::Event;
 use end_to_end::suite::until;
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
-use origin_api::{Crl, Der, Issuer};
 use reqwest::Method;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -93,13 +92,13 @@ async fn a_new_crl_of_a_known_issuer_is_requested_within_the_registry_ttl(_: Arc
     let (origin, edge) = edge_with(&[], |start| start).await;
     let ca = CertificateAuthority::new("growing");
     let crls = ca.clone();
-    origin.register(issuer(&ca, &["full"]));
+    origin.register(ca.record(&["full"]));
     let answer = move |_: &_| Answer::crl(crls.crl(1));
     origin.on_call("growing", answer.clone());
     assert_eq!(edge.get("/crl/growing.crl").await.status(), 200);
     assert_eq!(edge.get("/crl/growing/shard-0.crl").await.status(), 404);
 
-    origin.register(issuer(&ca, &["full", "shard-0"]));
+    origin.register(ca.record(&["full", "shard-0"]));
     origin.on_call("growing", answer);
     for _ in 0..40 {
         // The CRL is refused as the wrong one. The test only shows that the edge asked for it.
@@ -185,7 +184,7 @@ async fn an_operator_retires_a_withdrawn_name_and_confirms_that_the_registry_shr
     assert_eq!(edge.get("/crl/ca-0.crl").await.status(), 200);
     let retire = |path| edge.operate(Method::DELETE, path);
     assert_eq!(retire("/v1/issuers/ca-0").await.status(), 409);
-    origin.register(issuer(&CertificateAuthority::new("ca-0"), &["shard-0"]));
+    origin.register(CertificateAuthority::new("ca-0").record(&["shard-0"]));
     let retired = || async { retire("/v1/issuers/ca-0/crls/full").await.status() == 200 };
     until(retired).await;
     assert!(edge.kv().value("crl/ca-0/full").is_none());
@@ -211,12 +210,12 @@ async fn an_operator_retires_a_withdrawn_name_and_confirms_that_the_registry_shr
 async fn a_withdrawn_crl_that_kv_lost_is_served_until_it_is_retired(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&[], |start| start).await;
     let ca = CertificateAuthority::new("shrinking");
-    origin.register(issuer(&ca, &["full", "shard-0"]));
+    origin.register(ca.record(&["full", "shard-0"]));
     let crl = ca.crl(1);
     origin.answer("shrinking", Answer::crl(crl.clone()));
     assert_eq!(served(&edge, "/crl/shrinking.crl").await, crl);
     until(|| async { edge.kv().value("crl/shrinking/full").is_some() }).await;
-    origin.register(issuer(&ca, &["shard-0"]));
+    origin.register(ca.record(&["shard-0"]));
     let pages = origin.pages_read().len();
     // Names that the index does not have make the edge read it again.
     let made_up = || async {
@@ -311,9 +310,9 @@ async fn crls_published_elsewhere_are_one_skipped_row_each_without_failure(_: Ar
     let (origin, edge) = edge_with(&["no-content"], |start| start).await;
     origin.answer("no-content", Answer::status(204));
     let elsewhere = CertificateAuthority::new("elsewhere");
-    origin.register(issuer(&elsewhere, &[]));
+    origin.register(elsewhere.record::<&str>(&[]));
     let sharded = CertificateAuthority::new("sharded");
-    origin.register(issuer(&sharded, &["full", "delta", "shard-0"]));
+    origin.register(sharded.record(&["full", "delta", "shard-0"]));
     origin.answer("sharded", Answer::status(204));
 
     // A repeated skip is no row; each CRL name has one of its own.
@@ -336,7 +335,7 @@ async fn crls_published_elsewhere_are_one_skipped_row_each_without_failure(_: Ar
 async fn each_crl_name_of_an_issuer_is_served_separately(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&[], |start| start).await;
     let ca = CertificateAuthority::new("sharded");
-    origin.register(issuer(&ca, &["full", "shard-0", "shard-1"]));
+    origin.register(ca.record(&["full", "shard-0", "shard-1"]));
     let signer = ca.clone();
     origin.on_call("sharded", move |call| {
         let number = match call.name.as_str() {
@@ -344,8 +343,7 @@ async fn each_crl_name_of_an_issuer_is_served_separately(_: Arc<Nothing>) {
             "shard-0" => 20,
             _ => 30,
         };
-        let scope = issuing_distribution_point(&url_of(&call.name));
-        Answer::crl(signer.crl_with(number, |tbs| change_extensions(tbs, |_| true, [scope])))
+        Answer::crl(signer.scoped_crl(&call.name, number, |_| ()))
     });
 
     let refreshed = edge.refresh("sharded").await;
@@ -374,8 +372,7 @@ async fn each_crl_name_of_an_issuer_is_served_separately(_: Arc<Nothing>) {
 async fn a_record_that_is_too_large_is_refused(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["small"], |start| start).await;
     let names: Vec<_> = (0..20_000).map(|shard| format!("shard-{shard}")).collect();
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    origin.register(issuer(&CertificateAuthority::new("huge"), &names));
+    origin.register(CertificateAuthority::new("huge").record(&names));
     let refreshed = edge.refresh("huge").await;
     let body: serde_json::Value = refreshed.json().await.unwrap();
     assert_eq!(body["events"][0]["error_code"], "malformed_record");
@@ -395,23 +392,6 @@ async fn served(edge: &Edge, path: &str) -> Vec<u8> {
     let response = edge.get(path).await;
     assert_eq!(response.status(), 200);
     response.bytes().await.unwrap().to_vec()
-}
-
-fn issuer(ca: &CertificateAuthority, names: &[&str]) -> Issuer {
-    let crl = |name: &&str| Crl {
-        name: name.parse().unwrap(),
-        distribution_point: Some(url_of(name)),
-    };
-    Issuer {
-        id: ca.id().parse().unwrap(),
-        certificate: Der(ca.certificate()),
-        crls: names.iter().map(crl).collect(),
-    }
-}
-
-/// The distribution point of a CRL.
-fn url_of(name: &str) -> String {
-    format!("http://crl.example/{name}.crl")
 }
 
 suite!(

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use der::Decode as _;
-use end_to_end::certificate_authority::{
-    CertificateAuthority, change_extensions, issuing_distribution_point, revoked,
-};
+use end_to_end::certificate_authority::{CertificateAuthority, revoked};
 use end_to_end::edge::OPERATOR_TOKEN;
 use end_to_end::test_origin::{Answer, TestOrigin, sha256};
 use end_to_end::{Edge, Origin, Start, World, suite};
-use origin_api::{Crl, Der, Issuer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use x509_cert::crl::{CertificateList, RevokedCert};
@@ -306,22 +303,12 @@ async fn a_list_that_was_only_signed_again_is_unchanged(world: Arc<Shared>) {
 /// Two shards: what leaves the first one is on the second, and another entry is on neither.
 async fn a_shard_that_lost_what_another_gained_is_no_early_removal(world: Arc<Shared>) {
     let ca = CertificateAuthority::new("sharded");
-    let point = |name: &str| format!("http://crl.example.com/sharded/{name}.crl");
     let names = ["shard-0", "shard-1"];
-    let crls = names.map(|name| Crl {
-        name: name.parse().unwrap(),
-        distribution_point: Some(point(name)),
-    });
-    world.origin.register(Issuer {
-        id: ca.id().parse().unwrap(),
-        certificate: Der(ca.certificate()),
-        crls: crls.to_vec(),
-    });
+    world.origin.register(ca.record(&names));
     let entries = revoked(80);
     let shard = |name: &str, number, entries: &[RevokedCert]| {
-        ca.crl_with(number, |tbs| {
+        ca.scoped_crl(name, number, |tbs| {
             tbs.revoked_certificates = Some(entries.to_vec());
-            change_extensions(tbs, |_| true, [issuing_distribution_point(&point(name))]);
         })
     };
     let publish = |number: u64, of_first: &[RevokedCert], of_second: &[RevokedCert]| {

@@ -4,13 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use end_to_end::certificate_authority::{change_extensions, issuing_distribution_point};
 use end_to_end::edge::{HOOK_TOKEN, ORIGIN_TOKEN};
 use end_to_end::suite::until;
 use end_to_end::test_origin::Call;
 use end_to_end::workerd::{Worker, Workerd};
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin, World, suite};
-use origin_api::{Crl, Der, Issuer};
 use reqwest::Method;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -254,25 +252,12 @@ async fn shards_are_fetched_four_at_once_whoever_asks_and_none_times_out(_: Arc<
     let takes = Duration::from_millis(400);
     let origin = TestOrigin::start().await;
     let ca = CertificateAuthority::new("sharded");
-    let url_of = |name: &str| format!("http://crl.example/{name}.crl");
     let names: Vec<_> = (0..SHARDS).map(|shard| format!("shard-{shard}")).collect();
-    origin.register(Issuer {
-        id: "sharded".parse().unwrap(),
-        certificate: Der(ca.certificate()),
-        crls: names
-            .iter()
-            .map(|name| Crl {
-                name: name.parse().unwrap(),
-                distribution_point: Some(url_of(name)),
-            })
-            .collect(),
-    });
+    origin.register(ca.record(&names));
     let mut number = 0;
     origin.on_call("sharded", move |call| {
         number += 1;
-        let scope = issuing_distribution_point(&url_of(&call.name));
-        let crl = ca.crl_with(number, |tbs| change_extensions(tbs, |_| true, [scope]));
-        Answer::crl(crl).after(takes)
+        Answer::crl(ca.scoped_crl(&call.name, number, |_| ())).after(takes)
     });
     let edge = Start::new(&origin.url())
         .var("ORIGIN_TIMEOUT_MS", "10000")

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use end_to_end::certificate_authority::revoked;
-use end_to_end::edge::ORIGIN_TOKEN;
+use end_to_end::edge::{HOOK_TOKEN, ORIGIN_TOKEN};
 use end_to_end::test_origin::sha256;
 use end_to_end::{Answer, CertificateAuthority, Edge, Start, TestOrigin};
 use tokio::task::JoinSet;
@@ -21,6 +21,9 @@ async fn main() {
     let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
     if is_chosen("sizes") {
         sizes().await;
+    }
+    if is_chosen("shards") {
+        shards(128, 20_000).await;
     }
     if is_chosen("crowd") {
         crowd(10_000).await;
@@ -88,14 +91,7 @@ async fn refresh(count: u32) {
         let served = edge.get("/crl/large.crl").await.bytes().await.unwrap();
         assert_eq!(sha256(&served), expected);
     }
-    let memory: usize = edge
-        .get("/bench/wasm-memory")
-        .await
-        .text()
-        .await
-        .unwrap()
-        .parse()
-        .unwrap();
+    let memory = wasm_memory(&edge).await;
     println!(
         "{:>7.2} MB {:>6.0} ms {:>6.0} ms {:>6.0} ms {:>10.2} {:>11.2} {:>8.1} MiB",
         megabytes(size),
@@ -106,6 +102,51 @@ async fn refresh(count: u32) {
         milliseconds(next) / milliseconds(floor),
         mebibytes(memory),
     );
+}
+
+/// One refresh by a hook of an issuer with many shards, beside one of a single shard.
+async fn shards(count: usize, entries: u32) {
+    let (origin, edge) = start().await;
+    let ca = CertificateAuthority::new("sharded");
+    let names: Vec<_> = (0..count).map(|shard| format!("shard-{shard}")).collect();
+    let entries = revoked(entries);
+    let crl = |name: &str, number| {
+        ca.scoped_crl(name, number, |tbs| {
+            tbs.revoked_certificates = Some(entries.clone());
+        })
+    };
+    let size = crl(&names[0], 1).len();
+    let mut took = Vec::new();
+    for (number, names) in [(1, &names[..1]), (2, &names[..])] {
+        let crls = names.iter().map(|name| (name.clone(), crl(name, number)));
+        let crls: BTreeMap<_, _> = crls.collect();
+        origin.register(ca.record(names));
+        origin.on_call(ca.id(), move |call| Answer::crl(crls[&call.name].clone()));
+        // The registry is a second old at most.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let hook = edge
+            .request(reqwest::Method::POST, "/v1/issuers/sharded/refresh")
+            .bearer_auth(HOOK_TOKEN);
+        let started = Instant::now();
+        let refreshed = hook.send().await.expect("an answer");
+        took.push(milliseconds(started.elapsed()));
+        let refreshed: serde_json::Value = refreshed.json().await.expect("JSON");
+        let events = refreshed["events"].as_array().expect("events");
+        let published = events.iter().filter(|it| it["outcome"] == "published");
+        assert_eq!(published.count(), names.len(), "{refreshed}");
+    }
+    println!(
+        "\n{count} shards of {:.2} MB each by one hook: all published, {:.1} times as long as one; wasm memory {:.1} MiB",
+        megabytes(size),
+        took[1] / took[0],
+        mebibytes(wasm_memory(&edge).await),
+    );
+}
+
+/// The size of the wasm instance's memory, in bytes; it never shrinks.
+async fn wasm_memory(edge: &Edge) -> usize {
+    let size = edge.get("/bench/wasm-memory").await.text().await;
+    size.expect("a text").parse().expect("a number of bytes")
 }
 
 /// Refreshes an issuer and waits until KV has the CRL.
