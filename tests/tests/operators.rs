@@ -436,6 +436,18 @@ async fn a_wrong_setting_stops_nothing_that_does_not_need_it(world: Arc<Shared>)
     let viewer = edge.request(Method::GET, "/metrics").bearer_auth("short");
     let viewer = viewer.send().await.unwrap();
     assert_eq!(code_of(viewer, 503).await, "misconfigured");
+
+    let edge = edge.stop().var("ORIGIN_TOKEN", "").start().await;
+    assert_eq!(edge.get("/crl/misset.crl").await.status(), 200);
+    let health = edge.get("/healthz").await.text().await.unwrap();
+    assert!(health.contains("ORIGIN_TOKEN"), "{health}");
+    let failed = json(edge.refresh("misset").await, 502).await;
+    let event = &failed["events"][0];
+    assert_eq!(event["error_code"], "origin_unreachable", "{event}");
+    assert!(
+        event["error"].as_str().unwrap().contains("ORIGIN_TOKEN"),
+        "{event}"
+    );
 }
 
 async fn every_issuer_is_listed_even_if_it_was_never_requested(world: Arc<Shared>) {

@@ -20,15 +20,12 @@ struct Answered {
     body: Vec<u8>,
 }
 
-struct Bytes(Vec<u8>);
+struct Bytes(std::io::Cursor<Vec<u8>>);
 
 impl OriginBody for Bytes {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, OriginError> {
-        let count = buffer.len().min(self.0.len()).min(7);
-        for (to, from) in buffer.iter_mut().zip(self.0.drain(..count)) {
-            *to = from;
-        }
-        Ok(count)
+        let count = buffer.len().min(7);
+        Ok(std::io::Read::read(&mut self.0, &mut buffer[..count]).unwrap())
     }
 }
 
@@ -46,7 +43,7 @@ impl Response for Answered {
     }
 
     fn into_body(self) -> Bytes {
-        Bytes(self.body)
+        Bytes(std::io::Cursor::new(self.body))
     }
 }
 
@@ -105,7 +102,7 @@ fn crl_of(status: u16, headers: &'static [(&'static str, &'static str)], body: &
     block_on(async {
         Ok(match client.crl(&id(), CrlName::Full, &request).await? {
             OriginAnswer::Crl(OriginCrl { body, watermark }) => {
-                OriginAnswer::Crl((body.0, watermark))
+                OriginAnswer::Crl((body.0.into_inner(), watermark))
             }
             OriginAnswer::Unchanged => OriginAnswer::Unchanged,
             OriginAnswer::NothingToPublish => OriginAnswer::NothingToPublish,
@@ -222,11 +219,36 @@ fn an_unknown_issuer_is_no_failure() {
         ask(502, ""),
         Err(OriginError::Status { status: 502, .. })
     ));
-    let large = " ".repeat(LARGEST_RECORD + 1);
-    assert!(matches!(
-        ask(200, &large),
-        Err(OriginError::MalformedRecord(_))
-    ));
+}
+
+#[test]
+fn json_is_read_up_to_its_limit_and_no_further() {
+    let padded = |json: &str, length: usize| json.to_owned() + &" ".repeat(length - json.len());
+    let ends = |limit: usize, json: &str, ask: &dyn Fn(&str) -> Result<(), OriginError>| {
+        assert_eq!(ask(&padded(json, limit)), Ok(()), "{json}");
+        let larger = ask(&padded(json, limit + 1));
+        let Err(OriginError::MalformedRecord(why)) = larger else {
+            panic!("{json}: {larger:?}");
+        };
+        assert_eq!(why, format!("it has more than {limit} bytes"));
+    };
+    let record = r#"{"id":"demo","certificate":"AQID","crls":[]}"#;
+    ends(LARGEST_RECORD, record, &|body| {
+        block_on(client(200, &[], body).issuer(&id())).map(|_| ())
+    });
+    ends(LARGEST_DEPARTED, r#"{"departed":[]}"#, &|body| {
+        block_on(client(200, &[], body).departed(&id(), CrlName::Full, &[])).map(|_| ())
+    });
+    ends(LARGEST_PAGE, r#"{"issuers":[]}"#, &|body| {
+        block_on(client(200, &[], body).page(None)).map(|_| ())
+    });
+    let is_understood = |length| {
+        let lost = padded(r#"{"code":"state_lost"}"#, length);
+        let refused = crl_of(503, &[], &lost).unwrap_err();
+        matches!(refused, OriginError::StateLost { .. })
+    };
+    assert!(is_understood(LARGEST_PROBLEM));
+    assert!(!is_understood(LARGEST_PROBLEM + 1));
 }
 
 #[test]
