@@ -30,7 +30,7 @@ pub(super) enum Decision {
     Refused(Answer),
 }
 
-/// An answer that tells of a CRL.
+/// An answer about a CRL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CrlAnswer {
     status: u16,

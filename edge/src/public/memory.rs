@@ -197,19 +197,19 @@ impl<C: Chunk> Memory<C> {
         self.index.replace(Some((Rc::clone(index), until)));
     }
 
-    /// Whether KV had no such key a moment ago: a crowd that waits for a CRL need not read KV each
-    /// time. Later, the caller is to read KV, and meanwhile the others go by what was known: all of
-    /// them would read KV if it is slow.
-    pub(super) fn is_absent(&self, key: &str, now: Timestamp) -> bool {
+    /// Whether the caller is to read KV. If KV lacked the key, one request in each `ABSENT_MEMORY`
+    /// claims the read, and the others take the CRL as absent meanwhile: while KV is slow, all
+    /// requests of a crowd that waits for a CRL would read it.
+    pub(super) fn claim_read(&self, key: &str, now: Timestamp) -> bool {
         let mut heads = self.heads.borrow_mut();
-        let Some(remembered) = heads.get(key).filter(|it| it.value.is_none()) else {
-            return false;
+        let Some(absent) = heads.get(key).filter(|it| it.value.is_none()) else {
+            return true;
         };
-        let age = now.since(remembered.read_at);
+        let age = now.since(absent.read_at);
         if age >= ABSENT_MEMORY && age < KV_LIMIT {
-            remembered.read_at = now;
+            absent.read_at = now;
         }
-        age < ABSENT_MEMORY
+        age >= ABSENT_MEMORY
     }
 
     pub(super) fn keep_absent(&self, key: &str, now: Timestamp) {
@@ -239,9 +239,9 @@ impl<C: Chunk> Memory<C> {
         }
     }
 
-    /// Whether the refresh of the CRL with this key may be asked for now; if so, not again for a
-    /// while.
-    pub(super) fn may_ask_for_refresh(&self, key: &str, now: Timestamp) -> bool {
+    /// Whether the caller is to ask for this CRL's refresh. One call in each [`REFRESH_PAUSE`]
+    /// claims that.
+    pub(super) fn claim_refresh(&self, key: &str, now: Timestamp) -> bool {
         let mut heads = self.heads.borrow_mut();
         let Some(remembered) = heads.get(key) else {
             return true;

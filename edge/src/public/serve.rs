@@ -150,11 +150,11 @@ impl<P: Platform> Serving<P> {
         {
             return Ok(served);
         }
-        let is_absent = self.fast_path && self.memory.is_absent(&key, self.platform.now());
-        let replica = if is_absent {
-            Ok(None)
-        } else {
+        let now = self.platform.now();
+        let replica = if !self.fast_path || self.memory.claim_read(&key, now) {
             self.replica(&key).await
+        } else {
+            Ok(None)
         };
         let kv_failed = replica.is_err();
         let found = replica.unwrap_or_else(|KvFailed| self.remembered(&key, Age::Outage));
@@ -376,7 +376,7 @@ impl<P: Platform> Serving<P> {
     /// Has the object refresh what is due, without waiting for it, and rarely per isolate.
     fn refresh_soon(&self, Wanted { issuer, name, .. }: &Wanted, key: &str) {
         let now = self.platform.now();
-        if !self.memory.may_ask_for_refresh(key, now) {
+        if !self.memory.claim_refresh(key, now) {
             return;
         }
         let (platform, issuer, name) = (self.platform.clone(), issuer.clone(), *name);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::answer::ByteRange;
 
-/// What is still to be passed by, and then to be passed on.
+/// How many bytes to skip, and how many to pass on after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slice {
     skip: u64,
