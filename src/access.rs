@@ -29,7 +29,7 @@ pub(crate) async fn read(url: &str, limit: u32, span: Duration) -> worker::Resul
 /// Whether this is the signature of `signed` by RS256.
 ///
 /// # Errors
-/// The key is none.
+/// The platform cannot use the key.
 pub(crate) async fn verify_rs256(
     key: &RsaKey,
     signed: &str,

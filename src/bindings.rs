@@ -51,7 +51,7 @@ impl Bindings {
     /// The KV namespace `CRLS`.
     ///
     /// # Errors
-    /// Where it is not bound.
+    /// If it is not bound.
     pub(crate) fn kv(&self) -> worker::Result<KvNamespace> {
         let environment: &Environment = self.env.unchecked_ref();
         let crls = environment.crls();
@@ -61,7 +61,7 @@ impl Bindings {
     /// The D1 database `DB`.
     ///
     /// # Errors
-    /// Where it is not bound.
+    /// If it is not bound.
     pub(crate) fn d1(&self) -> worker::Result<D1Database> {
         self.env.d1("DB")
     }
@@ -69,7 +69,7 @@ impl Bindings {
     /// The issuers' objects, `ISSUERS`.
     ///
     /// # Errors
-    /// Where they are not bound.
+    /// If they are not bound.
     pub(crate) fn issuers(&self) -> worker::Result<ObjectNamespace> {
         self.env.durable_object("ISSUERS")
     }
@@ -77,7 +77,7 @@ impl Bindings {
     /// The registry's object, `REGISTRY`.
     ///
     /// # Errors
-    /// Where it is not bound.
+    /// If it is not bound.
     pub(crate) fn registry(&self) -> worker::Result<ObjectNamespace> {
         self.env.durable_object("REGISTRY")
     }

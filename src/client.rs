@@ -11,8 +11,8 @@ extern "C" {
     fn signalled(signal: &web_sys::AbortSignal) -> Promise;
 }
 
-/// Waits until the client that sent `request` has left. What waits for this is dropped then: the
-/// runtime runs nothing more of the request, and would keep all that it holds.
+/// Waits until the client that sent `request` has left. The caller then drops what it did for the
+/// client: the runtime runs nothing more of the request, but keeps its memory.
 pub(crate) async fn left(request: &Request) {
     let _ = JsFuture::from(signalled(&request.signal())).await;
 }

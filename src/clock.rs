@@ -3,7 +3,7 @@
 use edge::time::Timestamp;
 use worker::js_sys;
 
-/// The time now, as the platform tells it: it stands still while code runs.
+/// The time now, as the platform has it: it stands still while code runs.
 #[must_use]
 pub(crate) fn now() -> Timestamp {
     #[expect(

@@ -12,7 +12,7 @@ use worker::{D1Database, D1PreparedStatement};
 
 use crate::js::from_js;
 
-/// What D1 tells of a statement beside its rows.
+/// What D1 reports of a statement beside its rows.
 #[derive(Default, serde::Deserialize)]
 pub(crate) struct Meta {
     /// How many rows it wrote or removed.

@@ -11,7 +11,7 @@ use crate::kv::options::GetOptions;
 
 #[wasm_bindgen(module = "/src/fast_path/replay.js")]
 extern "C" {
-    /// What tells one request from another, within one second.
+    /// What distinguishes one request from another within one second.
     pub type RequestKey;
 
     /// What src/entry.js passes each request through.

@@ -52,7 +52,7 @@ pub(crate) async fn run(env: Env) -> Result<(), String> {
     let walked = walked.map_err(|error: ObjectError| error.to_string())?;
     let Some(summary) = walked else {
         log(&serde_json::json!({
-            "level": "info", "what": "no tick: another one, or a refresh of everything, is under way, or the registry did not begin it in time",
+            "level": "info", "what": "no tick: another tick or a refresh of all issuers is under way, or the registry did not answer in time",
         }));
         return Ok(());
     };

@@ -16,7 +16,7 @@ export const begin = (digest) => crypto().createVerify(digest);
 
 export const beginHash = () => crypto().createHash('SHA256');
 
-// Undefined where the key is none.
+// Undefined if spki is not a usable public key.
 export function verify(hashed, spki, saltLength, signature) {
     const { createPublicKey, constants } = crypto();
     const encoded = { key: spki, format: 'der', type: 'spki' };
@@ -75,13 +75,13 @@ impl Hashed for JsHashed {
             Digest::Sha384 => "SHA384",
             Digest::Sha512 => "SHA512",
         };
-        Self(begin(digest).map_err(|error| tell(&error)).ok())
+        Self(begin(digest).map_err(|error| log_unavailable(&error)).ok())
     }
 
     fn update(&mut self, bytes: &[u8]) {
         let updated = self.0.as_ref().map(|hashed| hashed.update(bytes));
         if let Some(Err(error)) = updated {
-            tell(&error);
+            log_unavailable(&error);
             self.0 = None;
         }
     }
@@ -102,7 +102,7 @@ impl Hashed for JsHashed {
             Ok(Some(false)) => Err(Unverified::Invalid),
             Ok(None) => Err(Unverified::UnusableKey),
             Err(error) => {
-                tell(&error);
+                log_unavailable(&error);
                 Err(Unverified::Failed)
             }
         }
@@ -115,13 +115,13 @@ pub(crate) struct JsContentHash(Option<Hash>);
 
 impl ContentHash for JsContentHash {
     fn new() -> Self {
-        Self(begin_hash().map_err(|error| tell(&error)).ok())
+        Self(begin_hash().map_err(|error| log_unavailable(&error)).ok())
     }
 
     fn update(&mut self, bytes: &[u8]) {
         let updated = self.0.as_ref().map(|hash| hash.update_hash(bytes));
         if let Some(Err(error)) = updated {
-            tell(&error);
+            log_unavailable(&error);
             self.0 = None;
         }
     }
@@ -135,8 +135,8 @@ impl ContentHash for JsContentHash {
     }
 }
 
-/// Tells the operator's log why no signature was checked.
-fn tell(error: &JsValue) {
+/// Logs why no signature was checked.
+fn log_unavailable(error: &JsValue) {
     log(&serde_json::json!({
         "level": "error",
         "what": "the platform checks no signatures: does the Worker have nodejs_compat, which is on from compatibility date 2026-08-04?",

@@ -82,7 +82,7 @@ extern "C" {
 /// How many bytes a chunk has, save the last. By itself the platform gives 4 KiB at a time.
 const CHUNK: u32 = 64 * 1024;
 
-/// A stream that is being read. Once nobody wants more of it, its source may go.
+/// A stream that is being read. Dropping it cancels the stream, which frees its source.
 struct Reading(Reader);
 
 impl Drop for Reading {

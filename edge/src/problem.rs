@@ -55,11 +55,11 @@ pub enum EdgeError {
     },
     /// `If-Match` or `If-Unmodified-Since` does not hold.
     #[error(
-        "the CRL is not the one that If-Match or If-Unmodified-Since asks for; ask again without"
+        "the CRL does not match If-Match or If-Unmodified-Since; repeat the request without it"
     )]
     PreconditionFailed,
     /// The range that was asked for begins past the end.
-    #[error("the range lies outside of the {size} bytes that there are")]
+    #[error("the range starts after the end of the CRL, which has {size} bytes")]
     RangeNotSatisfiable {
         /// The length of the CRL in the encoding asked for, in bytes.
         size: u64,
@@ -84,7 +84,7 @@ pub enum EdgeError {
     )]
     Unauthorized,
     /// Cloudflare Access let the request through, and what it says of it opens nothing.
-    #[error("the identity of Cloudflare Access opens nothing here: {reason}")]
+    #[error("this identity of Cloudflare Access has no rights here: {reason}")]
     AccessRefused {
         /// Why, as a part of a sentence.
         reason: String,
@@ -101,9 +101,9 @@ pub enum EdgeError {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The token is right, and does not reach this far.
+    /// The token is valid, but does not allow this call.
     #[error(
-        "this token does not open this call: HOOK_TOKEN refreshes one issuer, VIEWER_TOKEN reads"
+        "this token does not allow this call: HOOK_TOKEN refreshes one issuer, VIEWER_TOKEN reads"
     )]
     TokenNotAllowed,
     /// There is no token that a caller could show.

@@ -28,7 +28,7 @@ const TIME_TO_BEGIN: Duration = Duration::from_mins(5);
 /// What is left of the 15 minutes for removing old rows. Those that are not removed wait for the
 /// next tick.
 const TIME_TO_PRUNE: Duration = Duration::from_secs(20);
-/// How long it may take to answer otherwise.
+/// How long any other call of the registry's object may take.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(20);
 /// How many issuers one tick takes at the most: the platform allows 10,000 calls in one run, and
 /// batches are calls too.
@@ -118,7 +118,7 @@ pub async fn regenerate_all<O: Objects>(
     }
     summary.not_reached = left.get().saturating_add(unreached.len() as u64);
     let ended = objects.end_tick(&lease, &unreached);
-    // The lease of a tick that does not end so ends by itself.
+    // If this fails, the lease ends by itself.
     within(objects.sleep(TIME_TO_ANSWER), ended)
         .await
         .unwrap_or(Ok(()))?;

@@ -388,7 +388,7 @@ fn calls_under_way_finish_when_the_service_is_told_to_stop() {
     let origin = Origin::new();
     origin.issuer("ca", "p256");
     let (_, crl) = origin.crl("ca", "full");
-    // A CA that takes its time: it answers once the service was told to stop.
+    // A CA that takes its time: it answers after the service was asked to stop.
     let slow = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/ca.crl", slow.local_addr().unwrap());
     let connect = [
@@ -415,10 +415,10 @@ fn calls_under_way_finish_when_the_service_is_told_to_stop() {
     std::thread::scope(|scope| {
         let under_way = scope.spawn(|| server.crl("slow", "full", None).body_mut().read_to_vec());
         let (mut stream, _) = slow.accept().unwrap();
-        let told = std::process::Command::new("kill")
+        let killed = std::process::Command::new("kill")
             .arg(server.child.id().to_string())
             .status();
-        assert!(told.unwrap().success());
+        assert!(killed.unwrap().success());
         // Nobody new is let in any more.
         let address = server.url.strip_prefix("http://").unwrap();
         while TcpStream::connect(address).is_ok() {

@@ -102,7 +102,7 @@ fn a_hsm_that_hangs_holds_up_its_own_issuer_alone() {
         let path = format!("/v1/issuers/{issuer}/revocations");
         assert_eq!(server.post(&path, &revocation).status(), 201);
     }
-    // Those that wait are told to ask again.
+    // Those that wait get a 503 with Retry-After.
     let mut late = server.crl("hangs", "full", None);
     assert_eq!(late.status(), 503);
     assert!(!header(&late, "retry-after").is_empty());

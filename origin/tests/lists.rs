@@ -183,9 +183,9 @@ fn an_authority_that_was_signed_here_is_known_to_end() {
     let Some(shown) = shown else { return };
     let shown = String::from_utf8(shown.stdout).unwrap();
     let serial = shown.trim().strip_prefix("serial=").unwrap();
-    let told = origin.run(&["revoke", "root", serial, "--json"]);
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert!(told["not_after"].is_string(), "{told}");
+    let printed = origin.run(&["revoke", "root", serial, "--json"]);
+    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert!(printed["not_after"].is_string(), "{printed}");
 }
 
 #[test]
@@ -316,10 +316,10 @@ fn an_import_goes_on_after_a_kill() {
     child.wait().unwrap();
     let (_, half) = origin.crl("ca", "full");
     assert_eq!(serials(&half).len() % 500, 0, "whole batches");
-    let told = origin.run(&import);
+    let printed = origin.run(&import);
     assert!(
-        told.contains(&format!("{} already were", serials(&half).len())),
-        "{told}"
+        printed.contains(&format!("{} already were", serials(&half).len())),
+        "{printed}"
     );
     let (_, whole) = origin.crl("ca", "full");
     assert_eq!(serials(&whole).len(), LINES as usize);

@@ -25,11 +25,11 @@ fn what_is_not_named_stays() {
     assert_eq!(setup(&origin, "ca")["crls"], full(259_200, 3600));
     origin.run(&["issuer", "set", "ca", "--crl-validity", "2d"]);
     assert_eq!(setup(&origin, "ca")["crls"], full(172_800, 3600));
-    let told = origin.run(&["issuer", "set", "ca", "--profile", "cabf"]);
-    assert!(told.contains("profile    cabf"), "{told}");
+    let printed = origin.run(&["issuer", "set", "ca", "--profile", "cabf"]);
+    assert!(printed.contains("profile    cabf"), "{printed}");
     assert!(
-        told.contains("valid for 2days, the next one due 1h before the end"),
-        "{told}"
+        printed.contains("valid for 2days, the next one due 1h before the end"),
+        "{printed}"
     );
 }
 

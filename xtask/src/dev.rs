@@ -48,8 +48,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    edge::refuse_taken_port(options.port)?;
-    edge::refuse_taken_port(options.origin_port)?;
+    edge::check_port_is_free(options.port)?;
+    edge::check_port_is_free(options.origin_port)?;
     let tools = build::ensure_beside(workspace, Profile::Dev, || {
         build::build_native(
             workspace,

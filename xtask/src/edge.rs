@@ -95,7 +95,7 @@ pub(crate) fn start(
     settings: &Settings,
     stop: &Stop,
 ) -> Result<Group> {
-    refuse_taken_port(settings.port)?;
+    check_port_is_free(settings.port)?;
     fs::create_dir_all(&settings.state)?;
     let state = settings.state.canonicalize()?;
     migrate(tools, workspace, &state)?;
@@ -214,8 +214,8 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A clear word now is better than wrangler's later.
-pub(crate) fn refuse_taken_port(port: u16) -> Result<()> {
+/// Checks the port before wrangler does, whose error is harder to understand.
+pub(crate) fn check_port_is_free(port: u16) -> Result<()> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
         Err(error) => bail!(

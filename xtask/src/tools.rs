@@ -9,10 +9,10 @@ use anyhow::Result;
 use crate::toolchain::path_with;
 use crate::workspace::Workspace;
 
-/// Reads deny.toml.
+/// The version of cargo-deny.
 const CARGO_DENY: &str = "0.20.2";
 
-/// Changes code to see whether a test notices.
+/// The version of cargo-mutants.
 const CARGO_MUTANTS: &str = "27.1.0";
 
 /// The tools that every command needs, installed at the right version.

@@ -19,14 +19,14 @@ const MOST_STEPS: u32 = 50;
 /// The event table, for removing from it.
 pub trait OldEvents {
     /// Removes up to `limit` of the events that started before `before`, the oldest first, and
-    /// tells how many.
+    /// returns how many.
     async fn remove(&self, before: Timestamp, limit: u32) -> Result<u64, EventLogError>;
 }
 
-/// Removes the events that are older than `retention`, and tells how many.
+/// Removes the events that are older than `retention`, and returns how many.
 ///
 /// # Errors
-/// Where D1 fails: what was removed before is gone all the same, and the next tick goes on.
+/// If D1 fails: what was removed before is gone all the same, and the next tick goes on.
 pub async fn prune(
     events: &impl OldEvents,
     now: Timestamp,

@@ -65,13 +65,13 @@ impl<P: IssuerPorts> Outbox<P> {
         let mut batch = BATCH;
         loop {
             let limit = BATCH.saturating_add(refused.len());
-            let Some(mut events) = shared.note(shared.state.store().owed_events(limit)) else {
+            let Some(mut events) = shared.ok_or_log(shared.state.store().owed_events(limit)) else {
                 return;
             };
             events.retain(|event| !refused.contains(&event.id));
             events.truncate(batch);
             let mut names = self.dirty.take();
-            let Some(removals) = shared.note(self.owed_removals()) else {
+            let Some(removals) = shared.ok_or_log(self.owed_removals()) else {
                 return;
             };
             names.extend(&removals);
@@ -79,7 +79,8 @@ impl<P: IssuerPorts> Outbox<P> {
                 return;
             }
             names.extend(events.iter().map(|event| event.crl_name));
-            let Some(statuses) = shared.note(self.statuses(&names, events.len() as u64)) else {
+            let Some(statuses) = shared.ok_or_log(self.statuses(&names, events.len() as u64))
+            else {
                 return;
             };
             let append = self.log.append(&events, &statuses);
@@ -90,10 +91,11 @@ impl<P: IssuerPorts> Outbox<P> {
                         delivered,
                         ..StateChange::default()
                     };
-                    if !events.is_empty() && shared.note(shared.state.commit(change)).is_none() {
+                    if !events.is_empty() && shared.ok_or_log(shared.state.commit(change)).is_none()
+                    {
                         return;
                     }
-                    if shared.note(self.settle_removals(removals)).is_none() {
+                    if shared.ok_or_log(self.settle_removals(removals)).is_none() {
                         return;
                     }
                     continue;

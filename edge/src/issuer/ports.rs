@@ -83,8 +83,8 @@ impl<P: IssuerPorts> Shared<P> {
         within(self.runtime.sleep(limit), step).await
     }
 
-    /// The value, or `None` after an entry in the log.
-    pub(super) fn note<T>(&self, result: Result<T, StoreError>) -> Option<T> {
+    /// The value; `None` if storage failed, which this logs.
+    pub(super) fn ok_or_log<T>(&self, result: Result<T, StoreError>) -> Option<T> {
         result
             .inspect_err(|error| {
                 self.runtime.log(&serde_json::json!({

@@ -74,9 +74,9 @@ impl<P: IssuerPorts> Publisher<P> {
     pub(super) async fn flush(self: &Rc<Self>) {
         let this = Rc::clone(self);
         let run = async move {
-            this.shared.note(this.put_off_shards());
+            this.shared.ok_or_log(this.put_off_shards());
             while let Some(owed) = this.next_owed() {
-                if this.shared.note(this.publish(owed).await).is_none() {
+                if this.shared.ok_or_log(this.publish(owed).await).is_none() {
                     return;
                 }
             }
@@ -140,7 +140,7 @@ impl<P: IssuerPorts> Publisher<P> {
                     _ => None,
                 })
         });
-        self.shared.note(owed).flatten()
+        self.shared.ok_or_log(owed).flatten()
     }
 
     async fn publish(&self, owed: Owed) -> Result<(), StoreError> {
@@ -302,12 +302,12 @@ impl<P: IssuerPorts> Publisher<P> {
         keys
     }
 
-    /// KV returned something else than what is committed, or nothing: it is to get it again, unless
-    /// KV just had no time to spread it. Returns whether it is.
-    pub(super) fn disagrees(&self, name: CrlName) -> bool {
+    /// Marks the CRL to be published again, since a read of KV returned another one or none.
+    /// Does nothing while the last write may still be spreading. Returns whether it is marked.
+    pub(super) fn owe_again(&self, name: CrlName) -> bool {
         let now = self.shared.runtime.now();
         let patience = self.spread();
-        let Some(mut crl) = self.shared.note(self.shared.state.crl(name)) else {
+        let Some(mut crl) = self.shared.ok_or_log(self.shared.state.crl(name)) else {
             return false;
         };
         if !matches!(crl.publication, Publication::Done { at } if now.since(at) > patience) {
@@ -315,7 +315,9 @@ impl<P: IssuerPorts> Publisher<P> {
         }
         crl.owe_publication(now, 0);
         let change = StateChange::of_crl(name, crl);
-        self.shared.note(self.shared.state.commit(change)).is_some()
+        self.shared
+            .ok_or_log(self.shared.state.commit(change))
+            .is_some()
     }
 
     /// Whether KV has the committed CRL; `None` if KV does not answer.
@@ -323,7 +325,7 @@ impl<P: IssuerPorts> Publisher<P> {
         let key = key(&self.shared.issuer, name);
         let found = self.replica.metadata(&key);
         let found = self.shared.within(WRITE_LIMIT, found).await?.ok()?;
-        let crl = self.shared.note(self.shared.state.crl(name))?;
+        let crl = self.shared.ok_or_log(self.shared.state.crl(name))?;
         Some(found.as_ref().map(|metadata| &metadata.head) == crl.head())
     }
 
@@ -335,9 +337,9 @@ impl<P: IssuerPorts> Publisher<P> {
             let due = state.crls.iter().filter(|(_, crl)| is_due(crl));
             due.map(|(name, _)| *name).collect::<Vec<_>>()
         });
-        for name in self.shared.note(due).unwrap_or_default() {
+        for name in self.shared.ok_or_log(due).unwrap_or_default() {
             let agrees = self.is_in_kv(name).await;
-            let Some(mut crl) = self.shared.note(self.shared.state.crl(name)) else {
+            let Some(mut crl) = self.shared.ok_or_log(self.shared.state.crl(name)) else {
                 return;
             };
             // A comparison that KV did not answer is not the last one.
@@ -352,11 +354,11 @@ impl<P: IssuerPorts> Publisher<P> {
                 crl.owe_publication(now, 0);
             }
             let change = StateChange::of_crl(name, crl);
-            self.shared.note(self.shared.state.commit(change));
+            self.shared.ok_or_log(self.shared.state.commit(change));
         }
         // What disagreed is written at once.
         while let Some(owed) = self.next_owed() {
-            if self.shared.note(self.publish(owed).await).is_none() {
+            if self.shared.ok_or_log(self.publish(owed).await).is_none() {
                 return;
             }
         }
@@ -387,10 +389,10 @@ impl<P: IssuerPorts> Publisher<P> {
             let due = due.map(|(key, _)| (key.clone(), needed.contains(key)));
             due.collect::<Vec<_>>()
         });
-        for (key, is_needed) in self.shared.note(due).unwrap_or_default() {
+        for (key, is_needed) in self.shared.ok_or_log(due).unwrap_or_default() {
             // What was removed may have come back.
             if is_needed || self.bounded(self.replica.delete(&key)).await.is_ok() {
-                self.shared.note(self.shared.state.commit(StateChange {
+                self.shared.ok_or_log(self.shared.state.commit(StateChange {
                     deleted: vec![key],
                     ..StateChange::default()
                 }));

@@ -87,7 +87,7 @@ impl<P: IssuerPorts> IssuerService<P> {
             leases,
             outbox,
         });
-        service.spawn_settle();
+        service.spawn_pending();
         service
     }
 
@@ -164,7 +164,7 @@ impl<P: IssuerPorts> IssuerService<P> {
         // After a failure the back-off decides when the origin is asked, not the clients.
         let mut outcome = crl.last_outcome;
         if crl.may_refresh(now) && !is_gone {
-            let report = self.fly(name, Trigger::Request, false).await;
+            let report = self.join_or_start(name, Trigger::Request, false).await;
             outcome = Some(report.event.outcome);
         }
         let (now, crl) = (self.shared.runtime.now(), self.crl(name));
@@ -199,7 +199,7 @@ impl<P: IssuerPorts> IssuerService<P> {
     /// Starts the refresh of a CRL that is due, unless back-off forbids it.
     fn refresh_due(self: &Rc<Self>, name: CrlName) {
         if self.crl(name).may_refresh(self.shared.runtime.now()) && !self.is_withdrawn(name) {
-            drop(self.fly(name, Trigger::Request, false));
+            drop(self.join_or_start(name, Trigger::Request, false));
         }
     }
 
@@ -240,7 +240,7 @@ impl<P: IssuerPorts> IssuerService<P> {
         names.retain(|name| new_crl || !self.is_origin_closed(*name));
         let this = Rc::clone(self);
         let all: LocalBoxFuture<'static, Vec<Report>> = stream::iter(names)
-            .map(move |name| this.fly(name, trigger, new_crl))
+            .map(move |name| this.join_or_start(name, trigger, new_crl))
             .buffered(AT_ONCE)
             .collect()
             .boxed_local();
@@ -274,7 +274,7 @@ impl<P: IssuerPorts> IssuerService<P> {
             self.refresh_each(due, Trigger::Alarm).await;
         }
         self.removal.remove_expired().await?;
-        self.settle().await;
+        self.do_pending().await;
         self.set_alarm().await
     }
 
@@ -318,7 +318,7 @@ impl<P: IssuerPorts> IssuerService<P> {
     /// and D1 have removed them too, unless one of them is down.
     async fn retire(self: &Rc<Self>, name: Option<CrlName>) -> IssuerAnswer {
         let retired = self.removal.retire(name).await;
-        self.settle_and_set_alarm().await;
+        self.do_pending_and_set_alarm().await;
         retired.map_or_else(failed, IssuerAnswer::Retire)
     }
 
@@ -356,13 +356,14 @@ impl<P: IssuerPorts> IssuerService<P> {
 
     /// KV returned something else to a reader than what is committed, or nothing.
     pub(super) fn replica_disagrees(self: &Rc<Self>, name: CrlName) {
-        if self.publisher.disagrees(name) {
-            self.spawn_settle();
+        if self.publisher.owe_again(name) {
+            self.spawn_pending();
         }
     }
 
-    /// Joins or starts the refresh of a CRL. It goes on if the result is dropped.
-    fn fly(
+    /// Joins the refresh of a CRL that is under way, or starts one and what follows it (KV, D1, the
+    /// alarm). Dropping the result does not stop it.
+    fn join_or_start(
         self: &Rc<Self>,
         name: CrlName,
         trigger: Trigger,
@@ -430,7 +431,7 @@ impl<P: IssuerPorts> IssuerService<P> {
 
     /// Refreshes a shard, until it has ended or waits.
     async fn ask_shard(self: &Rc<Self>, name: CrlName) {
-        let ended = self.fly(name, Trigger::Alarm, false);
+        let ended = self.join_or_start(name, Trigger::Alarm, false);
         let shards = &self.refresher.shards;
         let waits = self.reports.until(|| shards.is_waiting(name).then_some(()));
         within(waits, ended).await;
@@ -452,28 +453,28 @@ impl<P: IssuerPorts> IssuerService<P> {
         }
         let error = report.error.as_deref();
         if error.is_some_and(RefreshError::says_unknown) && !self.is_gone() {
-            self.shared.note(self.removal.look().await);
+            self.shared.ok_or_log(self.removal.look().await);
         }
-        self.settle_and_set_alarm().await;
+        self.do_pending_and_set_alarm().await;
         // A good time to see whether KV still has it.
         if outcome == Outcome::Unchanged && self.publisher.is_in_kv(name).await == Some(false) {
             self.replica_disagrees(name);
         }
     }
 
-    fn spawn_settle(self: &Rc<Self>) {
+    fn spawn_pending(self: &Rc<Self>) {
         let this = Rc::clone(self);
-        let settle = async move { this.settle_and_set_alarm().await };
+        let settle = async move { this.do_pending_and_set_alarm().await };
         self.shared.runtime.spawn(settle.boxed_local());
     }
 
-    async fn settle_and_set_alarm(self: &Rc<Self>) {
+    async fn do_pending_and_set_alarm(self: &Rc<Self>) {
         // Before, so that what is owed is done even if the object ends meanwhile; and after.
         let set = self.set_alarm().await;
-        self.shared.note(set);
-        self.settle().await;
+        self.shared.ok_or_log(set);
+        self.do_pending().await;
         let set = self.set_alarm().await;
-        self.shared.note(set);
+        self.shared.ok_or_log(set);
     }
 
     async fn set_alarm(&self) -> Result<(), StoreError> {
@@ -481,10 +482,10 @@ impl<P: IssuerPorts> IssuerService<P> {
         self.alarm.follow(&self.shared, removal).await
     }
 
-    /// Does what is owed: bodies to be swept, KV, D1.
-    async fn settle(&self) {
+    /// Does the pending work: sweeps unused bodies, writes to KV, delivers events to D1.
+    async fn do_pending(&self) {
         if self.flights.is_idle() {
-            self.shared.note(self.sweep());
+            self.shared.ok_or_log(self.sweep());
         }
         // Neither waits for the other: one of them may be down.
         join(self.publisher.flush(), self.outbox.flush()).await;
@@ -502,7 +503,7 @@ impl<P: IssuerPorts> IssuerService<P> {
     fn listed(&self) -> Vec<CrlName> {
         let listed = self.shared.state.with(|state| state.issuer.listed());
         self.shared
-            .note(listed)
+            .ok_or_log(listed)
             .unwrap_or_else(|| vec![CrlName::Full])
     }
 
@@ -512,7 +513,7 @@ impl<P: IssuerPorts> IssuerService<P> {
             .shared
             .state
             .with(|state| state.issuer.gone_since.is_some());
-        self.shared.note(is_gone).unwrap_or(false)
+        self.shared.ok_or_log(is_gone).unwrap_or(false)
     }
 
     /// Whether the origin is known not to list this CRL any more.
@@ -521,7 +522,7 @@ impl<P: IssuerPorts> IssuerService<P> {
             .shared
             .state
             .with(|state| state.issuer.has_withdrawn(name));
-        self.shared.note(is_withdrawn).unwrap_or(false)
+        self.shared.ok_or_log(is_withdrawn).unwrap_or(false)
     }
 
     /// Whether the origin wants to be left alone about this CRL.
@@ -540,7 +541,7 @@ impl<P: IssuerPorts> IssuerService<P> {
     /// What is known of a CRL; nothing, after an entry in the log, if storage cannot be read.
     fn crl(&self, name: CrlName) -> CrlState {
         self.shared
-            .note(self.shared.state.crl(name))
+            .ok_or_log(self.shared.state.crl(name))
             .unwrap_or_default()
     }
 }

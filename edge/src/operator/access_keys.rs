@@ -81,8 +81,8 @@ impl Drop for Reader<'_> {
 }
 
 impl AccessKeys {
-    /// The key with this id. `read` is awaited if the key is not known or the keys are old, unless
-    /// it was lately.
+    /// The key with this id. If it is not known, or the keys are old, they are read by `read`,
+    /// unless that was tried a short while ago.
     ///
     /// # Errors
     /// [`NoKey`].

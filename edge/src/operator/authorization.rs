@@ -66,8 +66,8 @@ pub(crate) fn caller<'s>(
     holder(shown, settings).ok_or_else(|| refusal(settings))
 }
 
-/// Who holds the token `shown`. Every token is compared in constant time, so that the time tells
-/// nothing but lengths.
+/// Who holds the token `shown`. Every token is compared in constant time, so that the time
+/// shows nothing but lengths.
 pub(crate) fn holder<'s>(shown: &str, settings: &'s Settings) -> Option<Caller<'s>> {
     let mut found = None;
     for (secret, caller) in holders(settings) {

@@ -697,7 +697,7 @@ mod tests {
         };
         let subjects = with_series(&owed, None, 9);
         let text = render(&owed, &totals, &subjects, Format::Prometheus, NOW);
-        let told: Vec<_> = text
+        let rendered: Vec<_> = text
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
             .collect();
@@ -710,7 +710,7 @@ mod tests {
             .filter(|word| word.starts_with("crl_edge_"));
         let mut count = 0;
         for name in named {
-            assert!(told.contains(&name), "{name}");
+            assert!(rendered.contains(&name), "{name}");
             count += 1;
         }
         assert!(count > 20);

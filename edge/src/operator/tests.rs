@@ -913,7 +913,7 @@ mod dashboard {
     #[test]
     fn however_many_wrong_tokens_wait_a_right_one_gets_in_at_once() {
         let platform = Platform::new();
-        while let Some(pause) = platform.memory().guesses.pause("", platform.now.get()) {
+        while let Some(pause) = platform.memory().guesses.reserve("", platform.now.get()) {
             assert!(pause.as_secs() <= 30);
         }
         let guess = sign_in(&platform, "guess");

@@ -106,7 +106,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_range_selects_the_bytes_that_its_definition_names(length in 1..50_u64, first in 0..60_u64, last in 0..60_u64) {
-            // A range's bytes are its positions, so that what is selected can be computed by filtering.
+            // A range's bytes are its positions, so that what is selected can be computed by
+            // filtering.
             let positions = |belongs: &dyn Fn(u64) -> bool| (0..length).filter(|&at| belongs(at)).collect::<Vec<_>>();
             let selected = |value: &str| match RangeSpec::parse(value).map(|spec| spec.select(length)) {
                 Some(Selection::Part(part)) => (part.first..part.end()).collect(),

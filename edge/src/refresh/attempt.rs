@@ -163,7 +163,9 @@ impl Attempt {
                 state.withheld_since = None;
                 state.unconfirmed_since = None;
                 match answer {
-                    OriginAnswer::Crl(admitted) => self.publish(&mut state, admitted, settings),
+                    OriginAnswer::Crl(admitted) => {
+                        self.replace_current(&mut state, admitted, settings);
+                    }
                     OriginAnswer::Unchanged => self.prolong(&mut state, settings),
                     OriginAnswer::NothingToPublish => {
                         state.next_attempt = None;
@@ -187,8 +189,8 @@ impl Attempt {
         state
     }
 
-    /// The admitted CRL takes the place of the one that is held.
-    fn publish(&self, state: &mut CrlState, admitted: &Admitted, settings: &Settings) {
+    /// Puts the admitted CRL in the place of the one that is held.
+    fn replace_current(&self, state: &mut CrlState, admitted: &Admitted, settings: &Settings) {
         let mut head = admitted.head.clone();
         // Clients compare Last-Modified, which counts seconds: each CRL has its own.
         let next_second = |head: &Head| {

@@ -174,8 +174,8 @@ pub enum OriginError {
     /// Another media type than that of a CRL.
     #[error("the origin sent {}, not application/pkix-crl", .0.as_deref().unwrap_or("no Content-Type"))]
     WrongContentType(Option<String>),
-    /// The issuer's record is not as the contract has it.
-    #[error("the origin's record of the issuer is not as the contract has it: {0}")]
+    /// JSON of the origin is not as its API has it, or too large.
+    #[error("the origin's answer is not as its API has it: {0}")]
     MalformedRecord(String),
 }
 
@@ -220,13 +220,13 @@ const fn explain(status: u16) -> &'static str {
     }
 }
 
-/// The object's storage did not do it.
+/// Why a call of the object's storage failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The CRL held is not the one that a conclusion was drawn from.
     #[error("the CRL was replaced while it was being refreshed")]
     Conflict,
-    /// The platform said no. What was to be written may yet have been kept.
+    /// The platform reported an error. A write may have been kept all the same.
     #[error("the object's storage failed: {0}")]
     Failed(String),
     /// What is stored is not readable by this release.

@@ -24,7 +24,7 @@ pub struct Head {
     pub next_update: UnixTime,
     /// When the edge asks for the next one.
     pub refresh_after: Timestamp,
-    /// When the edge took it in.
+    /// When the edge committed it.
     pub generated_at: Timestamp,
     /// How many certificates it revokes.
     pub entry_count: u64,

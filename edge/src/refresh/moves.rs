@@ -214,7 +214,8 @@ impl Case<'_> {
     }
 }
 
-/// What becomes of an arrival, with what was found out of the entries that it lost.
+/// Admits or refuses a shard's new CRL by its verdict, and notes where the entries that it lost
+/// are.
 pub(super) fn conclude(
     arrival: Arrival,
     located: &Located,

@@ -84,7 +84,8 @@ impl Shards {
         others.all(|name| self.asked_at(*name) > waiting.came_at)
     }
 
-    /// Which of `listed` are to be asked, for those that wait, and which of those that wait.
+    /// The shards of `listed` that must be refreshed before the CRLs that wait can be judged: those
+    /// that do not wait, and those that wait themselves.
     pub(super) fn to_ask(&self, listed: &[CrlName]) -> (Vec<CrlName>, Vec<CrlName>) {
         let waiting = self.waiting.borrow();
         let is_behind = |name: &&CrlName| {

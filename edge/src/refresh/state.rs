@@ -272,7 +272,7 @@ pub struct Unsettled {
 #[serde(transparent)]
 pub struct BodyId(pub u32);
 
-/// How the edge names a CRL to the origin, which can tell from it that it lost its state.
+/// How the edge names a CRL to the origin, which can conclude from it that it lost its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldCrl {
     /// The SHA-256 of its DER (`If-None-Match`).
@@ -340,7 +340,7 @@ impl CrlState {
         self.is_due(now) && self.not_before.is_none_or(|not_before| not_before <= now)
     }
 
-    /// How the origin is told of the CRL held.
+    /// How the origin learns which CRL is held.
     #[must_use]
     pub fn held(&self) -> Option<HeldCrl> {
         self.last_head().map(|head| HeldCrl {

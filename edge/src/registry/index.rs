@@ -38,8 +38,8 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Whether a CRL of this name may be had. Of an issuer that publishes elsewhere its object
-    /// knows since when: that decides.
+    /// Whether the issuer may have a CRL of this name. True for an issuer that publishes elsewhere:
+    /// only its object knows whether a CRL from before is still valid.
     #[must_use]
     pub fn may_have(&self, name: CrlName) -> bool {
         self.crls.is_empty() || self.crls.contains(&name)

@@ -63,7 +63,7 @@ pub trait IssuerObjects {
 /// One issuer in the object's storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Who.
+    /// The issuer's id.
     pub id: IssuerId,
     /// Its CRLs.
     pub crls: Vec<CrlName>,
@@ -245,7 +245,7 @@ impl<P: RegistryPorts> RegistryService<P> {
     /// ask, the origin is read once. Where it cannot be read, the last index is the answer.
     ///
     /// # Errors
-    /// Where there is no index at all.
+    /// If there is no index at all.
     pub async fn index(self: &Rc<Self>) -> Read {
         let now = self.runtime.now();
         let known = self.known()?;
@@ -262,9 +262,9 @@ impl<P: RegistryPorts> RegistryService<P> {
         read.or_else(|error| known.ok_or(error))
     }
 
-    /// The same for who serves relying parties, who wait for it: the last index, if the origin does
-    /// not answer within a part of its time. The rest is for the issuer's object. The reading goes
-    /// on.
+    /// [`Self::index`] for relying parties: the last index if the origin does not answer within its
+    /// share of the time ([`HURRY`]), since the issuer's object needs the rest. The reading goes on
+    /// in the background.
     async fn index_soon(self: &Rc<Self>) -> Read {
         let known = self.known()?;
         let limit = self.settings.origin_timeout.checked_div(HURRY);
@@ -371,8 +371,8 @@ impl<P: RegistryPorts> RegistryService<P> {
         Ok(Rc::new(self.adopt(self.pages().await?)?))
     }
 
-    /// Everyone whom the origin lists. A page's records, with their certificates, go before the
-    /// next page comes.
+    /// All issuers that the origin lists. Each page becomes rows before the next is read, so that
+    /// only one page of certificates is in memory.
     async fn pages(&self) -> Result<Vec<Row>, OriginError> {
         let mut listed = Vec::new();
         let mut cursor: Option<String> = None;
@@ -400,8 +400,8 @@ impl<P: RegistryPorts> RegistryService<P> {
             .unwrap_or(Err(OriginError::Timeout(limit)))
     }
 
-    /// Brings storage up to what the origin lists. Who is gone stays, marked, until its object has
-    /// removed it, or for as long as events are kept.
+    /// Stores what the origin lists. An issuer that it no longer lists is marked as gone, and kept
+    /// until its object has removed it, at most for `EVENT_RETENTION_DAYS`.
     fn adopt(&self, mut after: Vec<Row>) -> Result<Index, StoreError> {
         let now = self.runtime.now();
         let (_, before) = self.store.rows()?;
@@ -482,7 +482,7 @@ impl<P: RegistryPorts> RegistryService<P> {
     /// does not come to is where the next one begins.
     ///
     /// # Errors
-    /// Where storage fails. A tick whose lease another one took over gets an empty batch.
+    /// If storage fails. A tick whose lease another one took over gets an empty batch.
     pub fn next_batch(&self, lease: &Lease) -> Result<Batch, StoreError> {
         let now = self.runtime.now();
         if !self.holds(lease)? {
@@ -500,7 +500,7 @@ impl<P: RegistryPorts> RegistryService<P> {
     /// Ends the tick of `lease`. Those that it took and did not come to are asked first next time.
     ///
     /// # Errors
-    /// Where storage fails.
+    /// If storage fails.
     pub fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), StoreError> {
         self.store.asked(unreached, Timestamp::from_millis(0))?;
         if self.holds(lease)? {

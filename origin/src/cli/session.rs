@@ -1,4 +1,4 @@
-//! What a command works with.
+//! The state that every command gets.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::output::Output;
 use crate::clock::Clock;
 use crate::origin::Origin;
 
-/// What a command works with.
+/// The origin, the clock and the output of one run of crl-origin.
 pub(super) struct Session {
     pub(super) origin: Arc<Origin>,
     pub(super) clock: Arc<dyn Clock>,

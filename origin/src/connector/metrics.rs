@@ -57,7 +57,7 @@ impl ConnectorMetrics {
         );
         registry.register_with_unit(
             "issuer_config_changed",
-            "When a connected CA was last seen to be configured otherwise, which decides what its CRL lists",
+            "When a change of a connected CA's configuration that affects its CRL was last seen",
             Unit::Seconds,
             self.config_changed.clone(),
         );

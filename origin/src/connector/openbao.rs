@@ -137,8 +137,8 @@ impl OpenBao {
         }
     }
 
-    /// Refuses an engine that lists nothing whatever was revoked, and one of which that
-    /// `must_be_known` and is not.
+    /// Refuses an engine whose CRL is disabled, which is empty whatever was revoked. If it
+    /// `must_be_known`, also refuses an engine whose configuration the token may not read.
     async fn refuse_disabled(
         &self,
         request: &CrlRequest,

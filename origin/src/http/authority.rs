@@ -108,7 +108,7 @@ impl From<CrlBody> for NewList {
     }
 }
 
-/// What is to be otherwise about an issuer. What is absent stays.
+/// Changes to the configuration of an issuer. What is absent stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IssuerChanges {
@@ -124,7 +124,7 @@ pub(super) struct IssuerChanges {
     keep_expired: Option<bool>,
 }
 
-/// Changes how an issuer is set up. The CRLs made before are current no longer.
+/// Changes the configuration of an issuer. CRLs made before are no longer current.
 #[utoipa::path(patch, path = "/v1/issuers/{id}", params(("id" = IssuerId, Path)), request_body = IssuerChanges, responses(
     (status = 200, body = IssuerSetup),
     (status = 400, body = Problem, content_type = Problem::MEDIA_TYPE),
@@ -282,7 +282,7 @@ pub(super) struct RevocationBody {
 #[utoipa::path(post, path = "/v1/issuers/{id}/revocations", params(("id" = IssuerId, Path)),
     request_body = RevocationBody, responses(
     (status = 201, description = "it is revoked now", body = RevocationView),
-    (status = 200, description = "it was revoked so already", body = RevocationView),
+    (status = 200, description = "it was already revoked in this way", body = RevocationView),
     (status = 400, body = Problem, content_type = Problem::MEDIA_TYPE),
     (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
     (status = 409, body = Problem, content_type = Problem::MEDIA_TYPE),
@@ -381,15 +381,15 @@ pub(super) struct BatchBody {
 /// What came of many revocations.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BatchView {
-    /// How many certificates are revoked now that were not, or otherwise.
+    /// How many certificates were revoked, or had their revocation changed.
     revoked: u64,
-    /// How many were revoked so already.
+    /// How many were already revoked in this way.
     already_revoked: u64,
-    /// Those that cannot be revoked so.
+    /// The revocations that were refused.
     refused: Vec<RefusedView>,
 }
 
-/// A revocation of a batch that cannot be.
+/// A revocation of a batch that was refused.
 #[derive(Debug, Serialize, ToSchema)]
 struct RefusedView {
     /// Its place in the batch, from 0.

@@ -114,7 +114,7 @@ impl From<OriginError> for ApiError {
                 };
             }
             Fault::Busy => {
-                tracing::warn!(code = error.code(), %error, "a call gave way");
+                tracing::warn!(code = error.code(), %error, "the database was busy: the call was answered with 503");
                 let detail = "Another writer uses the database; ask again.";
                 return Self::unavailable(2, error.code(), detail);
             }

@@ -240,7 +240,7 @@ pub(super) async fn departed(
     let departures = service
         .call(
             move |origin, _| match origin.departures(&id, name, serials) {
-                Err(OriginError::NoKey(_)) => Ok(None),
+                Err(OriginError::ManagedElsewhere(_)) => Ok(None),
                 departures => departures.map(Some),
             },
         )
@@ -263,7 +263,7 @@ pub(super) async fn departed(
     }))
 }
 
-/// The SHA-256 in an entity tag. What is anything else is the tag of nothing that we made.
+/// The SHA-256 in an entity tag; `None` for any other text, which no CRL of ours has as its tag.
 fn entity_tag(value: &str) -> Option<[u8; 32]> {
     let value = value.trim();
     let value = value.strip_prefix("W/").unwrap_or(value);

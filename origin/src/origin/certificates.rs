@@ -59,8 +59,8 @@ impl Origin {
     /// Issues a certificate whose CRL distribution point is the issuer's.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::ShardNotFound`],
-    /// [`OriginError::Certificate`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
+    /// [`OriginError::ShardNotFound`], [`OriginError::Certificate`], [`OriginError::Store`].
     pub fn issue_certificate(
         &self,
         issuer: &IssuerId,

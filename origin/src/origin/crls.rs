@@ -56,8 +56,9 @@ impl Origin {
     /// every change and is not due.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::CrlNotFound`], [`OriginError::NoKey`],
-    /// [`OriginError::StateLost`], [`OriginError::Write`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::CrlNotFound`],
+    /// [`OriginError::ManagedElsewhere`], [`OriginError::StateLost`], [`OriginError::Write`],
+    /// [`OriginError::Store`].
     pub fn make_crl(
         &self,
         issuer: &IssuerId,

@@ -34,8 +34,8 @@ impl Origin {
     /// Why these certificates are not on the current CRL of a list.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::CrlNotFound`],
-    /// [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
+    /// [`OriginError::CrlNotFound`], [`OriginError::Store`].
     pub fn departures(
         &self,
         issuer: &IssuerId,

@@ -31,8 +31,8 @@ pub enum OriginError {
     #[error("no certificate {1} of issuer {0} was revoked")]
     RevocationNotFound(IssuerId, Serial),
     /// Another CA decides this: the origin has no key for the issuer, or only follows the CA.
-    #[error("issuer {0} has another CA, which does this")]
-    NoKey(IssuerId),
+    #[error("another CA manages the revocations and CRLs of issuer {0}: do this there")]
+    ManagedElsewhere(IssuerId),
     /// The certificate and the private key do not match.
     #[error("the certificate's public key does not match the private key")]
     KeyDoesNotFit,
@@ -156,7 +156,7 @@ impl OriginError {
             Self::IssuerExists(_) => "issuer_exists",
             Self::CrlNotFound(..) => "crl_not_found",
             Self::RevocationNotFound(..) => "revocation_not_found",
-            Self::NoKey(_) => "no_key",
+            Self::ManagedElsewhere(_) => "no_key",
             Self::KeyDoesNotFit => "key_does_not_fit",
             Self::ShardNotFound(..) => "shard_not_found",
             Self::StateLost(..) => "state_lost",
@@ -203,7 +203,7 @@ impl OriginError {
             | Self::ImportNotFound(..)
             | Self::Token(TokenError::NotFound(_)) => Fault::NotFound,
             Self::IssuerExists(_)
-            | Self::NoKey(_)
+            | Self::ManagedElsewhere(_)
             | Self::Token(TokenError::Exists(_))
             | Self::Revocation(
                 RevocationError::AlreadyRevoked(_)

@@ -26,7 +26,7 @@ impl Origin {
     /// Starts an import from this source. Returns the id by which it can be undone.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`], [`OriginError::Store`].
     pub fn begin_import(
         &self,
         issuer: &IssuerId,
@@ -43,7 +43,7 @@ impl Origin {
     /// change. One transaction.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`], [`OriginError::Store`].
     pub fn import(
         &self,
         issuer: &IssuerId,
@@ -65,7 +65,7 @@ impl Origin {
     /// Records an imported CRL, and ensures that the issuer's next CRLs have greater numbers.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`], [`OriginError::Store`].
     pub fn adopt_crl(&self, issuer: &IssuerId, crl: &AdoptedCrl) -> Result<(), OriginError> {
         self.store.write(|tx| {
             let issuer = find_local(tx, issuer)?;
@@ -92,8 +92,8 @@ impl Origin {
     /// it after a crash.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::ImportNotFound`],
-    /// [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
+    /// [`OriginError::ImportNotFound`], [`OriginError::Store`].
     pub fn undo_import(
         &self,
         issuer: &IssuerId,

@@ -22,13 +22,13 @@ pub(super) fn find_signing(conn: &Connection, id: &IssuerId) -> Result<IssuerRow
     let issuer = find_issuer(conn, id)?;
     match rows::key(conn, issuer.number)? {
         Some(_) => Ok(issuer),
-        None => Err(OriginError::NoKey(issuer.id)),
+        None => Err(OriginError::ManagedElsewhere(issuer.id)),
     }
 }
 
 /// The key of an issuer. It is opened when the snapshot is closed.
 pub(super) fn stored_key(conn: &Connection, issuer: &IssuerRow) -> Result<StoredKey, OriginError> {
-    rows::key(conn, issuer.number)?.ok_or_else(|| OriginError::NoKey(issuer.id.clone()))
+    rows::key(conn, issuer.number)?.ok_or_else(|| OriginError::ManagedElsewhere(issuer.id.clone()))
 }
 
 /// An issuer without another CA: certificates are issued and revoked here.
@@ -36,7 +36,7 @@ pub(super) fn find_local(conn: &Connection, id: &IssuerId) -> Result<IssuerRow, 
     let issuer = find_issuer(conn, id)?;
     match issuer.connector {
         ConnectorConfig::Local => Ok(issuer),
-        _ => Err(OriginError::NoKey(issuer.id)),
+        _ => Err(OriginError::ManagedElsewhere(issuer.id)),
     }
 }
 

@@ -63,8 +63,8 @@ impl Origin {
     /// what has been taken over stays.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::CrlNotFound`],
-    /// [`OriginError::ShardUnknown`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
+    /// [`OriginError::CrlNotFound`], [`OriginError::ShardUnknown`], [`OriginError::Store`].
     pub fn recover(
         &self,
         issuer: &IssuerId,
@@ -113,8 +113,8 @@ impl Origin {
     /// missing.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::CrlNotUnknown`],
-    /// [`OriginError::CrlNotFound`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
+    /// [`OriginError::CrlNotUnknown`], [`OriginError::CrlNotFound`], [`OriginError::Store`].
     pub fn dismiss(
         &self,
         issuer: &IssuerId,

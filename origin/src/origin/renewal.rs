@@ -17,8 +17,8 @@ impl Origin {
     /// Signs a new certificate of a self-signed issuer, valid from now.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::NotSelfSigned`],
-    /// [`OriginError::Certificate`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
+    /// [`OriginError::NotSelfSigned`], [`OriginError::Certificate`], [`OriginError::Store`].
     pub fn renew_self_signed(
         &self,
         issuer: &IssuerId,
@@ -45,8 +45,8 @@ impl Origin {
     /// Replaces an issuer's certificate by one with the same name and key, which its CA has signed.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::KeyDoesNotFit`],
-    /// [`OriginError::Certificate`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
+    /// [`OriginError::KeyDoesNotFit`], [`OriginError::Certificate`], [`OriginError::Store`].
     pub fn replace_certificate(
         &self,
         issuer: &IssuerId,

@@ -74,9 +74,9 @@ impl Origin {
     /// The expiry and shard of a certificate that was issued here are added.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::ShardNotFound`],
-    /// [`OriginError::ListUnknown`], [`OriginError::NoList`], [`OriginError::Profile`],
-    /// [`OriginError::Revocation`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
+    /// [`OriginError::ShardNotFound`], [`OriginError::ListUnknown`], [`OriginError::NoList`],
+    /// [`OriginError::Profile`], [`OriginError::Revocation`], [`OriginError::Store`].
     pub fn revoke(
         &self,
         issuer: &IssuerId,
@@ -109,7 +109,7 @@ impl Origin {
     /// nothing.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`], [`OriginError::Store`].
     pub fn revoke_all(
         &self,
         issuer: &IssuerId,
@@ -126,7 +126,7 @@ impl Origin {
     /// revoked.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`], [`OriginError::Store`].
     pub fn follow_all(
         &self,
         issuer: &IssuerId,
@@ -143,7 +143,7 @@ impl Origin {
     /// by other software.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`], [`OriginError::Store`].
     pub fn continue_numbers(&self, issuer: &IssuerId, used: CrlNumber) -> Result<(), OriginError> {
         self.store.write(|tx| {
             let issuer = find_signing(tx, issuer)?;

@@ -88,8 +88,8 @@ impl Origin {
     /// is asked to refresh.
     ///
     /// # Errors
-    /// [`OriginError::IssuerNotFound`], [`OriginError::NoKey`] for what another CA decides,
-    /// [`OriginError::ListConfig`], [`OriginError::Profile`], [`OriginError::Store`].
+    /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`] for what another CA
+    /// decides, [`OriginError::ListConfig`], [`OriginError::Profile`], [`OriginError::Store`].
     pub fn change_issuer(
         &self,
         id: &IssuerId,
@@ -216,7 +216,7 @@ fn change_distribution_point(
     before: &Setup,
     changes: &Changes,
 ) -> Result<(), OriginError> {
-    let elsewhere = || OriginError::NoKey(issuer.id.clone());
+    let elsewhere = || OriginError::ManagedElsewhere(issuer.id.clone());
     if changes.profile.is_some() || changes.no_delta || changes.keep_expired.is_some() {
         return Err(elsewhere());
     }

@@ -1,4 +1,4 @@
-//! Whatever is refused: head, body and KV stay as they were, and one event tells why.
+//! Whatever is refused: head, body and KV stay as they were, and one event says why.
 
 use crl::{CrlNumber, DistinguishedName, IssuingDistributionPoint, Template};
 

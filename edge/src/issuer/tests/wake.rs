@@ -211,7 +211,7 @@ fn an_issuer_with_several_lists_that_publishes_elsewhere_is_one_event_for_each()
     assert_eq!(
         stage.log.codes()[published..].len(),
         3 + names.len(),
-        "an operator is told of each list"
+        "an operator is informed of each list"
     );
 }
 

@@ -84,7 +84,7 @@ impl Concern {
         own.or(crl.generated_at)
     }
 
-    /// Whether what relying parties got tells more of it.
+    /// Whether the figures of serving say more about it.
     pub(crate) const fn has_figures(self) -> bool {
         matches!(self, Self::Unserved | Self::NotInKv)
     }
@@ -277,7 +277,7 @@ pub(crate) const ALERTS: [Alert; 25] = [
     },
     Alert {
         name: "OriginConfigChanged",
-        problem: "A CA behind the origin was configured otherwise, which decides what its CRL lists.",
+        problem: "The configuration of a CA behind the origin changed in a way that affects its CRL.",
         clients: "The CRL as it is configured now.",
         outage: "None.",
         advice: "The origin's log says what the configuration means now. Find out who changed it.",

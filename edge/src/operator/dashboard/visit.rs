@@ -348,7 +348,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         } else {
             // Guessing is slow, and nobody who has a token waits.
             let memory = self.desk.ports.memory();
-            let pause = memory.guesses.pause(actor.network(), self.desk.now());
+            let pause = memory.guesses.reserve(actor.network(), self.desk.now());
             let pause = pause.ok_or(EdgeError::TooManySignIns {
                 retry_after: CROWDED,
             })?;

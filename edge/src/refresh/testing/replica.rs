@@ -71,8 +71,8 @@ impl TwinReplica {
         values.insert(key.to_owned(), (value, metadata.cloned()));
     }
 
-    /// Whoever reads a value, or a manifest and its parts, must get the CRL that the metadata tells
-    /// of.
+    /// Whoever reads a value, or a manifest and its parts, must get the CRL that the metadata
+    /// describes.
     fn check(&self, key: &str) {
         if let Some((metadata, body)) = self.body(key) {
             let sha256 = Sha256(sha2::Sha256::digest(&body).into());
