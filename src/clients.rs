@@ -267,16 +267,20 @@ impl EdgeClients {
     /// # Errors
     /// None can be read.
     pub(crate) async fn index(&self) -> Result<Rc<Index>, ObjectError> {
-        let serving = Serving {
+        let index = self.serving().index().await;
+        index.map_err(|error| ObjectError::Refused(error.to_string()))
+    }
+
+    /// Serves relying parties over these clients.
+    pub(crate) fn serving(&self) -> Serving<Self> {
+        Serving {
             platform: self.clone(),
             memory: memory(),
             policy: self.settings.as_ref().into(),
             fast_path: self.settings.fast_path,
             patience: self.settings.origin_timeout,
             registry_ttl: self.settings.registry_ttl,
-        };
-        let index = serving.index().await;
-        index.map_err(|error| ObjectError::Refused(error.to_string()))
+        }
     }
 }
 

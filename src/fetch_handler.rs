@@ -1,11 +1,9 @@
 //! A request: from the platform to its handler, and its answer back.
 
-use std::rc::Rc;
-
 use edge::config::Settings;
 use edge::method::Method;
 use edge::problem::EdgeError;
-use edge::public::{Serving, Wanted, health, preflight};
+use edge::public::{Wanted, health, preflight};
 use edge::routes::{self, Handler};
 use edge::url;
 use web_sys::{Request, Response};
@@ -18,7 +16,6 @@ use crate::bindings::Bindings;
 use crate::clients::EdgeClients;
 use crate::fast_path::RequestKey;
 use crate::log::log;
-use crate::memory::memory;
 use crate::operator;
 use crate::response::{problem, respond, respond_with_crl};
 
@@ -70,7 +67,7 @@ async fn answer(
                 name,
                 encoding,
             };
-            return crl(key, request, clients, &settings, &wanted).await;
+            return crl(key, request, &clients, &settings, &wanted).await;
         }
         Ok((method, Handler::Health)) => {
             return respond(&health(method, &settings.wrong), &JsValue::NULL);
@@ -84,21 +81,13 @@ async fn answer(
 async fn crl(
     key: Option<&RequestKey>,
     request: &Request,
-    clients: EdgeClients,
-    settings: &Rc<Settings>,
+    clients: &EdgeClients,
+    settings: &Settings,
     wanted: &Wanted,
 ) -> worker::Result<Response> {
-    let serving = Serving {
-        platform: clients,
-        memory: memory(),
-        policy: settings.as_ref().into(),
-        fast_path: settings.fast_path,
-        patience: settings.origin_timeout,
-        registry_ttl: settings.registry_ttl,
-    };
     let headers = request.headers();
     let header = |name: &str| headers.get(name).ok().flatten();
-    let served = serving.serve(wanted, header).await;
+    let served = clients.serving().serve(wanted, header).await;
     let served = served.map_err(|error| worker::Error::RustError(error.to_string()))?;
     respond_with_crl(served, key, settings.kv_cache_ttl.as_secs())
 }

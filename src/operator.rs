@@ -30,7 +30,7 @@ use crate::clients::{EdgeClients, ObjectError};
 use crate::d1::Meta;
 use crate::js::from_js;
 use crate::memory::operator_memory;
-use crate::response::respond;
+use crate::response::{respond, respond_with_crl};
 use crate::{access, clock, log};
 
 /// Answers an operator's request, and any request that has no route.
@@ -64,6 +64,11 @@ pub(crate) async fn answer(
                 body: Body::Whole,
             };
             respond(&answer, &stream.into_raw().unchecked_into())
+        }
+        Reply::Held(wanted) => {
+            let served = objects.serving().held(&wanted).await;
+            let served = served.map_err(|error| worker::Error::RustError(error.to_string()))?;
+            respond_with_crl(served, None, 0)
         }
     }
 }

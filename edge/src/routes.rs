@@ -58,7 +58,7 @@ const ROUTES: &[Route] = &[
 
     ("/v1/issuers",                      READ,   |_| Some(call(Endpoint::Issuers))),
     ("/v1/issuers/{id}",                 REMOVABLE, |path| Some(call(Endpoint::Issuer(path.id()?)))),
-    ("/v1/issuers/{id}/crls/{name}",     "DELETE", |path| Some(call(Endpoint::Crl(path.id()?, path.name()?)))),
+    ("/v1/issuers/{id}/crls/{name}",     REMOVABLE, |path| Some(call(Endpoint::Crl(path.id()?, path.name()?)))),
     ("/v1/issuers/{id}/refresh",         "POST", |path| Some(call(Endpoint::Refresh(path.id()?)))),
     ("/v1/issuers/{id}/trust",           "POST", |path| Some(call(Endpoint::Trust(path.id()?)))),
     ("/v1/issuers/{id}/crls/{name}/accept", "POST", |path| Some(call(Endpoint::Accept(path.id()?, path.name()?)))),

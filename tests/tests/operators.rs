@@ -36,9 +36,10 @@ const ISSUERS: [&str; 14] = [
     "queried", "costly", "outage", "misset", "acted",
 ];
 
-const CALLS: [(Method, &str); 13] = [
+const CALLS: [(Method, &str); 14] = [
     (Method::GET, "/v1/issuers"),
     (Method::GET, "/v1/issuers/good"),
+    (Method::GET, "/v1/issuers/good/crls/full"),
     (Method::POST, "/v1/issuers/hooked/refresh"),
     (Method::POST, "/v1/refresh"),
     (Method::GET, "/v1/refresh"),
@@ -75,10 +76,12 @@ async fn every_call_requires_the_right_token(world: Arc<Shared>) {
 
 /// Every call of operators, with the body of a POST, the status that it has with a token that opens
 /// it, and the code if that is an error.
-const EVERY_CALL: [(&str, &str, u16, &str); 19] = [
+const EVERY_CALL: [(&str, &str, u16, &str); 21] = [
     ("POST", "/v1/issuers/good/refresh", 200, ""),
     ("GET", "/v1/issuers", 200, ""),
     ("GET", "/v1/issuers/good", 200, ""),
+    ("GET", "/v1/issuers/good/crls/full", 200, ""),
+    ("GET", "/v1/issuers/good/crls/delta", 404, "unknown_crl"),
     (
         "GET",
         "/v1/issuers/good/crls/full/changes?since=99999",

@@ -244,6 +244,32 @@ async fn a_withdrawn_crl_that_kv_lost_is_served_until_it_is_retired(_: Arc<Nothi
     assert!(edge.kv().value("crl/shrinking/full").is_none());
 }
 
+async fn operators_read_what_is_held_after_it_has_expired(_: Arc<Nothing>) {
+    let (origin, edge) = edge_with(&["expiring"], |start| start).await;
+    let ca = CertificateAuthority::new("expiring");
+    let crl = ca.crl_with(3, |tbs| {
+        tbs.next_update = Some(time(SystemTime::now() + Duration::from_secs(15)));
+    });
+    origin.answer("expiring", Answer::crl(crl.clone()));
+    assert_eq!(edge.refresh("expiring").await.status(), 200);
+    // As after a restore, until somebody has recovered.
+    origin.answer("expiring", Answer::status(503));
+    let is_over = || async { edge.get("/crl/expiring.crl").await.status() == 503 };
+    until(is_over).await;
+
+    let held = "/v1/issuers/expiring/crls/full";
+    let read = edge.operate(Method::GET, held).await;
+    assert_eq!(read.status(), 200);
+    assert_eq!(read.headers()["content-type"], "application/pkix-crl");
+    assert_eq!(read.headers()["cache-control"], "no-store");
+    assert_eq!(read.headers()["crl-number"], "3");
+    assert_eq!(read.bytes().await.unwrap(), crl);
+    assert_eq!(edge.get(held).await.status(), 401);
+    let unknown = "/v1/issuers/unknown/crls/full";
+    let unknown = edge.operate(Method::GET, unknown).await;
+    assert_eq!(unknown.status(), 404);
+}
+
 async fn a_changed_certificate_is_reported_at_once_even_if_the_record_is_fresh(_: Arc<Nothing>) {
     let (origin, edge) = edge_with(&["rekeyed"], |start| {
         start.var("REGISTRY_TTL_SECONDS", "3600")
@@ -404,6 +430,7 @@ suite!(
     an_issuer_that_is_gone_is_removed_by_itself_and_comes_back_no_older,
     an_operator_retires_a_withdrawn_name_and_confirms_that_the_registry_shrank,
     a_withdrawn_crl_that_kv_lost_is_served_until_it_is_retired,
+    operators_read_what_is_held_after_it_has_expired,
     a_changed_certificate_is_reported_at_once_even_if_the_record_is_fresh,
     the_registry_is_read_page_by_page,
     known_issuers_are_served_while_the_registry_fails,

@@ -33,6 +33,12 @@ pub enum IssuerRequest {
         #[serde(default)]
         held_only: bool,
     },
+    /// The CRL that is held, for an operator, whether or not it has expired. Answered by
+    /// [`IssuerAnswer::Crl`], whose DER follows, or [`Unavailable::NotHeld`].
+    Held {
+        /// Which CRL.
+        name: CrlName,
+    },
     /// Starts the refresh of a CRL if it is due. Answered by [`IssuerAnswer::Done`] without waiting
     /// for the refresh.
     RefreshDue {
@@ -183,6 +189,9 @@ mod tests {
                 name: CrlName::Shard(3),
                 seen: Some(Sha256([7; 32])),
                 held_only: true,
+            },
+            IssuerRequest::Held {
+                name: CrlName::Full,
             },
             IssuerRequest::RefreshDue {
                 name: CrlName::Full,

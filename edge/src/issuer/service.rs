@@ -109,7 +109,7 @@ impl<P: IssuerPorts> IssuerService<P> {
                 held_only,
             } => {
                 let served = if held_only {
-                    self.held(name)
+                    self.serve_held(name)
                 } else {
                     self.serve(name).await
                 };
@@ -124,6 +124,17 @@ impl<P: IssuerPorts> IssuerService<P> {
                     Err(unavailable) => IssuerAnswer::Unavailable(unavailable),
                 }
             }
+            IssuerRequest::Held { name } => match self.shared.state.crl(name) {
+                Ok(CrlState {
+                    current: Some(current),
+                    ..
+                }) => {
+                    let head = current.head.clone();
+                    return (IssuerAnswer::Crl(head), Some(self.leased(current)));
+                }
+                Ok(_) => IssuerAnswer::Unavailable(Unavailable::NotHeld),
+                Err(error) => failed(error),
+            },
             IssuerRequest::RefreshDue { name } => {
                 self.refresh_due(name);
                 IssuerAnswer::Done
@@ -181,7 +192,7 @@ impl<P: IssuerPorts> IssuerService<P> {
     }
 
     /// The committed CRL for a relying party, where the origin lists none of this name.
-    fn held(&self, name: CrlName) -> Result<LeasedCrl, Unavailable> {
+    fn serve_held(&self, name: CrlName) -> Result<LeasedCrl, Unavailable> {
         self.servable(&self.crl(name), self.shared.runtime.now())
             .ok_or(Unavailable::NotHeld)
     }

@@ -20,7 +20,9 @@ use super::ports::{Ports, Request};
 use super::reply::Reply;
 use super::{changes, metrics, openapi};
 use crate::events::Event;
+use crate::method::Method;
 use crate::problem::EdgeError;
+use crate::public::{Encoding, Wanted};
 use crate::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use crate::tables::Query;
 use crate::url;
@@ -57,6 +59,16 @@ impl<P: Ports> Desk<P> {
                 name,
                 trigger,
             } => self.outcome(&self.refresh(&actor, &issuer, name, trigger).await?),
+            Call::Held { issuer, name } => {
+                // A made-up id makes no object.
+                self.listed(&issuer).await?;
+                Ok(Reply::Held(Wanted {
+                    method: Method::parse(request.method()).unwrap_or(Method::Get),
+                    issuer,
+                    name,
+                    encoding: Encoding::Der,
+                }))
+            }
             Call::Retire { issuer, name } => {
                 self.retired(self.retire(&actor, &issuer, name).await?)
             }

@@ -77,6 +77,8 @@ pub(crate) enum Call {
         name: Option<CrlName>,
         trigger: Trigger,
     },
+    /// The CRL that is held.
+    Held { issuer: IssuerId, name: CrlName },
     /// Removes one CRL of an issuer, or all, that the origin no longer lists.
     Retire {
         issuer: IssuerId,
@@ -169,10 +171,11 @@ impl Endpoint {
                 none().map(|()| Call::Retire { issuer, name: None })
             }
             Self::Issuer(issuer) => none().map(|()| Call::Issuer(issuer)),
-            Self::Crl(issuer, name) => none().map(|()| Call::Retire {
+            Self::Crl(issuer, name) if method == "DELETE" => none().map(|()| Call::Retire {
                 issuer,
                 name: Some(name),
             }),
+            Self::Crl(issuer, name) => none().map(|()| Call::Held { issuer, name }),
             Self::ConfirmRegistry => none().map(|()| Call::ConfirmRegistry),
             Self::Refresh(issuer) => {
                 let parameters = Parameters::parse(query, &["name"])?;
@@ -272,10 +275,11 @@ mod tests {
         endpoint("GET", path).call("GET", Role::Operator, &query, accept)
     }
 
-    const READS: [&str; 8] = [
+    const READS: [&str; 9] = [
         "/v1/refresh",
         "/v1/issuers",
         "/v1/issuers/a",
+        "/v1/issuers/a/crls/full",
         "/v1/issuers/a/crls/full/changes",
         "/v1/events",
         "/v1/actions",

@@ -6,6 +6,7 @@ use futures_util::stream::LocalBoxStream;
 use serde::Serialize;
 
 use crate::answer::{Answer, Body, Headers};
+use crate::public::Wanted;
 
 /// An answer that is yet to be sent.
 pub enum Reply {
@@ -18,6 +19,8 @@ pub enum Reply {
         /// The body. An error breaks the connection, and is text for the log.
         chunks: LocalBoxStream<'static, Result<String, String>>,
     },
+    /// What `Serving::held` answers.
+    Held(Wanted),
 }
 
 impl Reply {
@@ -54,8 +57,9 @@ impl Reply {
     }
 
     pub(crate) fn with_header(mut self, name: &'static str, value: Cow<'static, str>) -> Self {
-        let (Self::Answer(Answer { headers, .. }) | Self::Stream { headers, .. }) = &mut self;
-        headers.push((name, value));
+        if let Self::Answer(Answer { headers, .. }) | Self::Stream { headers, .. } = &mut self {
+            headers.push((name, value));
+        }
         self
     }
 
@@ -68,6 +72,8 @@ impl Reply {
                 headers,
                 body: Body::None,
             },
+            // It has the method.
+            Self::Held(wanted) => return Self::Held(wanted),
         })
     }
 }

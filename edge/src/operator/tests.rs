@@ -17,6 +17,7 @@ use crate::actions::Act;
 use crate::answer::{Answer, Body};
 use crate::config::Settings;
 use crate::events::Outcome;
+use crate::method::Method;
 use crate::refresh::testing::head;
 use crate::refresh::{BodyId, ChangesPage, ChangesPlace, CrlState, Current};
 use crate::routes::{Handler, route};
@@ -54,7 +55,7 @@ fn send_with(settings: &Rc<Settings>, platform: &Rc<Platform>, request: &TestReq
 fn ask(platform: &Rc<Platform>, request: &TestRequest) -> Answer {
     match send(platform, request) {
         Reply::Answer(answer) => answer,
-        Reply::Stream { .. } => panic!("a stream"),
+        Reply::Stream { .. } | Reply::Held(_) => panic!("not in memory"),
     }
 }
 
@@ -779,6 +780,26 @@ fn changes_that_are_not_kept_are_gone() {
 }
 
 #[test]
+fn what_is_held_is_read_by_viewers_and_for_issuers_that_are_listed() {
+    let platform = Platform::new();
+    for method in ["GET", "HEAD"] {
+        let request = TestRequest::new(method, "/v1/issuers/a/crls/shard-3")
+            .header("authorization", format!("Bearer {VIEWER}"));
+        let Reply::Held(wanted) = send(&platform, &request) else {
+            panic!("another reply")
+        };
+        assert_eq!(Some(wanted.method), Method::parse(method));
+        assert_eq!(wanted.issuer.as_str(), "a");
+        assert_eq!(wanted.name, CrlName::Shard(3));
+    }
+    let unknown = ask(&platform, &call("GET", "/v1/issuers/unknown/crls/full"));
+    assert_eq!(code(&unknown), (404, "unknown_issuer".to_owned()));
+    let hook = TestRequest::new("GET", "/v1/issuers/a/crls/full")
+        .header("authorization", format!("Bearer {HOOK}"));
+    assert_eq!(code(&ask(&platform, &hook)).1, "token_not_allowed");
+}
+
+#[test]
 fn head_has_the_headers_of_get_and_no_body() {
     let platform = Platform::new();
     add_events(&platform, 2);
@@ -790,6 +811,7 @@ fn head_has_the_headers_of_get_and_no_body() {
         let get = match get {
             Reply::Answer(answer) => answer.headers,
             Reply::Stream { headers, .. } => headers,
+            Reply::Held(_) => panic!("another call"),
         };
         let head = ask(
             &platform,

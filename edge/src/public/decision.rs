@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crl::CrlNumber;
+use origin_api::CRL_MEDIA_TYPE;
 
 use super::conditions::{self, Verdict};
 use super::freshness::{Freshness, Policy};
@@ -94,6 +95,26 @@ pub(super) fn decide(
     match method {
         Method::Head => decision.without_body(),
         _ => decision,
+    }
+}
+
+/// The answer to an operator who reads the CRL that is held. It may have expired, so no cache keeps
+/// it.
+pub(super) fn held(method: Method, head: &Head) -> Answer {
+    let answer = Answer {
+        status: 200,
+        headers: vec![
+            ("Content-Type", CRL_MEDIA_TYPE.into()),
+            ("Content-Length", head.size.to_string().into()),
+            ("Cache-Control", "no-store".into()),
+            ("X-Content-Type-Options", "nosniff".into()),
+            ("CRL-Number", head.number.to_string().into()),
+        ],
+        body: Body::Whole,
+    };
+    match method {
+        Method::Head => answer.without_body(),
+        _ => answer,
     }
 }
 

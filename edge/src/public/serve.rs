@@ -23,7 +23,7 @@ use crate::kv_layout;
 use crate::method::Method;
 use crate::places::Crowded;
 use crate::problem::EdgeError;
-use crate::refresh::{Head, Metadata, Sha256};
+use crate::refresh::{Head, Metadata};
 use crate::registry::Index;
 use crate::time::{Timestamp, within};
 
@@ -204,11 +204,14 @@ impl<P: Platform> Serving<P> {
             unfit => unfit,
         };
         let refusal = self.memory.refusal(&key, self.platform.now());
-        let held_only = matches!(listing, CrlListing::Gone | CrlListing::Withdrawn);
-        let asked = (seen, held_only);
+        let request = IssuerRequest::Serve {
+            name: wanted.name,
+            seen,
+            held_only: matches!(listing, CrlListing::Gone | CrlListing::Withdrawn),
+        };
         let object = match refusal.filter(|_| self.fast_path) {
             Some(unavailable) => Err(unavailable),
-            None => self.object(wanted, &key, asked, deadline).await,
+            None => self.object(wanted, &key, request, deadline).await,
         };
         let found = match (object, fallback) {
             (Ok(found), _) => found,
@@ -227,6 +230,33 @@ impl<P: Platform> Serving<P> {
             let retry_after = OBJECT_RETRY;
             refused(wanted.method, &EdgeError::CrlUnavailable { retry_after })
         }))
+    }
+
+    /// The CRL that the issuer's object holds, for an operator, whether or not it has expired:
+    /// after a restore the origin recovers from it. Conditions and ranges are ignored.
+    ///
+    /// # Errors
+    /// The platform failed while the body was read; whatever else fails is an answer.
+    pub async fn held(&self, wanted: &Wanted) -> Result<Served<P>, PlatformError> {
+        let key = kv_layout::key(&wanted.issuer, wanted.name);
+        let request = IssuerRequest::Held { name: wanted.name };
+        let deadline = self.platform.now().after(self.patience);
+        let found = match self.object(wanted, &key, request, deadline).await {
+            Ok(found) => found,
+            Err(unavailable) => {
+                let error = unserved(wanted, &unavailable, CrlListing::Listed);
+                return Ok(refused(wanted.method, &error));
+            }
+        };
+        let answer = decision::held(wanted.method, &found.head);
+        let range = answer.body.range(found.head.size);
+        let body = body::assemble(&self.platform, wanted, &found.head, found.body, range).await?;
+        Ok(Served {
+            answer,
+            body: body.unwrap_or(ResponseBody::Own),
+            replay: Replay::No,
+            source: Some(found.source),
+        })
     }
 
     /// The registry's index, as `index::index` finds it.
@@ -301,20 +331,19 @@ impl<P: Platform> Serving<P> {
         Ok(bytes)
     }
 
-    /// The CRL of the issuer's object. `seen` is the hash of what KV returned; `held_only` says
-    /// that the origin lists it no longer.
+    /// The CRL of the issuer's object.
     async fn object(
         &self,
         wanted: &Wanted,
         key: &str,
-        (seen, held_only): (Option<Sha256>, bool),
+        request: IssuerRequest,
         deadline: Timestamp,
     ) -> Result<Found<P>, Unavailable> {
-        let request = IssuerRequest::Serve {
-            name: wanted.name,
-            seen,
-            held_only,
+        let source = match request {
+            IssuerRequest::Serve { seen: Some(_), .. } => Source::ObjectForUnfit,
+            _ => Source::Object,
         };
+        let is_operators = matches!(request, IssuerRequest::Held { .. });
         let asked = self.platform.issuer(&wanted.issuer, request);
         let Some(answer) = self.until(deadline, asked).await else {
             return Err(Unavailable::RetryAfter {
@@ -323,15 +352,14 @@ impl<P: Platform> Serving<P> {
         };
         let cause = match answer {
             Ok((IssuerAnswer::Crl(head), Some(stream))) => {
-                let source = match seen {
-                    Some(_) => Source::ObjectForUnfit,
-                    None => Source::Object,
-                };
                 return Ok(self.found(head, BodySource::Stream(stream), source));
             }
             Ok((IssuerAnswer::Unavailable(unavailable), _)) => {
-                let now = self.platform.now();
-                self.memory.keep_refusal(key, &unavailable, now);
+                // What it holds does not say what it can get for relying parties.
+                if !is_operators {
+                    let now = self.platform.now();
+                    self.memory.keep_refusal(key, &unavailable, now);
+                }
                 return Err(unavailable);
             }
             Ok((IssuerAnswer::Failed(cause), _)) => cause,

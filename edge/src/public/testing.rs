@@ -129,6 +129,14 @@ impl Twin {
         kv.insert(kv_layout::key(&issuer(), name), (json, body));
     }
 
+    async fn object_answer(&self) -> Result<(IssuerAnswer, Option<Stream>), PlatformError> {
+        self.0.object_state.get().check().await?;
+        Ok(match self.0.object.borrow().clone() {
+            Ok((head, der)) => (IssuerAnswer::Crl(head), Some(der.into())),
+            Err(unavailable) => (IssuerAnswer::Unavailable(unavailable), None),
+        })
+    }
+
     pub(super) fn lose(&self, part: u32) {
         let mut kv = self.0.kv.borrow_mut();
         kv.retain(|key, _| !key.ends_with(&format!("/{part}")));
@@ -211,11 +219,11 @@ impl Platform for Twin {
             } => {
                 self.note(if held_only { "object-held" } else { "object" });
                 self.0.seen.borrow_mut().push(seen);
-                self.0.object_state.get().check().await?;
-                Ok(match self.0.object.borrow().clone() {
-                    Ok((head, der)) => (IssuerAnswer::Crl(head), Some(der.into())),
-                    Err(unavailable) => (IssuerAnswer::Unavailable(unavailable), None),
-                })
+                self.object_answer().await
+            }
+            IssuerRequest::Held { .. } => {
+                self.note("operators-object");
+                self.object_answer().await
             }
             IssuerRequest::RefreshDue { .. } => {
                 self.note("refresh");

@@ -13,7 +13,7 @@ use edge::issuer::{
 };
 use edge::operator::{self, OperatorMemory, Ports, Reply, RsaKey};
 use edge::problem::EdgeError;
-use edge::public::{Platform, Serving};
+use edge::public::{Chunk as _, Platform, PlatformError, ResponseBody, Serving, Wanted};
 use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
 use edge::registry::{Index, RefreshJob, RegistryAnswer, RegistryRequest};
 use edge::routes::{self, Handler};
@@ -67,7 +67,7 @@ pub(super) async fn answer<P: Platform + 'static>(
         Err(error) => Err(error),
     };
     let asked = Asked(request, request.uri().to_string());
-    match operator::answer(ports, settings, &asked, route).await {
+    match operator::answer(Rc::clone(&ports), settings, &asked, route).await {
         Reply::Answer(Answer { status, body, .. }) => {
             let status = StatusCode::from_u16(status).unwrap_or_default();
             let text = if let Body::Text(text) = body {
@@ -81,7 +81,28 @@ pub(super) async fn answer<P: Platform + 'static>(
             Ok(chunks) => Response::of(StatusCode::OK, chunks.concat()),
             Err(cause) => Response::of(StatusCode::INTERNAL_SERVER_ERROR, cause),
         },
+        Reply::Held(wanted) => {
+            let held = Box::pin(held(&ports.serving, &wanted)).await;
+            held.unwrap_or_else(|error| {
+                Response::of(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+            })
+        }
     }
+}
+
+async fn held<P: Platform>(
+    serving: &Serving<P>,
+    wanted: &Wanted,
+) -> Result<Response, PlatformError> {
+    let served = serving.held(wanted).await?;
+    let status = StatusCode::from_u16(served.answer.status).unwrap_or_default();
+    let bytes = match (served.body, served.answer.body) {
+        (ResponseBody::Bytes(bytes), _) => bytes.to_vec(),
+        (ResponseBody::Stream(stream), _) => serving.platform.read(stream).await?.to_vec(),
+        (_, Body::Text(text)) => text.into_bytes(),
+        _ => Vec::new(),
+    };
+    Ok(Response::of(status, bytes))
 }
 
 fn other(answer: IssuerAnswer) -> ObjectDown {

@@ -95,6 +95,31 @@ fn what_was_withdrawn_and_is_not_held_causes_no_call_and_no_event() {
 }
 
 #[test]
+fn an_operator_reads_what_is_held_until_it_is_removed() {
+    let stage = withdrawn();
+    let read = || {
+        let object = stage.object();
+        let request = IssuerRequest::Held { name: FULL };
+        let answered = stage
+            .machine
+            .done(async move { object.answer(request).await });
+        let leased = answered.1?;
+        assert!(matches!(answered.0, IssuerAnswer::Crl(head) if head == leased.current.head));
+        Some(stage.disk.body(leased.current.body).concat())
+    };
+    let committed = stage.disk.committed(FULL);
+    assert_eq!(read(), committed);
+    // It has expired, and nothing has run since.
+    stage.machine.pass(11 * HOUR);
+    assert!(stage.served().is_err());
+    let calls = stage.origin.0.record_calls.get();
+    assert_eq!(read(), committed);
+    assert_eq!(stage.origin.0.record_calls.get(), calls);
+    stage.pass(2 * HOUR);
+    assert_eq!(read(), None);
+}
+
+#[test]
 fn an_issuer_that_is_gone_is_removed_once_its_last_crl_has_expired() {
     let stage = gone();
     stage.pass(9 * HOUR);

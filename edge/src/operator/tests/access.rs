@@ -38,7 +38,7 @@ fn with(request: TestRequest, jwt: &str) -> TestRequest {
 fn send_to(platform: &Rc<Platform>, request: &TestRequest) -> Answer {
     match send_with(&behind_access(), platform, request) {
         Reply::Answer(answer) => answer,
-        Reply::Stream { .. } => panic!("a stream"),
+        Reply::Stream { .. } | Reply::Held(_) => panic!("not in memory"),
     }
 }
 
@@ -532,7 +532,7 @@ mod dashboard {
             let request = browse("GET", path, &person(email));
             match send_with(&settings, &platform(), &request) {
                 Reply::Answer(answer) => answer,
-                Reply::Stream { .. } => panic!("a stream"),
+                Reply::Stream { .. } | Reply::Held(_) => panic!("not in memory"),
             }
         };
         assert_eq!(get("/dashboard", "ann@example.com").status, 200);

@@ -8,6 +8,7 @@ use crate::answer::Body;
 use crate::places::MOST_WAITING;
 use crate::public::testing::{State, Twin, World, bytes, index, wanted};
 use crate::public::{Encoding, tables};
+use crate::refresh::Sha256;
 use crate::time::Timestamp;
 
 /// A serving edge over the twin. KV has number 1, of which the next is due later; the object has
@@ -457,6 +458,31 @@ fn a_withdrawn_crl_that_kv_does_not_have_comes_from_the_object() {
     let edge = withdrawn();
     assert_eq!(edge.serve(&made_up, &[]).answer.status, 404);
     assert!(!edge.twin().asked().contains("object"));
+}
+
+#[test]
+fn an_operator_reads_what_is_held_after_it_has_expired() {
+    let edge = Edge::new().at(after_expiry().after(Duration::from_hours(24 * 8)));
+    let held = |edge: &Edge, method| {
+        let served = block_on(edge.serving.held(&wanted(method, Encoding::Der))).unwrap();
+        assert_eq!(edge.twin().asked(), "operators-object");
+        assert_eq!(served.answer.header("Cache-Control"), Some("no-store"));
+        served
+    };
+    let served = held(&edge, Method::Get);
+    assert_eq!(served.answer.status, 200);
+    assert_eq!(served.answer.header("CRL-Number"), Some("2"));
+    assert_eq!(served.answer.header("Content-Length"), Some("5000"));
+    assert_eq!(bytes(served), der(2, SMALL_CRL));
+    let answer = held(&edge, Method::Head).answer;
+    assert_eq!((answer.status, answer.body), (200, Body::None));
+    let edge = edge.object(Unavailable::NotHeld);
+    assert_eq!(held(&edge, Method::Get).answer.status, 404);
+    let edge = edge.object(IN_15_SECONDS);
+    let answer = saw(503, "crl_unavailable", "kv read kv-index registry object");
+    assert_eq!(edge.get(), answer, "that is not remembered");
+    edge.twin().0.object_state.set(State::Fails);
+    assert_eq!(held(&edge, Method::Get).answer.status, 503);
 }
 
 #[test]
