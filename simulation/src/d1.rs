@@ -8,6 +8,7 @@ use edge::refresh::{EventLog, EventLogError, StatusReport};
 use edge::tables::{self, Query};
 use origin_api::Timestamp;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use serde::de::DeserializeOwned;
 
@@ -49,6 +50,11 @@ impl D1 {
         mutation: Option<Mutation>,
     ) -> anyhow::Result<Self> {
         let database = Connection::open_in_memory()?;
+        // Most of a run's time would go into compiling statements and into a journal: a statement
+        // that fails ends the run.
+        database.set_prepared_statement_cache_capacity(64);
+        database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        database.pragma_update(None, "journal_mode", "OFF")?;
         for step in MIGRATIONS {
             database.execute_batch(step)?;
         }

@@ -5,9 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge::method::Method;
 use futures_util::StreamExt as _;
-use http::{Request, header};
+use http::{Request, StatusCode, header};
 use origin_api::{CrlName, IssuerId};
 use serde_json::Value;
 
@@ -15,6 +14,7 @@ use crate::ledger::BACK_TO_NORMAL;
 use crate::object_storage::Release;
 use crate::platform;
 use crate::random::Random;
+use crate::wire::Response;
 use crate::world::World;
 
 /// Lets them act.
@@ -39,10 +39,7 @@ async fn back_up(world: Rc<World>) {
 /// Puts one of the last copies in the place of the origin's database.
 pub(crate) fn restore(world: &World, random: &Random) {
     let backups = world.origin.backups();
-    let age = random.below(3).min(backups.len() as u64 - 1);
-    let Some(copy) = backups.iter().rev().nth(usize::try_from(age).unwrap_or(0)) else {
-        return;
-    };
+    let copy = random.pick(&backups);
     stop_another(world);
     world.origin.stop();
     if let Err(error) = world.origin.restore(copy) {
@@ -77,11 +74,11 @@ async fn recover(world: Rc<World>) {
             disturb(&world, issuer);
             let mut crls = Vec::new();
             for name in world.names_of(issuer) {
-                let isolate = random.pick(&world.isolates);
-                let list = (issuer.clone(), *name);
-                let served = isolate.get(Method::Get, &list, &[]).await;
-                let served = served.filter(|served| served.status == 200);
-                crls.extend(served.map(|served| (*name, served.body)));
+                // What relying parties get may be older, or have expired.
+                let path = format!("/v1/issuers/{issuer}/crls/{name}");
+                let held = ask(&world, &random, "GET", &path, String::new()).await;
+                let held = held.filter(|held| held.status == StatusCode::OK);
+                crls.extend(held.map(|held| (*name, held.body)));
             }
             let certificates = world.ledger.certificates(issuer);
             let recovered = world.origin.recover(issuer, &crls, certificates);
@@ -216,7 +213,7 @@ pub(crate) fn stop_another(world: &World) {
     }
 }
 
-/// Asks the edge as an operator does.
+/// Asks the edge as an operator does, and reads the answer as JSON.
 async fn call(
     world: &World,
     random: &Random,
@@ -224,6 +221,18 @@ async fn call(
     path: &str,
     body: String,
 ) -> Option<Value> {
+    let response = ask(world, random, method, path, body).await?;
+    serde_json::from_slice(&response.body).ok()
+}
+
+/// Asks the edge as an operator does.
+async fn ask(
+    world: &World,
+    random: &Random,
+    method: &str,
+    path: &str,
+    body: String,
+) -> Option<Response> {
     let request = Request::builder()
         .method(method)
         .uri(format!("https://edge{path}"))
@@ -238,7 +247,7 @@ async fn call(
     world
         .trace
         .line(format!("operator: {method} {path}: {status}"));
-    serde_json::from_slice(&response.body).ok()
+    Some(response)
 }
 
 /// Withdraws an issuer's delta, or publishes one again.

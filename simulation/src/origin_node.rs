@@ -2,6 +2,7 @@
 //! wrong clock.
 
 use std::cell::{Cell, RefCell};
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -57,6 +58,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// When certificates expire that have no end here: 2100.
 const NEVER: crl::UnixTime = crl::UnixTime(4_102_444_800);
 
+/// How many copies of the database are kept for a restore.
+const BACKUPS: usize = 3;
+
 /// The host at which another CA publishes its CRL.
 const CA_HOST: &str = "ca.example";
 
@@ -99,7 +103,7 @@ struct Inside {
     backups: RefCell<Vec<Backup>>,
     crashes: mpsc::UnboundedSender<()>,
     runs: Cell<u32>,
-    /// How many copies of the database other origins have had.
+    /// How many copies of the database there have been.
     copies: Cell<u32>,
 }
 
@@ -588,11 +592,16 @@ impl OriginNode {
     /// Copies the database.
     pub(crate) fn back_up(&self) -> anyhow::Result<()> {
         let deps = &self.0.deps;
-        let number = self.0.backups.borrow().len();
+        let number = self.0.copies.replace(self.0.copies.get() + 1);
         let path = deps.database.with_extension(format!("backup-{number}"));
         backup::back_up(&deps.database, &path)?;
         let at = deps.timeline.now();
-        self.0.backups.borrow_mut().push(Backup { at, path });
+        let mut backups = self.0.backups.borrow_mut();
+        backups.push(Backup { at, path });
+        // They are in memory, and a year has thousands.
+        if backups.len() > BACKUPS {
+            fs::remove_file(backups.remove(0).path)?;
+        }
         Ok(())
     }
 

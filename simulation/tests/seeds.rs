@@ -1,7 +1,7 @@
 //! Short runs of many seeds: none finds anything, and each can be repeated to the byte.
 
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -11,30 +11,46 @@ use simulation::Plan;
 const SEEDS: u64 = 200;
 
 fn plan(seed: u64) -> Plan {
+    plan_of(seed, 2, 2)
+}
+
+fn plan_of(seed: u64, hours: u64, issuers: usize) -> Plan {
     Plan {
         seed,
-        span: Duration::from_hours(2),
-        issuers: 2,
+        span: Duration::from_hours(hours),
+        issuers,
         mutation: None,
         trace_lines: 1,
     }
 }
 
+/// The runs that found something before.
+fn corpus() -> Vec<Plan> {
+    let lines = include_str!("../seeds.txt").lines();
+    let runs = lines.filter(|line| !line.starts_with('#'));
+    let plans = runs.map(|line| {
+        let mut words = line.split(' ');
+        let mut number = || -> u64 { words.next().unwrap().parse().expect(line) };
+        let (seed, hours, issuers) = (number(), number(), number());
+        assert!(words.next().is_some(), "{line} does not say what it found");
+        plan_of(seed, hours, usize::try_from(issuers).unwrap())
+    });
+    plans.collect()
+}
+
 #[test]
-fn two_hundred_seeds_find_nothing() {
-    let next = AtomicU64::new(0);
+fn what_found_something_and_two_hundred_seeds_find_nothing() {
+    let plans: Vec<_> = corpus().into_iter().chain((0..SEEDS).map(plan)).collect();
+    let next = AtomicUsize::new(0);
     let work = || {
         let mut found = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= SEEDS {
-                return found;
-            }
-            let report = simulation::run(&plan(seed)).unwrap();
+        while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let report = simulation::run(plan).unwrap();
             if let Some(violation) = report.violation {
-                found.push(format!("seed {seed}: {violation}"));
+                found.push(format!("{plan:?}: {violation}"));
             }
         }
+        found
     };
     let found: Vec<String> = thread::scope(|scope| {
         let workers = [scope.spawn(work), scope.spawn(work)];
