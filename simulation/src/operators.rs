@@ -1,6 +1,7 @@
 //! Operators: they restore backups and recover from it, trust keys, accept CRLs, rotate tokens,
 //! withdraw and retire lists, and run two origins by mistake, soon or late.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -59,9 +60,11 @@ fn disturb(world: &World, issuer: &IssuerId) {
     world.ledger.disturb(issuer, until);
 }
 
-/// Recovers each issuer of which the edge holds a CRL that the origin does not know.
+/// Recovers each issuer of which the edge holds a CRL that the origin does not know. Some of them
+/// only hours later, when CRLs have expired.
 async fn recover(world: Rc<World>) {
     let random = world.chance("recovery");
+    let mut begins = BTreeMap::new();
     loop {
         world.timeline.sleep(random.seconds(60..420)).await;
         for issuer in &world.issuers {
@@ -69,9 +72,19 @@ async fn recover(world: Rc<World>) {
             let disk = world.edge.disk(issuer);
             let is_lost = disk.is_some_and(|disk| disk.fails_with("state_lost"));
             if !is_lost || !world.origin.is_lost(issuer) {
+                begins.remove(issuer);
                 continue;
             }
             disturb(&world, issuer);
+            let now = world.timeline.now();
+            let begin = begins.entry(issuer.clone()).or_insert_with(|| {
+                let is_late = random.chance(200);
+                let late = random.seconds(3_600..36_000);
+                now.after(if is_late { late } else { Duration::ZERO })
+            });
+            if now < *begin {
+                continue;
+            }
             let mut crls = Vec::new();
             for name in world.names_of(issuer) {
                 // What relying parties get may be older, or have expired.
