@@ -240,17 +240,12 @@ impl Index {
     /// The offsets in a row's records with this prefix.
     fn offsets_in<'a>(&self, row: &'a [u8], prefix: u64) -> impl Iterator<Item = u64> + use<'a> {
         let mask = self.offset_mask();
-        let count = row.len() / 8;
-        // A binary search: a row has thousands of records.
-        let (mut low, mut high) = (0usize, count);
-        while low < high {
-            let middle = low.midpoint(high);
-            match record_at(row, middle) {
-                Some(record) if record < prefix => low = middle.saturating_add(1),
-                _ => high = middle,
-            }
-        }
-        records(row.get(low.saturating_mul(8)..).unwrap_or_default())
+        let (records, _) = row.as_chunks();
+        // No record equals the prefix: an entry's offset is not 0.
+        let first = records.partition_point(|record| u64::from_be_bytes(*record) < prefix);
+        let records = records.get(first..).unwrap_or_default().iter();
+        records
+            .map(|record| u64::from_be_bytes(*record))
             .take_while(move |record| record & !mask == prefix)
             .map(move |record| record & mask)
     }
@@ -276,10 +271,12 @@ impl Index {
         let (offset_bits, bytes) = bytes.split_first_chunk()?;
         let (entries, bytes) = bytes.split_first_chunk()?;
         let offset_bits = u32::from_be_bytes(*offset_bits);
-        (offset_bits <= u64::BITS && bytes.len() % 8 == 0).then(|| Self {
+        let (records, rest) = bytes.as_chunks();
+        let record = |record: &[u8; 8]| u64::from_be_bytes(*record);
+        (offset_bits <= u64::BITS && rest.is_empty()).then(|| Self {
             key: u64::from_be_bytes(*key),
             offset_bits,
-            first_records: records(bytes).collect(),
+            first_records: records.iter().map(record).collect(),
             entries: u64::from_be_bytes(*entries),
             duplicates: None,
         })
@@ -288,6 +285,11 @@ impl Index {
     fn offset_mask(&self) -> u64 {
         1u64.checked_shl(self.offset_bits)
             .map_or(u64::MAX, |bit| bit.wrapping_sub(1))
+    }
+
+    #[inline]
+    fn record(&self, serial: &[u8], offset: u64) -> u64 {
+        self.prefix(serial) | offset
     }
 
     /// The hash of a serial number, with zeros in place of an offset.
@@ -321,18 +323,15 @@ impl<S: Source, R: Rows<Error = S::Error>> Building<'_, S, R> {
                 break;
             };
             let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
-            let record = self.index.prefix(serial) | offset;
+            let record = self.index.record(serial, offset);
             if !(low..=high).contains(&record) {
                 continue;
             }
             if records.len() >= limit {
                 // Keep the lower half. Equal prefixes stay together, whatever their number.
                 let middle = records.len() / 2;
-                let (lower, middle, _) = records.select_nth_unstable(middle);
-                high = match (*middle & !mask).checked_sub(1) {
-                    Some(end) if lower.iter().any(|record| *record <= end) => end,
-                    _ => *middle | mask,
-                };
+                let (_, middle, _) = records.select_nth_unstable(middle);
+                high = *middle | mask;
                 records.retain(|record| *record <= high);
                 limit = BATCH.max(records.len().saturating_mul(2));
             }
@@ -392,17 +391,6 @@ impl<S: Source, R: Rows<Error = S::Error>> Building<'_, S, R> {
     }
 }
 
-fn record_at(row: &[u8], index: usize) -> Option<u64> {
-    let start = index.checked_mul(8)?;
-    let record = row.get(start..start.checked_add(8)?)?;
-    record.try_into().ok().map(u64::from_be_bytes)
-}
-
-fn records(row: &[u8]) -> impl Iterator<Item = u64> {
-    row.chunks_exact(8)
-        .filter_map(|record| record.try_into().ok().map(u64::from_be_bytes))
-}
-
 /// The entry that begins at an offset.
 fn entry_at<S: Source>(source: &mut S, offset: u64) -> Result<Vec<u8>, WalkError<S::Error>> {
     const USUAL: usize = 256;
@@ -431,7 +419,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::crl;
+    use crate::reason::Reason;
+    use crate::revocation::Revocation;
+    use crate::testing::{crl, template};
+    use crate::time::UnixTime;
 
     proptest! {
         /// Against a map: every serial number is found at its first entry, and no other one is.
@@ -475,6 +466,75 @@ mod tests {
             all.sort_unstable();
             let listed: Vec<_> = first.keys().map(|serial| usize::from(*serial)).collect();
             prop_assert_eq!(all, listed);
+        }
+    }
+
+    /// A list of which is counted how often it is read as a whole, and how often one entry.
+    struct Counted<'a> {
+        list: &'a [u8],
+        passes: usize,
+        entries: usize,
+    }
+
+    impl Source for Counted<'_> {
+        type Error = core::convert::Infallible;
+
+        fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+            self.passes += usize::from(buffer.len() > 256);
+            self.entries += usize::from(buffer.len() == 256);
+            self.list.read_at(offset, buffer)
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_once_for_every_batch() {
+        let entries: Vec<_> = (0..400).map(|serial| (serial, 1)).collect();
+        let list = crl(&entries);
+        let mut source = Counted {
+            list: &list,
+            passes: 0,
+            entries: 0,
+        };
+        let index = Index::build(&mut source, &mut Vec::new(), 5).unwrap();
+        assert_eq!((index.entries(), index.rows()), (400, 400 / ROW));
+        // At least half of a batch each time.
+        assert!(source.passes <= 2 * 400 / BATCH + 1, "{}", source.passes);
+        // Only those whose hashes are alike are looked at.
+        assert_eq!(source.entries, 0);
+    }
+
+    #[test]
+    fn more_equal_serial_numbers_than_a_batch_has_stay_together() {
+        let equal = core::iter::repeat_n((7, 1), 3 * BATCH);
+        let entries: Vec<_> = (0..60).map(|serial| (serial, 1)).chain(equal).collect();
+        let list = crl(&entries);
+        let index = Index::build(&mut &list[..], &mut Vec::new(), 5).unwrap();
+        assert_eq!(index.entries(), entries.len() as u64);
+        assert_eq!(index.duplicates().unwrap().count, 3 * BATCH as u64);
+    }
+
+    #[test]
+    fn long_entries_are_found_and_those_cut_off_are_malformed() {
+        let serials = [vec![0x55; 300], vec![0x44; 60_000]];
+        let revocations = serials.iter().map(|serial| Revocation {
+            serial: Serial::from_be_bytes(serial),
+            date: UnixTime(0),
+            reason: Reason::Unspecified,
+            invalidity_date: None,
+        });
+        let list = template().sign(revocations, |_| Ok::<_, ()>(vec![7; 70]));
+        let list = list.unwrap();
+        let mut rows = Vec::new();
+        let index = Index::build(&mut &list[..], &mut rows, 5).unwrap();
+        for serial in &serials {
+            let serial = Serial::from_be_bytes(serial);
+            let found = index.find(serial, &mut rows, &mut &list[..]);
+            let found = found.unwrap().unwrap();
+            let entry = crate::Entry::from_der(&found.der).unwrap();
+            assert_eq!(entry.serial, serial);
+            let end = found.offset as usize + found.der.len() - 1;
+            let cut_off = index.find(serial, &mut rows, &mut &list[..end]);
+            assert!(matches!(cut_off, Err(WalkError::Malformed { .. })));
         }
     }
 
