@@ -2,39 +2,40 @@
 
 use std::ops::ControlFlow;
 
-use crl::{Index, Limits, Rows};
+use crl::{Index, Limits, Reason, Rows};
 
 use crate::inputs::{Input, revocation};
 use crate::table::{Table, best};
 
 pub(crate) fn measure(input: &Input, table: &mut Table) {
     let count = input.count;
-    let other = crate::inputs::serials(count / 10 + 1, 43);
     let serials = &input.serials;
-    let mut few_replaced = serials.clone();
-    for (n, serial) in few_replaced.iter_mut().enumerate() {
-        if n % 1000 == 500 {
-            *serial = other[n / 1000];
-        }
-    }
-    let with_index = serials.iter().enumerate();
-    let kept = with_index.filter(|(n, _)| n % 100 != 50);
-    let one_in_100_removed: Vec<_> = kept.map(|(_, serial)| *serial).collect();
-    let mut tenth_first = other.clone();
-    tenth_first.extend(serials);
-    let half: Vec<_> = serials.iter().copied().take(count / 2).collect();
-    let mut reversed = serials.clone();
-    reversed.reverse();
-    let cases = [
-        ("the same list", serials.clone()),
-        ("one in 1,000 replaced", few_replaced),
-        ("1 % removed", one_in_100_removed),
-        ("10 % added in front", tenth_first),
-        ("half gone", half),
-        ("in reverse order", reversed),
+    let new = crate::inputs::serials(count / 10 + 1, 43);
+    let appended = [serials, &new[..(count / 1000).max(1)]].concat();
+    let removed: Vec<_> = serials.chunks(100).flat_map(|some| &some[1..]).collect();
+    let inserted = serials
+        .chunks(100)
+        .zip(&new)
+        .flat_map(|(some, new)| [&[*new], some].concat());
+    let in_front = [&new, &serials[..]].concat();
+    let reversed = serials.iter().rev().copied();
+    let cases: [(&str, Vec<[u8; 16]>, Change); 9] = [
+        ("the same list", serials.clone(), Change::None),
+        ("0.1 % appended", appended, Change::None),
+        ("0.1 % replaced", few_replaced(input), Change::None),
+        (
+            "1 % removed",
+            removed.into_iter().copied().collect(),
+            Change::None,
+        ),
+        ("1 % inserted", inserted.collect(), Change::None),
+        ("10 % inserted in front", in_front, Change::None),
+        ("half removed", serials[..count / 2].to_vec(), Change::None),
+        ("every entry changed", serials.clone(), Change::Reasons),
+        ("in reverse order", reversed.collect(), Change::None),
     ];
-    for (name, later) in cases {
-        let later = list(input, &later);
+    for (name, serials, change) in cases {
+        let later = list(input, &serials, change);
         let reading = best(|| [&input.crl, &later].map(|crl| read(crl)));
         let unit = Some(reading.time);
         let figure = best(|| {
@@ -48,6 +49,23 @@ pub(crate) fn measure(input: &Input, table: &mut Table) {
     table.row(count, "an index of one list", Some(index), unit);
 }
 
+/// What is different in every entry.
+#[derive(Clone, Copy)]
+enum Change {
+    None,
+    Reasons,
+}
+
+fn few_replaced(input: &Input) -> Vec<[u8; 16]> {
+    let mut serials = input.serials.clone();
+    let others = crate::inputs::serials(serials.len() / 1000 + 1, 43);
+    let replaced = serials.iter_mut().skip(500).step_by(1000);
+    for (serial, other) in replaced.zip(others) {
+        *serial = other;
+    }
+    serials
+}
+
 fn read(crl: &[u8]) -> u64 {
     let limits = Limits {
         max_bytes: 1 << 30,
@@ -56,10 +74,17 @@ fn read(crl: &[u8]) -> u64 {
     crl::read(crl, limits, &mut ()).expect("a CRL").entry_count
 }
 
-fn list(input: &Input, serials: &[[u8; 16]]) -> Vec<u8> {
+fn list(input: &Input, serials: &[[u8; 16]], change: Change) -> Vec<u8> {
+    let revocations = serials.iter().map(|serial| {
+        let mut revocation = revocation(serial);
+        if let Change::Reasons = change {
+            revocation.reason = Reason::PrivilegeWithdrawn;
+        }
+        revocation
+    });
     let signed = input
         .template
-        .sign(serials.iter().map(revocation), |_| Ok::<_, ()>(vec![0; 71]));
+        .sign(revocations, |_| Ok::<_, ()>(vec![0; 71]));
     signed.expect("a CRL")
 }
 
