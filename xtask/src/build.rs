@@ -61,7 +61,7 @@ const SHRINK: [&str; 4] = [
 ];
 
 /// A release build above this fails. The aim is 400 KiB; removal, the gates, jobs, pages of the
-/// dashboard, figures, moves between shards and identities of Access took it to 580. The platform
+/// dashboard, figures, moves between shards and identities of Access took it to 588. The platform
 /// allows 3 MiB; what counts is the start of an isolate, and the `serve` benchmark says how long a
 /// module takes to compile and to instantiate.
 const LARGEST_GZIPPED: usize = 592 * 1024;
