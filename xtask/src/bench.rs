@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use crate::build::{self, Profile};
-use crate::toolchain;
 use crate::workspace::Workspace;
+use crate::{process, toolchain};
 
 /// A benchmark: its name, what it shows, and the cargo arguments that run it.
 struct Bench {
@@ -125,7 +125,8 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
             .transpose()?;
         let mut cargo = workspace.cargo();
         cargo.env(build::BUILT, "1");
-        if !cargo.args(bench.cargo).args(module).status()?.success() {
+        cargo.args(bench.cargo).args(module);
+        if !process::status(&mut cargo)?.success() {
             bail!("{} failed", bench.name);
         }
     }

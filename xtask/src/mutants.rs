@@ -7,6 +7,7 @@ use std::path::{Component, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::process;
 use crate::tools::Tools;
 use crate::workspace::Workspace;
 
@@ -55,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace, files: &[PathBuf]) -> Result<()> {
         mutants.arg("--file").arg(file);
     }
     mutants.args(["--", "--tests"]);
-    if !mutants.status()?.success() {
+    if !process::status(&mut mutants)?.success() {
         bail!("some mutants were not caught: target/mutants.out/missed.txt names them");
     }
     Ok(())

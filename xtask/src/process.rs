@@ -84,21 +84,36 @@ impl Group {
     }
 }
 
-/// Runs `command` to its end, and returns what it printed. Whatever it started and left ends with
-/// it, and all of it with xtask.
+/// Runs `command` and returns what it printed, as [`supervise`] does.
 pub(crate) fn output(command: &mut Command) -> Result<Output> {
-    adopt_orphans();
-    let child = command
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(Stdio::piped());
+    supervise(command, Child::wait_with_output)
+}
+
+/// Runs `command` with the output of xtask, as [`supervise`] does.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
+    supervise(command, |mut child| child.wait())
+}
+
+/// Starts `command` in a process group of its own, and lets `wait` wait for it. Whatever it started
+/// and left ends with it, and all of it with xtask.
+pub(crate) fn supervise<T>(
+    command: &mut Command,
+    wait: impl FnOnce(Child) -> io::Result<T>,
+) -> Result<T> {
+    adopt_orphans();
+    let child = command
         .process_group(0)
-        .spawn()?;
+        .spawn()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
     let group = Pid::from_child(&child);
     let _watchdog = watchdog(group)?;
-    let output = child.wait_with_output();
+    let waited = wait(child);
     end(group, GRACE);
-    Ok(output?)
+    Ok(waited?)
 }
 
 /// Starts the watchdog of a process group, in that group.

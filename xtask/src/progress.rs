@@ -8,8 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, thread};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+
+use crate::process;
 
 /// Shows the steps that are running; several may run at once.
 pub(crate) struct Progress {
@@ -149,12 +151,10 @@ impl Step<'_> {
 
 /// Runs `command` without a terminal; returns how it ended and all that it printed.
 fn run_quietly(command: &mut Command, line: impl Fn(&str) + Sync) -> Result<(ExitStatus, String)> {
-    let mut child = command
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+        .stderr(Stdio::piped());
     let output = Mutex::new(String::new());
     let collect = |stream: &mut dyn Read| {
         for text in BufReader::new(stream).lines().map_while(Result::ok) {
@@ -164,13 +164,15 @@ fn run_quietly(command: &mut Command, line: impl Fn(&str) + Sync) -> Result<(Exi
             output.push('\n');
         }
     };
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    thread::scope(|scope| {
-        let collect = &collect;
-        scope.spawn(move || stdout.map(|mut stream| collect(&mut stream)));
-        scope.spawn(move || stderr.map(|mut stream| collect(&mut stream)));
-    });
-    let status = child.wait()?;
+    let status = process::supervise(command, |mut child| {
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        thread::scope(|scope| {
+            let collect = &collect;
+            scope.spawn(move || stdout.map(|mut stream| collect(&mut stream)));
+            scope.spawn(move || stderr.map(|mut stream| collect(&mut stream)));
+        });
+        child.wait()
+    })?;
     Ok((
         status,
         output.into_inner().unwrap_or_else(PoisonError::into_inner),

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Result, bail};
 
+use crate::process;
 use crate::workspace::Workspace;
 
 /// Runs the simulator with these arguments.
@@ -11,7 +12,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let mut simulate = workspace.cargo();
     simulate.args(["run", "--quiet", "--package", "simulation"]);
     simulate.args(["--profile", "native", "--"]);
-    if !simulate.args(arguments).status()?.success() {
+    simulate.args(arguments);
+    if !process::status(&mut simulate)?.success() {
         bail!(
             "the simulator found something, or could not run: docs/assurance.md says how to go on"
         );
