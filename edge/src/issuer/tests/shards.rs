@@ -23,12 +23,27 @@ fn holding(set: &[(&str, &str)], serials: [std::ops::RangeInclusive<u32>; 2]) ->
     stage
 }
 
+fn crl(
+    stage: &Stage,
+    name: CrlName,
+    number: u64,
+    serials: impl IntoIterator<Item = u32>,
+) -> Vec<u8> {
+    let ca = stage.origin.0.ca.borrow();
+    ca.sign_serials(&ca.template(name, number, stage.host.now()), serials)
+}
+
 /// The origin's next answer for a shard.
 fn answer(stage: &Stage, name: CrlName, number: u64, serials: impl IntoIterator<Item = u32>) {
-    let ca = Rc::clone(&stage.origin.0.ca.borrow());
-    let template = ca.template(name, number, stage.host.now());
-    let crl = ca.sign_serials(&template, serials);
+    let crl = crl(stage, name, number, serials);
     stage.origin.0.answer_next_for(name, crl);
+}
+
+/// [`answer`], which arrives after 20 seconds.
+fn answer_late(stage: &Stage, name: CrlName, number: u64, serials: impl IntoIterator<Item = u32>) {
+    let crl = Reply::from(crl(stage, name, number, serials));
+    let late = Reply::Late(Duration::from_secs(20), Box::new(crl));
+    stage.origin.0.answer_next_for(name, late);
 }
 
 fn refresh(stage: &Stage, name: CrlName, trigger: Trigger) -> Client<Vec<Event>> {
@@ -238,12 +253,11 @@ fn an_end_of_the_object_while_shards_wait_loses_nothing() {
 
 /// Other answers for a shard than one that says what is on it now.
 fn no_answers(stage: &Stage) -> Vec<Reply> {
-    let ca = Rc::clone(&stage.origin.0.ca.borrow());
-    let now = stage.host.now();
-    let crl = ca.sign_serials(&ca.template(SHARDS[1], 8, now), 40..=80);
-    let earlier = ca.sign_serials(&ca.template(SHARDS[1], 6, now), 40..=80);
+    let current = crl(stage, SHARDS[1], 8, 40..=80);
+    let earlier = crl(stage, SHARDS[1], 6, 40..=80);
     let other = Ca::p256();
-    let foreign = other.sign_serials(&other.template(SHARDS[1], 8, now), 40..=80);
+    let template = other.template(SHARDS[1], 8, stage.host.now());
+    let foreign = other.sign_serials(&template, 40..=80);
     let status = |status, retry_after| {
         Reply::Error(OriginError::Status {
             status,
@@ -252,8 +266,8 @@ fn no_answers(stage: &Stage) -> Vec<Reply> {
     };
     vec![
         Reply::Hang(Vec::new()),
-        Reply::Hang(crl[..300].to_vec()),
-        Reply::CutOff(crl[..300].to_vec()),
+        Reply::Hang(current[..300].to_vec()),
+        Reply::CutOff(current[..300].to_vec()),
         Reply::Late(HOUR, Box::new(Reply::Current)),
         Reply::Error(OriginError::Unreachable("down".to_owned())),
         status(500, None),
@@ -347,11 +361,7 @@ fn what_the_origin_was_asked_before_a_shard_came_does_not_count() {
 #[test]
 fn an_entry_that_leaves_the_other_shard_while_that_is_fetched_is_an_early_removal() {
     let stage = holding(&[], [1..=40, 40..=80]);
-    let ca = Rc::clone(&stage.origin.0.ca.borrow());
-    let template = ca.template(SHARDS[1], 8, stage.host.now());
-    let crl = Reply::from(ca.sign_serials(&template, 41..=80));
-    let late = Reply::Late(Duration::from_secs(20), Box::new(crl));
-    stage.origin.0.answer_next_for(SHARDS[1], late);
+    answer_late(&stage, SHARDS[1], 8, 41..=80);
     answer(&stage, SHARDS[0], 8, 1..=39);
     let other = refresh(&stage, SHARDS[1], Trigger::Cron);
     stage.machine.run();
@@ -368,11 +378,7 @@ fn an_entry_that_leaves_the_other_shard_while_that_is_fetched_is_an_early_remova
 #[test]
 fn shards_are_concluded_although_the_client_that_asked_has_left() {
     let stage = holding(&[], [1..=40, 41..=80]);
-    let ca = Rc::clone(&stage.origin.0.ca.borrow());
-    let template = ca.template(SHARDS[1], 8, stage.host.now());
-    let crl = Reply::from(ca.sign_serials(&template, 40..=80));
-    let late = Reply::Late(Duration::from_secs(20), Box::new(crl));
-    stage.origin.0.answer_next_for(SHARDS[1], late);
+    answer_late(&stage, SHARDS[1], 8, 40..=80);
     answer(&stage, SHARDS[0], 8, 1..=39);
     let client = refresh(&stage, SHARDS[0], Trigger::Request);
     stage.machine.run();
