@@ -6,26 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use origin_api::IssuerId;
 
 use crate::coverage::Coverage;
+use crate::named::named;
 use crate::random::Random;
 use crate::trace::Trace;
 
 macro_rules! faults {
     ($($name:ident = $text:literal, $chance:literal;)+) => {
-        /// Something that can fail.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[expect(missing_docs, reason = "each has its words in `name`")]
-        pub enum Fault { $($name,)+ }
+        named! {
+            /// Something that can fail.
+            Fault: $($name = $text;)+
+        }
 
         impl Fault {
-            /// Every fault.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// The same in words.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
-            }
-
             /// In how many of 1,000 cases it happens at most, in a storm that has it.
             const fn chance(self) -> u32 {
                 match self { $(Self::$name => $chance,)+ }
@@ -99,27 +91,9 @@ impl Fault {
     }
 }
 
-macro_rules! accidents {
-    ($($name:ident = $text:literal;)+) => {
-        /// Something that a person or the platform does at a bad moment, once.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[expect(missing_docs, reason = "each has its words in `name`")]
-        pub enum Accident { $($name,)+ }
-
-        impl Accident {
-            /// Every accident.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// The same in words.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
-            }
-        }
-    };
-}
-
-accidents! {
+named! {
+    /// Something that a person or the platform does at a bad moment, once.
+    Accident:
     ObjectEvicted = "an object is evicted";
     ObjectMoves = "an object moves, and two instances run";
     RegistryEvicted = "the registry's object is evicted";

@@ -18,6 +18,7 @@ mod kv;
 mod ledger;
 mod lying_ca;
 mod mutation;
+mod named;
 mod object_storage;
 mod operators;
 mod origin_node;

@@ -1,27 +1,11 @@
 //! Deliberate mistakes. Each is made in a wrapper around a port and breaks one rule that matters; a
 //! test shows that the invariants notice it. No code of the products has them.
 
-macro_rules! mutations {
-    ($($name:ident = $word:literal;)+) => {
-        /// One deliberate mistake.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[expect(missing_docs, reason = "each has its words in `name`")]
-        pub enum Mutation { $($name,)+ }
+use crate::named::named;
 
-        impl Mutation {
-            /// Every mutation.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// The same in words.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $word,)+ }
-            }
-        }
-    };
-}
-
-mutations! {
+named! {
+    /// One deliberate mistake.
+    Mutation:
     OutboxForgotten = "an event is not kept with the commit";
     EventsAcknowledgedUnwritten = "D1 acknowledges events that it has not written";
     EventsDoubled = "an event that is written again gets another id";
