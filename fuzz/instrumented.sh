@@ -1,7 +1,7 @@
 #!/bin/sh
 # cargo's RUSTC_WRAPPER for the fuzz targets: compiles crl and the targets with the coverage that
-# libFuzzer reads, by the flags of cargo-fuzz, and everything else as it is. What the crates beside
-# them do is not to be explored, and would take most of the time.
+# libFuzzer reads, by the flags of cargo-fuzz, and everything else without it: fuzzing is to explore
+# crl, and instrumenting its dependencies would take most of the time.
 case " $* " in
 *" --crate-name crl "* | *" --crate-type bin "*fuzz_targets/*)
     exec "$@" -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -499,7 +499,7 @@ mod tests {
         assert_eq!((index.entries(), index.rows()), (400, 400 / ROW));
         // At least half of a batch each time.
         assert!(source.passes <= 2 * 400 / BATCH + 1, "{}", source.passes);
-        // Only those whose hashes are alike are looked at.
+        // Only those with this hash are read.
         assert_eq!(source.entries, 0);
     }
 

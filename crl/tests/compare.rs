@@ -166,7 +166,7 @@ fn differences_are_exact_and_memory_is_bounded() {
     check(&earlier, &dates, "all changed");
 }
 
-/// A list of which is counted how much is read.
+/// A list that counts how many octets are read from it.
 struct Metered<'a> {
     list: &'a [u8],
     read: usize,

@@ -71,7 +71,7 @@ impl TwinReplica {
         values.insert(key.to_owned(), (value, metadata.cloned()));
     }
 
-    /// Whoever reads a value, or a manifest and its parts, must get the CRL that the metadata
+    /// A reader of a value, or of a manifest and its parts, must get the CRL that the metadata
     /// describes.
     fn check(&self, key: &str) {
         if let Some((metadata, body)) = self.body(key) {
