@@ -7,21 +7,16 @@ use edge::actions::{Action, ActionAnswer, ActionRequest};
 use edge::config::Settings;
 use edge::events::pending::{PendingAnswer, PendingRequest};
 use edge::events::{Event, Trigger};
-use edge::issuer::{
-    AcceptAnswer, IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
-};
+use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest};
 use edge::kv_layout;
 use edge::public::{Chunks, KvRead, Platform, PlatformError, Serving};
-use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
-use edge::registry::{
-    Batch, Index, IssuerObjects, Lease, RefreshJob, RegistryAnswer, RegistryRequest,
-};
+use edge::registry::{Batch, Index, IssuerObjects, Lease, RegistryAnswer, RegistryRequest};
 use edge::schedule::Objects;
 use edge::served::{Served, ServedRequest};
 use edge::time::Timestamp;
 use futures_util::TryFutureExt as _;
 use futures_util::future::LocalBoxFuture;
-use origin_api::{CrlName, IssuerId};
+use origin_api::IssuerId;
 use web_sys::Request;
 use worker::Context;
 
@@ -93,112 +88,11 @@ impl EdgeClients {
         }
     }
 
-    /// What the issuer's object knows.
+    /// Sends a request to the issuer's object.
     ///
     /// # Errors
     /// The object does not answer.
-    pub(crate) async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectError> {
-        match self.call(issuer, IssuerRequest::Overview).await? {
-            (IssuerAnswer::Overview(overview), _) => Ok(*overview),
-            (other, _) => Err(other.into()),
-        }
-    }
-
-    /// Pins the changed certificate that waits, if it has this SHA-256.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn trust(
-        &self,
-        issuer: &IssuerId,
-        sha256: Sha256,
-    ) -> Result<TrustAnswer, ObjectError> {
-        match self.call(issuer, IssuerRequest::Trust { sha256 }).await? {
-            (IssuerAnswer::Trust(answer), _) => Ok(answer),
-            (other, _) => Err(other.into()),
-        }
-    }
-
-    /// Removes one CRL of the issuer, or all, if the origin no longer lists it.
-    ///
-    /// # Errors
-    /// The object does not answer, or does not know.
-    pub(crate) async fn retire(
-        &self,
-        issuer: &IssuerId,
-        name: Option<CrlName>,
-    ) -> Result<RetireAnswer, ObjectError> {
-        match self.call(issuer, IssuerRequest::Retire { name }).await? {
-            (IssuerAnswer::Retire(answer), _) => Ok(answer),
-            (other, _) => Err(other.into()),
-        }
-    }
-
-    /// Admits the CRL that was refused last, if it has this SHA-256.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn accept(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        sha256: Sha256,
-        by: &str,
-    ) -> Result<AcceptAnswer, ObjectError> {
-        let by = by.to_owned();
-        let request = IssuerRequest::Accept { name, sha256, by };
-        match self.call(issuer, request).await? {
-            (IssuerAnswer::Accept(answer), _) => Ok(answer),
-            (other, _) => Err(other.into()),
-        }
-    }
-
-    /// What the CRLs of a name added and removed.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn changes(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        place: ChangesPlace,
-    ) -> Result<ChangesAnswer, ObjectError> {
-        let request = IssuerRequest::Changes { name, place };
-        match self.call(issuer, request).await? {
-            (IssuerAnswer::Changes(answer), _) => Ok(answer),
-            (other, _) => Err(other.into()),
-        }
-    }
-
-    /// Lets the issuers go that vanished from the registry; gives how many are gone now.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn confirm_registry(&self) -> Result<Option<u64>, ObjectError> {
-        match self.registry(RegistryRequest::ConfirmShrink).await? {
-            RegistryAnswer::Confirmed(gone) => Ok(gone),
-            other => Err(other.into()),
-        }
-    }
-
-    /// Refreshes one CRL of the issuer, or all.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn refresh_crls(
-        &self,
-        issuer: &IssuerId,
-        name: Option<CrlName>,
-        trigger: Trigger,
-    ) -> Result<Vec<Event>, ObjectError> {
-        let request = IssuerRequest::Refresh { name, trigger };
-        match self.call(issuer, request).await? {
-            (IssuerAnswer::Refreshed(events), _) => Ok(events),
-            (other, _) => Err(other.into()),
-        }
-    }
-
-    async fn call(
+    pub(crate) async fn call(
         &self,
         issuer: &IssuerId,
         request: IssuerRequest,
@@ -208,22 +102,30 @@ impl EdgeClients {
         Ok(object_call::send(&stub, &IssuerCall { issuer, request }).await?)
     }
 
-    async fn registry(&self, request: RegistryRequest) -> Result<RegistryAnswer, ObjectError> {
+    /// Sends a request to the registry's object.
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn registry(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, ObjectError> {
         let request = ObjectRequest::Registry(request);
         Ok(registry_call::ask(&self.bindings, &request).await?)
     }
 
-    /// Asks the registry's object about the refresh of all issuers.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn job(
+    async fn refresh_all(
         &self,
-        request: RegistryRequest,
-    ) -> Result<Option<RefreshJob>, ObjectError> {
-        match self.registry(request).await? {
-            RegistryAnswer::Job(job) => Ok(job),
-            other => Err(other.into()),
+        issuer: &IssuerId,
+        trigger: Trigger,
+    ) -> Result<Vec<Event>, ObjectError> {
+        let request = IssuerRequest::Refresh {
+            name: None,
+            trigger,
+        };
+        match self.call(issuer, request).await? {
+            (IssuerAnswer::Refreshed(events), _) => Ok(events),
+            (other, _) => Err(other.into()),
         }
     }
 
@@ -379,7 +281,7 @@ impl Platform for EdgeClients {
 
 impl IssuerObjects for EdgeClients {
     async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, String> {
-        let refreshed = self.refresh_crls(id, None, trigger).await;
+        let refreshed = self.refresh_all(id, trigger).await;
         refreshed.map_err(|error| error.to_string())
     }
 }
@@ -427,6 +329,6 @@ impl Objects for EdgeClients {
     }
 
     async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, ObjectError> {
-        self.refresh_crls(id, None, trigger).await
+        self.refresh_all(id, trigger).await
     }
 }

@@ -7,17 +7,15 @@ use std::time::Duration;
 use edge::actions::Action;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
-use edge::events::{Event, EventId, Trigger};
-use edge::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
+use edge::issuer::{IssuerAnswer, IssuerRequest};
 use edge::operator::{self, OperatorMemory, OperatorRoute, Ports, Reply, RsaKey};
 use edge::problem::EdgeError;
-use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
-use edge::registry::{Index, RefreshJob, RegistryRequest};
+use edge::registry::{Index, RegistryAnswer, RegistryRequest};
 use edge::served::Served;
 use edge::tables::Query;
 use edge::time::Timestamp;
 use futures_util::TryStreamExt as _;
-use origin_api::{CrlName, IssuerId};
+use origin_api::IssuerId;
 use serde::de::DeserializeOwned;
 use web_sys::{Request, Response};
 use worker::Delay;
@@ -152,61 +150,20 @@ impl Ports for WorkerPorts {
         self.objects.index().await
     }
 
-    async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectError> {
-        self.objects.overview(issuer).await
-    }
-
-    async fn refresh(
+    async fn issuer_object(
         &self,
         issuer: &IssuerId,
-        name: Option<CrlName>,
-        trigger: Trigger,
-    ) -> Result<Vec<Event>, ObjectError> {
-        self.objects.refresh_crls(issuer, name, trigger).await
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, ObjectError> {
+        let (answer, _) = self.objects.call(issuer, request).await?;
+        Ok(answer)
     }
 
-    async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, ObjectError> {
-        self.objects.trust(issuer, sha256).await
-    }
-
-    async fn retire(
+    async fn registry_object(
         &self,
-        issuer: &IssuerId,
-        name: Option<CrlName>,
-    ) -> Result<RetireAnswer, ObjectError> {
-        self.objects.retire(issuer, name).await
-    }
-
-    async fn confirm_registry(&self) -> Result<Option<u64>, ObjectError> {
-        self.objects.confirm_registry().await
-    }
-
-    async fn accept(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        sha256: Sha256,
-        by: &str,
-    ) -> Result<AcceptAnswer, ObjectError> {
-        self.objects.accept(issuer, name, sha256, by).await
-    }
-
-    async fn changes(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        place: ChangesPlace,
-    ) -> Result<ChangesAnswer, ObjectError> {
-        self.objects.changes(issuer, name, place).await
-    }
-
-    async fn request_job(&self, id: EventId) -> Result<RefreshJob, ObjectError> {
-        let job = self.objects.job(RegistryRequest::RequestJob(id)).await?;
-        job.ok_or_else(|| ObjectError::Refused("the registry's object kept no job".to_owned()))
-    }
-
-    async fn last_job(&self) -> Result<Option<RefreshJob>, ObjectError> {
-        self.objects.job(RegistryRequest::LastJob).await
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, ObjectError> {
+        self.objects.registry(request).await
     }
 
     async fn record(&self, action: &Action) -> Result<(), ObjectError> {

@@ -21,9 +21,11 @@ use super::access_keys::{AccessKeys, RsaKey};
 use super::guesses::Guesses;
 use crate::actions::Action;
 use crate::events::{Event, EventId, Trigger};
-use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
+use crate::issuer::{
+    AcceptAnswer, IssuerAnswer, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
+};
 use crate::refresh::{ChangesAnswer, ChangesPlace, Sha256};
-use crate::registry::{Index, RefreshJob};
+use crate::registry::{Index, RefreshJob, RegistryAnswer, RegistryRequest};
 use crate::served::Served;
 use crate::tables::Query;
 use crate::time::Timestamp;
@@ -49,8 +51,9 @@ pub struct OperatorMemory {
 
 /// The platform, as the operators' handlers use it. Every call may be retried.
 pub trait Ports: 'static {
-    /// Why the platform failed: text for the log, never for a client.
-    type Error: Display;
+    /// Why the platform failed: text for the log, never for a client. An object that fails, or
+    /// answers another request, is a failure of the platform.
+    type Error: Display + From<IssuerAnswer> + From<RegistryAnswer>;
     /// The time now. It may stand still while code runs.
     fn now(&self) -> Timestamp;
     /// Waits.
@@ -74,46 +77,17 @@ pub trait Ports: 'static {
     fn log(&self, line: &serde_json::Value);
     /// The registry's index, no older than `REGISTRY_TTL_SECONDS` while the origin can be read.
     async fn index(&self) -> Result<Rc<Index>, Self::Error>;
-    /// What the issuer's object knows.
-    async fn overview(&self, issuer: &IssuerId) -> Result<Overview, Self::Error>;
-    /// Refreshes one CRL of the issuer, or all. The events are durable when this returns.
-    async fn refresh(
+    /// Sends a request to the issuer's object. What it says of the request holds when this returns.
+    async fn issuer_object(
         &self,
         issuer: &IssuerId,
-        name: Option<CrlName>,
-        trigger: Trigger,
-    ) -> Result<Vec<Event>, Self::Error>;
-    /// Pins the changed certificate that is waiting if it has this SHA-256, and refreshes.
-    async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, Self::Error>;
-    /// Removes one CRL of the issuer, or all, if the origin no longer lists it.
-    async fn retire(
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, Self::Error>;
+    /// Sends a request to the registry's object, as [`Self::issuer_object`] does.
+    async fn registry_object(
         &self,
-        issuer: &IssuerId,
-        name: Option<CrlName>,
-    ) -> Result<RetireAnswer, Self::Error>;
-    /// Lets the issuers go that vanished from the registry; gives how many are gone now, if some
-    /// waited for it.
-    async fn confirm_registry(&self) -> Result<Option<u64>, Self::Error>;
-    /// Refreshes every issuer as a job with this id, unless one is under way; the one that is under
-    /// way then. Durable when this returns.
-    async fn request_job(&self, id: EventId) -> Result<RefreshJob, Self::Error>;
-    /// The last such job.
-    async fn last_job(&self) -> Result<Option<RefreshJob>, Self::Error>;
-    /// Admits the CRL that was refused last if it has this SHA-256. `by` is the operator's name.
-    async fn accept(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        sha256: Sha256,
-        by: &str,
-    ) -> Result<AcceptAnswer, Self::Error>;
-    /// What the CRLs of a name added and removed.
-    async fn changes(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        place: ChangesPlace,
-    ) -> Result<ChangesAnswer, Self::Error>;
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, Self::Error>;
     /// Keeps an action until D1 has it. Durable when this returns.
     async fn record(&self, action: &Action) -> Result<(), Self::Error>;
     /// How many events D1 refuses, known without D1.
@@ -124,4 +98,107 @@ pub trait Ports: 'static {
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, Self::Error>;
     /// How many rows D1 has read for this request's queries, as it counts and charges them.
     fn rows_read(&self) -> u64;
+
+    /// What the issuer's object knows.
+    async fn overview(&self, issuer: &IssuerId) -> Result<Overview, Self::Error> {
+        match self.issuer_object(issuer, IssuerRequest::Overview).await? {
+            IssuerAnswer::Overview(overview) => Ok(*overview),
+            other => Err(other.into()),
+        }
+    }
+
+    /// Refreshes one CRL of the issuer, or all. The events are durable when this returns.
+    async fn refresh(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+        trigger: Trigger,
+    ) -> Result<Vec<Event>, Self::Error> {
+        let request = IssuerRequest::Refresh { name, trigger };
+        match self.issuer_object(issuer, request).await? {
+            IssuerAnswer::Refreshed(events) => Ok(events),
+            other => Err(other.into()),
+        }
+    }
+
+    /// Pins the changed certificate that is waiting if it has this SHA-256, and refreshes.
+    async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, Self::Error> {
+        let request = IssuerRequest::Trust { sha256 };
+        match self.issuer_object(issuer, request).await? {
+            IssuerAnswer::Trust(answer) => Ok(answer),
+            other => Err(other.into()),
+        }
+    }
+
+    /// Removes one CRL of the issuer, or all, if the origin no longer lists it.
+    async fn retire(
+        &self,
+        issuer: &IssuerId,
+        name: Option<CrlName>,
+    ) -> Result<RetireAnswer, Self::Error> {
+        let request = IssuerRequest::Retire { name };
+        match self.issuer_object(issuer, request).await? {
+            IssuerAnswer::Retire(answer) => Ok(answer),
+            other => Err(other.into()),
+        }
+    }
+
+    /// Admits the CRL that was refused last if it has this SHA-256. `by` is the operator's name.
+    async fn accept(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        sha256: Sha256,
+        by: &str,
+    ) -> Result<AcceptAnswer, Self::Error> {
+        let by = by.to_owned();
+        let request = IssuerRequest::Accept { name, sha256, by };
+        match self.issuer_object(issuer, request).await? {
+            IssuerAnswer::Accept(answer) => Ok(answer),
+            other => Err(other.into()),
+        }
+    }
+
+    /// What the CRLs of a name added and removed.
+    async fn changes(
+        &self,
+        issuer: &IssuerId,
+        name: CrlName,
+        place: ChangesPlace,
+    ) -> Result<ChangesAnswer, Self::Error> {
+        let request = IssuerRequest::Changes { name, place };
+        match self.issuer_object(issuer, request).await? {
+            IssuerAnswer::Changes(answer) => Ok(answer),
+            other => Err(other.into()),
+        }
+    }
+
+    /// Lets the issuers go that vanished from the registry; gives how many are gone now, if some
+    /// waited for it.
+    async fn confirm_registry(&self) -> Result<Option<u64>, Self::Error> {
+        match self.registry_object(RegistryRequest::ConfirmShrink).await? {
+            RegistryAnswer::Confirmed(gone) => Ok(gone),
+            other => Err(other.into()),
+        }
+    }
+
+    /// Refreshes every issuer as a job with this id, unless one is under way; the one that is under
+    /// way then. Durable when this returns.
+    async fn request_job(&self, id: EventId) -> Result<RefreshJob, Self::Error> {
+        match self
+            .registry_object(RegistryRequest::RequestJob(id))
+            .await?
+        {
+            RegistryAnswer::Job(Some(job)) => Ok(job),
+            other => Err(other.into()),
+        }
+    }
+
+    /// The last such job.
+    async fn last_job(&self) -> Result<Option<RefreshJob>, Self::Error> {
+        match self.registry_object(RegistryRequest::LastJob).await? {
+            RegistryAnswer::Job(job) => Ok(job),
+            other => Err(other.into()),
+        }
+    }
 }

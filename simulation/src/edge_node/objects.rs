@@ -116,6 +116,26 @@ impl fmt::Display for ObjectDown {
     }
 }
 
+impl From<IssuerAnswer> for ObjectDown {
+    /// Of an answer that does not belong to the request.
+    fn from(answer: IssuerAnswer) -> Self {
+        Self(match answer {
+            IssuerAnswer::Failed(cause) => cause,
+            _ => "it answered another request".to_owned(),
+        })
+    }
+}
+
+impl From<RegistryAnswer> for ObjectDown {
+    /// Of an answer that does not belong to the request.
+    fn from(answer: RegistryAnswer) -> Self {
+        Self(match answer {
+            RegistryAnswer::Failed(cause) => cause,
+            _ => "it answered another request".to_owned(),
+        })
+    }
+}
+
 /// The ports of both kinds of object.
 pub(crate) struct Ports;
 
@@ -362,7 +382,7 @@ impl Edge {
     pub(super) async fn index(&self) -> Result<Index, ObjectDown> {
         match self.registry(RegistryRequest::Index).await? {
             RegistryAnswer::Index(index) => Ok(index),
-            other => Err(unexpected(&other)),
+            other => Err(other.into()),
         }
     }
 
@@ -534,13 +554,6 @@ impl Edge {
     }
 }
 
-pub(super) fn unexpected(answer: &RegistryAnswer) -> ObjectDown {
-    ObjectDown(match answer {
-        RegistryAnswer::Failed(cause) => cause.clone(),
-        _ => "it answered another request".to_owned(),
-    })
-}
-
 fn body_of(service: &IssuerService<Ports>, serving: &LeasedCrl) -> Result<Bytes, StoreError> {
     let store = service.store();
     let pieces = (0..serving.current.pieces).map(|index| store.piece(serving.current.body, index));
@@ -553,7 +566,7 @@ impl Registry for Edge {
         let request = RegistryRequest::Standing(issuer.clone());
         match self.registry(request).await {
             Ok(RegistryAnswer::Standing(standing)) => Ok(standing),
-            Ok(other) => Err(unexpected(&other).to_string()),
+            Ok(other) => Err(ObjectDown::from(other).to_string()),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -562,7 +575,7 @@ impl Registry for Edge {
         let request = RegistryRequest::Removed(issuer.clone());
         match self.registry(request).await {
             Ok(RegistryAnswer::Done) => Ok(()),
-            Ok(other) => Err(unexpected(&other).to_string()),
+            Ok(other) => Err(ObjectDown::from(other).to_string()),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -589,7 +602,7 @@ impl Objects for Edge {
     async fn begin_tick(&self) -> Result<Option<Lease>, ObjectDown> {
         match self.registry(RegistryRequest::BeginTick).await? {
             RegistryAnswer::Lease(lease) => Ok(lease),
-            other => Err(unexpected(&other)),
+            other => Err(other.into()),
         }
     }
 
@@ -599,7 +612,7 @@ impl Objects for Edge {
             .await?
         {
             RegistryAnswer::Batch(batch) => Ok(batch),
-            other => Err(unexpected(&other)),
+            other => Err(other.into()),
         }
     }
 
@@ -610,7 +623,7 @@ impl Objects for Edge {
         };
         match self.registry(request).await? {
             RegistryAnswer::Done => Ok(()),
-            other => Err(unexpected(&other)),
+            other => Err(other.into()),
         }
     }
 
@@ -621,8 +634,7 @@ impl Objects for Edge {
         };
         match self.call(id, request).await? {
             (IssuerAnswer::Refreshed(events), _) => Ok(events),
-            (IssuerAnswer::Failed(cause), _) => Err(ObjectDown(cause)),
-            _ => Err(ObjectDown("it answered another request".to_owned())),
+            (other, _) => Err(other.into()),
         }
     }
 }

@@ -7,24 +7,20 @@ use bytes::Bytes;
 use edge::actions::Action;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
-use edge::events::{Event, EventId, Trigger};
-use edge::issuer::{
-    AcceptAnswer, IssuerAnswer, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
-};
+use edge::issuer::{IssuerAnswer, IssuerRequest};
 use edge::operator::{self, OperatorMemory, Ports, Reply, RsaKey};
 use edge::problem::EdgeError;
 use edge::public::{Chunk as _, Platform, PlatformError, ResponseBody, Serving, Wanted};
-use edge::refresh::{ChangesAnswer, ChangesPlace, Sha256};
-use edge::registry::{Index, RefreshJob, RegistryAnswer, RegistryRequest};
+use edge::registry::{Index, RegistryAnswer, RegistryRequest};
 use edge::routes::{self, Handler};
 use edge::served::Served;
 use edge::tables::Query;
 use futures_util::TryStreamExt as _;
 use http::{Request, StatusCode};
-use origin_api::{CrlName, IssuerId, Timestamp};
+use origin_api::{IssuerId, Timestamp};
 use serde::de::DeserializeOwned;
 
-use super::objects::{Edge, ObjectDown, unexpected};
+use super::objects::{Edge, ObjectDown};
 use crate::wire::Response;
 
 /// The platform, as an isolate has it for operators' requests.
@@ -105,33 +101,6 @@ async fn held<P: Platform>(
     Ok(Response::of(status, bytes))
 }
 
-fn other(answer: IssuerAnswer) -> ObjectDown {
-    ObjectDown(match answer {
-        IssuerAnswer::Failed(cause) => cause,
-        _ => "it answered another request".to_owned(),
-    })
-}
-
-impl<P: Platform> OperatorPorts<P> {
-    async fn ask(
-        &self,
-        issuer: &IssuerId,
-        request: IssuerRequest,
-    ) -> Result<IssuerAnswer, ObjectDown> {
-        self.edge
-            .call(issuer, request)
-            .await
-            .map(|(answer, _)| answer)
-    }
-
-    async fn job(&self, request: RegistryRequest) -> Result<Option<RefreshJob>, ObjectDown> {
-        match self.edge.registry(request).await? {
-            RegistryAnswer::Job(job) => Ok(job),
-            other => Err(unexpected(&other)),
-        }
-    }
-}
-
 impl<P: Platform> Ports for OperatorPorts<P> {
     type Error = ObjectDown;
 
@@ -168,88 +137,20 @@ impl<P: Platform> Ports for OperatorPorts<P> {
         index.map_err(|error| ObjectDown(error.to_string()))
     }
 
-    async fn overview(&self, issuer: &IssuerId) -> Result<Overview, ObjectDown> {
-        match self.ask(issuer, IssuerRequest::Overview).await? {
-            IssuerAnswer::Overview(overview) => Ok(*overview),
-            answer => Err(other(answer)),
-        }
-    }
-
-    async fn refresh(
+    async fn issuer_object(
         &self,
         issuer: &IssuerId,
-        name: Option<CrlName>,
-        trigger: Trigger,
-    ) -> Result<Vec<Event>, ObjectDown> {
-        let request = IssuerRequest::Refresh { name, trigger };
-        match self.ask(issuer, request).await? {
-            IssuerAnswer::Refreshed(events) => Ok(events),
-            answer => Err(other(answer)),
-        }
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, ObjectDown> {
+        let (answer, _) = self.edge.call(issuer, request).await?;
+        Ok(answer)
     }
 
-    async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, ObjectDown> {
-        match self.ask(issuer, IssuerRequest::Trust { sha256 }).await? {
-            IssuerAnswer::Trust(answer) => Ok(answer),
-            answer => Err(other(answer)),
-        }
-    }
-
-    async fn retire(
+    async fn registry_object(
         &self,
-        issuer: &IssuerId,
-        name: Option<CrlName>,
-    ) -> Result<RetireAnswer, ObjectDown> {
-        match self.ask(issuer, IssuerRequest::Retire { name }).await? {
-            IssuerAnswer::Retire(answer) => Ok(answer),
-            answer => Err(other(answer)),
-        }
-    }
-
-    async fn confirm_registry(&self) -> Result<Option<u64>, ObjectDown> {
-        match self.edge.registry(RegistryRequest::ConfirmShrink).await? {
-            RegistryAnswer::Confirmed(gone) => Ok(gone),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    async fn request_job(&self, id: EventId) -> Result<RefreshJob, ObjectDown> {
-        let job = self.job(RegistryRequest::RequestJob(id)).await?;
-        job.ok_or_else(|| ObjectDown("the registry's object kept no job".to_owned()))
-    }
-
-    async fn last_job(&self) -> Result<Option<RefreshJob>, ObjectDown> {
-        self.job(RegistryRequest::LastJob).await
-    }
-
-    async fn accept(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        sha256: Sha256,
-        by: &str,
-    ) -> Result<AcceptAnswer, ObjectDown> {
-        let by = by.to_owned();
-        let request = IssuerRequest::Accept { name, sha256, by };
-        match self.ask(issuer, request).await? {
-            IssuerAnswer::Accept(answer) => Ok(answer),
-            answer => Err(other(answer)),
-        }
-    }
-
-    async fn changes(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        place: ChangesPlace,
-    ) -> Result<ChangesAnswer, ObjectDown> {
-        match self
-            .ask(issuer, IssuerRequest::Changes { name, place })
-            .await?
-        {
-            IssuerAnswer::Changes(answer) => Ok(answer),
-            answer => Err(other(answer)),
-        }
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, ObjectDown> {
+        self.edge.registry(request).await
     }
 
     async fn record(&self, action: &Action) -> Result<(), ObjectDown> {

@@ -14,12 +14,16 @@ use serde_json::Value;
 use super::access;
 use crate::actions::Action;
 use crate::events::{Event, EventId, Outcome, Trigger};
-use crate::issuer::{AcceptAnswer, Overview, RetireAnswer, TrustAnswer};
+use crate::issuer::{
+    AcceptAnswer, IssuerAnswer, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
+};
 use crate::operator::{OperatorMemory, Ports, Request, RsaKey};
 use crate::refresh::{
     ChangesAnswer, ChangesPage, ChangesPlace, CrlState, IssuerState, Sha256, fingerprint,
 };
-use crate::registry::{Index, JobState, Listed, RefreshJob, Shrink, Summary};
+use crate::registry::{
+    Index, JobState, Listed, RefreshJob, RegistryAnswer, RegistryRequest, Shrink, Summary,
+};
 use crate::served::{Served, ServedRequest, ServedTotals};
 use crate::tables::testing::{NOW, Tables, event};
 use crate::tables::{Query, append_actions};
@@ -154,6 +158,80 @@ impl Platform {
             ..event(9)
         }
     }
+
+    fn overview_of(&self) -> Overview {
+        Overview {
+            issuer: IssuerState {
+                pending_certificate: self.waiting.borrow().clone(),
+                ..IssuerState::default()
+            },
+            crls: self.crls.borrow().clone(),
+            events_owed: 1,
+            outbox: vec![event(8)],
+        }
+    }
+
+    fn pin(&self, issuer: &IssuerId, sha256: Sha256) -> TrustAnswer {
+        let waiting = self.waiting.borrow().as_ref().map(fingerprint);
+        if waiting != Some(sha256) {
+            return waiting.map_or(TrustAnswer::NoneWaiting, TrustAnswer::OtherWaiting);
+        }
+        self.note(format!("trusts {sha256} at {issuer}"));
+        let event = self.event(issuer, CrlName::Full, Trigger::Operator);
+        TrustAnswer::Pinned(vec![event])
+    }
+
+    fn remove(&self, issuer: &IssuerId, name: Option<CrlName>) -> RetireAnswer {
+        if name != Some(CrlName::Delta) && issuer.as_str() == "a" {
+            return RetireAnswer::StillListed;
+        }
+        let which = name.map_or("all".to_owned(), |name| name.to_string());
+        self.note(format!("retires {which} of {issuer}"));
+        RetireAnswer::Retired(vec![CrlName::Delta])
+    }
+
+    fn overrule(&self, issuer: &IssuerId, name: CrlName, sha256: Sha256, by: &str) -> AcceptAnswer {
+        match self.refused.get() {
+            None => AcceptAnswer::NoneRefused,
+            Some(refused) if refused != sha256 => AcceptAnswer::OtherRefused(refused),
+            Some(_) => {
+                self.note(format!("{by} accepts {name} of {issuer}"));
+                let event = self.event(issuer, name, Trigger::Operator);
+                AcceptAnswer::Checked(Box::new(event))
+            }
+        }
+    }
+
+    fn begin_job(&self, id: EventId) -> RefreshJob {
+        self.note("refreshes all".to_owned());
+        let job = RefreshJob {
+            id,
+            state: JobState::Running,
+            requested_at: Rfc3339(self.now()),
+            started_at: Some(Rfc3339(self.now())),
+            finished_at: None,
+            summary: Summary {
+                issuers: 1,
+                published: 2,
+                not_reached: 1,
+                ..Summary::default()
+            },
+        };
+        *self.job.borrow_mut() = Some(job.clone());
+        job
+    }
+}
+
+impl From<IssuerAnswer> for String {
+    fn from(answer: IssuerAnswer) -> Self {
+        format!("{answer:?}")
+    }
+}
+
+impl From<RegistryAnswer> for String {
+    fn from(answer: RegistryAnswer) -> Self {
+        format!("{answer:?}")
+    }
 }
 
 impl Ports for Platform {
@@ -227,120 +305,46 @@ impl Ports for Platform {
         }))
     }
 
-    async fn overview(&self, _: &IssuerId) -> Result<Overview, String> {
+    async fn issuer_object(
+        &self,
+        issuer: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, String> {
         self.check(Part::Objects)?;
-        Ok(Overview {
-            issuer: IssuerState {
-                pending_certificate: self.waiting.borrow().clone(),
-                ..IssuerState::default()
-            },
-            crls: self.crls.borrow().clone(),
-            events_owed: 1,
-            outbox: vec![event(8)],
+        Ok(match request {
+            IssuerRequest::Overview => IssuerAnswer::Overview(Box::new(self.overview_of())),
+            IssuerRequest::Refresh { name, trigger } => {
+                let which = name.map_or("all".to_owned(), |name| name.to_string());
+                self.note(format!("{trigger} refreshes {which} of {issuer}"));
+                let event = self.event(issuer, name.unwrap_or(CrlName::Full), trigger);
+                IssuerAnswer::Refreshed(vec![event])
+            }
+            IssuerRequest::Trust { sha256 } => IssuerAnswer::Trust(self.pin(issuer, sha256)),
+            IssuerRequest::Retire { name } => IssuerAnswer::Retire(self.remove(issuer, name)),
+            IssuerRequest::Accept { name, sha256, by } => {
+                IssuerAnswer::Accept(self.overrule(issuer, name, sha256, &by))
+            }
+            IssuerRequest::Changes { place, .. } => {
+                let changes = self.changes.borrow();
+                let page = changes.iter().find(|(from, _)| *from == place);
+                let none = ChangesAnswer::Forgotten(Some("7".to_owned()));
+                let found = page.map_or(none, |(_, page)| ChangesAnswer::Page(page.clone()));
+                IssuerAnswer::Changes(found)
+            }
+            other => panic!("operators do not send {other:?}"),
         })
     }
 
-    async fn refresh(
-        &self,
-        issuer: &IssuerId,
-        name: Option<CrlName>,
-        trigger: Trigger,
-    ) -> Result<Vec<Event>, String> {
-        self.check(Part::Objects)?;
-        let which = name.map_or("all".to_owned(), |name| name.to_string());
-        self.note(format!("{trigger} refreshes {which} of {issuer}"));
-        Ok(vec![self.event(
-            issuer,
-            name.unwrap_or(CrlName::Full),
-            trigger,
-        )])
-    }
-
-    async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, String> {
-        self.check(Part::Objects)?;
-        let waiting = self.waiting.borrow().as_ref().map(fingerprint);
-        if waiting != Some(sha256) {
-            return Ok(waiting.map_or(TrustAnswer::NoneWaiting, TrustAnswer::OtherWaiting));
-        }
-        self.note(format!("trusts {sha256} at {issuer}"));
-        let event = self.event(issuer, CrlName::Full, Trigger::Operator);
-        Ok(TrustAnswer::Pinned(vec![event]))
-    }
-
-    async fn retire(
-        &self,
-        issuer: &IssuerId,
-        name: Option<CrlName>,
-    ) -> Result<RetireAnswer, String> {
-        self.check(Part::Objects)?;
-        if name != Some(CrlName::Delta) && issuer.as_str() == "a" {
-            return Ok(RetireAnswer::StillListed);
-        }
-        let which = name.map_or("all".to_owned(), |name| name.to_string());
-        self.note(format!("retires {which} of {issuer}"));
-        Ok(RetireAnswer::Retired(vec![CrlName::Delta]))
-    }
-
-    async fn confirm_registry(&self) -> Result<Option<u64>, String> {
+    async fn registry_object(&self, request: RegistryRequest) -> Result<RegistryAnswer, String> {
         self.check(Part::Registry)?;
-        Ok(self.shrink.get().map(|shrink| shrink.vanished))
-    }
-
-    async fn accept(
-        &self,
-        issuer: &IssuerId,
-        name: CrlName,
-        sha256: Sha256,
-        by: &str,
-    ) -> Result<AcceptAnswer, String> {
-        self.check(Part::Objects)?;
-        match self.refused.get() {
-            None => Ok(AcceptAnswer::NoneRefused),
-            Some(refused) if refused != sha256 => Ok(AcceptAnswer::OtherRefused(refused)),
-            Some(_) => {
-                self.note(format!("{by} accepts {name} of {issuer}"));
-                let event = self.event(issuer, name, Trigger::Operator);
-                Ok(AcceptAnswer::Checked(Box::new(event)))
+        Ok(match request {
+            RegistryRequest::ConfirmShrink => {
+                RegistryAnswer::Confirmed(self.shrink.get().map(|shrink| shrink.vanished))
             }
-        }
-    }
-
-    async fn changes(
-        &self,
-        _: &IssuerId,
-        _: CrlName,
-        place: ChangesPlace,
-    ) -> Result<ChangesAnswer, String> {
-        self.check(Part::Objects)?;
-        let changes = self.changes.borrow();
-        let page = changes.iter().find(|(from, _)| *from == place);
-        let none = ChangesAnswer::Forgotten(Some("7".to_owned()));
-        Ok(page.map_or(none, |(_, page)| ChangesAnswer::Page(page.clone())))
-    }
-
-    async fn request_job(&self, id: EventId) -> Result<RefreshJob, String> {
-        self.check(Part::Registry)?;
-        self.note("refreshes all".to_owned());
-        let job = RefreshJob {
-            id,
-            state: JobState::Running,
-            requested_at: Rfc3339(self.now()),
-            started_at: Some(Rfc3339(self.now())),
-            finished_at: None,
-            summary: Summary {
-                issuers: 1,
-                published: 2,
-                not_reached: 1,
-                ..Summary::default()
-            },
-        };
-        *self.job.borrow_mut() = Some(job.clone());
-        Ok(job)
-    }
-
-    async fn last_job(&self) -> Result<Option<RefreshJob>, String> {
-        self.check(Part::Registry)?;
-        Ok(self.job.borrow().clone())
+            RegistryRequest::RequestJob(id) => RegistryAnswer::Job(Some(self.begin_job(id))),
+            RegistryRequest::LastJob => RegistryAnswer::Job(self.job.borrow().clone()),
+            other => panic!("operators do not send {other:?}"),
+        })
     }
 
     async fn record(&self, action: &Action) -> Result<(), String> {
