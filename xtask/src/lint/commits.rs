@@ -1,7 +1,8 @@
 //! Subjects of commits: `area: imperative`, at most 72 characters.
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
+use super::command;
 use crate::workspace::Workspace;
 
 const LONGEST: usize = 72;
@@ -83,19 +84,7 @@ fn what_is_wrong(subject: &str) -> Option<String> {
 }
 
 fn git(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
-    let output = workspace
-        .command("git")
-        .args(arguments)
-        .output()
-        .context("cannot run git")?;
-    if !output.status.success() {
-        bail!(
-            "git {} failed: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8(output.stdout)?)
+    command::printed(workspace.command("git").args(arguments))
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
+use super::command;
 use crate::toolchain::TARGET;
 use crate::workspace::Workspace;
 
@@ -51,21 +52,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>> {
 
 /// What `cargo tree` prints: each package with its depth and version.
 pub(super) fn tree(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
-    let output = workspace
-        .cargo()
-        .args(["tree", "--locked", "--edges", "normal,build"])
+    let mut tree = workspace.cargo();
+    tree.args(["tree", "--locked", "--edges", "normal,build"])
         .args(["--prefix", "depth", "--format", " {p}"])
-        .args(arguments)
-        .output()
-        .context("cannot run cargo tree")?;
-    if !output.status.success() {
-        bail!(
-            "cargo tree {} failed: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8(output.stdout)?)
+        .args(arguments);
+    command::printed(&mut tree)
 }
 
 /// Each package of `cargo tree --prefix depth --format " {p}"`, with its depth.

@@ -3,28 +3,23 @@
 
 use std::collections::HashSet;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::lint::dependencies::tree;
+use super::command;
+use super::dependencies::tree;
 use crate::workspace::Workspace;
 
 const PUBLISHED: &str = "crl";
 
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     let tree = tree(workspace, &["--package", PUBLISHED, "--all-features"])?;
-    let output = workspace
-        .cargo()
-        .args(["metadata", "--locked", "--format-version", "1"])
-        .output()
-        .context("cannot run cargo metadata")?;
-    if !output.status.success() {
-        bail!(
-            "cargo metadata failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    too_new(&tree, &serde_json::from_slice(&output.stdout)?)
+    let mut metadata = workspace.cargo();
+    metadata.args(["metadata", "--locked", "--format-version", "1"]);
+    too_new(
+        &tree,
+        &serde_json::from_str(&command::printed(&mut metadata)?)?,
+    )
 }
 
 /// The packages in the tree that need a newer Rust than [`PUBLISHED`] promises.

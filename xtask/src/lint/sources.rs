@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use super::command;
 use crate::workspace::Workspace;
 
 /// The tracked files, and where they are.
@@ -17,24 +17,11 @@ pub(crate) struct Sources {
 impl Sources {
     /// Tracked files, and new ones that are not ignored, so that lint sees a file before `git add`.
     pub(crate) fn find(workspace: &Workspace) -> Result<Self> {
-        let listed = Command::new("git")
-            .current_dir(workspace.root())
-            .args([
-                "ls-files",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-                "-z",
-            ])
-            .output()
-            .context("cannot run git, which lint needs to list the files of this checkout")?;
-        if !listed.status.success() {
-            bail!(
-                "git cannot list the files of this checkout: {}",
-                String::from_utf8_lossy(&listed.stderr).trim()
-            );
-        }
-        let listed = String::from_utf8(listed.stdout).context("a file's name is not UTF-8")?;
+        let mut git = workspace.command("git");
+        git.args(["ls-files", "--cached", "--others"]);
+        git.args(["--exclude-standard", "-z"]);
+        let listed = command::printed(&mut git)
+            .context("lint needs git to list the files of this checkout")?;
         let root = workspace.root().to_owned();
         let mut files: Vec<_> = listed
             .split_terminator('\0')
