@@ -191,7 +191,7 @@ impl<P: IssuerPorts> IssuerService<P> {
         })
     }
 
-    /// The committed CRL for a relying party, where the origin lists none of this name.
+    /// The committed CRL for a relying party, if the origin lists none of this name any more.
     fn serve_held(&self, name: CrlName) -> Result<LeasedCrl, Unavailable> {
         self.servable(&self.crl(name), self.shared.runtime.now())
             .ok_or(Unavailable::NotHeld)

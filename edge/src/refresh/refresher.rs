@@ -348,15 +348,20 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
                 self.state.commit_all(changes.into_iter().flatten())?;
                 Ok(events)
             });
-        let mut events = committed.map(Vec::into_iter);
-        let report = |(attempt, result): (Attempt, FetchResult)| {
-            let report = match &mut events {
-                Ok(events) => Report::new(events.next()?, result),
-                Err(error) => self.report_failure(&attempt, error.clone()),
-            };
-            Some((attempt.name, report))
-        };
-        ended.into_iter().filter_map(report).collect()
+        match committed {
+            Ok(events) => {
+                let report = |((attempt, result), event): ((Attempt, FetchResult), Event)| {
+                    (attempt.name, Report::new(event, result))
+                };
+                ended.into_iter().zip(events).map(report).collect()
+            }
+            Err(error) => {
+                let report = |(attempt, _): (Attempt, FetchResult)| {
+                    (attempt.name, self.report_failure(&attempt, error.clone()))
+                };
+                ended.into_iter().map(report).collect()
+            }
+        }
     }
 
     /// The event, and what is to be stored with it, that follow from the result.
