@@ -12,7 +12,7 @@ use crate::apt;
 use crate::workspace::Workspace;
 
 /// A program, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("openssl", "openssl"),
     ("curl", "curl"),
     ("java", "default-jdk-headless"),
@@ -22,6 +22,8 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("nginx", "nginx-light"),
     ("softhsm2-util", "softhsm2"),
     ("faketime", "faketime"),
+    // Compiles libFuzzer.
+    ("c++", "g++"),
 ];
 
 /// Python programs, pinned, in an environment of their own.
