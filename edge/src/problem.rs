@@ -141,6 +141,13 @@ pub enum EdgeError {
         /// The issuer.
         issuer: IssuerId,
     },
+    /// The origin has lost state of the issuer, and what an operator wants to retire may be all that
+    /// has it.
+    #[error("the origin knows less of issuer {issuer:?} than is served, and this may be all that is left of it: run crl-origin recover first", issuer = .issuer.as_str())]
+    NeededToRecover {
+        /// The issuer.
+        issuer: IssuerId,
+    },
     /// No issuers wait for an operator to let them go.
     #[error("the registry has not shrunk by more than half: there is nothing to confirm")]
     RegistryNotShrunk,
@@ -218,6 +225,7 @@ impl EdgeError {
             Self::NoCertificateWaiting { .. } => (409, "no_certificate_waiting"),
             Self::CertificateMismatch { .. } => (409, "certificate_mismatch"),
             Self::StillListed { .. } => (409, "still_listed"),
+            Self::NeededToRecover { .. } => (409, "needed_to_recover"),
             Self::RegistryNotShrunk => (409, "registry_not_shrunk"),
             Self::NoCandidate { .. } => (409, "no_candidate"),
             Self::CandidateMismatch { .. } => (409, "candidate_mismatch"),
@@ -390,6 +398,7 @@ mod tests {
             EdgeError::NoRefreshJob,
             EdgeError::NoCertificateWaiting { issuer: issuer() },
             EdgeError::StillListed { issuer: issuer() },
+            EdgeError::NeededToRecover { issuer: issuer() },
             EdgeError::RegistryNotShrunk,
             EdgeError::CertificateMismatch {
                 issuer: issuer(),

@@ -288,6 +288,40 @@ fn a_later_delta_answers_for_an_earlier_one_only_with_its_base() {
 }
 
 #[test]
+fn a_delta_that_the_backup_does_not_publish_is_recovered_or_dismissed() {
+    for recovers in [true, false] {
+        let (ca, mut edge) = (Ca::new(&[Full]), Edge::new("edge"));
+        ca.back_up();
+        ca.publish_delta(true);
+        edge.refresh(&ca, Full).unwrap();
+        ca.revoke("0a", ca.in_days(90));
+        edge.refresh(&ca, Delta).unwrap();
+        assert_eq!(edge.serials(Delta), ["0a"]);
+        ca.restore();
+        assert!(is_lost(&edge.refresh(&ca, Full)));
+        // Staff publish it again, the edge asks for it, and they withdraw it.
+        ca.publish_delta(true);
+        assert!(is_lost(&edge.refresh(&ca, Delta)));
+        ca.publish_delta(false);
+        let (full, delta) = (served(&edge, Full), served(&edge, Delta));
+        if recovers {
+            let all = evidence(vec![full, delta.clone()]);
+            let recovery = ca.origin().recover(&id(), &all, ca.now()).unwrap();
+            assert_eq!(recovery.missing, []);
+        } else {
+            let full = evidence(vec![full]);
+            let recovery = ca.origin().recover(&id(), &full, ca.now()).unwrap();
+            assert_eq!(recovery.missing, [(Delta, delta.crl.number)]);
+            let missing = ca.origin().dismiss(&id(), delta.crl.sha256, ca.now());
+            assert!(missing.unwrap().is_empty());
+        }
+        edge.refresh(&ca, Full).unwrap();
+        assert_eq!(edge.serials(Full).len(), usize::from(recovers));
+        assert!(edge.number(Full) > delta.crl.number);
+    }
+}
+
+#[test]
 fn a_crl_of_another_database_is_dismissed_and_nothing_else_is() {
     let (ca, other) = (Ca::new(&[Full]), Ca::seeded(&[Full], 2));
     let mut edge = Edge::new("edge");

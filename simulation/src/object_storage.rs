@@ -17,9 +17,9 @@ use crate::kv::{Kv, Value};
 use crate::ledger::Ledger;
 use crate::mutation::Mutation;
 
-/// Bodies of one list: the CRL, one that was refused, one that is arriving or is being read, and
-/// the changes of the last ones.
-const MOST_BODIES: usize = 4 + 64;
+/// Bodies of one list: the changes of the last CRLs; the CRL, its index and one that was refused;
+/// as many that they have just replaced; and some that are arriving or still being read.
+const MOST_BODIES: usize = 64 + 3 + 3 + 4;
 /// Events that D1 does not have: one for each CRL and each failure that is new within an hour, for
 /// as long as D1 can be down here.
 const MOST_OWED: usize = 1_000;

@@ -18,6 +18,9 @@ use crate::random::Random;
 use crate::wire::Response;
 use crate::world::World;
 
+/// How long an operator tries to recover an issuer at most: several storms, and calm between them.
+const LONGEST_RECOVERY: Duration = Duration::from_hours(24);
+
 /// Lets them act.
 pub(crate) fn start(world: &Rc<World>) {
     world.spawn(back_up(Rc::clone(world)));
@@ -71,7 +74,7 @@ async fn recover(world: Rc<World>) {
             // As the edge shows it, with an alert.
             let disk = world.edge.disk(issuer);
             let is_lost = disk.is_some_and(|disk| disk.fails_with("state_lost"));
-            if !is_lost || !world.origin.is_lost(issuer) {
+            if !is_lost || world.origin.unknown_crls(issuer).is_empty() {
                 begins.remove(issuer);
                 continue;
             }
@@ -85,19 +88,39 @@ async fn recover(world: Rc<World>) {
             if now < *begin {
                 continue;
             }
-            let mut crls = Vec::new();
-            for name in world.names_of(issuer) {
-                // What relying parties get may be older, or have expired.
-                let path = format!("/v1/issuers/{issuer}/crls/{name}");
-                let held = ask(&world, &random, "GET", &path, String::new()).await;
-                let held = held.filter(|held| held.status == StatusCode::OK);
-                crls.extend(held.map(|held| (*name, held.body)));
+            if now.since(*begin) > LONGEST_RECOVERY {
+                let rule = "an issuer can be recovered";
+                let what = format!("{issuer}: {:?}", world.origin.unknown_crls(issuer));
+                return world.ledger.violated(rule, &what);
             }
-            let certificates = world.ledger.certificates(issuer);
-            let recovered = world.origin.recover(issuer, &crls, certificates);
-            let recovered = recovered.map_err(|error| format!("{error:#}"));
-            world.trace.line(format!("recover {issuer}: {recovered:?}"));
+            recover_issuer(&world, &random, issuer).await;
         }
+    }
+}
+
+/// Recovers an issuer from what the edge holds, and gives up what nobody has any more.
+async fn recover_issuer(world: &World, random: &Random, issuer: &IssuerId) {
+    let (mut crls, mut gone) = (Vec::new(), Vec::new());
+    for name in world.names_of(issuer) {
+        // What relying parties get may be older, or have expired.
+        let path = format!("/v1/issuers/{issuer}/crls/{name}");
+        match ask(world, random, "GET", &path, String::new()).await {
+            Some(held) if held.status == StatusCode::OK => crls.push((*name, held.body)),
+            Some(held) if held.status == StatusCode::NOT_FOUND => gone.push(*name),
+            _ => {}
+        }
+    }
+    let certificates = world.ledger.certificates(issuer);
+    let recovered = world.origin.recover(issuer, &crls, certificates);
+    let recovered = recovered.map_err(|error| format!("{error:#}"));
+    world.trace.line(format!("recover {issuer}: {recovered:?}"));
+    let missing = world.origin.unknown_crls(issuer);
+    for crl in missing.iter().filter(|crl| gone.contains(&crl.name)) {
+        let dismissed = world.origin.dismiss(issuer, crl).is_ok();
+        let (name, number) = (crl.name, crl.number);
+        world
+            .trace
+            .line(format!("dismiss {name} {number} of {issuer}: {dismissed}"));
     }
 }
 

@@ -29,7 +29,7 @@ use crl_origin::revocation::{CertificateFacts, NamedList, RevocationRequest};
 use crl_origin::running::RunningService;
 use crl_origin::runtime::Runtime;
 use crl_origin::store::backup;
-use crl_origin::store::records::AdoptedCrl;
+use crl_origin::store::records::{AdoptedCrl, UnknownCrl};
 use crl_origin::vault::Vault;
 use futures_channel::{mpsc, oneshot};
 use futures_util::future::{BoxFuture, Either, pending, select};
@@ -533,19 +533,27 @@ impl OriginNode {
         })
     }
 
-    /// Whether an edge holds a CRL of the issuer that the database does not know.
-    pub(crate) fn is_lost(&self, issuer: &IssuerId) -> bool {
+    /// The CRLs of the issuer that an edge holds, or held, and that the database does not know.
+    pub(crate) fn unknown_crls(&self, issuer: &IssuerId) -> Vec<UnknownCrl> {
         let unknown = self.command(|origin, _| Ok(origin.unknown_crls(issuer)?));
-        unknown.is_ok_and(|unknown| !unknown.is_empty())
+        unknown.unwrap_or_default()
     }
 
-    /// Recovers an issuer from the CRLs that the edge serves. Returns whether nothing is missing.
+    /// Gives up what is known of a CRL to nobody any more.
+    pub(crate) fn dismiss(&self, issuer: &IssuerId, crl: &UnknownCrl) -> anyhow::Result<()> {
+        self.command(|origin, now| {
+            origin.dismiss(issuer, crl.sha256, now)?;
+            Ok(())
+        })
+    }
+
+    /// Recovers an issuer from the CRLs that the edge holds.
     pub(crate) fn recover(
         &self,
         issuer: &IssuerId,
         crls: &[(CrlName, Bytes)],
         certificates: Vec<(Vec<u8>, Option<Timestamp>, Option<u32>)>,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<()> {
         let certificates = certificates.into_iter().map(|(serial, not_after, shard)| {
             let facts = CertificateFacts {
                 not_after: not_after.map_or(NEVER, Timestamp::as_unix_time),
@@ -559,7 +567,10 @@ impl OriginNode {
             certificates: certificates.collect::<anyhow::Result<_>>()?,
             otherwise: NamedList::Full,
         };
-        self.command(|origin, now| Ok(origin.recover(issuer, &evidence, now)?.missing.is_empty()))
+        self.command(|origin, now| {
+            origin.recover(issuer, &evidence, now)?;
+            Ok(())
+        })
     }
 
     /// Changes its tokens, and starts it again.

@@ -160,6 +160,8 @@ pub enum RetireAnswer {
     Retired(Vec<CrlName>),
     /// The origin lists it.
     StillListed,
+    /// The origin has lost state of this issuer, and may need it to recover.
+    NeededToRecover,
     /// The registry cannot say whether it does.
     NotKnown,
 }
@@ -234,6 +236,7 @@ mod tests {
             IssuerAnswer::Overview(Box::default()),
             IssuerAnswer::Trust(TrustAnswer::OtherWaiting(Sha256([2; 32]))),
             IssuerAnswer::Retire(RetireAnswer::StillListed),
+            IssuerAnswer::Retire(RetireAnswer::NeededToRecover),
             IssuerAnswer::Accept(AcceptAnswer::OtherRefused(Sha256([2; 32]))),
             IssuerAnswer::Changes(ChangesAnswer::Forgotten(Some("7".to_owned()))),
             IssuerAnswer::Failed("storage failed".to_owned()),

@@ -98,6 +98,10 @@ impl<P: IssuerPorts> Removal<P> {
         if is_listed {
             return Ok(RetireAnswer::StillListed);
         }
+        let has_lost = self.shared.state.with(ObjectState::origin_lost_state)?;
+        if has_lost && standing != Standing::Gone {
+            return Ok(RetireAnswer::NeededToRecover);
+        }
         let known = |state: &ObjectState| {
             let known = state.crls.iter().filter(|(_, crl)| crl.is_removable());
             known.map(|(name, _)| *name).collect::<Vec<_>>()
@@ -165,14 +169,18 @@ impl<P: IssuerPorts> Removal<P> {
     }
 }
 
-/// The CRLs that the origin no longer lists, each with the time at which it may be removed.
+/// The CRLs that the origin no longer lists, each with the time at which it may be removed. None
+/// while the origin fails to give what it still lists: if it was restored from a backup, it has
+/// forgotten this list, and nothing else may have its revocations.
 fn withdrawn(state: &ObjectState) -> impl Iterator<Item = (CrlName, Timestamp)> {
     let listed = state.issuer.listed();
     let is_gone = state.issuer.gone_since.is_some();
+    let is_origin_well = is_gone || state.listed_crls().all(|crl| crl.last_error.is_none());
     let removable = state.crls.iter().filter(move |(name, crl)| {
         // An issuer that publishes elsewhere has no CRL, and keeps what is known of that.
         let is_asked_for = !is_gone && listed.contains(name) && crl.current.is_none();
-        state.issuer.has_withdrawn(**name) && crl.is_removable() && !is_asked_for
+        let is_withdrawn = state.issuer.has_withdrawn(**name) && crl.is_removable();
+        is_withdrawn && is_origin_well && !is_asked_for
     });
     removable.map(|(name, crl)| {
         let end = crl.head().map(|head| Timestamp::from(head.next_update));

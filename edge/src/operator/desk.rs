@@ -266,6 +266,9 @@ impl<P: Ports> Desk<P> {
             RetireAnswer::StillListed => Err(EdgeError::StillListed {
                 issuer: issuer.clone(),
             }),
+            RetireAnswer::NeededToRecover => Err(EdgeError::NeededToRecover {
+                issuer: issuer.clone(),
+            }),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use origin_api::CrlName;
 
+use super::error::OriginError;
 use super::state::{CrlState, IssuerState};
 use crate::events::{Event, EventId};
 use crate::time::Timestamp;
@@ -19,6 +20,21 @@ pub struct ObjectState {
     pub pending_deletes: BTreeMap<String, Timestamp>,
     /// How many events D1 does not have yet.
     pub events_owed: u64,
+}
+
+impl ObjectState {
+    /// What is known of the CRLs that the origin lists.
+    pub(crate) fn listed_crls(&self) -> impl Iterator<Item = &CrlState> {
+        let crls = self.crls.iter();
+        crls.filter_map(|(name, crl)| self.issuer.lists(*name).then_some(crl))
+    }
+
+    /// Whether the origin said last that it knows less of this issuer than is served.
+    pub(crate) fn origin_lost_state(&self) -> bool {
+        let code = OriginError::StateLost { retry_after: None }.code();
+        let is_lost = |crl: &CrlState| crl.last_error.as_ref().is_some_and(|it| it.code == code);
+        self.listed_crls().any(is_lost)
+    }
 }
 
 /// Changes to the object's state, written in one transaction.

@@ -215,7 +215,7 @@ pub(super) fn list_of(
     let found = lists.iter().find(at_point).map(|list| list.name);
     found.ok_or_else(|| {
         CliError::Refused(format!(
-            "{source}: its distribution point, {}, is none of the issuer's shards",
+            "{source}: its distribution point, {}, is none of the issuer's shards: if the backup is from before that shard, create it first",
             crl.distribution_points.join(" ")
         ))
     })

@@ -166,7 +166,9 @@ pub(super) fn adopt(
     now: Timestamp,
 ) -> Result<(), OriginError> {
     let lists = list_rows::all(conn, issuer.number)?;
-    let validity = find_list(&lists, issuer, crl.name)?.config.validity;
+    let list = lists.iter().find(|list| list.config.name == crl.name);
+    // One that is no longer published is followed by no other.
+    let validity = list.map_or(Duration::ZERO, |list| list.config.validity);
     let adopted = AdoptedCrl {
         name: crl.name,
         sha256: crl.sha256,

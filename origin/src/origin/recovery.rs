@@ -142,14 +142,10 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
-    pub fn unknown_crls(
-        &self,
-        issuer: &IssuerId,
-    ) -> Result<Vec<(CrlName, CrlNumber)>, OriginError> {
+    pub fn unknown_crls(&self, issuer: &IssuerId) -> Result<Vec<UnknownCrl>, OriginError> {
         self.store.read(|conn| {
             let issuer = super::lookup::find_issuer(conn, issuer)?;
-            let unknown = records::unknown(conn, issuer.number)?.into_iter();
-            Ok(unknown.map(|crl| (crl.name, crl.number)).collect())
+            Ok(records::unknown(conn, issuer.number)?)
         })
     }
 }
@@ -312,10 +308,12 @@ impl<'a> Placement<'a> {
         let mut by_serial: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
         for served in &evidence.served {
             let name = served.crl.name;
-            find_list(&lists, issuer, name)?;
+            // The backup may be from before a full CRL or a delta was published; its entries have a
+            // place all the same.
             let CrlName::Shard(number) = name else {
                 continue;
             };
+            find_list(&lists, issuer, name)?;
             // What is stored is at least as new as a CRL on record.
             let sha256 = served.crl.sha256;
             if records::find(conn, issuer.number, name, sha256)?.is_none() {

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::issuer::{IssuerAnswer, IssuerRequest, RetireAnswer};
+use crate::refresh::OriginError;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -191,6 +192,53 @@ fn nothing_is_removed_while_the_registry_cannot_say_or_its_gate_holds() {
     stage.origin.0.unknown.set(false);
     stage.refreshed(Trigger::Cron);
     assert_eq!(stage.served().as_deref(), Ok("2"));
+}
+
+#[test]
+fn nothing_is_removed_while_the_origin_does_not_give_what_it_still_lists() {
+    let lost = || Reply::Error(OriginError::StateLost { retry_after: None });
+    let down = || Reply::Error(OriginError::Timeout(Duration::from_secs(1)));
+    for (reply, is_retired) in [(lost as fn() -> Reply, false), (down, true)] {
+        let stage = withdrawn();
+        // By this the object sees that the full CRL is withdrawn.
+        stage.refreshed(Trigger::Cron);
+        for _ in 0..12 {
+            stage.origin.0.answer_next(reply());
+            stage.refreshed(Trigger::Cron);
+            stage.machine.pass(HOUR);
+        }
+        // It has expired, but the origin may have been restored from a backup without it.
+        stage.origin.0.answer_next(reply());
+        let object = stage.object();
+        stage.machine.done(async move { object.alarm().await });
+        assert!(stage.disk.crl(FULL).current.is_some());
+        if is_retired {
+            // A person knows more.
+            let retired = IssuerAnswer::Retire(RetireAnswer::Retired(vec![FULL]));
+            assert_eq!(retire(&stage, Some(FULL)), retired);
+            continue;
+        }
+        let needed = IssuerAnswer::Retire(RetireAnswer::NeededToRecover);
+        assert_eq!(retire(&stage, Some(FULL)), needed);
+        assert!(stage.disk.crl(FULL).current.is_some());
+        // The origin has recovered.
+        stage.refreshed(Trigger::Operator);
+        stage.pass(2 * HOUR);
+        assert!(stage.disk.crl(FULL).current.is_none());
+    }
+}
+
+#[test]
+fn an_issuer_that_is_gone_is_removed_whatever_failed_last() {
+    let stage = gone();
+    stage.origin.0.unknown.set(false);
+    stage
+        .origin
+        .0
+        .answer_next(Reply::Error(OriginError::StateLost { retry_after: None }));
+    stage.refreshed(Trigger::Cron);
+    let retired = IssuerAnswer::Retire(RetireAnswer::Retired(vec![FULL]));
+    assert_eq!(retire(&stage, None), retired);
 }
 
 #[test]
