@@ -26,6 +26,9 @@ pub(crate) async fn all_is_normal(world: &World) {
     loop {
         let faults = faults(world);
         let Some((rule, what)) = faults.first() else {
+            for issuer in &world.issuers {
+                world.ledger.count_calm(world.ledger.is_disturbed(issuer));
+            }
             return;
         };
         if world.timeline.now() >= end {

@@ -72,6 +72,22 @@ pub struct Counts {
     pub revocations: u64,
     /// Events in D1.
     pub events: u64,
+    /// How often an issuer was found as if nothing had ever failed, at the end of a calm.
+    pub normal: u64,
+    /// How often that was not looked at, because a person had still to repair something.
+    pub disturbed: u64,
+}
+
+impl Counts {
+    /// Adds those of another run.
+    pub fn add(&mut self, other: Self) {
+        self.commits += other.commits;
+        self.answers += other.answers;
+        self.revocations += other.revocations;
+        self.events += other.events;
+        self.normal += other.normal;
+        self.disturbed += other.disturbed;
+    }
 }
 
 /// A CRL that was seen somewhere.
@@ -286,6 +302,16 @@ impl Ledger {
         let known = self.0.known.borrow();
         let issuer = known.issuers.get(issuer);
         issuer.is_some_and(|issuer| issuer.is_liar || issuer.is_disturbed(now))
+    }
+
+    /// An issuer was looked at, at the end of a calm, or was still disturbed.
+    pub(crate) fn count_calm(&self, is_disturbed: bool) {
+        let counts = &mut self.0.known.borrow_mut().counts;
+        if is_disturbed {
+            counts.disturbed += 1;
+        } else {
+            counts.normal += 1;
+        }
     }
 
     pub(crate) fn forged(&self, issuer: &IssuerId, der: &[u8]) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use simulation::{Coverage, Plan, Report};
+use simulation::{Counts, Coverage, Plan, Report};
 
 /// Runs the origin and the edge together on virtual time, with everything failing.
 #[derive(Parser)]
@@ -59,17 +59,13 @@ impl Options {
 struct Findings {
     failed: BTreeMap<u64, String>,
     coverage: Coverage,
-    answers: u64,
-    commits: u64,
-    revocations: u64,
+    counts: Counts,
 }
 
 impl Findings {
     fn add(&mut self, seed: u64, report: Report) {
         self.coverage.add(&report.coverage);
-        self.answers += report.counts.answers;
-        self.commits += report.counts.commits;
-        self.revocations += report.counts.revocations;
+        self.counts.add(report.counts);
         if let Some(violation) = report.violation {
             self.failed.insert(seed, violation);
         }
@@ -154,7 +150,7 @@ fn progress(seeds: u64) -> ProgressBar {
 
 fn summarize(options: &Options, findings: &Findings, elapsed: Duration) {
     print!("{}", findings.coverage);
-    let years = options.years(options.seeds);
+    let (years, counts) = (options.years(options.seeds), findings.counts);
     let rate = years / elapsed.as_secs_f64() * 3_600.0;
     println!(
         "{} seeds of {} days with {} issuers: {years:.1} issuer-years in {:.0} s, {rate:.0} an hour",
@@ -165,7 +161,11 @@ fn summarize(options: &Options, findings: &Findings, elapsed: Duration) {
     );
     println!(
         "{} revocations, {} CRLs, {} answers checked",
-        findings.revocations, findings.commits, findings.answers
+        counts.revocations, counts.commits, counts.answers
+    );
+    println!(
+        "at the ends of calms, issuers were normal {} times, and still being repaired {} times",
+        counts.normal, counts.disturbed
     );
     let seeds: Duration = elapsed.max(Duration::from_millis(1));
     #[expect(clippy::cast_precision_loss, reason = "for people")]
