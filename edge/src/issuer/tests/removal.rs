@@ -210,7 +210,8 @@ fn nothing_is_removed_while_the_origin_does_not_give_what_it_still_lists() {
         // It has expired, but the origin may have been restored from a backup without it.
         stage.origin.0.answer_next(reply());
         let object = stage.object();
-        stage.machine.done(async move { object.alarm().await });
+        let alarm = async move { object.alarm().await };
+        stage.machine.done(alarm).unwrap();
         assert!(stage.disk.crl(FULL).current.is_some());
         if is_retired {
             // A person knows more.
