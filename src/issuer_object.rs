@@ -13,9 +13,9 @@ use edge::issuer::{
     Unavailable,
 };
 use edge::origin_client::OriginClient;
-use edge::places::{Crowded, Places};
 use edge::refresh::Pieces;
 use edge::time::within;
+use edge::wait_slots::{Crowded, WaitSlots};
 use origin_api::IssuerId;
 use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, durable_object};
@@ -51,7 +51,7 @@ pub struct IssuerObject {
     state: Rc<State>,
     bindings: Bindings,
     service: OnceCell<Rc<IssuerService<Cloudflare>>>,
-    places: Places,
+    slots: WaitSlots,
 }
 
 impl DurableObject for IssuerObject {
@@ -60,7 +60,7 @@ impl DurableObject for IssuerObject {
             state: Rc::new(state),
             bindings: Bindings { env },
             service: OnceCell::new(),
-            places: Places::default(),
+            slots: WaitSlots::default(),
         }
     }
 
@@ -73,8 +73,8 @@ impl DurableObject for IssuerObject {
         let (answer, leased) = if let IssuerRequest::Serve { name, .. } = &asked {
             let deadline = now().after(self.bindings.settings().origin_timeout);
             let name = name.to_string();
-            let _place = match self.places.take(&name, now(), deadline) {
-                Ok(place) => place,
+            let _slot = match self.slots.take(&name, now(), deadline) {
+                Ok(slot) => slot,
                 Err(Crowded { retry_after }) => {
                     let seconds = retry_after.as_secs();
                     let turned_away = Unavailable::RetryAfter { seconds };

@@ -29,7 +29,7 @@ mod tests;
 use std::rc::Rc;
 
 use self::call::Endpoint;
-use self::dashboard::place::Place;
+use self::dashboard::address::Address;
 use self::desk::Desk;
 use crate::config::Settings;
 use crate::problem::EdgeError;
@@ -48,7 +48,7 @@ pub(crate) enum Target {
     /// A call of the API.
     Api(Endpoint),
     /// A page, form or file of the dashboard.
-    Dashboard(Place),
+    Dashboard(Address),
 }
 
 /// Answers a request to the API or the dashboard, and any request that has no route.
@@ -61,7 +61,7 @@ pub async fn answer<P: Ports>(
     let desk = Desk { ports, settings };
     let (method, path) = (request.method(), url::path(request.url()));
     let reply = match route.map(|OperatorRoute(target)| target) {
-        Ok(Target::Dashboard(place)) => desk.dashboard(request, Ok(place)).await.into(),
+        Ok(Target::Dashboard(address)) => desk.dashboard(request, Ok(address)).await.into(),
         Ok(Target::Api(endpoint)) => desk
             .api(request, endpoint)
             .await

@@ -7,8 +7,8 @@ use origin_api::{CrlName, IssuerId};
 
 use crate::method::Method;
 use crate::operator::call::Endpoint;
+use crate::operator::dashboard::address::{Address, Asset, Inner};
 use crate::operator::dashboard::alerts;
-use crate::operator::dashboard::place::{Asset, Inner, Place};
 use crate::operator::{OperatorRoute, Target};
 use crate::problem::EdgeError;
 use crate::public::Encoding;
@@ -83,10 +83,10 @@ const ROUTES: &[Route] = &[
     ("/dashboard/issuers/{id}/retire",   FORM,   |path| Some(page(Inner::Retire(path.id()?, None)))),
     ("/dashboard/issuers/{id}/crls/{name}/retire", FORM, |path| Some(page(Inner::Retire(path.id()?, Some(path.name()?))))),
     ("/dashboard/issuers/{id}/crls/{name}/changes", READ, |path| Some(page(Inner::Changes(path.id()?, path.name()?)))),
-    ("/dashboard/sign-in",               FORM,   |_| Some(place(Place::SignIn))),
+    ("/dashboard/sign-in",               FORM,   |_| Some(dashboard(Address::SignIn))),
     ("/dashboard/sign-out",              "POST", |_| Some(page(Inner::SignOut))),
-    ("/dashboard/style.css",             READ,   |_| Some(place(Place::Asset(Asset::Style)))),
-    ("/dashboard/icon.svg",              READ,   |_| Some(place(Place::Asset(Asset::Icon)))),
+    ("/dashboard/style.css",             READ,   |_| Some(dashboard(Address::Asset(Asset::Style)))),
+    ("/dashboard/icon.svg",              READ,   |_| Some(dashboard(Address::Asset(Asset::Icon)))),
 ];
 
 /// Finds the handler of a request.
@@ -171,11 +171,11 @@ fn call(endpoint: Endpoint) -> Handler {
 }
 
 fn page(page: Inner) -> Handler {
-    place(Place::Inner(page))
+    dashboard(Address::Inner(page))
 }
 
-fn place(place: Place) -> Handler {
-    Handler::Operator(OperatorRoute(Target::Dashboard(place)))
+fn dashboard(address: Address) -> Handler {
+    Handler::Operator(OperatorRoute(Target::Dashboard(address)))
 }
 
 /// The paths of the table and their methods, for tests that hold documents against it.
@@ -316,7 +316,7 @@ mod tests {
         let Handler::Operator(OperatorRoute(target)) = handler else {
             return false;
         };
-        matches!(target, Target::Dashboard(Place::Inner(_)))
+        matches!(target, Target::Dashboard(Address::Inner(_)))
     }
 
     proptest! {

@@ -275,7 +275,7 @@ fn a_directory_that_hangs_holds_up_its_own_issuer_alone() {
     origin.issuer("ca", "p256");
     let (url, questions) = edge(statuses(&[]));
     let server = origin.serve_with(&["--edge", &url, "--hook-token", "hook"]);
-    // As many calls as the issuer's lane has places, and more.
+    // As many calls as the issuer's lane has permits, and more.
     let stuck = format!("{}/v1/issuers/stuck/crls/full", server.url);
     for _ in 0..8 {
         let stuck = stuck.clone();

@@ -294,7 +294,7 @@ async fn shards_are_fetched_four_at_once_whoever_asks_and_none_times_out(_: Arc<
 }
 
 /// Asked at the Worker's own port: a proxy in front of it would keep the connections open.
-async fn clients_that_leave_free_their_places_and_those_of_the_object(_: Arc<Shared>) {
+async fn clients_that_leave_free_their_slots_and_those_of_the_object(_: Arc<Shared>) {
     let origin = TestOrigin::start().await;
     for id in ["abandoned", "other"] {
         origin.add(&CertificateAuthority::new(id));
@@ -321,10 +321,10 @@ async fn clients_that_leave_free_their_places_and_those_of_the_object(_: Arc<Sha
         }
         leavers.join_all().await;
     }
-    // Turned away at once, if their places were still taken.
+    // Turned away at once, if their slots were still taken.
     let waiting = tokio::spawn(get("/crl/abandoned.crl"));
     sleep(Duration::from_secs(2)).await;
-    assert!(!waiting.is_finished(), "it has a place to wait");
+    assert!(!waiting.is_finished(), "it has a slot to wait in");
     waiting.abort();
     assert_eq!(get("/crl/other.crl").await.unwrap().status(), 200);
 }
@@ -385,7 +385,7 @@ fn retry_after(answer: &reqwest::Response) -> u64 {
 }
 
 /// A client whose departure the runtime does not see: it closes its side of the connection alone.
-async fn a_crowd_for_one_crl_leaves_places_for_the_others(_: Arc<Shared>) {
+async fn a_crowd_for_one_crl_leaves_slots_for_the_others(_: Arc<Shared>) {
     let origin = TestOrigin::start().await;
     for id in ["slow", "other"] {
         origin.add(&CertificateAuthority::new(id));
@@ -442,8 +442,8 @@ async fn at_once(world: &Arc<Shared>, count: usize, path: &'static str) -> Vec<(
 suite!(
     Shared;
     shards_are_fetched_four_at_once_whoever_asks_and_none_times_out,
-    clients_that_leave_free_their_places_and_those_of_the_object,
-    a_crowd_for_one_crl_leaves_places_for_the_others,
+    clients_that_leave_free_their_slots_and_those_of_the_object,
+    a_crowd_for_one_crl_leaves_slots_for_the_others,
     a_crowd_that_is_turned_away_has_the_crl_at_the_next_try,
     five_hundred_requests_for_a_cold_issuer_cause_one_origin_call,
     a_failure_reaches_every_waiter,

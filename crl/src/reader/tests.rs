@@ -313,8 +313,8 @@ fn a_visitor_stops_the_reader() {
 /// Each entry has its own octets and offset, wherever the CRL is cut.
 #[test]
 fn entries_say_where_they_are() {
-    struct Place;
-    impl Visitor for Place {
+    struct FindItself;
+    impl Visitor for FindItself {
         fn entry(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
             let start = usize::try_from(entry.offset).unwrap();
             assert_eq!(&P256[start..start + entry.der.len()], entry.der);
@@ -326,7 +326,7 @@ fn entries_say_where_they_are() {
     for size in 1..200 {
         let mut reader = Reader::new(Limits::default());
         for piece in P256.chunks(size) {
-            reader.push(piece, &mut Place).unwrap();
+            reader.push(piece, &mut FindItself).unwrap();
         }
         assert_eq!(reader.finish().unwrap().entry_count, 8);
     }

@@ -1,10 +1,10 @@
 //! The dashboard: pages for people, sessions, and the forms that act.
 
+pub(crate) mod address;
 pub(crate) mod alerts;
 mod bar;
 mod changes;
 pub(crate) mod pages;
-pub(crate) mod place;
 pub(crate) mod plot;
 mod retirement;
 pub(crate) mod session;
@@ -38,13 +38,13 @@ pub(crate) fn see_other(location: String, set_cookie: Option<String>) -> Answer 
 }
 
 #[must_use]
-pub(crate) fn asset(asset: place::Asset) -> Answer {
+pub(crate) fn asset(asset: address::Asset) -> Answer {
     let (media_type, text) = match asset {
-        place::Asset::Style => (
+        address::Asset::Style => (
             "text/css; charset=utf-8",
             include_str!("../../templates/style.css"),
         ),
-        place::Asset::Icon => ("image/svg+xml", include_str!("../../templates/icon.svg")),
+        address::Asset::Icon => ("image/svg+xml", include_str!("../../templates/icon.svg")),
     };
     Answer {
         status: 200,

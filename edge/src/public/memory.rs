@@ -12,10 +12,10 @@ use crl::CrlNumber;
 use super::ports::{Chunk, KV_LIMIT};
 use crate::issuer::Unavailable;
 use crate::lru::LruCache;
-use crate::places::Places;
 use crate::refresh::{Metadata, Sha256};
 use crate::registry::Index;
 use crate::time::Timestamp;
+use crate::wait_slots::WaitSlots;
 
 /// How long a head that was read from KV answers requests without another read. KV itself lags by
 /// `KV_CACHE_TTL_SECONDS`, at least 30.
@@ -64,7 +64,7 @@ pub struct Memory<C> {
     /// The registry's index, and until when it says which issuers do not exist.
     index: RefCell<Option<(Rc<Index>, Timestamp)>>,
     /// The requests that wait for the registry or an issuer's object.
-    pub(super) places: Places,
+    pub(super) slots: WaitSlots,
 }
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl<C> Default for Memory<C> {
             heads: RefCell::new(LruCache::new(HEADS)),
             bodies: RefCell::new(LruCache::new(BODY_BYTES)),
             index: RefCell::default(),
-            places: Places::default(),
+            slots: WaitSlots::default(),
         }
     }
 }

@@ -21,11 +21,11 @@ use crate::answer::Answer;
 use crate::issuer::{IssuerAnswer, IssuerRequest, Unavailable};
 use crate::kv_layout;
 use crate::method::Method;
-use crate::places::Crowded;
 use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata};
 use crate::registry::Index;
 use crate::time::{Timestamp, within};
+use crate::wait_slots::Crowded;
 
 /// How long a client waits for the object if an expired CRL may be served. The object starts the
 /// refresh all the same.
@@ -162,8 +162,8 @@ impl<P: Platform> Serving<P> {
         let is_expired = |found: &Found<P>| found.validity == Validity::Expired;
         let must_wait = found.as_ref().is_none_or(is_expired);
         let now = self.platform.now();
-        let place = self.memory.places.take(&key, now, deadline);
-        if must_wait && let Err(Crowded { retry_after }) = place {
+        let slot = self.memory.slots.take(&key, now, deadline);
+        if must_wait && let Err(Crowded { retry_after }) = slot {
             return Ok(refused(
                 wanted.method,
                 &EdgeError::CrlUnavailable { retry_after },
@@ -171,7 +171,7 @@ impl<P: Platform> Serving<P> {
         }
         // This isolate has served a later one, and nobody is to see numbers go back.
         let is_unfit = |found: &Found<P>| {
-            is_expired(found) || place.is_ok() && self.memory.is_behind(&key, found.head.number)
+            is_expired(found) || slot.is_ok() && self.memory.is_behind(&key, found.head.number)
         };
         let mut listing = CrlListing::Listed;
         if must_wait {

@@ -53,7 +53,7 @@ impl Waiting {
 
 /// Where an entry that left a shard stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum EntryLocation {
     /// On the CRL that this shard has committed.
     Held(CrlName),
     /// On the CRL of this shard that waits, too.
@@ -66,21 +66,22 @@ pub(super) enum Place {
 
 /// How many of the entries that left a shard stand where, and the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Located(BTreeMap<Place, (u64, Vec<String>)>);
+pub(super) struct Located(BTreeMap<EntryLocation, (u64, Vec<String>)>);
 
 impl Located {
-    /// Looks for the serial numbers of `open` on the lists of `places`, the first of which counts.
+    /// Looks for the serial numbers of `open` on the lists of `locations`, the first of which
+    /// counts.
     pub(super) fn find(
         store: &impl Store,
         open: &Lines,
-        places: &[(Place, &IndexedList)],
+        locations: &[(EntryLocation, &IndexedList)],
         key: u64,
     ) -> Result<Self, StoreError> {
         let mut located = Self::default();
         for piece in 0..open.pieces {
             let text = open.piece(store, piece)?;
             let mut rest: Vec<_> = text.lines().collect();
-            for (place, list) in places {
+            for (location, list) in locations {
                 if rest.is_empty() {
                     break;
                 }
@@ -90,21 +91,21 @@ impl Located {
                     .collect::<Option<_>>()
                     .ok_or_else(|| StoreError::Unreadable("a serial number".to_owned()))?;
                 let mut found = list.find(store, &serials, key)?;
-                // From the last to the first, so that the others keep their places.
+                // From the last to the first, so that the others keep their indexes.
                 found.sort_unstable_by(|one, other| other.cmp(one));
                 for index in found {
-                    located.add(*place, rest.swap_remove(index));
+                    located.add(*location, rest.swap_remove(index));
                 }
             }
             for serial in rest {
-                located.add(Place::Nowhere, serial);
+                located.add(EntryLocation::Nowhere, serial);
             }
         }
         Ok(located)
     }
 
-    fn add(&mut self, place: Place, serial: &str) {
-        let (count, shown) = self.0.entry(place).or_default();
+    fn add(&mut self, location: EntryLocation, serial: &str) {
+        let (count, shown) = self.0.entry(location).or_default();
         *count = count.saturating_add(1);
         if shown.len() < SHOWN {
             shown.push(serial.to_owned());
@@ -113,16 +114,18 @@ impl Located {
 
     /// Whether all stand on CRLs that are committed.
     pub(super) fn is_settled(&self) -> bool {
-        self.0.keys().all(|place| matches!(place, Place::Held(_)))
+        self.0
+            .keys()
+            .all(|location| matches!(location, EntryLocation::Held(_)))
     }
 
-    fn count(&self, is_it: impl Fn(Place) -> bool) -> u64 {
-        let counts = self.0.iter().filter(|(place, _)| is_it(**place));
+    fn count(&self, is_it: impl Fn(EntryLocation) -> bool) -> u64 {
+        let counts = self.0.iter().filter(|(location, _)| is_it(**location));
         counts.map(|(_, (count, _))| count).sum()
     }
 
-    fn shown(&self, is_it: impl Fn(Place) -> bool) -> Vec<String> {
-        let shown = self.0.iter().filter(|(place, _)| is_it(**place));
+    fn shown(&self, is_it: impl Fn(EntryLocation) -> bool) -> Vec<String> {
+        let shown = self.0.iter().filter(|(location, _)| is_it(**location));
         let shown = shown.flat_map(|(_, (_, shown))| shown);
         shown.take(SHOWN).cloned().collect()
     }
@@ -179,9 +182,11 @@ impl Case<'_> {
     ) -> Verdict {
         let on = |is_it: fn(Option<&Verdict>) -> bool| {
             self.located
-                .count(|place| matches!(place, Place::Waiting(name) if is_it(others.get(&name))))
+                .count(|location| matches!(location, EntryLocation::Waiting(name) if is_it(others.get(&name))))
         };
-        let nowhere = self.located.count(|place| place == Place::Nowhere);
+        let nowhere = self
+            .located
+            .count(|location| location == EntryLocation::Nowhere);
         let patience = Patience {
             held: &self.held.head,
             settings,
@@ -195,7 +200,7 @@ impl Case<'_> {
         }
         let withheld = self
             .located
-            .count(|place| matches!(place, Place::Withheld(_)));
+            .count(|location| matches!(location, EntryLocation::Withheld(_)));
         let has_moved_to_withheld =
             withheld > 0 || on(|verdict| verdict == Some(&Verdict::Vanished)) > 0;
         let missing = Comparison {
@@ -229,13 +234,13 @@ pub(super) fn conclude(
         mut comparison,
         ..
     } = arrival;
-    let has_moved = |place| match place {
-        Place::Held(_) => true,
-        Place::Waiting(name) => verdicts.get(&name) == Some(&Verdict::Passes),
-        Place::Withheld(_) | Place::Nowhere => false,
+    let has_moved = |location| match location {
+        EntryLocation::Held(_) => true,
+        EntryLocation::Waiting(name) => verdicts.get(&name) == Some(&Verdict::Passes),
+        EntryLocation::Withheld(_) | EntryLocation::Nowhere => false,
     };
-    comparison.unexplained = located.count(|place| !has_moved(place));
-    comparison.missing = located.shown(|place| !has_moved(place));
+    comparison.unexplained = located.count(|location| !has_moved(location));
+    comparison.missing = located.shown(|location| !has_moved(location));
     admitted.compared(&comparison);
     let error = match own {
         Verdict::Passes => {
@@ -246,10 +251,10 @@ pub(super) fn conclude(
                 count: moved,
                 example: Some(located.shown(has_moved).join(", ")),
             }));
-            let to = located.0.keys().filter(|place| has_moved(**place));
-            let to = to.filter_map(|place| match place {
-                Place::Held(name) | Place::Waiting(name) => Some(*name),
-                Place::Withheld(_) | Place::Nowhere => None,
+            let to = located.0.keys().filter(|location| has_moved(**location));
+            let to = to.filter_map(|location| match location {
+                EntryLocation::Held(name) | EntryLocation::Waiting(name) => Some(*name),
+                EntryLocation::Withheld(_) | EntryLocation::Nowhere => None,
             });
             admitted.moved_to = to.collect::<BTreeSet<_>>().into_iter().collect();
             return Ok(admitted);

@@ -9,7 +9,7 @@ use super::attempt::Attempt;
 use super::demand::Demand;
 use super::error::{RefreshError, StoreError};
 use super::fetch_error::FetchError;
-use super::moves::{self, Case, Located, Place, Waiting};
+use super::moves::{self, Case, EntryLocation, Located, Waiting};
 use super::object_state::StateChange;
 use super::origin_fetch::{Fetched, OriginFetch};
 use super::overrule::Overrule;
@@ -259,7 +259,7 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         let mut together = Vec::new();
         for other in others {
             if let Some(waiting) = waiting.get(&other) {
-                together.push((Place::Waiting(other), &waiting.list));
+                together.push((EntryLocation::Waiting(other), &waiting.list));
                 continue;
             }
             let crl = self.state.crl(other)?;
@@ -269,15 +269,17 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             }
             if let Some(candidate) = crl.candidate.filter(Candidate::lost_entries) {
                 let list = IndexedList::new(candidate.body, candidate.pieces, None);
-                withheld.push((Place::Withheld(other), list));
+                withheld.push((EntryLocation::Withheld(other), list));
             }
         }
-        let places = held.iter().map(|(other, list)| (Place::Held(*other), list));
-        let places = places
+        let locations = held
+            .iter()
+            .map(|(other, list)| (EntryLocation::Held(*other), list));
+        let locations = locations
             .chain(together)
-            .chain(withheld.iter().map(|(place, list)| (*place, list)));
-        let places: Vec<_> = places.collect();
-        let located = Located::find(store, &own.arrival.open, &places, key);
+            .chain(withheld.iter().map(|(location, list)| (*location, list)));
+        let locations: Vec<_> = locations.collect();
+        let located = Located::find(store, &own.arrival.open, &locations, key);
         // An index that was made is kept with its CRL.
         for (other, list) in &held {
             let mut crl = self.state.crl(*other)?;

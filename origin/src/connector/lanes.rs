@@ -29,8 +29,8 @@ pub(super) struct Lanes {
     by_issuer: Arc<Mutex<HashMap<IssuerId, Arc<Semaphore>>>>,
 }
 
-/// A place in an issuer's lane, until it is dropped.
-pub(super) struct Place {
+/// Lets one call run in an issuer's lane, until it is dropped.
+pub(super) struct LanePermit {
     _permit: OwnedSemaphorePermit,
     _running: super::metrics::Counted,
 }
@@ -44,8 +44,8 @@ impl Lanes {
         }
     }
 
-    /// Waits for a place. `issuer` must exist: its lane stays in memory.
-    pub(super) async fn enter(&self, issuer: &IssuerId) -> Result<Place, ConnectorError> {
+    /// Waits for a permit. `issuer` must exist: its lane stays in memory.
+    pub(super) async fn enter(&self, issuer: &IssuerId) -> Result<LanePermit, ConnectorError> {
         let waiting = self.metrics.waiting(issuer);
         let lane = Arc::clone(
             self.by_issuer
@@ -58,7 +58,7 @@ impl Lanes {
         match select(turn, self.runtime.sleep(PATIENCE)).await {
             Either::Left((Ok(permit), _)) => {
                 drop(waiting);
-                Ok(Place {
+                Ok(LanePermit {
                     _permit: permit,
                     _running: self.metrics.running(issuer),
                 })
@@ -69,7 +69,7 @@ impl Lanes {
         }
     }
 
-    /// Runs a blocking job of the origin in an issuer's lane. The job keeps its place until it
+    /// Runs a blocking job of the origin in an issuer's lane. The job keeps its permit until it
     /// ends, also if its caller gives up before.
     pub(super) async fn run<T: Send + 'static>(
         &self,
@@ -77,11 +77,11 @@ impl Lanes {
         origin: &Arc<Origin>,
         job: impl FnOnce(&Origin) -> Result<T, ConnectorError> + Send + 'static,
     ) -> Result<T, ConnectorError> {
-        let place = self.enter(issuer).await?;
+        let permit = self.enter(issuer).await?;
         let origin = Arc::clone(origin);
         let job = move || {
             let result = job(&origin);
-            drop(place);
+            drop(permit);
             result
         };
         blocking(&*self.runtime, job)

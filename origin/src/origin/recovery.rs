@@ -71,7 +71,7 @@ impl Origin {
         evidence: &Evidence,
         now: Timestamp,
     ) -> Result<Recovery, OriginError> {
-        let places = self.store.read(|conn| {
+        let assignments = self.store.read(|conn| {
             let issuer = find_signing(conn, issuer)?;
             let placement = Placement::new(conn, &issuer, evidence)?;
             placement.of_entries(conn, &issuer, &evidence.served)
@@ -81,8 +81,8 @@ impl Origin {
             .iter()
             .flat_map(|served| &served.entries)
             .map(|entry| {
-                let place = places.get(&entry.serial).copied();
-                (entry, place.unwrap_or_default())
+                let assignment = assignments.get(&entry.serial).copied();
+                (entry, assignment.unwrap_or_default())
             })
             .collect();
         let (mut rest, mut counts) = (&entries[..], Counts::default());
@@ -198,12 +198,19 @@ impl<'a> Step<'a> {
 
     fn recover(
         mut self,
-        entries: &[(&RevocationRequest, Place)],
+        entries: &[(&RevocationRequest, Assignment)],
         now: Timestamp,
     ) -> Result<Self, OriginError> {
-        for (entry, place) in entries {
+        for (entry, assignment) in entries {
             let counts = &mut self.counts;
-            if recover_entry(self.tx, &self.issuer, entry, *place, self.watermark, now)? {
+            if recover_entry(
+                self.tx,
+                &self.issuer,
+                entry,
+                *assignment,
+                self.watermark,
+                now,
+            )? {
                 counts.recovered = counts.recovered.saturating_add(1);
             } else {
                 counts.known = counts.known.saturating_add(1);
@@ -280,7 +287,7 @@ fn answers(served: &ServedCrl, newest_full: Option<CrlNumber>, unknown: &Unknown
 
 /// The list and the expiry of an entry's certificate.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct Assignment {
     shard: Option<u32>,
     not_after: Option<UnixTime>,
 }
@@ -332,26 +339,26 @@ impl<'a> Placement<'a> {
         })
     }
 
-    /// The place of each served entry.
+    /// The assignment of each served entry.
     fn of_entries(
         &self,
         conn: &Connection,
         issuer: &IssuerRow,
         served: &[ServedCrl],
-    ) -> Result<BTreeMap<Serial, Place>, OriginError> {
-        let (mut places, mut unknown) = (BTreeMap::new(), BTreeSet::new());
+    ) -> Result<BTreeMap<Serial, Assignment>, OriginError> {
+        let (mut assignments, mut unknown) = (BTreeMap::new(), BTreeSet::new());
         for entry in served.iter().flat_map(|served| &served.entries) {
             let serial = &entry.serial;
-            if places.contains_key(serial) {
+            if assignments.contains_key(serial) {
                 continue;
             }
             match self.of_entry(conn, issuer, serial)? {
-                Some(place) => drop(places.insert(serial.clone(), place)),
+                Some(assignment) => drop(assignments.insert(serial.clone(), assignment)),
                 None => drop(unknown.insert(serial.clone())),
             }
         }
         if unknown.is_empty() {
-            Ok(places)
+            Ok(assignments)
         } else {
             Err(OriginError::ShardUnknown {
                 issuer: issuer.id.clone(),
@@ -366,14 +373,14 @@ impl<'a> Placement<'a> {
         conn: &Connection,
         issuer: &IssuerRow,
         serial: &Serial,
-    ) -> Result<Option<Place>, OriginError> {
+    ) -> Result<Option<Assignment>, OriginError> {
         let stated = self.evidence.certificates.get(serial).copied();
         let facts = match certificates::find(conn, issuer.number, serial)? {
             Some(certificate) => Some(certificate.facts()),
             None => stated,
         };
         let not_after = facts.map(|facts| facts.not_after);
-        let on_shard = |shard| Some(Place { shard, not_after });
+        let on_shard = |shard| Some(Assignment { shard, not_after });
         match facts.map(|facts| facts.list) {
             Some(NamedList::Shard(number)) => return Ok(on_shard(Some(number))),
             Some(NamedList::Full) => return Ok(on_shard(None)),
@@ -401,7 +408,7 @@ fn recover_entry(
     conn: &Connection,
     issuer: &IssuerRow,
     entry: &RevocationRequest,
-    place: Place,
+    assignment: Assignment,
     watermark: Watermark,
     now: Timestamp,
 ) -> Result<bool, OriginError> {
@@ -411,13 +418,13 @@ fn recover_entry(
         None => (rows::next_position(conn, issuer.number)?, None),
     };
     let placed = stored.clone().map(|certificate| RevokedCertificate {
-        shard: place.shard,
-        not_after: place.not_after.or(certificate.not_after),
+        shard: assignment.shard,
+        not_after: assignment.not_after.or(certificate.not_after),
         ..certificate
     });
     let request = RevocationRequest {
-        list: place.shard.map_or(NamedList::Full, NamedList::Shard),
-        not_after: place.not_after,
+        list: assignment.shard.map_or(NamedList::Full, NamedList::Shard),
+        not_after: assignment.not_after,
         ..entry.clone()
     };
     // The CRL was signed, so its dates count even if the clock has been set back since.

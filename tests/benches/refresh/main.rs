@@ -166,7 +166,7 @@ async fn published(edge: &Edge, issuer: &str, sha256: &str) -> Duration {
     started.elapsed()
 }
 
-/// Many clients request an issuer's first CRL at once. Those for whom there is no place are turned
+/// Many clients request an issuer's first CRL at once. Those for whom there is no slot are turned
 /// away with a Retry-After, and have the CRL when they come back.
 ///
 /// Two limits of workerd shape this. It takes two file descriptors for each connection and ends

@@ -7,8 +7,8 @@ use origin_api::IssuerId;
 use super::super::crl_status::State;
 use super::super::event_query::{Cursor, EventFilter};
 use super::super::issuers::IssuerStatus;
+use super::address::HomeFilter;
 use super::alerts::Alert;
-use super::place::HomeFilter;
 use super::plot::{Mark, Plot, marks, plot};
 use super::view::{
     ActionView, CrlView, EventView, Health, JobView, Moment, ServedView, bytes, grouped,

@@ -12,11 +12,11 @@ use super::super::event_query::{Cursor, EventFilter};
 use super::super::parameters::{Parameters, read_sha256};
 use super::super::ports::{Ports, Request};
 use super::super::{access, media};
+use super::address::{self, Address, Destination, HomeFilter, Inner};
 use super::alerts::{Alert, Concern};
 use super::pages::{
     ActionsPage, AlertPage, ErrorPage, EventsPage, HomePage, IssuerPage, SignInPage, SignedIn,
 };
-use super::place::{self, Destination, HomeFilter, Inner, Place};
 use super::retirement::RetirementPage;
 use super::session::{self, Session};
 use super::view::{Moment, ServedView};
@@ -48,14 +48,14 @@ impl<P: Ports> Desk<P> {
     pub(in super::super) async fn dashboard(
         &self,
         request: &impl Request,
-        place: Result<Place, EdgeError>,
+        address: Result<Address, EdgeError>,
     ) -> Answer {
         let visit = Visit {
             desk: self,
             request,
         };
-        let answered = match place {
-            Ok(place) => visit.answer(place).await,
+        let answered = match address {
+            Ok(address) => visit.answer(address).await,
             Err(error) => Err(error),
         };
         match answered {
@@ -92,26 +92,29 @@ impl Reader<'_> {
 }
 
 impl<P: Ports, R: Request> Visit<'_, P, R> {
-    async fn answer(&self, place: Place) -> Result<Answer, EdgeError> {
-        if !matches!(place, Place::Asset(_)) {
+    async fn answer(&self, address: Address) -> Result<Answer, EdgeError> {
+        if !matches!(address, Address::Asset(_)) {
             authorization::require_https(self.request.url())?;
         }
-        match place {
-            Place::Asset(file) => Ok(asset(file)),
-            Place::SignIn if self.request.method() == "POST" => self.sign_in().await,
-            Place::SignIn => {
+        match address {
+            Address::Asset(file) => Ok(asset(file)),
+            Address::SignIn if self.request.method() == "POST" => self.sign_in().await,
+            Address::SignIn => {
                 self.require_tokens()?;
-                let (refused, to) = place::sign_in(&self.query())?;
+                let (refused, to) = address::sign_in(&self.query())?;
                 self.render(&SignInPage {
                     signed_in: None,
                     refused,
                     to: to.map(|to| to.to_string()).unwrap_or_default(),
                 })
             }
-            Place::Inner(inner) => match self.reader().await {
+            Address::Inner(inner) => match self.reader().await {
                 Err(EdgeError::Unauthorized) if self.wants_page() => {
                     let to = self.destination(&inner);
-                    Ok(see_other(place::sign_in_address(false, to.as_ref()), None))
+                    Ok(see_other(
+                        address::sign_in_address(false, to.as_ref()),
+                        None,
+                    ))
                 }
                 Err(error) => Err(error),
                 Ok(reader) => self.inner(inner, reader).await,
@@ -176,7 +179,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
                 self.admit_form(&reader).await?;
                 let end = session::end_cookie(self.is_secure());
                 let to = match reader.caller.proof {
-                    Proof::Token(_) => place::sign_in_address(false, None),
+                    Proof::Token(_) => address::sign_in_address(false, None),
                     Proof::Access(_) => ACCESS_SIGN_OUT.to_owned(),
                 };
                 Ok(see_other(to, Some(end)))
@@ -233,7 +236,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
     }
 
     async fn events(&self, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
-        let (filter, after) = place::event_filter(&self.query())?;
+        let (filter, after) = address::event_filter(&self.query())?;
         filter.admit(self.desk.now())?;
         let query = Query::events(&filter, after.as_ref(), EVENTS.saturating_add(1));
         let page = EventPage::of(self.desk.rows(&query).await?, EVENTS);
@@ -252,7 +255,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
     }
 
     async fn actions(&self, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
-        let before = place::actions(&self.query())?;
+        let before = address::actions(&self.query())?;
         let page = self.desk.actions(before, EVENTS).await?;
         self.render(&ActionsPage::new(
             signed_in,
@@ -267,7 +270,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
         alert: &'static Alert,
         signed_in: Option<SignedIn>,
     ) -> Result<Answer, EdgeError> {
-        let named = place::alert(&self.query())?;
+        let named = address::alert(&self.query())?;
         let index = self.desk.index().await?;
         let issuers = match self.desk.all(&index).await {
             Err(EdgeError::EventsUnavailable { .. }) => None,
@@ -301,7 +304,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
     }
 
     async fn issuer(&self, id: IssuerId, signed_in: Option<SignedIn>) -> Result<Answer, EdgeError> {
-        let done = place::done(&self.query())?;
+        let done = address::done(&self.query())?;
         let (issuer, is_whole) = self.desk.issuer(id, HISTORY).await?;
         self.render(&IssuerPage::new(
             signed_in,
@@ -354,7 +357,7 @@ impl<P: Ports, R: Request> Visit<'_, P, R> {
             })?;
             self.desk.ports.sleep(pause).await;
             if self.wants_page() {
-                Ok(see_other(place::sign_in_address(true, to.as_ref()), None))
+                Ok(see_other(address::sign_in_address(true, to.as_ref()), None))
             } else {
                 Err(authorization::refusal(&self.desk.settings))
             }

@@ -5,11 +5,11 @@ use origin_api::{CrlName, Problem};
 
 use super::*;
 use crate::answer::Body;
-use crate::places::MOST_WAITING;
 use crate::public::testing::{State, Twin, World, bytes, index, wanted};
 use crate::public::{Encoding, tables};
 use crate::refresh::Sha256;
 use crate::time::Timestamp;
+use crate::wait_slots::MOST_WAITING;
 
 /// A serving edge over the twin. KV has number 1, of which the next is due later; the object has
 /// number 2, valid for a week longer.
@@ -633,13 +633,13 @@ fn a_client_that_leaves_waits_no_longer() {
 }
 
 #[test]
-fn when_too_many_wait_the_rest_are_turned_away_and_nothing_keeps_its_place_for_ever() {
+fn when_too_many_wait_the_rest_are_turned_away_and_nothing_keeps_its_slot_for_ever() {
     let edge = Edge::new().without_kv();
     let now = edge.twin().0.now.get();
     let until = now.after(Duration::from_secs(30));
     let memory = Rc::clone(&edge.serving.memory);
-    let places: Vec<_> = (0..MOST_WAITING)
-        .map(|number| memory.places.take(&(number / 500).to_string(), now, until))
+    let slots: Vec<_> = (0..MOST_WAITING)
+        .map(|number| memory.slots.take(&(number / 500).to_string(), now, until))
         .collect();
     let served = edge.serve(&wanted(Method::Get, Encoding::Der), &[]);
     let status = (served.answer.status, served.answer.header("Retry-After"));
@@ -654,21 +654,21 @@ fn when_too_many_wait_the_rest_are_turned_away_and_nothing_keeps_its_place_for_e
     assert_eq!(edge.get().0, 200);
     let edge = edge.without_kv();
     edge.later(Duration::from_secs(10));
-    drop(places.into_iter().take(1).collect::<Vec<_>>());
+    drop(slots.into_iter().take(1).collect::<Vec<_>>());
     assert_eq!(edge.get().0, 200);
 }
 
 #[test]
-fn a_place_whose_request_was_never_dropped_is_free_after_its_deadline() {
+fn a_slot_whose_request_was_never_dropped_is_free_after_its_deadline() {
     let edge = Edge::new().without_kv();
     let now = edge.twin().0.now.get();
     for number in 0..MOST_WAITING {
-        let place = edge.serving.memory.places.take(
+        let slot = edge.serving.memory.slots.take(
             &(number / 500).to_string(),
             now,
             now.after(Duration::from_secs(30)),
         );
-        std::mem::forget(place);
+        std::mem::forget(slot);
     }
     assert_eq!(edge.get().0, 503);
     edge.later(Duration::from_secs(30));

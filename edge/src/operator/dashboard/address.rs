@@ -1,4 +1,4 @@
-//! Where the parts of the dashboard live. Pure.
+//! The addresses of the dashboard, and their queries. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,9 +12,9 @@ use super::alerts::{self, Alert};
 use crate::events::EventId;
 use crate::problem::EdgeError;
 
-/// A place under `/dashboard`.
+/// An address under `/dashboard`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Address {
     /// A file, for everyone.
     Asset(Asset),
     /// The form to sign in, for everyone.

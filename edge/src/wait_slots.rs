@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 /// it the runtime's.
 pub const MOST_WAITING: usize = 1_000;
 
-/// How many of them may wait for one CRL: an origin that is slow with one leaves places for the
+/// How many of them may wait for one CRL: an origin that is slow with one leaves slots for the
 /// others.
 pub const MOST_FOR_ONE: usize = 600;
 
@@ -23,7 +23,7 @@ const BACK_WITHIN_SECONDS: u32 = 20;
 
 /// The requests that wait, and until when.
 #[derive(Debug, Default)]
-pub struct Places(RefCell<Waiting>);
+pub struct WaitSlots(RefCell<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -32,14 +32,14 @@ struct Waiting {
     next: u64,
 }
 
-/// A place that is taken.
+/// A slot that is taken.
 #[derive(Debug)]
 struct Taken {
     number: u64,
     /// What the request waits for.
     subject: String,
     deadline: Timestamp,
-    /// How many were turned away while no other place had an earlier deadline.
+    /// How many were turned away while no other slot had an earlier deadline.
     turned_away: u32,
 }
 
@@ -50,17 +50,17 @@ pub struct Crowded {
     pub retry_after: Duration,
 }
 
-/// The place of one request that waits. Dropping it frees the place.
+/// The slot of one request that waits. Dropping it frees the slot.
 #[derive(Debug)]
-pub struct Place<'p> {
-    places: &'p Places,
+pub struct WaitSlot<'p> {
+    slots: &'p WaitSlots,
     number: u64,
 }
 
-impl Places {
-    /// A place to wait for `subject` until `deadline`. The runtime may end a request without
+impl WaitSlots {
+    /// A slot to wait for `subject` until `deadline`. The runtime may end a request without
     /// dropping what it held, and does not see every client leave (one that only closes its side
-    /// of the connection): a place is free again after its deadline in any case.
+    /// of the connection): a slot is free again after its deadline in any case.
     ///
     /// # Errors
     /// Too many wait. What they wait for has come, or failed, by the deadline of the first of them:
@@ -70,10 +70,10 @@ impl Places {
         subject: &str,
         now: Timestamp,
         deadline: Timestamp,
-    ) -> Result<Place<'_>, Crowded> {
+    ) -> Result<WaitSlot<'_>, Crowded> {
         let mut waiting = self.0.borrow_mut();
         if waiting.is_full(subject) {
-            waiting.taken.retain(|place| place.deadline > now);
+            waiting.taken.retain(|slot| slot.deadline > now);
             if waiting.is_full(subject) {
                 return Err(waiting.turn_away(subject, now));
             }
@@ -86,8 +86,8 @@ impl Places {
             deadline,
             turned_away: 0,
         });
-        Ok(Place {
-            places: self,
+        Ok(WaitSlot {
+            slots: self,
             number,
         })
     }
@@ -95,17 +95,17 @@ impl Places {
 
 impl Waiting {
     fn is_full(&self, subject: &str) -> bool {
-        let for_one = self.taken.iter().filter(|place| place.subject == subject);
+        let for_one = self.taken.iter().filter(|slot| slot.subject == subject);
         self.taken.len() >= MOST_WAITING || for_one.count() >= MOST_FOR_ONE
     }
 
     /// Counts a request that is turned away, and says when it may come back.
     fn turn_away(&mut self, subject: &str, now: Timestamp) -> Crowded {
-        // Those for the same subject share its refresh; if there is none, any place will do.
+        // Those for the same subject share its refresh; if there is none, any slot will do.
         let first = self
             .taken
             .iter_mut()
-            .min_by_key(|place| (place.subject != subject, place.deadline));
+            .min_by_key(|slot| (slot.subject != subject, slot.deadline));
         let (left, turned_away) = first.map_or((Duration::ZERO, 0), |first| {
             let before = first.turned_away;
             first.turned_away = before.wrapping_add(1);
@@ -120,11 +120,11 @@ impl Waiting {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitSlot<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.places.0.borrow_mut();
+        let mut waiting = self.slots.0.borrow_mut();
         let mut taken = waiting.taken.iter();
-        if let Some(index) = taken.position(|place| place.number == self.number) {
+        if let Some(index) = taken.position(|slot| slot.number == self.number) {
             waiting.taken.swap_remove(index);
         }
     }
@@ -140,9 +140,9 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     #[test]
-    fn one_crl_does_not_take_the_places_of_the_others() {
-        let (places, until) = (Places::default(), NOW.after(LIMIT));
-        let take = |subject| places.take(subject, NOW, until);
+    fn one_crl_does_not_take_the_slots_of_the_others() {
+        let (slots, until) = (WaitSlots::default(), NOW.after(LIMIT));
+        let take = |subject| slots.take(subject, NOW, until);
         let slow: Vec<_> = (0..MOST_FOR_ONE).map(|_| take("slow")).collect();
         assert!(slow.iter().all(Result::is_ok));
         assert!(take("slow").is_err());
@@ -156,19 +156,19 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_after_its_deadline_even_if_nobody_leaves_it() {
-        let (places, until) = (Places::default(), NOW.after(LIMIT));
+    fn a_slot_is_free_after_its_deadline_even_if_nobody_leaves_it() {
+        let (slots, until) = (WaitSlots::default(), NOW.after(LIMIT));
         for _ in 0..MOST_FOR_ONE {
-            std::mem::forget(places.take("slow", NOW, until));
+            std::mem::forget(slots.take("slow", NOW, until));
         }
-        assert!(places.take("slow", NOW, until).is_err());
-        assert!(places.take("slow", until, until).is_ok());
+        assert!(slots.take("slow", NOW, until).is_err());
+        assert!(slots.take("slow", until, until).is_ok());
     }
 
     #[test]
     fn who_is_turned_away_comes_back_when_the_first_that_waits_has_its_answer() {
-        let places = Places::default();
-        let take = |subject, at: Timestamp| places.take(subject, at, at.after(LIMIT));
+        let slots = WaitSlots::default();
+        let take = |subject, at: Timestamp| slots.take(subject, at, at.after(LIMIT));
         let retry_after = |subject, at| {
             let turned_away = take(subject, at).unwrap_err();
             turned_away.retry_after.as_secs()
@@ -184,7 +184,7 @@ mod tests {
             .map(|_| take("other", later(10)).unwrap())
             .collect();
         assert_eq!(retry_after("other", later(12)), 29, "that of the same CRL");
-        assert_eq!(retry_after("third", later(12)), 19, "any place will do");
+        assert_eq!(retry_after("third", later(12)), 19, "any slot will do");
         drop(first);
         let _next = take("slow", later(20)).unwrap();
         assert_eq!(retry_after("slow", later(20)), 16);
@@ -201,7 +201,7 @@ mod tests {
         };
         for takes in [0, 1, 5, 29, 30] {
             let ready = NOW.after(Duration::from_secs(takes));
-            let places = Places::default();
+            let slots = WaitSlots::default();
             let mut waiting = Vec::new();
             let mut back: BTreeMap<u64, usize> = BTreeMap::new();
             for now in (0..CLIENTS).map(arrives) {
@@ -210,8 +210,8 @@ mod tests {
                     waiting.clear();
                     continue;
                 }
-                match places.take("cold", now, now.after(LIMIT)) {
-                    Ok(place) => waiting.push(place),
+                match slots.take("cold", now, now.after(LIMIT)) {
+                    Ok(slot) => waiting.push(slot),
                     Err(Crowded { retry_after }) => {
                         let at = now.after(retry_after);
                         assert!(at > ready, "{takes} s: it comes back in vain");
