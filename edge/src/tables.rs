@@ -113,7 +113,7 @@ impl From<&StatusReport> for StatusRow {
             this_update: head.map(|head| Rfc3339(head.this_update.into())),
             next_update: head.map(|head| Rfc3339(head.next_update.into())),
             refresh_after: state.next_attempt.map(Rfc3339),
-            generated_at: head.map(|head| Rfc3339(head.generated_at)),
+            generated_at: head.map(|head| Rfc3339(head.committed_at)),
             duration_ms: state.last_outcome.map(|_| state.last_duration_ms),
             last_outcome: state.last_outcome,
             consecutive_failures: state.consecutive_failures.into(),

@@ -414,7 +414,7 @@ fn shards_before(
     let head = crl.head()?;
     let waits = move |crl: &CrlState| {
         let head = crl.head();
-        head.is_some_and(|head| now.since(head.generated_at) < MOVE_LIMIT)
+        head.is_some_and(|head| now.since(head.committed_at) < MOVE_LIMIT)
     };
     let is_due = matches!(crl.publication, Publication::Owed { retry_at, .. } if retry_at <= now);
     if !is_due || !waits(crl) || crl.moved_to.is_empty() {

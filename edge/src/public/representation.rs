@@ -78,7 +78,7 @@ impl Representation {
 impl LastModified {
     fn of(head: &Head, now: Timestamp) -> Self {
         Self {
-            committed: head.generated_at.as_unix_time(),
+            committed: head.committed_at.as_unix_time(),
             now: now.as_unix_time(),
         }
     }

@@ -41,7 +41,7 @@ pub(crate) fn head() -> Head {
         this_update: UnixTime(1_794_787_200),
         next_update: UnixTime(1_795_392_000),
         refresh_after: Timestamp::from_millis(1_795_192_416_000),
-        generated_at: Timestamp::from_millis(1_794_787_201_000),
+        committed_at: Timestamp::from_millis(1_794_787_201_000),
         entry_count: 10,
     }
 }
@@ -130,7 +130,7 @@ impl Setting {
             "sha256" => self.head.sha256 = value.parse().expect(line),
             "size" => self.head.size = value.parse().expect(line),
             "this-update" => self.head.this_update = moment().as_unix_time(),
-            "committed" => self.head.generated_at = moment(),
+            "committed" => self.head.committed_at = moment(),
             "next-update" => self.head.next_update = moment().as_unix_time(),
             "refresh-after" => self.head.refresh_after = moment(),
             "MAX_AGE_SECONDS" => self.policy.max_age = seconds(),

@@ -75,7 +75,7 @@ pub(super) fn admit<D: Hashed>(
             this_update: verified.this_update(),
             next_update: verified.next_update(),
             refresh_after: Timestamp::from(verified.next_update()),
-            generated_at: expected.now,
+            committed_at: expected.now,
             entry_count: verified.crl().entry_count,
         },
         body: staged.body,

@@ -194,11 +194,11 @@ impl Attempt {
         let mut head = admitted.head.clone();
         // Clients compare Last-Modified, which counts seconds: each CRL has its own.
         let next_second = |head: &Head| {
-            let UnixTime(second) = head.generated_at.as_unix_time();
+            let UnixTime(second) = head.committed_at.as_unix_time();
             Timestamp::from(UnixTime(second.saturating_add(1)))
         };
         let earliest = state.last_head().map(next_second);
-        head.generated_at = earliest.map_or(self.ended_at, |at| at.max(self.ended_at));
+        head.committed_at = earliest.map_or(self.ended_at, |at| at.max(self.ended_at));
         head.refresh_after = self.refresh_time(&head, settings);
         let changes = state.changes.take();
         state.changes = Some(Changes::next(

@@ -25,7 +25,7 @@ pub struct Head {
     /// When the edge asks for the next one.
     pub refresh_after: Timestamp,
     /// When the edge committed it.
-    pub generated_at: Timestamp,
+    pub committed_at: Timestamp,
     /// How many certificates it revokes.
     pub entry_count: u64,
 }
@@ -114,7 +114,7 @@ impl From<Head> for Stored {
             this: head.this_update.0,
             next: head.next_update.0,
             refresh: head.refresh_after,
-            made: head.generated_at,
+            made: head.committed_at,
             entries: head.entry_count,
         }
     }
@@ -137,7 +137,7 @@ impl TryFrom<Stored> for Head {
             this_update: UnixTime(stored.this),
             next_update: UnixTime(stored.next),
             refresh_after: stored.refresh,
-            generated_at: stored.made,
+            committed_at: stored.made,
             entry_count: stored.entries,
         })
     }

@@ -46,7 +46,7 @@ pub(crate) fn head(number: u64) -> Head {
         this_update: UnixTime(1_700_000_000),
         next_update: UnixTime(1_700_604_800),
         refresh_after: Timestamp::from_millis(1_700_405_216_000),
-        generated_at: Timestamp::from_millis(1_700_000_001_000),
+        committed_at: Timestamp::from_millis(1_700_000_001_000),
         entry_count: 3,
     }
 }

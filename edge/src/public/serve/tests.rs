@@ -54,7 +54,7 @@ impl Edge {
     }
 
     fn with(size: usize) -> Self {
-        let now = tables::head().generated_at;
+        let now = tables::head().committed_at;
         let twin = Twin(Rc::new(World {
             now: now.into(),
             kv: std::cell::RefCell::default(),
@@ -381,7 +381,7 @@ fn a_body_that_does_not_fit_its_head_is_not_served() {
 
 #[test]
 fn an_unknown_issuer_or_crl_never_reaches_an_object() {
-    let none = index(tables::head().generated_at, &[]);
+    let none = index(tables::head().committed_at, &[]);
     let edge = Edge::new().without_kv().listing(Some(&[]));
     edge.twin().0.index.replace(Some(Index {
         issuers: [].into(),
@@ -403,7 +403,7 @@ fn an_unknown_issuer_or_crl_never_reaches_an_object() {
 #[test]
 fn an_index_in_kv_that_is_old_does_not_say_who_does_not_exist() {
     let edge = Edge::new().without_kv();
-    let old = index(tables::head().generated_at, &[CrlName::Delta]);
+    let old = index(tables::head().committed_at, &[CrlName::Delta]);
     edge.twin().0.kv_index.replace(Some(old));
     edge.later(Duration::from_mins(1));
     assert_eq!(edge.get(), saw(200, "2", "kv kv-index registry object"));
@@ -435,7 +435,7 @@ fn an_issuer_that_publishes_elsewhere_is_404() {
 fn a_withdrawn_crl_that_kv_does_not_have_comes_from_the_object() {
     let withdrawn = || {
         let edge = Edge::new().without_kv();
-        let mut index = index(tables::head().generated_at, &[CrlName::Delta]);
+        let mut index = index(tables::head().committed_at, &[CrlName::Delta]);
         for listed in index.issuers.values_mut() {
             listed.withdrawn = vec![CrlName::Full];
         }
@@ -489,7 +489,7 @@ fn an_operator_reads_what_is_held_after_it_has_expired() {
 fn an_expired_copy_of_what_is_not_listed_leads_to_no_object() {
     let gone = || {
         let edge = Edge::new().object(Unavailable::NotHeld);
-        let mut index = index(tables::head().generated_at, &[CrlName::Full]);
+        let mut index = index(tables::head().committed_at, &[CrlName::Full]);
         for listed in index.issuers.values_mut() {
             listed.gone_since = Some(index.read_at);
         }
