@@ -6,17 +6,18 @@ use std::time::Duration;
 use edge::actions::{Action, ActionAnswer, ActionRequest};
 use edge::config::Settings;
 use edge::events::pending::{PendingAnswer, PendingRequest};
-use edge::events::{Event, Trigger};
 use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest};
 use edge::kv_layout;
-use edge::public::{Chunks, KvRead, Platform, PlatformError, Serving};
-use edge::registry::{Batch, Index, IssuerObjects, Lease, RegistryAnswer, RegistryRequest};
+use edge::object_calls::{IssuerObjects, PlatformError, RegistryObject};
+use edge::public::{Chunks, KvRead, Platform, Serving};
+use edge::registry::{Index, RegistryAnswer, RegistryRequest};
 use edge::schedule::Objects;
 use edge::served::{Served, ServedRequest};
 use edge::time::Timestamp;
 use futures_util::TryFutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use origin_api::IssuerId;
+use serde::de::DeserializeOwned;
 use web_sys::Request;
 use worker::Context;
 
@@ -40,37 +41,6 @@ pub(crate) struct EdgeClients {
     request: Option<Request>,
 }
 
-/// An object did not answer as it should.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ObjectError {
-    /// It could not be reached, or failed.
-    #[error("an object did not answer: {0}")]
-    Platform(#[from] worker::Error),
-    /// It could not carry out the request, or gave the answer to another.
-    #[error("{0}")]
-    Refused(String),
-}
-
-impl From<IssuerAnswer> for ObjectError {
-    /// Of an answer that does not belong to the request.
-    fn from(answer: IssuerAnswer) -> Self {
-        match answer {
-            IssuerAnswer::Failed(cause) => Self::Refused(cause),
-            _ => Self::Refused("an issuer's object answered another request".to_owned()),
-        }
-    }
-}
-
-impl From<RegistryAnswer> for ObjectError {
-    /// Of an answer that does not belong to the request.
-    fn from(answer: RegistryAnswer) -> Self {
-        match answer {
-            RegistryAnswer::Failed(cause) => Self::Refused(cause),
-            _ => Self::Refused("the registry's object answered another request".to_owned()),
-        }
-    }
-}
-
 impl EdgeClients {
     /// What `bindings` bind, for the cron trigger or a request.
     #[must_use]
@@ -88,56 +58,24 @@ impl EdgeClients {
         }
     }
 
-    /// Sends a request to the issuer's object.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn call(
+    /// Asks the registry's object, about whatever it keeps.
+    async fn registry<A: DeserializeOwned>(
         &self,
-        issuer: &IssuerId,
-        request: IssuerRequest,
-    ) -> Result<(IssuerAnswer, Option<web_sys::ReadableStream>), ObjectError> {
-        let stub = self.bindings.issuers()?.get_by_name(issuer.as_str())?;
-        let issuer = issuer.clone();
-        Ok(object_call::send(&stub, &IssuerCall { issuer, request }).await?)
-    }
-
-    /// Sends a request to the registry's object.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn registry(
-        &self,
-        request: RegistryRequest,
-    ) -> Result<RegistryAnswer, ObjectError> {
-        let request = ObjectRequest::Registry(request);
-        Ok(registry_call::ask(&self.bindings, &request).await?)
-    }
-
-    async fn refresh_all(
-        &self,
-        issuer: &IssuerId,
-        trigger: Trigger,
-    ) -> Result<Vec<Event>, ObjectError> {
-        let request = IssuerRequest::Refresh {
-            name: None,
-            trigger,
-        };
-        match self.call(issuer, request).await? {
-            (IssuerAnswer::Refreshed(events), _) => Ok(events),
-            (other, _) => Err(other.into()),
-        }
+        request: &ObjectRequest,
+    ) -> Result<A, PlatformError> {
+        let asked = registry_call::ask(&self.bindings, request).await;
+        asked.map_err(no_answer)
     }
 
     /// How many events D1 refuses, as the issuers' objects report to the registry's.
     ///
     /// # Errors
     /// The object does not answer.
-    pub(crate) async fn events_pending(&self) -> Result<u64, ObjectError> {
+    pub(crate) async fn events_pending(&self) -> Result<u64, PlatformError> {
         let request = ObjectRequest::Pending(PendingRequest::PendingTotal);
-        match registry_call::ask(&self.bindings, &request).await? {
+        match self.registry(&request).await? {
             PendingAnswer::Total(events) => Ok(events),
-            PendingAnswer::Noted => Err(ObjectError::Refused(
+            PendingAnswer::Noted => Err(PlatformError(
                 "the registry's object answered another request".to_owned(),
             )),
         }
@@ -147,30 +85,21 @@ impl EdgeClients {
     ///
     /// # Errors
     /// The object does not answer.
-    pub(crate) async fn served(&self) -> Result<Served, ObjectError> {
+    pub(crate) async fn served(&self) -> Result<Served, PlatformError> {
         let request = ObjectRequest::Served(ServedRequest::Totals);
-        Ok(registry_call::ask(&self.bindings, &request).await?)
+        self.registry(&request).await
     }
 
     /// Keeps an action in the registry's object until D1 has it.
     ///
     /// # Errors
     /// The object does not answer, or could not keep it.
-    pub(crate) async fn record(&self, action: &Action) -> Result<(), ObjectError> {
+    pub(crate) async fn record(&self, action: &Action) -> Result<(), PlatformError> {
         let request = ObjectRequest::Action(ActionRequest::Record(Box::new(action.clone())));
-        match registry_call::ask(&self.bindings, &request).await? {
+        match self.registry(&request).await? {
             ActionAnswer::Recorded => Ok(()),
-            ActionAnswer::Failed(cause) => Err(ObjectError::Refused(cause)),
+            ActionAnswer::Failed(cause) => Err(PlatformError(cause)),
         }
-    }
-
-    /// The registry's index, no older than `REGISTRY_TTL_SECONDS` while the origin can be read.
-    ///
-    /// # Errors
-    /// None can be read.
-    pub(crate) async fn index(&self) -> Result<Rc<Index>, ObjectError> {
-        let index = self.serving().index().await;
-        index.map_err(|error| ObjectError::Refused(error.to_string()))
     }
 
     /// Serves relying parties over these clients.
@@ -245,23 +174,17 @@ impl Platform for EdgeClients {
         read.await.map_err(failed)
     }
 
-    async fn registry_index(&self) -> Result<Index, PlatformError> {
-        match self.registry(RegistryRequest::Index).await {
-            Ok(RegistryAnswer::Index(index)) => Ok(index),
-            Ok(other) => Err(PlatformError(ObjectError::from(other).to_string())),
-            Err(error) => Err(PlatformError(error.to_string())),
-        }
-    }
-
     async fn issuer(
         &self,
         issuer: &IssuerId,
         request: IssuerRequest,
     ) -> Result<(IssuerAnswer, Option<web_sys::ReadableStream>), PlatformError> {
-        let answer = self.call(issuer, request);
-        answer
-            .await
-            .map_err(|error| PlatformError(error.to_string()))
+        let call = async {
+            let stub = self.bindings.issuers()?.get_by_name(issuer.as_str())?;
+            let issuer = issuer.clone();
+            object_call::send(&stub, &IssuerCall { issuer, request }).await
+        };
+        call.await.map_err(no_answer)
     }
 
     async fn read(&self, stream: web_sys::ReadableStream) -> Result<JsBytes, PlatformError> {
@@ -280,9 +203,32 @@ impl Platform for EdgeClients {
 }
 
 impl IssuerObjects for EdgeClients {
-    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, String> {
-        let refreshed = self.refresh_all(id, trigger).await;
-        refreshed.map_err(|error| error.to_string())
+    async fn issuer_object(
+        &self,
+        issuer: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, PlatformError> {
+        let (answer, _) = self.issuer(issuer, request).await?;
+        Ok(answer)
+    }
+}
+
+impl RegistryObject for EdgeClients {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
+        self.registry(&ObjectRequest::Registry(request)).await
+    }
+}
+
+impl Objects for EdgeClients {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        worker::Delay::from(span).await;
     }
 }
 
@@ -291,44 +237,7 @@ fn failed(error: worker::Error) -> PlatformError {
     PlatformError(error.to_string())
 }
 
-impl Objects for EdgeClients {
-    type Error = ObjectError;
-
-    fn now(&self) -> Timestamp {
-        now()
-    }
-
-    async fn sleep(&self, span: Duration) {
-        worker::Delay::from(span).await;
-    }
-
-    async fn begin_tick(&self) -> Result<Option<Lease>, ObjectError> {
-        match self.registry(RegistryRequest::BeginTick).await? {
-            RegistryAnswer::Lease(lease) => Ok(lease),
-            other => Err(other.into()),
-        }
-    }
-
-    async fn next_batch(&self, lease: &Lease) -> Result<Batch, ObjectError> {
-        let request = RegistryRequest::NextBatch(lease.clone());
-        match self.registry(request).await? {
-            RegistryAnswer::Batch(batch) => Ok(batch),
-            other => Err(other.into()),
-        }
-    }
-
-    async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), ObjectError> {
-        let request = RegistryRequest::EndTick {
-            lease: lease.clone(),
-            unreached: unreached.to_vec(),
-        };
-        match self.registry(request).await? {
-            RegistryAnswer::Done => Ok(()),
-            other => Err(other.into()),
-        }
-    }
-
-    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, ObjectError> {
-        self.refresh_all(id, trigger).await
-    }
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn no_answer(error: worker::Error) -> PlatformError {
+    PlatformError(format!("an object did not answer: {error}"))
 }

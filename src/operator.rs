@@ -1,6 +1,7 @@
 //! The operators' requests: the platform's side of the ports of `edge::operator`.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use edge::actions::Action;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::issuer::{IssuerAnswer, IssuerRequest};
+use edge::object_calls::{IssuerObjects, PlatformError, RegistryObject};
 use edge::operator::{self, OperatorMemory, OperatorRoute, Ports, Reply, RsaKey};
 use edge::problem::EdgeError;
 use edge::registry::{Index, RegistryAnswer, RegistryRequest};
@@ -24,7 +26,7 @@ use worker::wasm_bindgen::{JsCast as _, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 
 use crate::bindings::Bindings;
-use crate::clients::{EdgeClients, ObjectError};
+use crate::clients::EdgeClients;
 use crate::d1::Meta;
 use crate::js::from_js;
 use crate::memory::operator_memory;
@@ -107,8 +109,6 @@ struct WorkerPorts {
 }
 
 impl Ports for WorkerPorts {
-    type Error = ObjectError;
-
     fn now(&self) -> Timestamp {
         clock::now()
     }
@@ -117,9 +117,9 @@ impl Ports for WorkerPorts {
         Delay::from(span).await;
     }
 
-    fn random(&self) -> Result<[u8; 16], ObjectError> {
+    fn random(&self) -> Result<[u8; 16], PlatformError> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| ObjectError::Refused(error.to_string()))?;
+        getrandom::fill(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
 
@@ -127,9 +127,9 @@ impl Ports for WorkerPorts {
         operator_memory()
     }
 
-    async fn read(&self, url: &str, limit: u32, span: Duration) -> Result<String, ObjectError> {
+    async fn read(&self, url: &str, limit: u32, span: Duration) -> Result<String, PlatformError> {
         let text = access::read(url, limit, span).await;
-        text.map_err(|error| ObjectError::Refused(error.to_string()))
+        text.map_err(failed)
     }
 
     async fn verify_rs256(
@@ -137,60 +137,68 @@ impl Ports for WorkerPorts {
         key: &RsaKey,
         signed: &str,
         signature: &[u8],
-    ) -> Result<bool, ObjectError> {
+    ) -> Result<bool, PlatformError> {
         let verified = access::verify_rs256(key, signed, signature).await;
-        verified.map_err(|error| ObjectError::Refused(error.to_string()))
+        verified.map_err(failed)
     }
 
     fn log(&self, line: &serde_json::Value) {
         log::log(line);
     }
 
-    async fn index(&self) -> Result<Rc<Index>, ObjectError> {
-        self.objects.index().await
+    async fn index(&self) -> Result<Rc<Index>, PlatformError> {
+        self.objects.serving().index().await
     }
 
-    async fn issuer_object(
-        &self,
-        issuer: &IssuerId,
-        request: IssuerRequest,
-    ) -> Result<IssuerAnswer, ObjectError> {
-        let (answer, _) = self.objects.call(issuer, request).await?;
-        Ok(answer)
-    }
-
-    async fn registry_object(
-        &self,
-        request: RegistryRequest,
-    ) -> Result<RegistryAnswer, ObjectError> {
-        self.objects.registry(request).await
-    }
-
-    async fn record(&self, action: &Action) -> Result<(), ObjectError> {
+    async fn record(&self, action: &Action) -> Result<(), PlatformError> {
         self.objects.record(action).await
     }
 
-    async fn events_pending(&self) -> Result<u64, ObjectError> {
+    async fn events_pending(&self) -> Result<u64, PlatformError> {
         self.objects.events_pending().await
     }
 
-    async fn served(&self) -> Result<Served, ObjectError> {
+    async fn served(&self) -> Result<Served, PlatformError> {
         self.objects.served().await
     }
 
-    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, ObjectError> {
-        let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
-        let statement = self.bindings.d1()?.prepare(&query.sql).bind(&values)?;
-        let all = statement.inner().all().map_err(worker::Error::from)?;
-        let result = JsFuture::from(all).await.map_err(worker::Error::from)?;
-        let read = Meta::of(&result)?.rows_read.unwrap_or(0);
-        self.rows_read
-            .set(self.rows_read.get().saturating_add(read));
-        let rows = Reflect::get(&result, &"results".into()).map_err(worker::Error::from)?;
-        Ok(from_js(&rows)?)
+    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, PlatformError> {
+        let read = async {
+            let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
+            let statement = self.bindings.d1()?.prepare(&query.sql).bind(&values)?;
+            let result = JsFuture::from(statement.inner().all()?).await?;
+            let read = Meta::of(&result)?.rows_read.unwrap_or(0);
+            self.rows_read
+                .set(self.rows_read.get().saturating_add(read));
+            from_js(&Reflect::get(&result, &"results".into())?)
+        };
+        read.await.map_err(|error: worker::Error| failed(error))
     }
 
     fn rows_read(&self) -> u64 {
         self.rows_read.get()
     }
+}
+
+impl IssuerObjects for WorkerPorts {
+    async fn issuer_object(
+        &self,
+        issuer: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, PlatformError> {
+        self.objects.issuer_object(issuer, request).await
+    }
+}
+
+impl RegistryObject for WorkerPorts {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
+        self.objects.registry_object(request).await
+    }
+}
+
+fn failed(error: impl Display) -> PlatformError {
+    PlatformError(error.to_string())
 }

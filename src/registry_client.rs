@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use edge::events::pending::{PendingAnswer, PendingReporter, PendingRequest};
-use edge::issuer::Registry;
-use edge::registry::{RegistryAnswer, RegistryRequest, Standing};
+use edge::object_calls::{PlatformError, RegistryObject};
+use edge::registry::{RegistryAnswer, RegistryRequest};
 use edge::time::Timestamp;
-use origin_api::IssuerId;
 use worker::Delay;
 
 use crate::bindings::Bindings;
-use crate::clients::ObjectError;
 use crate::clock::now;
 use crate::log::log;
 use crate::registry_call::{self, ObjectRequest};
@@ -22,11 +20,6 @@ pub(crate) struct RegistryClient(pub(crate) Bindings);
 impl RegistryClient {
     async fn report(&self, request: PendingRequest) -> worker::Result<PendingAnswer> {
         registry_call::ask(&self.0, &ObjectRequest::Pending(request)).await
-    }
-
-    async fn ask(&self, request: RegistryRequest) -> Result<RegistryAnswer, String> {
-        let asked = registry_call::ask(&self.0, &ObjectRequest::Registry(request)).await;
-        asked.map_err(|error: worker::Error| error.to_string())
     }
 }
 
@@ -49,18 +42,12 @@ impl PendingReporter for RegistryClient {
     }
 }
 
-impl Registry for RegistryClient {
-    async fn standing(&self, issuer: &IssuerId) -> Result<Standing, String> {
-        match self.ask(RegistryRequest::Standing(issuer.clone())).await? {
-            RegistryAnswer::Standing(standing) => Ok(standing),
-            other => Err(ObjectError::from(other).to_string()),
-        }
-    }
-
-    async fn removed(&self, issuer: &IssuerId) -> Result<(), String> {
-        match self.ask(RegistryRequest::Removed(issuer.clone())).await? {
-            RegistryAnswer::Done => Ok(()),
-            other => Err(ObjectError::from(other).to_string()),
-        }
+impl RegistryObject for RegistryClient {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
+        let asked = registry_call::ask(&self.0, &ObjectRequest::Registry(request)).await;
+        asked.map_err(|error: worker::Error| PlatformError(error.to_string()))
     }
 }

@@ -5,7 +5,7 @@ use edge::schedule;
 use worker::Env;
 
 use crate::bindings::Bindings;
-use crate::clients::{EdgeClients, ObjectError};
+use crate::clients::EdgeClients;
 use crate::clock::now;
 use crate::d1::{D1Log, OldActions};
 use crate::log::log;
@@ -49,7 +49,7 @@ pub(crate) async fn run(env: Env) -> Result<(), String> {
     let concurrency = settings.regenerate_concurrency;
     let (walked, pruned) = schedule::run(&objects, concurrency, prune(&bindings)).await;
     log_pruned(pruned);
-    let walked = walked.map_err(|error: ObjectError| error.to_string())?;
+    let walked = walked.map_err(|error| error.to_string())?;
     let Some(summary) = walked else {
         log(&serde_json::json!({
             "level": "info", "what": "no tick: another tick or a refresh of all issuers is under way, or the registry did not answer in time",

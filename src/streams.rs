@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use edge::issuer::BodyLease;
-use edge::public::{Chunks, PlatformError};
+use edge::object_calls::PlatformError;
+use edge::public::Chunks;
 use edge::refresh::{BodyId, Pieces};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use wasm_streams::ReadableStream;

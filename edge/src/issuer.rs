@@ -17,7 +17,7 @@ mod tests;
 mod turns;
 
 pub use leases::BodyLease;
-pub use ports::{IssuerDeps, IssuerPorts, Registry};
+pub use ports::{IssuerDeps, IssuerPorts};
 pub use protocol::{
     AcceptAnswer, IssuerAnswer, IssuerCall, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
     Unavailable,

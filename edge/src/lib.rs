@@ -21,6 +21,7 @@ pub mod issuer;
 pub mod kv_layout;
 mod lru;
 pub mod method;
+pub mod object_calls;
 pub mod operator;
 pub mod origin_client;
 pub mod problem;

@@ -27,7 +27,7 @@ pub use body::ResponseBody;
 pub use decision::health;
 pub use freshness::Policy;
 pub use memory::Memory;
-pub use ports::{Chunk, Chunks, KvRead, Platform, PlatformError};
+pub use ports::{Chunk, Chunks, KvRead, Platform};
 pub use preflight::preflight;
 pub use replay::{ANSWER_BYTES, REPLAY_BYTES, Replay};
 pub use representation::Encoding;

@@ -19,8 +19,8 @@ pub use index::{Index, IndexError, Listed};
 pub use job::{JobState, RefreshJob, StoredJob};
 pub use protocol::{RegistryAnswer, RegistryRequest, Standing};
 pub use service::{
-    IndexReplica, IssuerObjects, OriginPages, Reading, RegistryError, RegistryPorts,
-    RegistryService, RegistryStore, Row,
+    IndexReplica, OriginPages, Reading, RegistryError, RegistryPorts, RegistryService,
+    RegistryStore, Row,
 };
 pub use shrink::Shrink;
 pub(crate) use tick::ISSUER_TIME_LIMIT;

@@ -17,7 +17,8 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use origin_api::IssuerId;
 
 use crate::events::{Event, Trigger};
-use crate::registry::{Batch, ISSUER_TIME_LIMIT, Lease, Summary};
+use crate::object_calls::{IssuerObjects, PlatformError, RegistryObject};
+use crate::registry::{ISSUER_TIME_LIMIT, Summary};
 use crate::time::{Timestamp, within};
 
 /// When a tick stops taking issuers: the platform ends a run after 15 minutes.
@@ -34,22 +35,12 @@ const TIME_TO_ANSWER: Duration = Duration::from_secs(20);
 /// batches are calls too.
 const MOST_ISSUERS: u64 = 9_000;
 
-/// What a tick needs: the registry's object, and every issuer's.
-pub trait Objects {
-    /// Why an object did not answer.
-    type Error: std::fmt::Display;
+/// What a tick needs: the registry's object, every issuer's, and a clock.
+pub trait Objects: IssuerObjects + RegistryObject {
     /// The time.
     fn now(&self) -> Timestamp;
     /// Waits.
     async fn sleep(&self, span: Duration);
-    /// Begins a tick; none where another one is under way.
-    async fn begin_tick(&self) -> Result<Option<Lease>, Self::Error>;
-    /// The issuers to ask next.
-    async fn next_batch(&self, lease: &Lease) -> Result<Batch, Self::Error>;
-    /// Ends the tick.
-    async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), Self::Error>;
-    /// Has an issuer's CRLs refreshed.
-    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, Self::Error>;
 }
 
 /// A run of the cron trigger: refreshes every issuer as [`regenerate_all`], then does `prune`,
@@ -58,7 +49,7 @@ pub async fn run<O: Objects, P>(
     objects: &O,
     concurrency: usize,
     prune: impl Future<Output = P>,
-) -> (Result<Option<Summary>, O::Error>, Option<P>) {
+) -> (Result<Option<Summary>, PlatformError>, Option<P>) {
     let walked = regenerate_all(objects, Trigger::Cron, concurrency).await;
     let pruned = within(objects.sleep(TIME_TO_PRUNE), prune).await;
     (walked, pruned)
@@ -73,7 +64,7 @@ pub async fn regenerate_all<O: Objects>(
     objects: &O,
     trigger: Trigger,
     concurrency: usize,
-) -> Result<Option<Summary>, O::Error> {
+) -> Result<Option<Summary>, PlatformError> {
     // The platform's time runs from here on, not from where the list is read.
     let stop_at = objects.now().after(TIME_TO_STOP);
     let begun = within(objects.sleep(TIME_TO_BEGIN), objects.begin_tick()).await;
@@ -81,7 +72,7 @@ pub async fn regenerate_all<O: Objects>(
         return Ok(None);
     };
     let left = Cell::new(0);
-    let issuers = stream::try_unfold(0_u64, async |taken| {
+    let issuers = stream::try_unfold(0_u64, async |taken| -> Result<_, PlatformError> {
         if objects.now() >= stop_at || taken >= MOST_ISSUERS {
             return Ok(None);
         }
@@ -93,7 +84,8 @@ pub async fn regenerate_all<O: Objects>(
         left.set(batch.left);
         let taken = taken.saturating_add(batch.issuers.len() as u64);
         let some = !batch.issuers.is_empty();
-        Ok(some.then(|| (stream::iter(batch.issuers.into_iter().map(Ok)), taken)))
+        let issuers = batch.issuers.into_iter().map(Ok::<_, PlatformError>);
+        Ok(some.then(|| (stream::iter(issuers), taken)))
     });
     let answers = issuers.try_flatten().map(|id| async {
         let id = id?;
@@ -129,7 +121,7 @@ pub async fn regenerate_all<O: Objects>(
 async fn refresh<O: Objects>(objects: &O, id: &IssuerId, trigger: Trigger) -> Option<Vec<Event>> {
     within(
         objects.sleep(ISSUER_TIME_LIMIT),
-        objects.refresh(id, trigger),
+        objects.refresh(id, None, trigger),
     )
     .await?
     .ok()

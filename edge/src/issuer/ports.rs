@@ -1,18 +1,13 @@
 //! What an issuer's service is made from, and what its parts share.
 
-#![expect(
-    async_fn_in_trait,
-    reason = "a Durable Object has one thread: no future here needs Send"
-)]
-
 use std::rc::Rc;
 use std::time::Duration;
 
 use origin_api::IssuerId;
 
 use crate::config::Settings;
+use crate::object_calls::RegistryObject;
 use crate::refresh::{EventLog, Origin, Replica, Runtime, StateCache, Store, StoreError};
-use crate::registry::Standing;
 use crate::time::within;
 
 /// The ports of an issuer's object.
@@ -28,21 +23,7 @@ pub trait IssuerPorts: 'static {
     /// D1.
     type Log: EventLog;
     /// The registry's object.
-    type Registry: Registry;
-}
-
-/// The registry, as an issuer's object asks it. Every call may be retried.
-pub trait Registry {
-    /// Whether the origin lists the issuer.
-    ///
-    /// # Errors
-    /// That is not known now: the cause, for the log.
-    async fn standing(&self, issuer: &IssuerId) -> Result<Standing, String>;
-    /// The issuer is gone, and its object has removed it.
-    ///
-    /// # Errors
-    /// The registry still has it: the cause, for the log.
-    async fn removed(&self, issuer: &IssuerId) -> Result<(), String>;
+    type Registry: RegistryObject;
 }
 
 /// What an issuer's service is made from.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use origin_api::CrlName;
 
 use super::outbox::Outbox;
-use super::ports::{IssuerPorts, Registry as _, Shared};
+use super::ports::{IssuerPorts, Shared};
 use super::protocol::RetireAnswer;
 use super::publisher::Publisher;
+use crate::object_calls::RegistryObject as _;
 use crate::refresh::{CrlState, ObjectState, Runtime as _, StateChange, StoreError};
 use crate::registry::Standing;
 use crate::time::Timestamp;
@@ -116,7 +117,7 @@ impl<P: IssuerPorts> Removal<P> {
         let asked = self.registry.standing(&self.shared.issuer);
         let cause = match self.shared.within(ANSWER_LIMIT, asked).await {
             Some(Ok(standing)) => return Some(standing),
-            Some(Err(cause)) => cause,
+            Some(Err(error)) => error.to_string(),
             None => "timed out".to_owned(),
         };
         self.log(
@@ -155,7 +156,8 @@ impl<P: IssuerPorts> Removal<P> {
         let is_removable = |state: &ObjectState| state.crls.values().any(CrlState::is_removable);
         if *standing == Standing::Gone && !self.shared.state.with(is_removable)? {
             let forget = self.registry.removed(&self.shared.issuer);
-            if let Some(Err(cause)) = self.shared.within(ANSWER_LIMIT, forget).await {
+            if let Some(Err(error)) = self.shared.within(ANSWER_LIMIT, forget).await {
+                let cause = error.to_string();
                 self.log("the registry still has an issuer that was removed", &cause);
             }
         }

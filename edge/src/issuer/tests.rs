@@ -19,17 +19,16 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use origin_api::{CrlName, IssuerId};
 
-use super::{
-    IssuerDeps, IssuerPorts, IssuerService, LeasedCrl, Registry, TrustAnswer, Unavailable,
-};
+use super::{IssuerDeps, IssuerPorts, IssuerService, LeasedCrl, TrustAnswer, Unavailable};
 use crate::config::Settings;
 use crate::events::{Event, Trigger};
+use crate::object_calls::{PlatformError, RegistryObject};
 use crate::refresh::testing::{
     Ca, Client, Disk, Faults, HOUR, MINUTE, Machine, NOW, Reply, TwinHost, TwinLog, TwinOrigin,
     TwinReplica, TwinStore, settings,
 };
 use crate::refresh::{Runtime as _, Sha256, fingerprint};
-use crate::registry::Standing;
+use crate::registry::{RegistryAnswer, RegistryRequest, Standing};
 use crate::time::Timestamp;
 
 const FULL: CrlName = CrlName::Full;
@@ -57,15 +56,25 @@ struct Listing {
     is_removed: Cell<bool>,
 }
 
-impl Registry for TwinListing {
-    async fn standing(&self, _: &IssuerId) -> Result<Standing, String> {
-        self.0.asked.set(self.0.asked.get() + 1);
-        self.0.standing.borrow().clone()
-    }
-
-    async fn removed(&self, _: &IssuerId) -> Result<(), String> {
-        self.0.is_removed.set(true);
-        Ok(())
+impl RegistryObject for TwinListing {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
+        match request {
+            RegistryRequest::Standing(_) => {
+                self.0.asked.set(self.0.asked.get() + 1);
+                let standing = self.0.standing.borrow().clone();
+                standing
+                    .map(RegistryAnswer::Standing)
+                    .map_err(PlatformError)
+            }
+            RegistryRequest::Removed(_) => {
+                self.0.is_removed.set(true);
+                Ok(RegistryAnswer::Done)
+            }
+            other => panic!("an issuer's object does not send {other:?}"),
+        }
     }
 }
 

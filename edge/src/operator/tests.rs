@@ -18,6 +18,7 @@ use crate::answer::{Answer, Body};
 use crate::config::Settings;
 use crate::events::Outcome;
 use crate::method::Method;
+use crate::object_calls::RegistryObject as _;
 use crate::refresh::testing::head;
 use crate::refresh::{BodyId, ChangesPage, ChangesPlace, CrlState, Current};
 use crate::routes::{Handler, route};

@@ -3,12 +3,13 @@
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::memory::SMALL;
-use super::ports::{Chunk, Chunks, Platform, PlatformError};
+use super::ports::{Chunk, Chunks, Platform};
 use super::wanted::Wanted;
 use super::{Encoding, Slice, pem};
 use crate::answer::ByteRange;
 use crate::issuer::{IssuerAnswer, IssuerRequest};
 use crate::kv_layout;
+use crate::object_calls::PlatformError;
 use crate::refresh::Head;
 
 /// Where the bytes of a CRL are.

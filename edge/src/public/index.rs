@@ -7,7 +7,8 @@ use std::time::Duration;
 use origin_api::{CrlName, IssuerId};
 
 use super::memory::Memory;
-use super::ports::{KV_LIMIT, Platform, PlatformError};
+use super::ports::{KV_LIMIT, Platform};
+use crate::object_calls::PlatformError;
 use crate::registry::{Index, Listed};
 use crate::time::within;
 

@@ -13,16 +13,12 @@ use futures_util::stream::LocalBoxStream;
 use origin_api::IssuerId;
 
 use crate::issuer::{IssuerAnswer, IssuerRequest};
+use crate::object_calls::{PlatformError, RegistryObject};
 use crate::registry::Index;
 use crate::time::Timestamp;
 
 /// How long KV may take to answer; what it does not give, the objects have.
 pub(super) const KV_LIMIT: Duration = Duration::from_secs(5);
-
-/// The platform failed: the cause, for the log and never for a client.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PlatformError(pub String);
 
 /// Some bytes of a body, in the memory of the platform's choice.
 pub trait Chunk: Clone + 'static {
@@ -67,7 +63,7 @@ impl KvRead {
 }
 
 /// The platform, as serving uses it. Every call may be retried.
-pub trait Platform: Clone + 'static {
+pub trait Platform: RegistryObject + Clone + 'static {
     /// Bytes in memory.
     type Chunk: Chunk;
     /// A body that nothing has been read of.
@@ -92,8 +88,6 @@ pub trait Platform: Clone + 'static {
     async fn kv_part(&self, key: &str) -> Result<Option<Self::Stream>, PlatformError>;
     /// Reads the registry's index in KV.
     async fn kv_index(&self) -> Result<Option<Index>, PlatformError>;
-    /// The index of the registry's object, which reads the origin if it must.
-    async fn registry_index(&self) -> Result<Index, PlatformError>;
     /// Asks an issuer's object. A body comes with [`IssuerAnswer::Crl`] alone.
     async fn issuer(
         &self,

@@ -17,8 +17,9 @@ use crate::answer::Body;
 use crate::issuer::{IssuerAnswer, IssuerRequest, Unavailable};
 use crate::kv_layout;
 use crate::method::Method;
+use crate::object_calls::{PlatformError, RegistryObject};
 use crate::refresh::{Head, Metadata, Sha256};
-use crate::registry::{Index, Listed};
+use crate::registry::{Index, Listed, RegistryAnswer, RegistryRequest};
 use crate::time::Timestamp;
 
 impl Chunk for Vec<u8> {
@@ -202,12 +203,6 @@ impl Platform for Twin {
         Ok(self.0.kv_index.borrow().clone())
     }
 
-    async fn registry_index(&self) -> Result<Index, PlatformError> {
-        self.note("registry");
-        let index = self.0.index.borrow().clone();
-        index.ok_or_else(|| PlatformError("no index".to_owned()))
-    }
-
     async fn issuer(
         &self,
         _: &IssuerId,
@@ -249,6 +244,19 @@ impl Platform for Twin {
     }
 
     fn cancel(&self, _: Stream) {}
+}
+
+impl RegistryObject for Twin {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
+        assert_eq!(request, RegistryRequest::Index);
+        self.note("registry");
+        let index = self.0.index.borrow().clone();
+        let index = index.ok_or_else(|| PlatformError("no index".to_owned()))?;
+        Ok(RegistryAnswer::Index(index))
+    }
 }
 
 /// The issuer of every test.

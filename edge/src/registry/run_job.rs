@@ -7,11 +7,10 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::job::{JobState, RefreshJob, StoredJob};
-use super::service::{
-    IssuerObjects as _, RegistryError, RegistryPorts, RegistryService, RegistryStore as _,
-};
+use super::service::{RegistryError, RegistryPorts, RegistryService, RegistryStore as _};
 use super::tick::{ISSUER_TIME_LIMIT, Lease, TICK_BATCH};
 use crate::events::{EventId, Trigger};
+use crate::object_calls::IssuerObjects as _;
 use crate::refresh::{Runtime as _, StoreError};
 use crate::time::{Rfc3339, within};
 
@@ -141,7 +140,7 @@ impl<P: RegistryPorts> RegistryService<P> {
     async fn ask_batch(&self, stored: &mut StoredJob) -> Result<(), StoreError> {
         let concurrency = self.settings.regenerate_concurrency.max(1);
         let answers = stream::iter(stored.batch.clone()).map(|id| async {
-            let refreshed = self.issuers.refresh(&id, Trigger::Operator);
+            let refreshed = self.issuers.refresh(&id, None, Trigger::Operator);
             let answer = within(self.runtime.sleep(ISSUER_TIME_LIMIT), refreshed).await;
             (id, answer.and_then(Result::ok))
         });

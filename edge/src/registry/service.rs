@@ -21,7 +21,7 @@ use super::protocol::{RegistryAnswer, RegistryRequest, Standing};
 use super::shrink::Shrink;
 use super::tick::{Batch, Lease, TICK_BATCH};
 use crate::config::Settings;
-use crate::events::{Event, Trigger};
+use crate::object_calls::IssuerObjects;
 use crate::refresh::{OriginError, ReplicaError, Runtime, StoreError};
 use crate::time::{Timestamp, within};
 
@@ -52,12 +52,6 @@ pub trait OriginPages {
 pub trait IndexReplica {
     /// Replaces the copy.
     async fn put(&self, index: &Index) -> Result<(), ReplicaError>;
-}
-
-/// The issuers' objects, as a job reaches them.
-pub trait IssuerObjects {
-    /// Has an issuer's CRLs refreshed. It may be asked again; the error is for the log.
-    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, String>;
 }
 
 /// One issuer in the object's storage.

@@ -8,9 +8,11 @@ use origin_api::{Crl, CrlName, Der, Issuer, IssuerId};
 
 use super::service::Reading;
 use super::twin::{Faulty, RegistryDisk, RegistryTwin};
-use super::{Index, IndexReplica, IssuerObjects, OriginPages, RegistryPorts, RegistryService};
+use super::{Index, IndexReplica, OriginPages, RegistryPorts, RegistryService};
 use crate::config::Settings;
-use crate::events::{Event, EventId, Outcome, Trigger};
+use crate::events::{Event, EventId, Outcome};
+use crate::issuer::{IssuerAnswer, IssuerRequest};
+use crate::object_calls::{IssuerObjects, PlatformError};
 use crate::refresh::testing::{Faults, Gate, Machine, TwinHost};
 use crate::refresh::{OriginError, ReplicaError, Runtime as _, StoreError};
 
@@ -159,7 +161,14 @@ impl TwinIssuers {
 }
 
 impl IssuerObjects for TwinIssuers {
-    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, String> {
+    async fn issuer_object(
+        &self,
+        id: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, PlatformError> {
+        let IssuerRequest::Refresh { trigger, .. } = request else {
+            panic!("the registry does not send {request:?}");
+        };
         self.asked.borrow_mut().push(id.clone());
         if self.silent.borrow().contains(id) {
             std::future::pending::<()>().await;
@@ -169,7 +178,7 @@ impl IssuerObjects for TwinIssuers {
         self.answered.borrow_mut().push(id.clone());
         let (event_id, about) = (EventId::new(began_at, [0; 10]), (id, CrlName::Full));
         let event = Event::new(event_id, about, trigger, Outcome::Published, began_at, took);
-        Ok(vec![event])
+        Ok(IssuerAnswer::Refreshed(vec![event]))
     }
 }
 

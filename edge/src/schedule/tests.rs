@@ -8,12 +8,13 @@ use origin_api::CrlName;
 
 use super::*;
 use crate::events::{EventId, Outcome};
+use crate::issuer::{IssuerAnswer, IssuerRequest};
 use crate::refresh::Runtime as _;
 use crate::refresh::testing::{Client, Faults, Machine, NOW, TwinHost, settings};
 use crate::registry::testing::{
     TwinIndex, TwinIssuers, TwinPages, TwinRegistry, Twins, id, service,
 };
-use crate::registry::{RegistryError, RegistryService};
+use crate::registry::{RegistryAnswer, RegistryRequest, RegistryService};
 
 /// How an issuer's object does its refresh.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,8 +41,6 @@ struct Inside {
 }
 
 impl Objects for TwinObjects {
-    type Error = RegistryError;
-
     fn now(&self) -> Timestamp {
         self.0.host.now()
     }
@@ -49,23 +48,33 @@ impl Objects for TwinObjects {
     async fn sleep(&self, span: Duration) {
         self.0.host.sleep(span).await;
     }
+}
 
-    async fn begin_tick(&self) -> Result<Option<Lease>, RegistryError> {
-        self.0.host.sleep(self.0.registry_takes.get() * 12).await;
-        self.0.service.begin_tick().await
+impl RegistryObject for TwinObjects {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
+        let answers = if request == RegistryRequest::BeginTick {
+            12
+        } else {
+            1
+        };
+        let takes = self.0.registry_takes.get() * answers;
+        self.0.host.sleep(takes).await;
+        Ok(self.0.service.answer(request).await)
     }
+}
 
-    async fn next_batch(&self, lease: &Lease) -> Result<Batch, RegistryError> {
-        self.0.host.sleep(self.0.registry_takes.get()).await;
-        Ok(self.0.service.next_batch(lease)?)
-    }
-
-    async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), RegistryError> {
-        self.0.host.sleep(self.0.registry_takes.get()).await;
-        Ok(self.0.service.end_tick(lease, unreached)?)
-    }
-
-    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, RegistryError> {
+impl IssuerObjects for TwinObjects {
+    async fn issuer_object(
+        &self,
+        id: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, PlatformError> {
+        let IssuerRequest::Refresh { trigger, .. } = request else {
+            panic!("a tick does not send {request:?}");
+        };
         let inside = &self.0;
         inside.asked.borrow_mut().push(id.clone());
         inside.at_once.set(inside.at_once.get() + 1);
@@ -78,12 +87,9 @@ impl Objects for TwinObjects {
                 inside.host.sleep(span).await;
                 let (event_id, about) = (EventId::new(began_at, [0; 10]), (id, CrlName::Full));
                 let event = Event::new(event_id, about, trigger, outcome, began_at, span);
-                Ok(vec![event])
+                Ok(IssuerAnswer::Refreshed(vec![event]))
             }
-            Conduct::DoesNotAnswer => {
-                let why = crate::refresh::StoreError::Failed("no answer".to_owned());
-                Err(why.into())
-            }
+            Conduct::DoesNotAnswer => Err(PlatformError("no answer".to_owned())),
             Conduct::Hangs => std::future::pending().await,
         };
         inside.at_once.set(inside.at_once.get() - 1);

@@ -10,12 +10,12 @@ use edge::answer::Body;
 use edge::issuer::{IssuerAnswer, IssuerRequest};
 use edge::kv_layout;
 use edge::method::Method;
+use edge::object_calls::{PlatformError, RegistryObject};
 use edge::operator::OperatorMemory;
 use edge::public::{
-    Chunk, Chunks, Encoding, KvRead, Memory, Platform, PlatformError, ResponseBody, Served,
-    Serving, Wanted,
+    Chunk, Chunks, Encoding, KvRead, Memory, Platform, ResponseBody, Served, Serving, Wanted,
 };
-use edge::registry::Index;
+use edge::registry::{Index, RegistryAnswer, RegistryRequest};
 use futures_channel::oneshot;
 use futures_util::future::{LocalBoxFuture, pending};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -303,12 +303,6 @@ impl Platform for IsolatePlatform {
         Ok(value.and_then(|value| serde_json::from_slice(&value.bytes).ok()))
     }
 
-    async fn registry_index(&self) -> Result<Index, PlatformError> {
-        let _under_way = self.under_way("isolate asks the registry");
-        let index = self.edge.index().await;
-        index.map_err(failed)
-    }
-
     async fn issuer(
         &self,
         issuer: &IssuerId,
@@ -320,7 +314,7 @@ impl Platform for IsolatePlatform {
         if !is_crl {
             self.object_failed.set(true);
         }
-        answer.map_err(failed)
+        answer
     }
 
     async fn read(&self, stream: Bytes) -> Result<Piece, PlatformError> {
@@ -333,4 +327,14 @@ impl Platform for IsolatePlatform {
     }
 
     fn cancel(&self, _: Bytes) {}
+}
+
+impl RegistryObject for IsolatePlatform {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
+        let _under_way = self.under_way("isolate asks the registry");
+        self.edge.registry_object(request).await
+    }
 }

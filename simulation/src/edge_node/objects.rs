@@ -2,23 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use edge::config::Settings;
-use edge::events::{Event, Trigger, retention};
+use edge::events::{Trigger, retention};
 use edge::issuer::{
-    IssuerAnswer, IssuerDeps, IssuerPorts, IssuerRequest, IssuerService, LeasedCrl, Registry,
+    IssuerAnswer, IssuerDeps, IssuerPorts, IssuerRequest, IssuerService, LeasedCrl,
 };
 use edge::kv_layout;
+use edge::object_calls::{IssuerObjects, PlatformError, RegistryObject};
 use edge::origin_client::OriginClient;
 use edge::refresh::{Metadata, Pieces, Replica, ReplicaError, Store as _, StoreError};
 use edge::registry::twin::RegistryDisk;
 use edge::registry::{
-    Batch, Index, IndexReplica, IssuerObjects, Lease, Reading, RegistryAnswer, RegistryPorts,
-    RegistryRequest, RegistryService, Standing,
+    Index, IndexReplica, Reading, RegistryAnswer, RegistryPorts, RegistryRequest, RegistryService,
 };
 use edge::schedule::{self, Objects};
 use futures_channel::oneshot;
@@ -66,7 +65,7 @@ struct Inside {
     deps: EdgeDeps,
     settings: RefCell<Rc<Settings>>,
     issuers: RefCell<BTreeMap<IssuerId, IssuerObject>>,
-    registry: RegistryObject,
+    registry: Registry,
 }
 
 struct IssuerObject {
@@ -76,7 +75,7 @@ struct IssuerObject {
 }
 
 #[derive(Default)]
-struct RegistryObject {
+struct Registry {
     disk: RegistryDisk,
     alarm: Alarm,
     running: RefCell<Option<Instance<RegistryService<Ports>>>>,
@@ -106,36 +105,6 @@ enum AlarmOwner {
     Registry,
 }
 
-/// An object did not answer.
-#[derive(Clone, Debug)]
-pub(crate) struct ObjectDown(pub(super) String);
-
-impl fmt::Display for ObjectDown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<IssuerAnswer> for ObjectDown {
-    /// Of an answer that does not belong to the request.
-    fn from(answer: IssuerAnswer) -> Self {
-        Self(match answer {
-            IssuerAnswer::Failed(cause) => cause,
-            _ => "it answered another request".to_owned(),
-        })
-    }
-}
-
-impl From<RegistryAnswer> for ObjectDown {
-    /// Of an answer that does not belong to the request.
-    fn from(answer: RegistryAnswer) -> Self {
-        Self(match answer {
-            RegistryAnswer::Failed(cause) => cause,
-            _ => "it answered another request".to_owned(),
-        })
-    }
-}
-
 /// The ports of both kinds of object.
 pub(crate) struct Ports;
 
@@ -163,7 +132,7 @@ impl Edge {
             settings: RefCell::new(Rc::new(deps.settings.clone())),
             deps,
             issuers: RefCell::default(),
-            registry: RegistryObject::default(),
+            registry: Registry::default(),
         }))
     }
 
@@ -316,7 +285,7 @@ impl Edge {
         &self,
         scope: Scope,
         work: impl Future<Output = T> + 'static,
-    ) -> Result<T, ObjectDown> {
+    ) -> Result<T, PlatformError> {
         let deps = &self.0.deps;
         let (send, answer) = oneshot::channel();
         deps.executor.spawn(scope, async move {
@@ -324,25 +293,25 @@ impl Edge {
         });
         answer
             .await
-            .map_err(|_| ObjectDown("the object ended".to_owned()))
+            .map_err(|_| PlatformError("the object ended".to_owned()))
     }
 
-    async fn way_to_object(&self) -> Result<(), ObjectDown> {
+    async fn way_to_object(&self) -> Result<(), PlatformError> {
         let deps = &self.0.deps;
         deps.timeline.sleep(deps.random.millis(1..30)).await;
         if deps
             .faults
             .strikes(Fault::ObjectUnreachable, "call of an object")
         {
-            return Err(ObjectDown("the object cannot be reached".to_owned()));
+            return Err(PlatformError("the object cannot be reached".to_owned()));
         }
         Ok(())
     }
 
-    fn way_back(&self) -> Result<(), ObjectDown> {
+    fn way_back(&self) -> Result<(), PlatformError> {
         let faults = &self.0.deps.faults;
         if faults.strikes(Fault::AnswerLost, "answer of an object") {
-            return Err(ObjectDown("the answer was lost".to_owned()));
+            return Err(PlatformError("the answer was lost".to_owned()));
         }
         Ok(())
     }
@@ -352,7 +321,7 @@ impl Edge {
         &self,
         issuer: &IssuerId,
         request: IssuerRequest,
-    ) -> Result<(IssuerAnswer, Option<Bytes>), ObjectDown> {
+    ) -> Result<(IssuerAnswer, Option<Bytes>), PlatformError> {
         self.way_to_object().await?;
         let Instance { service, scope, .. } = self.issuer_instance(issuer);
         let work = async move {
@@ -364,26 +333,7 @@ impl Edge {
         };
         let answered = self.in_object(scope, work).await?;
         self.way_back()?;
-        answered.map_err(|error| ObjectDown(error.to_string()))
-    }
-
-    pub(super) async fn registry(
-        &self,
-        request: RegistryRequest,
-    ) -> Result<RegistryAnswer, ObjectDown> {
-        self.way_to_object().await?;
-        let Instance { service, scope, .. } = self.registry_instance();
-        let work = async move { service.answer(request).await };
-        let answer = self.in_object(scope, work).await?;
-        self.way_back()?;
-        Ok(answer)
-    }
-
-    pub(super) async fn index(&self) -> Result<Index, ObjectDown> {
-        match self.registry(RegistryRequest::Index).await? {
-            RegistryAnswer::Index(index) => Ok(index),
-            other => Err(other.into()),
-        }
+        answered.map_err(|error| PlatformError(error.to_string()))
     }
 
     fn alarm(&self, owner: &AlarmOwner) -> Option<Alarm> {
@@ -561,81 +511,38 @@ fn body_of(service: &IssuerService<Ports>, serving: &LeasedCrl) -> Result<Bytes,
     Ok(pieces.concat().into())
 }
 
-impl Registry for Edge {
-    async fn standing(&self, issuer: &IssuerId) -> Result<Standing, String> {
-        let request = RegistryRequest::Standing(issuer.clone());
-        match self.registry(request).await {
-            Ok(RegistryAnswer::Standing(standing)) => Ok(standing),
-            Ok(other) => Err(ObjectDown::from(other).to_string()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    async fn removed(&self, issuer: &IssuerId) -> Result<(), String> {
-        let request = RegistryRequest::Removed(issuer.clone());
-        match self.registry(request).await {
-            Ok(RegistryAnswer::Done) => Ok(()),
-            Ok(other) => Err(ObjectDown::from(other).to_string()),
-            Err(error) => Err(error.to_string()),
-        }
+impl IssuerObjects for Edge {
+    async fn issuer_object(
+        &self,
+        issuer: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, PlatformError> {
+        let (answer, _) = self.call(issuer, request).await?;
+        Ok(answer)
     }
 }
 
-impl IssuerObjects for Edge {
-    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, String> {
-        let refreshed = Objects::refresh(self, id, trigger).await;
-        refreshed.map_err(|error| error.to_string())
+impl RegistryObject for Edge {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
+        self.way_to_object().await?;
+        let Instance { service, scope, .. } = self.registry_instance();
+        let work = async move { service.answer(request).await };
+        let answer = self.in_object(scope, work).await?;
+        self.way_back()?;
+        Ok(answer)
     }
 }
 
 impl Objects for Edge {
-    type Error = ObjectDown;
-
     fn now(&self) -> Timestamp {
         self.0.deps.timeline.now()
     }
 
     async fn sleep(&self, span: Duration) {
         self.0.deps.timeline.sleep(span).await;
-    }
-
-    async fn begin_tick(&self) -> Result<Option<Lease>, ObjectDown> {
-        match self.registry(RegistryRequest::BeginTick).await? {
-            RegistryAnswer::Lease(lease) => Ok(lease),
-            other => Err(other.into()),
-        }
-    }
-
-    async fn next_batch(&self, lease: &Lease) -> Result<Batch, ObjectDown> {
-        match self
-            .registry(RegistryRequest::NextBatch(lease.clone()))
-            .await?
-        {
-            RegistryAnswer::Batch(batch) => Ok(batch),
-            other => Err(other.into()),
-        }
-    }
-
-    async fn end_tick(&self, lease: &Lease, unreached: &[IssuerId]) -> Result<(), ObjectDown> {
-        let request = RegistryRequest::EndTick {
-            lease: lease.clone(),
-            unreached: unreached.to_vec(),
-        };
-        match self.registry(request).await? {
-            RegistryAnswer::Done => Ok(()),
-            other => Err(other.into()),
-        }
-    }
-
-    async fn refresh(&self, id: &IssuerId, trigger: Trigger) -> Result<Vec<Event>, ObjectDown> {
-        let request = IssuerRequest::Refresh {
-            name: None,
-            trigger,
-        };
-        match self.call(id, request).await? {
-            (IssuerAnswer::Refreshed(events), _) => Ok(events),
-            (other, _) => Err(other.into()),
-        }
     }
 }
 

@@ -8,9 +8,10 @@ use edge::actions::Action;
 use edge::answer::{Answer, Body};
 use edge::config::Settings;
 use edge::issuer::{IssuerAnswer, IssuerRequest};
+use edge::object_calls::{IssuerObjects, PlatformError, RegistryObject};
 use edge::operator::{self, OperatorMemory, Ports, Reply, RsaKey};
 use edge::problem::EdgeError;
-use edge::public::{Chunk as _, Platform, PlatformError, ResponseBody, Serving, Wanted};
+use edge::public::{Chunk as _, Platform, ResponseBody, Serving, Wanted};
 use edge::registry::{Index, RegistryAnswer, RegistryRequest};
 use edge::routes::{self, Handler};
 use edge::served::Served;
@@ -20,7 +21,7 @@ use http::{Request, StatusCode};
 use origin_api::{IssuerId, Timestamp};
 use serde::de::DeserializeOwned;
 
-use super::objects::{Edge, ObjectDown};
+use super::objects::Edge;
 use crate::wire::Response;
 
 /// The platform, as an isolate has it for operators' requests.
@@ -102,8 +103,6 @@ async fn held<P: Platform>(
 }
 
 impl<P: Platform> Ports for OperatorPorts<P> {
-    type Error = ObjectDown;
-
     fn now(&self) -> Timestamp {
         self.edge.deps().timeline.now()
     }
@@ -112,7 +111,7 @@ impl<P: Platform> Ports for OperatorPorts<P> {
         self.edge.deps().timeline.sleep(span).await;
     }
 
-    fn random(&self) -> Result<[u8; 16], ObjectDown> {
+    fn random(&self) -> Result<[u8; 16], PlatformError> {
         Ok(self.edge.deps().random.bytes())
     }
 
@@ -120,11 +119,11 @@ impl<P: Platform> Ports for OperatorPorts<P> {
         Rc::clone(&self.memory)
     }
 
-    async fn read(&self, _: &str, _: u32, _: Duration) -> Result<String, ObjectDown> {
-        Err(ObjectDown("nobody signs in by Access here".to_owned()))
+    async fn read(&self, _: &str, _: u32, _: Duration) -> Result<String, PlatformError> {
+        Err(PlatformError("nobody signs in by Access here".to_owned()))
     }
 
-    async fn verify_rs256(&self, _: &RsaKey, _: &str, _: &[u8]) -> Result<bool, ObjectDown> {
+    async fn verify_rs256(&self, _: &RsaKey, _: &str, _: &[u8]) -> Result<bool, PlatformError> {
         Ok(false)
     }
 
@@ -132,46 +131,48 @@ impl<P: Platform> Ports for OperatorPorts<P> {
         self.edge.deps().trace.line(format!("operators: {line}"));
     }
 
-    async fn index(&self) -> Result<Rc<Index>, ObjectDown> {
-        let index = self.serving.index().await;
-        index.map_err(|error| ObjectDown(error.to_string()))
+    async fn index(&self) -> Result<Rc<Index>, PlatformError> {
+        self.serving.index().await
     }
 
-    async fn issuer_object(
-        &self,
-        issuer: &IssuerId,
-        request: IssuerRequest,
-    ) -> Result<IssuerAnswer, ObjectDown> {
-        let (answer, _) = self.edge.call(issuer, request).await?;
-        Ok(answer)
-    }
-
-    async fn registry_object(
-        &self,
-        request: RegistryRequest,
-    ) -> Result<RegistryAnswer, ObjectDown> {
-        self.edge.registry(request).await
-    }
-
-    async fn record(&self, action: &Action) -> Result<(), ObjectDown> {
+    async fn record(&self, action: &Action) -> Result<(), PlatformError> {
         self.edge.deps().trace.line(format!("action: {action:?}"));
         Ok(())
     }
 
-    async fn events_pending(&self) -> Result<u64, ObjectDown> {
+    async fn events_pending(&self) -> Result<u64, PlatformError> {
         Ok(0)
     }
 
-    async fn served(&self) -> Result<Served, ObjectDown> {
+    async fn served(&self) -> Result<Served, PlatformError> {
         Ok(Served::default())
     }
 
-    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, ObjectDown> {
+    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, PlatformError> {
         let rows = self.edge.deps().d1.rows(query).await;
-        rows.map_err(|error| ObjectDown(error.to_string()))
+        rows.map_err(|error| PlatformError(error.to_string()))
     }
 
     fn rows_read(&self) -> u64 {
         0
+    }
+}
+
+impl<P: Platform> IssuerObjects for OperatorPorts<P> {
+    async fn issuer_object(
+        &self,
+        issuer: &IssuerId,
+        request: IssuerRequest,
+    ) -> Result<IssuerAnswer, PlatformError> {
+        self.edge.issuer_object(issuer, request).await
+    }
+}
+
+impl<P: Platform> RegistryObject for OperatorPorts<P> {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
+        self.edge.registry_object(request).await
     }
 }

@@ -17,6 +17,7 @@ use crate::events::{Event, EventId, Outcome, Trigger};
 use crate::issuer::{
     AcceptAnswer, IssuerAnswer, IssuerRequest, Overview, RetireAnswer, TrustAnswer,
 };
+use crate::object_calls::{IssuerObjects, PlatformError, RegistryObject};
 use crate::operator::{OperatorMemory, Ports, Request, RsaKey};
 use crate::refresh::{
     ChangesAnswer, ChangesPage, ChangesPlace, CrlState, IssuerState, Sha256, fingerprint,
@@ -136,9 +137,9 @@ impl Platform {
         }));
     }
 
-    fn check(&self, part: Part) -> Result<(), String> {
+    fn check(&self, part: Part) -> Result<(), PlatformError> {
         if self.failing.get() == Some(part) {
-            return Err(CAUSE.to_owned());
+            return Err(PlatformError(CAUSE.to_owned()));
         }
         Ok(())
     }
@@ -222,21 +223,7 @@ impl Platform {
     }
 }
 
-impl From<IssuerAnswer> for String {
-    fn from(answer: IssuerAnswer) -> Self {
-        format!("{answer:?}")
-    }
-}
-
-impl From<RegistryAnswer> for String {
-    fn from(answer: RegistryAnswer) -> Self {
-        format!("{answer:?}")
-    }
-}
-
 impl Ports for Platform {
-    type Error = String;
-
     fn now(&self) -> Timestamp {
         self.now.get()
     }
@@ -245,7 +232,7 @@ impl Ports for Platform {
         self.now.set(self.now.get().after(span));
     }
 
-    fn random(&self) -> Result<[u8; 16], String> {
+    fn random(&self) -> Result<[u8; 16], PlatformError> {
         self.check(Part::Random)?;
         self.drawn.set(self.drawn.get().wrapping_add(1));
         Ok([self.drawn.get(); 16])
@@ -255,7 +242,7 @@ impl Ports for Platform {
         Rc::clone(&self.memory)
     }
 
-    async fn read(&self, url: &str, limit: u32, _: Duration) -> Result<String, String> {
+    async fn read(&self, url: &str, limit: u32, _: Duration) -> Result<String, PlatformError> {
         self.note(format!("reads {url}"));
         self.check(Part::AccessKeys)?;
         let text = self.key_set.borrow().clone();
@@ -271,7 +258,7 @@ impl Ports for Platform {
         key: &RsaKey,
         signed: &str,
         signature: &[u8],
-    ) -> Result<bool, String> {
+    ) -> Result<bool, PlatformError> {
         Ok(access::verify_rs256(key, signed, signature))
     }
 
@@ -279,7 +266,7 @@ impl Ports for Platform {
         self.log.borrow_mut().push(line.clone());
     }
 
-    async fn index(&self) -> Result<Rc<Index>, String> {
+    async fn index(&self) -> Result<Rc<Index>, PlatformError> {
         self.check(Part::Registry)?;
         let listed = |crls: &[CrlName]| Listed {
             crls: crls.to_vec(),
@@ -305,11 +292,45 @@ impl Ports for Platform {
         }))
     }
 
+    async fn record(&self, action: &Action) -> Result<(), PlatformError> {
+        self.check(Part::Actions)?;
+        let appended = append_actions(std::slice::from_ref(action));
+        self.tables.run(&appended).map_err(PlatformError)?;
+        Ok(())
+    }
+
+    async fn events_pending(&self) -> Result<u64, PlatformError> {
+        self.check(Part::Registry).map(|()| self.pending.get())
+    }
+
+    async fn served(&self) -> Result<Served, PlatformError> {
+        self.check(Part::Registry)?;
+        Ok(self.served.answer(ServedRequest::Totals))
+    }
+
+    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, PlatformError> {
+        self.check(Part::Tables)?;
+        let left = self.queries_left.get();
+        self.queries_left.set(
+            left.checked_sub(1)
+                .ok_or_else(|| PlatformError(CAUSE.to_owned()))?,
+        );
+        let rows = self.tables.typed(query);
+        self.rows_read.set(self.rows_read.get() + rows.len() as u64);
+        Ok(rows)
+    }
+
+    fn rows_read(&self) -> u64 {
+        self.rows_read.get()
+    }
+}
+
+impl IssuerObjects for Platform {
     async fn issuer_object(
         &self,
         issuer: &IssuerId,
         request: IssuerRequest,
-    ) -> Result<IssuerAnswer, String> {
+    ) -> Result<IssuerAnswer, PlatformError> {
         self.check(Part::Objects)?;
         Ok(match request {
             IssuerRequest::Overview => IssuerAnswer::Overview(Box::new(self.overview_of())),
@@ -334,8 +355,13 @@ impl Ports for Platform {
             other => panic!("operators do not send {other:?}"),
         })
     }
+}
 
-    async fn registry_object(&self, request: RegistryRequest) -> Result<RegistryAnswer, String> {
+impl RegistryObject for Platform {
+    async fn registry_object(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryAnswer, PlatformError> {
         self.check(Part::Registry)?;
         Ok(match request {
             RegistryRequest::ConfirmShrink => {
@@ -345,36 +371,6 @@ impl Ports for Platform {
             RegistryRequest::LastJob => RegistryAnswer::Job(self.job.borrow().clone()),
             other => panic!("operators do not send {other:?}"),
         })
-    }
-
-    async fn record(&self, action: &Action) -> Result<(), String> {
-        self.check(Part::Actions)?;
-        self.tables
-            .run(&append_actions(std::slice::from_ref(action)))?;
-        Ok(())
-    }
-
-    async fn events_pending(&self) -> Result<u64, String> {
-        self.check(Part::Registry).map(|()| self.pending.get())
-    }
-
-    async fn served(&self) -> Result<Served, String> {
-        self.check(Part::Registry)?;
-        Ok(self.served.answer(ServedRequest::Totals))
-    }
-
-    async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, String> {
-        self.check(Part::Tables)?;
-        let left = self.queries_left.get();
-        self.queries_left
-            .set(left.checked_sub(1).ok_or(CAUSE.to_owned())?);
-        let rows = self.tables.typed(query);
-        self.rows_read.set(self.rows_read.get() + rows.len() as u64);
-        Ok(rows)
-    }
-
-    fn rows_read(&self) -> u64 {
-        self.rows_read.get()
     }
 }
 
