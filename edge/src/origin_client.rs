@@ -192,19 +192,21 @@ async fn problem_code(response: impl Response) -> Option<String> {
         code: String,
     }
     let text = text(response, LARGEST_PROBLEM).await.ok()?;
-    let problem: Problem = serde_json::from_slice(&text).ok()?;
+    let problem: Problem = serde_json::from_str(&text).ok()?;
     Some(problem.code)
 }
 
-/// The body, if it has at most `limit` bytes.
-async fn text(response: impl Response, limit: usize) -> Result<Vec<u8>, OriginError> {
+/// The body, if it has at most `limit` bytes. Text, not bytes: all else is read from text, and a
+/// second way would compile each type twice.
+async fn text(response: impl Response, limit: usize) -> Result<String, OriginError> {
     let mut body = response.into_body();
     let mut text = Vec::new();
     let mut chunk = vec![0; 64 * 1024];
     loop {
         let read = body.read(&mut chunk).await?;
         let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else {
-            return Ok(text);
+            let text = String::from_utf8(text);
+            return text.map_err(|error| OriginError::MalformedRecord(error.to_string()));
         };
         if text.len().saturating_add(read) > limit {
             return Err(OriginError::MalformedRecord(format!(
@@ -220,7 +222,7 @@ async fn json<J: serde::de::DeserializeOwned>(
     limit: usize,
 ) -> Result<J, OriginError> {
     let text = text(response, limit).await?;
-    serde_json::from_slice(&text).map_err(|error| OriginError::MalformedRecord(error.to_string()))
+    serde_json::from_str(&text).map_err(|error| OriginError::MalformedRecord(error.to_string()))
 }
 
 impl<T: Transport> Origin for OriginClient<T> {
