@@ -108,6 +108,19 @@ struct WorkerPorts {
     rows_read: Cell<u64>,
 }
 
+impl WorkerPorts {
+    /// What D1 answers. The types of rows share its code.
+    async fn query(&self, query: &Query) -> worker::Result<JsValue> {
+        let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
+        let statement = self.bindings.d1()?.prepare(&query.sql).bind(&values)?;
+        let result = JsFuture::from(statement.inner().all()?).await?;
+        let read = Meta::of(&result)?.rows_read.unwrap_or(0);
+        self.rows_read
+            .set(self.rows_read.get().saturating_add(read));
+        Ok(Reflect::get(&result, &"results".into())?)
+    }
+}
+
 impl Ports for WorkerPorts {
     fn now(&self) -> Timestamp {
         clock::now()
@@ -163,16 +176,8 @@ impl Ports for WorkerPorts {
     }
 
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, PlatformError> {
-        let read = async {
-            let values: Vec<_> = query.values.iter().map(JsValue::from).collect();
-            let statement = self.bindings.d1()?.prepare(&query.sql).bind(&values)?;
-            let result = JsFuture::from(statement.inner().all()?).await?;
-            let read = Meta::of(&result)?.rows_read.unwrap_or(0);
-            self.rows_read
-                .set(self.rows_read.get().saturating_add(read));
-            from_js(&Reflect::get(&result, &"results".into())?)
-        };
-        read.await.map_err(|error: worker::Error| failed(error))
+        let rows = self.query(query).await;
+        rows.and_then(|rows| from_js(&rows)).map_err(failed)
     }
 
     fn rows_read(&self) -> u64 {
