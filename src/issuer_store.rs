@@ -73,22 +73,26 @@ impl SqlStore {
     }
 
     fn crls(&self) -> Result<BTreeMap<CrlName, CrlState>, StoreError> {
-        self.sql
-            .rows("SELECT json_quote(name), state FROM crl", vec![])?
-            .iter()
-            .map(|row| Ok((json(row.first())?, json(row.get(1))?)))
-            .collect()
+        let mut crls = BTreeMap::new();
+        let rows = self
+            .sql
+            .rows("SELECT json_quote(name), state FROM crl", vec![])?;
+        for row in rows {
+            crls.insert(json(row.first())?, json(row.get(1))?);
+        }
+        Ok(crls)
     }
 
     fn pending_deletes(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
-        self.sql
-            .rows("SELECT json_quote(key), after FROM doomed", vec![])?
-            .iter()
-            .map(|row| {
-                let after = Timestamp::from_millis(integer(row.get(1))?);
-                Ok((json(row.first())?, after))
-            })
-            .collect()
+        let mut deletes = BTreeMap::new();
+        let rows = self
+            .sql
+            .rows("SELECT json_quote(key), after FROM doomed", vec![])?;
+        for row in rows {
+            let after = Timestamp::from_millis(integer(row.get(1))?);
+            deletes.insert(json(row.first())?, after);
+        }
+        Ok(deletes)
     }
 
     /// The SHA-256 of the CRL that storage has committed.

@@ -161,6 +161,26 @@ pub(crate) fn join<'a>(
         .collect()
 }
 
+/// The `wanted` CRLs, each with its issuer, the most urgent first.
+#[must_use]
+pub(crate) fn most_urgent_first(
+    issuers: &[IssuerStatus],
+    wanted: impl Fn(&IssuerStatus, &CrlStatus) -> bool,
+) -> Vec<(&IssuerStatus, &CrlStatus)> {
+    let mut crls = Vec::new();
+    for issuer in issuers {
+        let wanted = issuer.crls.iter().filter(|crl| wanted(issuer, crl));
+        crls.extend(wanted.map(|crl| (issuer, crl)));
+    }
+    sort_by_urgency(&mut crls);
+    crls
+}
+
+/// Apart from the generic function: its code would be there once for each `wanted`.
+fn sort_by_urgency(crls: &mut [(&IssuerStatus, &CrlStatus)]) {
+    crls.sort_unstable_by_key(|(issuer, crl)| (crl.urgency(), &issuer.id, crl.name));
+}
+
 /// Adds each issuer's events, which keep their order.
 pub(crate) fn add_events(issuers: &mut [IssuerStatus], events: Vec<Event>) {
     let mut events_of: HashMap<IssuerId, Vec<Event>> = HashMap::new();

@@ -13,7 +13,7 @@ use origin_api::{CrlName, IssuerId};
 use serde::Deserialize;
 
 use super::crl_status::{CrlStatus, State};
-use super::issuers::IssuerStatus;
+use super::issuers::{IssuerStatus, most_urgent_first};
 use super::media;
 use crate::events::{Outcome, Trigger};
 use crate::registry::Shrink;
@@ -75,15 +75,14 @@ pub(crate) fn with_series<'a>(
     issuer: Option<&IssuerId>,
     limit: u32,
 ) -> Vec<Subject<'a>> {
-    let mut subjects: Vec<_> = crls(issuers)
-        .filter(|(id, crl)| issuer.is_none_or(|wanted| wanted == *id) && crl.is_expected())
-        .collect();
-    subjects.sort_unstable_by_key(|(id, crl)| (crl.urgency(), *id, crl.name));
+    let subjects = most_urgent_first(issuers, |of, crl| {
+        issuer.is_none_or(|wanted| *wanted == of.id) && crl.is_expected()
+    });
     // The most urgent state comes first.
     let expired = subjects.partition_point(|(_, crl)| crl.state == State::Expired);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    subjects.truncate(limit.max(expired));
-    subjects
+    let subjects = subjects.into_iter().take(limit.max(expired));
+    subjects.map(|(issuer, crl)| (&issuer.id, crl)).collect()
 }
 
 fn crls(issuers: &[IssuerStatus]) -> impl Iterator<Item = Subject<'_>> {
@@ -296,10 +295,10 @@ fn refreshes(text: &mut Text, totals: &[Total]) {
 const STATUSES: [u16; 3] = [200, 304, 503];
 
 fn answers(text: &mut Text, served: &Served) {
-    let zeros = STATUSES
-        .iter()
-        .flat_map(|status| SOURCES.map(|source| (*status, source)));
-    let mut sums: BTreeMap<_, _> = zeros.map(|key| (key, (0, 0))).collect();
+    let mut sums = BTreeMap::new();
+    for status in STATUSES {
+        sums.extend(SOURCES.map(|source| ((status, source), (0, 0))));
+    }
     for count in &served.served {
         let key = (count.status, count.source.as_str());
         sums.insert(key, (count.answers, count.milliseconds));

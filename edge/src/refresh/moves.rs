@@ -155,11 +155,12 @@ pub(super) enum Verdict {
 /// Judges the CRLs that wait, together: one may pass only if those to which its entries have moved
 /// do.
 pub(super) fn judge(
-    cases: &BTreeMap<CrlName, Case<'_>>,
+    cases: &[(CrlName, Case<'_>)],
     settings: &Settings,
     now: Timestamp,
 ) -> BTreeMap<CrlName, Verdict> {
-    let mut verdicts: BTreeMap<_, _> = cases.keys().map(|name| (*name, Verdict::Passes)).collect();
+    let mut verdicts = BTreeMap::new();
+    verdicts.extend(cases.iter().map(|(name, _)| (*name, Verdict::Passes)));
     loop {
         let fallen = cases.iter().find_map(|(name, case)| {
             let verdict = case.verdict(&verdicts, settings, now);
@@ -256,7 +257,9 @@ pub(super) fn conclude(
                 EntryLocation::Held(name) | EntryLocation::Waiting(name) => Some(*name),
                 EntryLocation::Withheld(_) | EntryLocation::Nowhere => None,
             });
-            admitted.moved_to = to.collect::<BTreeSet<_>>().into_iter().collect();
+            let mut shards = BTreeSet::new();
+            shards.extend(to);
+            admitted.moved_to = shards.into_iter().collect();
             return Ok(admitted);
         }
         Verdict::Vanished => RefreshError::EntriesVanished {

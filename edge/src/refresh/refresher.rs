@@ -158,7 +158,7 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         if is_served && !located.as_ref().is_ok_and(Located::is_settled) {
             return None;
         }
-        let mut reports = self.conclude(BTreeMap::from([(name, located)]));
+        let mut reports = self.conclude(vec![(name, located)]);
         reports.pop().map(|(_, report)| report)
     }
 
@@ -175,11 +175,11 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
     /// pass are committed in one transaction: an entry that moves is always on one of them.
     fn conclude(
         &self,
-        located: BTreeMap<CrlName, Result<Located, StoreError>>,
+        located: Vec<(CrlName, Result<Located, StoreError>)>,
     ) -> Vec<(CrlName, Report)> {
         let now = self.runtime.now();
         let listed = self.listed_shards();
-        let mut taken = self.shards.take(located.keys());
+        let mut taken = self.shards.take(located.iter().map(|(name, _)| name));
         let mut judged = BTreeMap::new();
         let mut reports = Vec::new();
         for (name, located) in located {
@@ -207,7 +207,8 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             };
             Some((*name, case))
         });
-        let verdicts = moves::judge(&cases.collect(), &self.settings, now);
+        let cases: Vec<_> = cases.collect();
+        let verdicts = moves::judge(&cases, &self.settings, now);
         let mut passing = Vec::new();
         let mut rest = Vec::new();
         for (name, waiting) in taken {

@@ -1,6 +1,7 @@
 //! The removal gate: which entries of the CRL held are missing from the new one, and whether that
 //! is explained. Entries that leave a list too early make revoked certificates good again.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -111,15 +112,12 @@ impl Comparison {
         departed: Option<&[Departure]>,
         open: &mut LineWriter<'_, S>,
     ) -> Result<(), StoreError> {
-        let mut explained: Vec<_> = departed
-            .unwrap_or_default()
-            .iter()
-            .filter(|departure| departure.because != Cause::Unknown)
-            .map(|departure| significant(&departure.serial))
-            .collect();
-        explained.sort_unstable();
+        let departed = departed.unwrap_or_default().iter();
+        let known = departed.filter(|departure| departure.because != Cause::Unknown);
+        let mut explained = BTreeSet::new();
+        explained.extend(known.map(|departure| significant(&departure.serial)));
         for serial in asked {
-            if explained.binary_search(&significant(serial)).is_ok() {
+            if explained.contains(&significant(serial)) {
                 self.unexplained = self.unexplained.saturating_sub(1);
                 continue;
             }

@@ -73,9 +73,9 @@ impl Shards {
         names: impl Iterator<Item = &'a CrlName>,
     ) -> BTreeMap<CrlName, Waiting> {
         let mut waiting = self.waiting.borrow_mut();
-        names
-            .filter_map(|name| waiting.remove_entry(name))
-            .collect()
+        let mut taken = BTreeMap::new();
+        taken.extend(names.filter_map(|name| waiting.remove_entry(name)));
+        taken
     }
 
     /// Whether every other shard was asked after this CRL had come.

@@ -6,7 +6,7 @@ use origin_api::IssuerId;
 
 use super::super::crl_status::State;
 use super::super::event_query::{Cursor, EventFilter};
-use super::super::issuers::IssuerStatus;
+use super::super::issuers::{IssuerStatus, most_urgent_first};
 use super::address::HomeFilter;
 use super::alerts::Alert;
 use super::plot::{Mark, Plot, marks, plot};
@@ -143,17 +143,10 @@ impl HomePage {
         events: &[Event],
         now: Timestamp,
     ) -> Self {
-        let mut found: Vec<_> = issuers
-            .iter()
-            .filter(|issuer| issuer.id.as_str().contains(&filter.id))
-            .flat_map(|issuer| issuer.crls.iter().map(move |crl| (issuer, crl)))
-            .filter(|(_, crl)| {
-                filter
-                    .state
-                    .is_none_or(|state| state == crl.state && crl.is_expected())
-            })
-            .collect();
-        found.sort_unstable_by_key(|(issuer, crl)| (crl.urgency(), &issuer.id, crl.name));
+        let found = most_urgent_first(issuers, |issuer, crl| {
+            let is_in_state = |state| state == crl.state && crl.is_expected();
+            issuer.id.as_str().contains(&filter.id) && filter.state.is_none_or(is_in_state)
+        });
         let skipped = usize::try_from(filter.page)
             .unwrap_or(usize::MAX)
             .saturating_mul(ISSUERS_ON_A_PAGE);
@@ -229,16 +222,10 @@ impl AlertPage {
         now: Timestamp,
     ) -> Self {
         let concern = alert.concern;
-        let mut concerned: Vec<_> = issuers
-            .unwrap_or_default()
-            .iter()
-            .flat_map(|issuer| issuer.crls.iter().map(move |crl| (issuer, crl)))
-            .filter(|(issuer, crl)| match named {
-                Some(named) => issuer.id == *named,
-                None => crl.is_expected() && concern.is_about(issuer, crl, now),
-            })
-            .collect();
-        concerned.sort_unstable_by_key(|(issuer, crl)| (crl.urgency(), &issuer.id, crl.name));
+        let concerned = most_urgent_first(issuers.unwrap_or_default(), |issuer, crl| match named {
+            Some(named) => issuer.id == *named,
+            None => crl.is_expected() && concern.is_about(issuer, crl, now),
+        });
         let shown = concerned.iter().take(ISSUERS_ON_A_PAGE);
         Self {
             signed_in,
