@@ -9,7 +9,7 @@ use worker::wasm_bindgen::prelude::*;
 use worker::{D1Database, Env, ObjectNamespace};
 
 use crate::kv::KvNamespace;
-use crate::log::log;
+use crate::platform::log;
 
 #[wasm_bindgen]
 extern "C" {

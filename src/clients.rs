@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use edge::actions::{Action, ActionAnswer, ActionRequest};
 use edge::config::Settings;
-use edge::events::pending::{PendingAnswer, PendingRequest};
+use edge::events::pending::{PendingAnswer, PendingReporter, PendingRequest};
 use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest};
 use edge::kv_layout;
 use edge::object_calls::{IssuerObjects, PlatformError, RegistryObject};
@@ -22,13 +22,12 @@ use web_sys::Request;
 use worker::Context;
 
 use crate::bindings::Bindings;
-use crate::clock::now;
-use crate::js_bytes::JsBytes;
+use crate::js::JsBytes;
 use crate::kv::options::GetOptions;
-use crate::log::log;
 use crate::memory::memory;
-use crate::registry_call::{self, ObjectRequest};
-use crate::{client, figures, object_call, streams};
+use crate::object_call::{self, ObjectRequest};
+use crate::platform::{log, now, sleep};
+use crate::{client, figures, streams};
 
 /// KV, the registry's object and the issuers' objects.
 #[derive(Clone, Debug)]
@@ -63,7 +62,7 @@ impl EdgeClients {
         &self,
         request: &ObjectRequest,
     ) -> Result<A, PlatformError> {
-        let asked = registry_call::ask(&self.bindings, request).await;
+        let asked = object_call::ask_registry(&self.bindings, request).await;
         asked.map_err(no_answer)
     }
 
@@ -124,7 +123,7 @@ impl Platform for EdgeClients {
     }
 
     async fn sleep(&self, span: Duration) {
-        worker::Delay::from(span).await;
+        sleep(span).await;
     }
 
     async fn client_left(&self) {
@@ -222,13 +221,33 @@ impl RegistryObject for EdgeClients {
     }
 }
 
+impl PendingReporter for EdgeClients {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        sleep(span).await;
+    }
+
+    async fn report(&self, request: PendingRequest) {
+        let reported = self.registry(&ObjectRequest::Pending(request)).await;
+        if let Err::<PendingAnswer, _>(error) = reported {
+            log(&serde_json::json!({
+                "level": "warning", "what": "pending events could not be reported",
+                "cause": error.to_string(),
+            }));
+        }
+    }
+}
+
 impl Objects for EdgeClients {
     fn now(&self) -> Timestamp {
         now()
     }
 
     async fn sleep(&self, span: Duration) {
-        worker::Delay::from(span).await;
+        sleep(span).await;
     }
 }
 

@@ -5,8 +5,7 @@ use edge::public::{ANSWER_BYTES, REPLAY_BYTES, Replay};
 use worker::js_sys::Function;
 use worker::wasm_bindgen::prelude::*;
 
-use crate::js::to_js;
-use crate::js_bytes::JsBytes;
+use crate::js::{JsBytes, to_js};
 use crate::kv::options::GetOptions;
 
 #[wasm_bindgen(module = "/src/fast_path/replay.js")]

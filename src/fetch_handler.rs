@@ -1,7 +1,7 @@
 //! A request: from the platform to its handler, and its answer back.
 
 use edge::config::Settings;
-use edge::method::Method;
+use edge::http::Method;
 use edge::problem::EdgeError;
 use edge::public::{Wanted, health, preflight};
 use edge::routes::{self, Handler};
@@ -15,8 +15,8 @@ use worker::{Context, Env};
 use crate::bindings::Bindings;
 use crate::clients::EdgeClients;
 use crate::fast_path::RequestKey;
-use crate::log::log;
 use crate::operator;
+use crate::platform::log;
 use crate::response::{problem, respond, respond_with_crl};
 
 /// Answers a request. If there is a `key`, the fast path may remember the answer.

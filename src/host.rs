@@ -7,10 +7,9 @@ use edge::refresh::{Runtime, StoreError};
 use edge::time::Timestamp;
 use futures_util::future::LocalBoxFuture;
 use worker::durable::State;
-use worker::{Delay, ScheduledTime, js_sys};
+use worker::{ScheduledTime, js_sys};
 
-use crate::clock::now;
-use crate::log::log;
+use crate::platform::{log, now, sleep};
 use crate::signature::{JsContentHash, JsHashed};
 
 /// The machine, as a Durable Object has it.
@@ -41,7 +40,7 @@ impl Runtime for JsHost {
     }
 
     async fn sleep(&self, span: Duration) {
-        Delay::from(span).await;
+        sleep(span).await;
     }
 
     fn random(&self) -> [u8; 10] {

@@ -21,13 +21,13 @@ use worker::durable::State;
 use worker::{DurableObject, Env, Request, Response, durable_object};
 
 use crate::bindings::Bindings;
-use crate::clock::now;
+use crate::clients::EdgeClients;
 use crate::d1::D1Log;
 use crate::host::JsHost;
 use crate::issuer_store::SqlStore;
 use crate::kv::KvReplica;
 use crate::origin::{Fetch, PAGE};
-use crate::registry_client::RegistryClient;
+use crate::platform::now;
 use crate::streams::Stored;
 use crate::{client, object_call};
 
@@ -40,8 +40,8 @@ impl IssuerPorts for Cloudflare {
     type Origin = OriginClient<Fetch>;
     type Store = SqlStore;
     type Replica = KvReplica;
-    type Log = ReportingLog<D1Log, RegistryClient>;
-    type Registry = RegistryClient;
+    type Log = ReportingLog<D1Log, EdgeClients>;
+    type Registry = EdgeClients;
 }
 
 /// One issuer's object.
@@ -118,7 +118,7 @@ impl IssuerObject {
             }
             (None, None) => return Err("an alarm of an object that was never called".into()),
         };
-        let registry = RegistryClient(self.bindings.clone());
+        let registry = EdgeClients::new(&self.bindings, &settings, None);
         let service = IssuerService::start(IssuerDeps {
             runtime: JsHost {
                 state: Rc::clone(&self.state),

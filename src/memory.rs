@@ -5,7 +5,7 @@ use std::rc::Rc;
 use edge::operator::OperatorMemory;
 use edge::public::Memory;
 
-use crate::js_bytes::JsBytes;
+use crate::js::JsBytes;
 
 thread_local! {
     static MEMORY: Rc<Memory<JsBytes>> = Rc::default();

@@ -1,10 +1,16 @@
 //! Calls between the Worker and its objects: JSON there and back, and a stream beside the answer if
 //! it announces one.
 
-use serde::Serialize;
+use edge::actions::ActionRequest;
+use edge::events::pending::PendingRequest;
+use edge::registry::RegistryRequest;
+use edge::served::ServedRequest;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use worker::durable::Stub;
 use worker::{Request, Response, ResponseBuilder};
+
+use crate::bindings::Bindings;
 
 /// Carries the answer if a stream is the response's body.
 const ANSWER_HEADER: &str = "object-answer";
@@ -62,6 +68,31 @@ impl Drop for Waiting {
             controller.abort();
         }
     }
+}
+
+/// A request to the registry's object: about the registry, the actions of operators, pending
+/// events, or what relying parties got.
+///
+/// Tagged, not untagged: serde would compile every type a second time to try one after the other.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ObjectRequest {
+    Registry(RegistryRequest),
+    Action(ActionRequest),
+    Pending(PendingRequest),
+    Served(ServedRequest),
+}
+
+/// The name of the one registry object.
+const REGISTRY_NAME: &str = "registry";
+
+/// Sends a request to the registry's object.
+pub(crate) async fn ask_registry<A: DeserializeOwned>(
+    bindings: &Bindings,
+    request: &ObjectRequest,
+) -> worker::Result<A> {
+    let stub = bindings.registry()?.get_by_name(REGISTRY_NAME)?;
+    let (answer, _) = send(&stub, request).await?;
+    Ok(answer)
 }
 
 /// Reads the request that an object received.

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use edge::actions::Action;
-use edge::answer::{Answer, Body};
 use edge::config::Settings;
+use edge::http::{Answer, Body};
 use edge::issuer::{IssuerAnswer, IssuerRequest};
 use edge::object_calls::{IssuerObjects, PlatformError, RegistryObject};
 use edge::operator::{self, OperatorMemory, OperatorRoute, Ports, Reply, RsaKey};
@@ -20,7 +20,6 @@ use futures_util::TryStreamExt as _;
 use origin_api::IssuerId;
 use serde::de::DeserializeOwned;
 use web_sys::{Request, Response};
-use worker::Delay;
 use worker::js_sys::{Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast as _, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -31,7 +30,7 @@ use crate::d1::Meta;
 use crate::js::from_js;
 use crate::memory::operator_memory;
 use crate::response::{respond, respond_with_crl};
-use crate::{access, clock, log};
+use crate::{access, platform};
 
 /// Answers an operator's request, and any request that has no route.
 pub(crate) async fn answer(
@@ -123,11 +122,11 @@ impl WorkerPorts {
 
 impl Ports for WorkerPorts {
     fn now(&self) -> Timestamp {
-        clock::now()
+        platform::now()
     }
 
     async fn sleep(&self, span: Duration) {
-        Delay::from(span).await;
+        platform::sleep(span).await;
     }
 
     fn random(&self) -> Result<[u8; 16], PlatformError> {
@@ -156,7 +155,7 @@ impl Ports for WorkerPorts {
     }
 
     fn log(&self, line: &serde_json::Value) {
-        log::log(line);
+        platform::log(line);
     }
 
     async fn index(&self) -> Result<Rc<Index>, PlatformError> {

@@ -12,7 +12,7 @@ use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 
 use crate::js::to_js;
-use crate::log::log;
+use crate::platform::log;
 
 /// How many issuers a page of the registry has.
 pub(crate) const PAGE: u32 = 1000;
@@ -56,7 +56,7 @@ impl Transport for Fetch {
     type Response = Exchange;
 
     fn now(&self) -> Timestamp {
-        crate::clock::now()
+        crate::platform::now()
     }
 
     async fn send(&self, request: Request) -> Result<Exchange, OriginError> {

@@ -20,13 +20,13 @@ use worker::{DurableObject, Env, Request, Response, durable_object};
 use crate::action_store::WorkerActions;
 use crate::bindings::Bindings;
 use crate::clients::EdgeClients;
-use crate::clock::now;
 use crate::d1::D1Log;
 use crate::host::JsHost;
 use crate::kv::KvIndex;
 use crate::object_call;
+use crate::object_call::ObjectRequest;
 use crate::origin::{Fetch, PAGE};
-use crate::registry_call::ObjectRequest;
+use crate::platform::now;
 use crate::registry_store::SqlRegistry;
 
 /// Cloudflare's side of the ports.

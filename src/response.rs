@@ -1,6 +1,6 @@
 //! Answers as the platform's responses.
 
-use edge::answer::{Answer, Body, Headers};
+use edge::http::{Answer, Body, Headers};
 use edge::problem::EdgeError;
 use edge::public::{ResponseBody, Served, Source};
 use serde::{Serialize, Serializer};

@@ -6,9 +6,8 @@ use worker::Env;
 
 use crate::bindings::Bindings;
 use crate::clients::EdgeClients;
-use crate::clock::now;
 use crate::d1::{D1Log, OldActions};
-use crate::log::log;
+use crate::platform::{log, now};
 
 /// How many old events and actions were removed.
 type Removed = (u64, u64);

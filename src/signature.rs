@@ -6,7 +6,7 @@ use crl::{Algorithm, Digest, Hashed, SignatureKey, Unverified};
 use edge::refresh::{ContentHash, Sha256, StoreError};
 use worker::wasm_bindgen::prelude::*;
 
-use crate::log::log;
+use crate::platform::log;
 
 #[wasm_bindgen(inline_js = "
 // Loaded once it is needed: few isolates of the Worker ever refresh a CRL.

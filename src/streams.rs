@@ -13,9 +13,9 @@ use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::FixedLengthStream;
 
-use crate::clock::now;
 use crate::issuer_store::SqlStore;
-use crate::js_bytes::JsBytes;
+use crate::js::JsBytes;
+use crate::platform::now;
 
 /// A body in storage.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 
 use origin_api::{CrlName, IssuerId};
 
-use crate::answer::ByteRange;
+use crate::http::ByteRange;
 use crate::refresh::Sha256;
 
 /// The key of the registry's index.

@@ -13,14 +13,13 @@
 )]
 
 pub mod actions;
-pub mod answer;
 pub mod config;
 pub mod events;
 pub mod fraction;
+pub mod http;
 pub mod issuer;
 pub mod kv_layout;
 mod lru;
-pub mod method;
 pub mod object_calls;
 pub mod operator;
 pub mod origin_client;

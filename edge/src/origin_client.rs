@@ -16,6 +16,7 @@ use origin_api::{CRL_MEDIA_TYPE, CrlName, Issuer, IssuerId, WATERMARK_HEADER};
 use serde::Serialize;
 
 use crate::config::Settings;
+use crate::http;
 use crate::refresh::{
     CrlRequest, Departure, Origin, OriginAnswer, OriginBody, OriginCrl, OriginError,
 };
@@ -163,10 +164,8 @@ impl<T: Transport> OriginClient<T> {
         if let Ok(seconds) = text.trim().parse() {
             return Some(Duration::from_secs(seconds));
         }
-        let at = httpdate::parse_http_date(text.trim()).ok()?;
-        let since_epoch = at.duration_since(std::time::UNIX_EPOCH).ok()?;
-        let now = u64::try_from(self.transport.now().as_millis()).ok()?;
-        Some(since_epoch.saturating_sub(Duration::from_millis(now)))
+        let at = http::parse_date(text.trim())?;
+        Some(Timestamp::from(at).since(self.transport.now()))
     }
 
     /// The record of an issuer; the log names one that is not as the contract has it.

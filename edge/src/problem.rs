@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use origin_api::{CrlName, IssuerId, Problem};
 
-use crate::answer::{Answer, Body, Headers};
 use crate::config::SettingsError;
+use crate::http::{Answer, Body, Headers};
 
 /// The longest that a 404 may be kept: a new issuer is not to be missing for longer.
 const NOT_FOUND_MAX_AGE: Duration = Duration::from_mins(1);

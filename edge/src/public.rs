@@ -3,34 +3,25 @@
 
 mod body;
 mod conditions;
-mod date;
 mod decision;
 mod freshness;
 mod index;
 mod memory;
 mod pem;
 mod ports;
-mod preflight;
 mod range;
-mod replay;
 mod representation;
 mod serve;
-mod slice;
 #[cfg(test)]
 mod tables;
 #[cfg(test)]
 mod testing;
-mod wanted;
 
 pub use crate::validity::Validity;
 pub use body::ResponseBody;
-pub use decision::health;
+pub use decision::{health, preflight};
 pub use freshness::Policy;
 pub use memory::Memory;
 pub use ports::{Chunk, Chunks, KvRead, Platform};
-pub use preflight::preflight;
-pub use replay::{ANSWER_BYTES, REPLAY_BYTES, Replay};
-pub use representation::Encoding;
-pub use serve::{Served, Serving, Source};
-use slice::Slice;
-pub use wanted::Wanted;
+pub use representation::{Encoding, Wanted};
+pub use serve::{ANSWER_BYTES, REPLAY_BYTES, Replay, Served, Serving, Source};

@@ -4,11 +4,9 @@ mod admission;
 mod attempt;
 mod backoff;
 mod changes;
-mod demand;
 mod error;
-mod fetch_error;
+mod fetch_outcome;
 pub mod head;
-mod lines;
 mod moves;
 mod object_state;
 mod origin_fetch;
@@ -19,7 +17,6 @@ mod removal_gate;
 mod serial_text;
 mod shard_index;
 mod shards;
-mod staged;
 mod state;
 mod state_cache;
 mod stored_body;
@@ -27,10 +24,10 @@ mod stored_body;
 pub(crate) mod testing;
 
 pub use changes::{ChangesAnswer, ChangesPage, ChangesPlace};
-pub(crate) use demand::Demand;
 pub use error::{OriginError, RefreshError, StoreError};
 pub use head::{Head, HeadError, Sha256, Sha256Error};
 pub use object_state::{ObjectState, StateChange};
+pub(crate) use origin_fetch::Demand;
 pub use ports::{
     Cause, ContentHash, CrlRequest, DEPARTED_LIMIT, Departure, EventLog, EventLogError, Metadata,
     Origin, OriginAnswer, OriginBody, OriginCrl, PIECE_BYTES, Pieces, Replica, ReplicaError,

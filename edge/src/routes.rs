@@ -5,7 +5,7 @@
 
 use origin_api::{CrlName, IssuerId};
 
-use crate::method::Method;
+use crate::http::Method;
 use crate::operator::call::Endpoint;
 use crate::operator::dashboard::address::{Address, Asset, Inner};
 use crate::operator::dashboard::alerts;

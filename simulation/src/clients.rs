@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crl::CrlNumber;
-use edge::method::Method;
+use edge::http::Method;
 use origin_api::{CrlName, Timestamp};
 
 use crate::caching::{expires_after, initial_age, max_age, stated_age};

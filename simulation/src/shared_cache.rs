@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge::method::Method;
+use edge::http::Method;
 use origin_api::Timestamp;
 
 use crate::caching::{initial_age, max_age};

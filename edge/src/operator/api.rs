@@ -20,7 +20,7 @@ use super::ports::{Ports, Request};
 use super::reply::Reply;
 use super::{changes, metrics, openapi};
 use crate::events::Event;
-use crate::method::Method;
+use crate::http::Method;
 use crate::problem::EdgeError;
 use crate::public::{Encoding, Wanted};
 use crate::refresh::{ChangesAnswer, ChangesPlace, Sha256};

@@ -11,7 +11,7 @@ pub(crate) mod session;
 pub(crate) mod view;
 mod visit;
 
-use crate::answer::{Answer, Body, Headers};
+use crate::http::{Answer, Body, Headers};
 
 /// Allows this edge's own style sheet and images and forms to itself; no scripts.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use futures_util::stream::LocalBoxStream;
 use serde::Serialize;
 
-use crate::answer::{Answer, Body, Headers};
+use crate::http::{Answer, Body, Headers};
 use crate::public::Wanted;
 
 /// An answer that is yet to be sent.

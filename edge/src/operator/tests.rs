@@ -14,10 +14,9 @@ use super::testing::platform::{CAUSE, Part, Platform, TestRequest};
 use super::testing::settings;
 use super::{Ports as _, Reply, Request as _, answer};
 use crate::actions::Act;
-use crate::answer::{Answer, Body};
 use crate::config::Settings;
 use crate::events::Outcome;
-use crate::method::Method;
+use crate::http::{Answer, Body, Method};
 use crate::object_calls::RegistryObject as _;
 use crate::refresh::testing::head;
 use crate::refresh::{BodyId, ChangesPage, ChangesPlace, CrlState, Current};
@@ -818,7 +817,7 @@ fn head_has_the_headers_of_get_and_no_body() {
             &platform,
             &call("HEAD", "/v1/events").header("accept", accept),
         );
-        let names = |headers: &crate::answer::Headers| {
+        let names = |headers: &crate::http::Headers| {
             headers.iter().map(|(name, _)| *name).collect::<Vec<_>>()
         };
         assert_eq!((head.status, &head.body), (200, &Body::None));

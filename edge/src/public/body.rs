@@ -4,9 +4,9 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::memory::SMALL;
 use super::ports::{Chunk, Chunks, Platform};
-use super::wanted::Wanted;
-use super::{Encoding, Slice, pem};
-use crate::answer::ByteRange;
+use super::representation::Wanted;
+use super::{Encoding, pem};
+use crate::http::{ByteRange, Slice};
 use crate::issuer::{IssuerAnswer, IssuerRequest};
 use crate::kv_layout;
 use crate::object_calls::PlatformError;

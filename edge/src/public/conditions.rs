@@ -1,7 +1,7 @@
 //! Conditional requests: RFC 9110, section 13.
 
-use super::date;
 use super::representation::Representation;
+use crate::http::parse_date;
 
 /// What a request's conditions come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) fn evaluate(
 ) -> Verdict {
     let last_modified = current.last_modified;
     // A malformed date is as good as absent (sections 13.1.3 and 13.1.4).
-    let date = |name| header(name).and_then(|date| date::parse(&date));
+    let date = |name| header(name).and_then(|date| parse_date(&date));
     let refused = match header("If-Match") {
         Some(tags) => !matches(&tags, &current.etag(), Comparison::Strong),
         None => date("If-Unmodified-Since").is_some_and(|date| last_modified.is_after(date)),
@@ -44,7 +44,7 @@ pub(super) fn evaluate(
 /// current CRL, byte for byte.
 pub(super) fn if_range_holds(value: &str, current: &Representation) -> bool {
     let is_date = |date| current.last_modified.is_strongly(date);
-    value == current.etag() || date::parse(value).is_some_and(is_date)
+    value == current.etag() || parse_date(value).is_some_and(is_date)
 }
 
 /// How entity tags are compared (section 8.8.3.2).

@@ -5,14 +5,13 @@ use std::time::Duration;
 use crl::CrlNumber;
 use origin_api::CRL_MEDIA_TYPE;
 
+use super::Validity;
 use super::conditions::{self, Verdict};
 use super::freshness::{Freshness, Policy};
 use super::range::{self, Selection};
 use super::representation::{Encoding, Representation};
-use super::{Validity, date};
-use crate::answer::{Answer, Body, Headers};
 use crate::config::WrongSetting;
-use crate::method::Method;
+use crate::http::{Answer, Body, Headers, Method, format_date};
 use crate::problem::EdgeError;
 use crate::refresh::head::Head;
 use crate::time::Timestamp;
@@ -20,6 +19,9 @@ use crate::time::Timestamp;
 /// When to ask again for a CRL that has expired, if nobody knows better: about as long as a refresh
 /// may take.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// How long a browser may keep a preflight's answer; none keeps it for more than a day.
+const PREFLIGHT_SECONDS: &str = "86400";
 
 /// What is to be answered. Headers are written by [`Decision::answer`], once it is known that this
 /// will be answered.
@@ -115,6 +117,27 @@ pub(super) fn held(method: Method, head: &Head) -> Answer {
     match method {
         Method::Head => answer.without_body(),
         _ => answer,
+    }
+}
+
+/// The answer to OPTIONS for any path of relying parties: scripts of other origins may send
+/// conditions and ranges (Fetch standard, CORS protocol).
+#[must_use]
+pub fn preflight() -> Answer {
+    Answer {
+        status: 204,
+        headers: vec![
+            ("Allow", "GET, HEAD, OPTIONS".into()),
+            ("Access-Control-Allow-Origin", "*".into()),
+            ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS".into()),
+            (
+                "Access-Control-Allow-Headers",
+                "If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range"
+                    .into(),
+            ),
+            ("Access-Control-Max-Age", PREFLIGHT_SECONDS.into()),
+        ],
+        body: Body::None,
     }
 }
 
@@ -218,10 +241,10 @@ impl CrlAnswer {
             ("ETag", current.etag().into()),
             (
                 "Last-Modified",
-                date::format(current.last_modified.shown()).into(),
+                format_date(current.last_modified.shown()).into(),
             ),
             ("Cache-Control", freshness.cache_control()),
-            ("Expires", date::format(freshness.expires()).into()),
+            ("Expires", format_date(freshness.expires()).into()),
             ("Accept-Ranges", "bytes".into()),
             ("X-Content-Type-Options", "nosniff".into()),
             ("Access-Control-Allow-Origin", "*".into()),

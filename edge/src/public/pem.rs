@@ -4,8 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Slice;
-use crate::answer::ByteRange;
+use crate::http::{ByteRange, Slice};
 
 const BEGIN: &str = "-----BEGIN X509 CRL-----\n";
 const END: &str = "-----END X509 CRL-----\n";

@@ -2,7 +2,7 @@
 
 use super::conditions;
 use super::representation::Representation;
-use crate::answer::ByteRange;
+use crate::http::ByteRange;
 
 /// What a request asks to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,10 @@
 //! head alone.
 
 use crl::UnixTime;
+use origin_api::{CrlName, IssuerId};
 
 use super::pem;
+use crate::http::Method;
 use crate::refresh::head::{Head, Sha256};
 use crate::time::Timestamp;
 
@@ -34,6 +36,19 @@ impl Encoding {
             Self::Pem => pem::length(size),
         }
     }
+}
+
+/// A CRL that is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// GET or HEAD.
+    pub method: Method,
+    /// The issuer that signed it.
+    pub issuer: IssuerId,
+    /// Which of the issuer's CRLs.
+    pub name: CrlName,
+    /// As DER or PEM.
+    pub encoding: Encoding,
 }
 
 /// One encoding of one CRL at one moment.
@@ -109,7 +124,7 @@ impl LastModified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::ByteRange;
+    use crate::http::ByteRange;
     use crate::kv_layout::{PART_BYTES, parts_of};
 
     #[test]

@@ -14,13 +14,11 @@ use super::body::{self, BodySource, ResponseBody};
 use super::index::{self, IssuerListing};
 use super::memory::{Age, Memory, SMALL};
 use super::ports::{Chunk, KV_LIMIT, KvRead, Platform};
-use super::replay::Replay;
-use super::wanted::Wanted;
+use super::representation::Wanted;
 use super::{Policy, Validity, decision};
-use crate::answer::Answer;
+use crate::http::{Answer, Method};
 use crate::issuer::{IssuerAnswer, IssuerRequest, Unavailable};
 use crate::kv_layout;
-use crate::method::Method;
 use crate::object_calls::PlatformError;
 use crate::problem::EdgeError;
 use crate::refresh::{Head, Metadata};
@@ -67,6 +65,30 @@ pub struct Served<P: Platform> {
     /// Where the CRL came from; absent if there is none.
     pub source: Option<Source>,
 }
+
+/// How an answer is given again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replay<C> {
+    /// With the same body: bytes in memory, or none. A stream can be sent only once, so it has no
+    /// place here.
+    SameBody(Option<C>),
+    /// With the body that KV returns for this key, if its metadata is still this, in JSON.
+    ReadKv {
+        /// The CRL's key.
+        key: String,
+        /// The metadata that the answer was made from.
+        metadata: String,
+    },
+    /// Not at all.
+    No,
+}
+
+/// How many bytes of answers an isolate may remember. One without a body counts as
+/// [`ANSWER_BYTES`].
+pub const REPLAY_BYTES: u32 = 16 * 1024 * 1024;
+
+/// What an answer weighs besides its body: its key and headers, in bytes.
+pub const ANSWER_BYTES: u32 = 4 * 1024;
 
 /// KV did not answer, or not in a form that this release reads. The log says why.
 struct KvFailed;

@@ -25,8 +25,7 @@ use origin_api::Problem;
 
 use super::decision::decide;
 use super::{Policy, Validity, health, preflight};
-use crate::answer::{Answer, Body};
-use crate::method::Method;
+use crate::http::{Answer, Body, Method};
 use crate::problem::EdgeError;
 use crate::refresh::head::Head;
 use crate::routes::{Handler, route};

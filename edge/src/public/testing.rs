@@ -13,10 +13,9 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use origin_api::{CrlName, IssuerId};
 
 use super::*;
-use crate::answer::Body;
+use crate::http::{Body, Method};
 use crate::issuer::{IssuerAnswer, IssuerRequest, Unavailable};
 use crate::kv_layout;
-use crate::method::Method;
 use crate::object_calls::{PlatformError, RegistryObject};
 use crate::refresh::{Head, Metadata, Sha256};
 use crate::registry::{Index, Listed, RegistryAnswer, RegistryRequest};

@@ -7,9 +7,9 @@ use crl::{Conflict, CrlKind, Edition, Hashed, Requirements, Succession, Verifica
 use origin_api::{CrlName, Der};
 
 use super::error::RefreshError;
+use super::fetch_outcome::{Admitted, FetchOutcome, Staged};
 use super::head::Head;
 use super::ports::{OriginAnswer, Store};
-use super::staged::{Admitted, FetchOutcome, Staged};
 use super::state::{CrlState, Current, StoredCoverage};
 use super::stored_body::StoredBody;
 use crate::events::EventFinding;

@@ -7,10 +7,9 @@ use origin_api::{CrlName, IssuerId};
 
 use super::backoff;
 use super::error::RefreshError;
-use super::fetch_error::FetchError;
+use super::fetch_outcome::{Admitted, FetchError, FetchOutcome};
 use super::head::Head;
 use super::ports::OriginAnswer;
-use super::staged::{Admitted, FetchOutcome};
 use super::state::{
     Changes, CrlState, Current, IssuerState, LastError, Publication, RecordedFailure, RefreshCount,
 };

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::head::Head;
-use super::lines::{self, LineWriter, Lines};
 use super::ports::Store;
 use super::serial_text;
 use super::state::{ChangeSet, Changes, decimal};
+use super::stored_body::{LineWriter, Lines, read_lines};
 use crate::time::Timestamp;
 
 /// The most bytes of lines that are kept of a CRL: some 70,000 changes.
@@ -142,7 +142,7 @@ impl Changes {
             held: held.number,
             number: set.number,
             this_update: set.this_update,
-            lines: lines::read(store, set.body, place.piece)?,
+            lines: read_lines(store, set.body, place.piece)?,
             next,
         }))
     }

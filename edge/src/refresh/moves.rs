@@ -8,14 +8,13 @@ use origin_api::CrlName;
 
 use super::attempt::Attempt;
 use super::error::{RefreshError, StoreError};
-use super::fetch_error::{FetchError, Uncommitted};
-use super::lines::Lines;
+use super::fetch_outcome::{Admitted, FetchError, Uncommitted};
 use super::ports::Store;
 use super::removal_gate::{Comparison, Patience, SHOWN};
 use super::serial_text::SerialText;
 use super::shard_index::IndexedList;
-use super::staged::Admitted;
 use super::state::{CrlState, Current};
+use super::stored_body::Lines;
 use crate::config::{Removals, Settings};
 use crate::events::{EventFinding, PartialCrl};
 use crate::time::Timestamp;

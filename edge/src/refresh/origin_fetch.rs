@@ -1,5 +1,6 @@
 //! Asks the origin: the issuer's record, then the CRL, whose bytes go into storage piece by piece.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crl::{Examination, Limits, Refusal};
@@ -8,10 +9,8 @@ use futures_util::future::LocalBoxFuture;
 use origin_api::{Crl, CrlName, IssuerId};
 
 use super::admission;
-use super::demand::Demand;
 use super::error::{OriginError, RefreshError};
-use super::fetch_error::{FetchError, Uncommitted};
-use super::lines::LineWriter;
+use super::fetch_outcome::{Admitted, FetchError, FetchOutcome, Staged, Uncommitted};
 use super::moves::Arrival;
 use super::ports::{
     ContentHash as _, CrlRequest, DEPARTED_LIMIT, Origin, OriginAnswer, OriginBody, OriginCrl,
@@ -19,12 +18,44 @@ use super::ports::{
 };
 use super::removal_gate::{self, Comparison};
 use super::serial_text::is_negative;
-use super::staged::{Admitted, FetchOutcome, Staged};
 use super::state::{CrlState, Current, HeldCrl, Record};
 use super::state_cache::StateCache;
+use super::stored_body::LineWriter;
 use crate::config::Settings;
 use crate::events::PartialCrl;
 use crate::time::{Timestamp, within};
+
+/// Whether a refresh must bring a new CRL: all who wait for it decide together.
+#[derive(Debug, Default)]
+pub(crate) struct Demand {
+    new_crl: Cell<bool>,
+    is_frozen: Cell<bool>,
+}
+
+impl Demand {
+    /// A demand for a new CRL, or for whatever is current.
+    pub(crate) fn new(new_crl: bool) -> Self {
+        Self {
+            new_crl: Cell::new(new_crl),
+            is_frozen: Cell::new(false),
+        }
+    }
+
+    /// Demands a new CRL, unless the origin was asked already. Returns whether it was in time.
+    pub(crate) fn raise(&self) -> bool {
+        let in_time = !self.is_frozen.get();
+        if in_time {
+            self.new_crl.set(true);
+        }
+        in_time
+    }
+
+    /// Fixes the demand, because the origin is asked now. Returns whether a new CRL is demanded.
+    pub(crate) fn freeze(&self) -> bool {
+        self.is_frozen.set(true);
+        self.new_crl.get()
+    }
+}
 
 /// One question to the origin about one CRL.
 pub(super) struct OriginFetch<'a, R, O, S> {

@@ -5,9 +5,9 @@ use origin_api::{CrlName, Issuer};
 
 use super::admission::{self, Expected};
 use super::error::{RefreshError, StoreError};
+use super::fetch_outcome::{Admitted, FetchOutcome, Staged};
 use super::ports::{ContentHash, OriginAnswer, Runtime, Store};
 use super::removal_gate;
-use super::staged::{Admitted, FetchOutcome, Staged};
 use super::state::{Candidate, CrlState, IssuerState};
 use crate::config::Settings;
 use crate::events::EventFinding;

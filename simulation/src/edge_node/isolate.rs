@@ -6,10 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge::answer::Body;
+use edge::http::{Body, Method};
 use edge::issuer::{IssuerAnswer, IssuerRequest};
 use edge::kv_layout;
-use edge::method::Method;
 use edge::object_calls::{PlatformError, RegistryObject};
 use edge::operator::OperatorMemory;
 use edge::public::{

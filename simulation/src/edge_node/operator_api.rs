@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edge::actions::Action;
-use edge::answer::{Answer, Body};
 use edge::config::Settings;
+use edge::http::{Answer, Body};
 use edge::issuer::{IssuerAnswer, IssuerRequest};
 use edge::object_calls::{IssuerObjects, PlatformError, RegistryObject};
 use edge::operator::{self, OperatorMemory, Ports, Reply, RsaKey};

@@ -4,7 +4,7 @@ use futures_executor::block_on;
 use origin_api::{CrlName, Problem};
 
 use super::*;
-use crate::answer::Body;
+use crate::http::Body;
 use crate::public::testing::{State, Twin, World, bytes, index, wanted};
 use crate::public::{Encoding, tables};
 use crate::refresh::Sha256;
