@@ -141,8 +141,8 @@ pub enum EdgeError {
         /// The issuer.
         issuer: IssuerId,
     },
-    /// The origin has lost state of the issuer, and what an operator wants to retire may be all that
-    /// has it.
+    /// The origin has lost state of the issuer, and what an operator wants to retire may be all
+    /// that has it.
     #[error("the origin knows less of issuer {issuer:?} than is served, and this may be all that is left of it: run crl-origin recover first", issuer = .issuer.as_str())]
     NeededToRecover {
         /// The issuer.
