@@ -13,7 +13,7 @@ use crate::finding::{Finding, FindingKind, Tally};
 use crate::hash::Hasher;
 use crate::serial::Serial;
 use crate::source::{Source, read_up_to};
-use crate::walk::{Walk, WalkError, first_entry, serial_contents};
+use crate::walk::{MIN_ENTRY, Walk, WalkError, first_entry, serial_contents};
 
 /// The bounds are small in tests, so that few entries make many rows and batches.
 const SMALL: bool = cfg!(any(test, fuzzing));
@@ -91,8 +91,8 @@ pub struct Found {
 }
 
 impl Index {
-    /// Makes the index of the list in `source`. Uses at most 6 MiB of memory and reads the list
-    /// once for every 524,288 entries.
+    /// Makes the index of the list in `source`. Uses at most 5 MiB of memory; reads the list once,
+    /// and at most once more for every 262,144 entries.
     ///
     /// `key` chooses the hash function. It should be a random number: who knows it can choose
     /// serial numbers that make lookups slow, though not wrong.
@@ -117,11 +117,17 @@ impl Index {
             source,
             rows,
             row: Vec::with_capacity(8 * ROW),
+            last: None,
+            equal: Vec::new(),
             duplicates: Tally::default(),
         };
+        let size = walk.list().end.saturating_sub(walk.list().start);
+        let entries = usize::try_from(size).map_or(BATCH, |size| size / MIN_ENTRY);
+        // No larger than it will be: to grow, it would need half as much again.
+        let mut records = Vec::with_capacity(entries.min(BATCH));
         let mut low = 0u64;
         loop {
-            let (records, high) = building.batch(&mut walk, low)?;
+            let high = building.batch(&mut walk, low, &mut records)?;
             building.put(&records)?;
             match high.checked_add(1) {
                 Some(next) => low = next,
@@ -305,17 +311,24 @@ struct Building<'a, S, R> {
     source: &'a mut S,
     rows: &'a mut R,
     row: Vec<u8>,
+    /// The record that was put last.
+    last: Option<u64>,
+    /// Serial numbers of the last records, if several have the same prefix.
+    equal: Vec<Vec<u8>>,
     duplicates: Tally,
 }
 
 impl<S: Source, R: Rows<Error = S::Error>> Building<'_, S, R> {
-    /// The records from `low` on, sorted, as many as fit in memory, and the last record that would
-    /// be among them.
-    fn batch(&mut self, walk: &mut Walk, low: u64) -> Result<(Vec<u64>, u64), WalkError<S::Error>> {
-        let mask = self.index.offset_mask();
+    /// Reads the records from `low` on, as many as fit in memory, and sorts them; gives the last
+    /// record that would be among them.
+    fn batch(
+        &mut self,
+        walk: &mut Walk,
+        low: u64,
+        records: &mut Vec<u64>,
+    ) -> Result<u64, WalkError<S::Error>> {
         let mut high = u64::MAX;
-        let mut limit = BATCH;
-        let mut records: Vec<u64> = Vec::new();
+        records.clear();
         walk.seek(walk.list().start);
         loop {
             let offset = walk.offset();
@@ -327,57 +340,57 @@ impl<S: Source, R: Rows<Error = S::Error>> Building<'_, S, R> {
             if !(low..=high).contains(&record) {
                 continue;
             }
-            if records.len() >= limit {
-                // Keep the lower half. Equal prefixes stay together, whatever their number.
-                let middle = records.len() / 2;
-                let (_, middle, _) = records.select_nth_unstable(middle);
-                high = *middle | mask;
-                records.retain(|record| *record <= high);
-                limit = BATCH.max(records.len().saturating_mul(2));
-            }
-            if record <= high {
-                records.push(record);
+            records.push(record);
+            if records.len() == BATCH {
+                // Keep the lower half. No two records are equal: their offsets differ.
+                let (_, middle, _) = records.select_nth_unstable(BATCH / 2);
+                high = *middle;
+                records.truncate(BATCH / 2 + 1);
             }
         }
         records.sort_unstable();
-        Ok((records, high))
+        Ok(high)
     }
 
     /// Puts sorted records into rows.
     fn put(&mut self, records: &[u64]) -> Result<(), WalkError<S::Error>> {
-        let mask = self.index.offset_mask();
         let count = records.len() as u64;
         self.index.entries = self.index.entries.saturating_add(count);
-        for group in records.chunk_by(|one, other| one & !mask == other & !mask) {
-            if group.len() > 1 {
-                self.count_duplicates(group)?;
+        for record in records {
+            self.count_duplicate(*record)?;
+            if self.row.is_empty() {
+                self.index.first_records.push(*record);
             }
-            for record in group {
-                if self.row.is_empty() {
-                    self.index.first_records.push(*record);
-                }
-                self.row.extend_from_slice(&record.to_be_bytes());
-                if self.row.len() >= 8 * ROW {
-                    self.end_row()?;
-                }
+            self.row.extend_from_slice(&record.to_be_bytes());
+            if self.row.len() >= 8 * ROW {
+                self.end_row()?;
             }
         }
         Ok(())
     }
 
-    /// Records with equal prefixes have equal serial numbers, or the hashes of two are alike.
-    fn count_duplicates(&mut self, group: &[u64]) -> Result<(), WalkError<S::Error>> {
-        let mut serials: Vec<Vec<u8>> = Vec::new();
-        for record in group {
-            let der = entry_at(self.source, record & self.index.offset_mask())?;
-            let serial = serial_contents(&der).unwrap_or_default();
-            if serials.iter().any(|seen| seen == serial) {
-                if let Some(serial) = Serial::from_integer(serial) {
-                    self.duplicates.add(serial);
-                }
-            } else {
-                serials.push(serial.to_vec());
+    /// Counts a record's entry if an earlier one has its serial number. Records with equal prefixes
+    /// have equal serial numbers, or the hashes of two are alike.
+    fn count_duplicate(&mut self, record: u64) -> Result<(), WalkError<S::Error>> {
+        let mask = self.index.offset_mask();
+        let last = self.last.replace(record);
+        let Some(last) = last.filter(|last| last & !mask == record & !mask) else {
+            self.equal.clear();
+            return Ok(());
+        };
+        if self.equal.is_empty() {
+            let der = entry_at(self.source, last & mask)?;
+            self.equal
+                .push(serial_contents(&der).unwrap_or_default().to_vec());
+        }
+        let der = entry_at(self.source, record & mask)?;
+        let serial = serial_contents(&der).unwrap_or_default();
+        if self.equal.iter().any(|seen| seen == serial) {
+            if let Some(serial) = Serial::from_integer(serial) {
+                self.duplicates.add(serial);
             }
+        } else {
+            self.equal.push(serial.to_vec());
         }
         Ok(())
     }
@@ -504,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn more_equal_serial_numbers_than_a_batch_has_stay_together() {
+    fn more_equal_serial_numbers_than_a_batch_has_are_counted() {
         let equal = core::iter::repeat_n((7, 1), 3 * BATCH);
         let entries: Vec<_> = (0..60).map(|serial| (serial, 1)).chain(equal).collect();
         let list = crl(&entries);

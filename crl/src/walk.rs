@@ -10,6 +10,8 @@ use crate::tlv::{self, GENERALIZED_TIME, Head, INTEGER, SEQUENCE, UTC_TIME};
 
 /// The largest entry, as [`Limits`](crate::Limits) has it by default.
 pub(crate) const MAX_ENTRY: usize = 64 << 10;
+/// The smallest entry: a serial number of one octet and a UTCTime.
+pub(crate) const MIN_ENTRY: usize = 20;
 /// Octets in memory: at least one entry.
 const BUFFER: usize = 2 * MAX_ENTRY;
 

@@ -205,6 +205,7 @@ fn lists_that_keep_their_order_are_read_a_few_times() {
         replaced[n] = new[n];
     }
     let appended = [&earlier[..], &new[..100]].concat();
+    let doubled = [&earlier[..], &new].concat();
     let in_front = [&new[..30_000], &earlier[..]].concat();
     let gone = [&earlier[..100], &earlier[55_000..]].concat();
     let spread: List = earlier
@@ -220,6 +221,8 @@ fn lists_that_keep_their_order_are_read_a_few_times() {
         (&spread, "inserted", [2.1, 3.0]),
         (&in_front, "many in front", [2.2, 1.8]),
         (&gone, "many gone", [6.0, 2.1]),
+        (&doubled, "many appended", [3.1, 3.0]),
+        (&new, "nothing in common", [8.0, 7.5]),
     ] {
         let (one, other) = (write(&earlier), write(later));
         let (mut one, mut other) = (Metered::new(&one), Metered::new(&other));
@@ -250,6 +253,33 @@ impl Rows for Counted {
         self.reads += 1;
         Rows::read(&mut self.rows, index, row)
     }
+}
+
+/// Rows that nothing will read.
+struct Discarded;
+
+impl Rows for Discarded {
+    type Error = std::convert::Infallible;
+
+    fn append(&mut self, _: &[u8]) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn read(&mut self, _: usize, _: &mut Vec<u8>) -> Result<(), Self::Error> {
+        unreachable!("an index is made without reading its rows")
+    }
+}
+
+#[test]
+fn an_index_of_equal_serial_numbers_is_made_in_bounded_memory() {
+    let _alone = ALONE.lock();
+    let der = write(&vec![(5, 0); 600_000]);
+    let used = peak(|| {
+        let index = Index::build(&mut &der[..], &mut Discarded, 11).unwrap();
+        assert_eq!(index.entries(), 600_000);
+        assert_eq!(index.duplicates().unwrap().count, 599_999);
+    });
+    assert!(used <= 5 << 20, "{used} bytes");
 }
 
 #[test]

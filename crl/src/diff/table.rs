@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::diff::bounds::{TABLE_ENTRIES, TABLE_OCTETS};
 use crate::diff::filter::{Filter, low_bits};
-use crate::walk::{MAX_ENTRY, serial_contents};
+use crate::walk::{MAX_ENTRY, MIN_ENTRY, serial_contents};
 
 /// Serial numbers, and what is known of each.
 pub(super) struct Table {
@@ -35,12 +35,10 @@ pub(super) struct Record {
 impl Table {
     /// For at most so many octets of entries. Its memory does not grow beyond what it takes here.
     pub(super) fn new(octets: u64) -> Self {
-        /// The shortest entry: a serial number of one octet and a date.
-        const SHORTEST: usize = 20;
         let octets = usize::try_from(octets)
             .unwrap_or(TABLE_OCTETS)
             .min(TABLE_OCTETS);
-        let entries = TABLE_ENTRIES.min(octets.wrapping_div(SHORTEST).wrapping_add(1));
+        let entries = TABLE_ENTRIES.min(octets.wrapping_div(MIN_ENTRY).wrapping_add(1));
         Self {
             records: Vec::with_capacity(entries),
             // Twice, because the other list's entry may be longer; and one entry always fits.
