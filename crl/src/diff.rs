@@ -272,7 +272,6 @@ impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
             return Ok(true);
         }
         let hasher = self.hasher;
-        let mut fits = true;
         let read = self.earlier.each(|der, offset, is_paired| {
             let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
             let hash = hasher.hash(serial);
@@ -281,14 +280,13 @@ impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
             }
             match table.find(hash, serial) {
                 Some(index) if !table.see_earlier(index, der, offset, is_paired) => {
-                    fits = false;
                     Err(WalkError::Stopped)
                 }
                 _ => Ok(()),
             }
         });
         match read {
-            Err(WalkError::Stopped) if !fits => Ok(false),
+            Err(WalkError::Stopped) => Ok(false),
             read => read.map(|()| true),
         }
     }
@@ -436,19 +434,17 @@ fn collect<S: Source>(
     table: &mut Table,
     wanted: &Wanted<'_>,
 ) -> Result<bool, WalkError<S::Error>> {
-    let mut fits = true;
     let collected = side.each_unpaired(|der, offset| {
         let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
         let hash = wanted.hasher.hash(serial);
         let is_wanted = wanted.range.contains(&hash) && wanted.suspects.contains(hash);
         if is_wanted && table.find(hash, serial).is_none() && !table.insert(hash, der) {
-            fits = false;
             return Err(WalkError::Stopped);
         }
         Ok(())
     });
     match collected {
-        Err(WalkError::Stopped) if !fits => Ok(false),
+        Err(WalkError::Stopped) => Ok(false),
         collected => collected.map(|()| true),
     }
 }

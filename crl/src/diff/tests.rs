@@ -1,12 +1,15 @@
 //! Differences against those of maps.
 
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::diff::bounds::TABLE_ENTRIES;
+use crate::reason::Reason;
 use crate::testing::crl;
 
 type List = Vec<(u16, u8)>;
@@ -46,7 +49,7 @@ fn by_diff(earlier: &List, later: &List, key: u64) -> (Changes, Differences) {
     let reason = |list: &[u8], entry: &Entry<'_>| {
         let start = entry.offset as usize;
         assert_eq!(&list[start..start + entry.der.len()], entry.der);
-        Some(entry.reason.unwrap().code())
+        Some(entry.reason.map_or(0, Reason::code))
     };
     let mut changes = Changes::new();
     let differences = diff(&mut &earlier[..], &mut &later[..], key, |change| {
@@ -90,8 +93,9 @@ fn check(earlier: &List, later: &List, key: u64) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Entries without a reason, 0, are shorter.
 fn list(serials: u16) -> impl Strategy<Value = List> {
-    vec((0..serials, 1u8..6), 0..120)
+    vec((0..serials, 0u8..6), 0..120)
 }
 
 /// One edit of a list.
@@ -108,7 +112,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     let place = any::<prop::sample::Index>;
     prop_oneof![
         (place(), 1usize..30).prop_map(|(place, count)| Edit::Remove(place, count)),
-        (place(), vec((0u16..2000, 1u8..6), 1..30))
+        (place(), vec((0u16..2000, 0u8..6), 1..30))
             .prop_map(|(place, entries)| Edit::Insert(place, entries)),
         place().prop_map(Edit::Change),
         (place(), place()).prop_map(|(one, other)| Edit::Swap(one, other)),
@@ -132,7 +136,7 @@ fn edited(list: &List, edits: Vec<Edit>) -> List {
             }
             Edit::Change(place) => {
                 let reason = &mut list[place.index(size)].1;
-                *reason = *reason % 5 + 1;
+                *reason = (*reason + 1) % 6;
             }
             Edit::Swap(one, other) => list.swap(one.index(size), other.index(size)),
             Edit::Repeat(place) => {
@@ -167,11 +171,87 @@ proptest! {
 
     #[test]
     fn differences_of_a_shuffled_list(
-        (earlier, later) in vec((0u16..2000, 1u8..6), 0..120)
+        (earlier, later) in vec((0u16..2000, 0u8..6), 0..120)
             .prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())),
         key in any::<u64>(),
     ) {
         check(&earlier, &later, key)?;
+    }
+}
+
+/// Two lists of 40 entries that differ at every one of these places.
+fn replaced_at(places: &[usize]) -> (List, List) {
+    let earlier: List = (1000..1040).map(|serial| (serial, 1)).collect();
+    let mut later = earlier.clone();
+    for place in places {
+        later[*place].0 += 1000;
+    }
+    (earlier, later)
+}
+
+/// Which entries of the two lists alignment does not pair, as runs of their places. All entries
+/// have the same size.
+fn unpaired(earlier: &List, later: &List) -> [Vec<(u64, u64)>; 2] {
+    let (one, other) = (crl(earlier), crl(later));
+    let (mut one, mut other) = (&one[..], &other[..]);
+    let mut comparison = Comparison {
+        earlier: Side::new(&mut one).unwrap(),
+        later: Side::new(&mut other).unwrap(),
+        hasher: Hasher::new(5),
+        differences: Differences::default(),
+        duplicates: Tally::default(),
+    };
+    comparison.align().unwrap();
+    [&comparison.earlier, &comparison.later].map(|side| {
+        let list = side.walk.list();
+        let size = first_entry(&side.source[list.start as usize..]).unwrap() as u64;
+        let place = |offset| (offset - list.start) / size;
+        let runs = side.runs.iter();
+        runs.map(|(from, end)| (place(*from), place(*end)))
+            .collect()
+    })
+}
+
+#[test]
+fn alignment_leaves_what_differs_and_nothing_else() {
+    let (earlier, later) = replaced_at(&[3, 20, 21]);
+    let expected = vec![(3, 4), (20, 22)];
+    assert_eq!(unpaired(&earlier, &later), [expected.clone(), expected]);
+    let longer: List = (2000..2000 + 2 * LOOK_AHEAD as u16)
+        .map(|serial| (serial, 1))
+        .collect();
+    let longer = [&earlier[..30], &longer, &earlier[30..]].concat();
+    let (none, added) = (vec![(30, 30)], vec![(30, 30 + 2 * LOOK_AHEAD as u64)]);
+    assert_eq!(unpaired(&earlier, &longer), [none.clone(), added.clone()]);
+    assert_eq!(unpaired(&longer, &earlier), [added, none]);
+    assert_eq!(unpaired(&earlier, &earlier), [vec![], vec![]]);
+}
+
+#[test]
+fn runs_without_a_paired_entry_between_them_are_one() {
+    let (earlier, later) = replaced_at(&(0..40).collect::<Vec<_>>());
+    let all = vec![(0, 40)];
+    assert_eq!(unpaired(&earlier, &later), [all.clone(), all]);
+}
+
+#[test]
+fn once_there_are_too_many_runs_the_last_one_covers_the_rest() {
+    let (earlier, later) = replaced_at(&[1, 5, 10, 15, 20, 30]);
+    let expected = vec![(1, 2), (5, 6), (10, 11), (15, 31)];
+    assert_eq!(expected.len(), MAX_RUNS);
+    assert_eq!(unpaired(&earlier, &later), [expected.clone(), expected]);
+}
+
+/// The later list repeats its serial numbers in short entries, which the table takes; of the
+/// earlier list it then takes long ones, which do not fit.
+#[test]
+fn a_table_that_the_earlier_list_overflows_is_filled_again() {
+    let count = TABLE_ENTRIES as u16 - 4;
+    let long: List = (1000..1000 + count).map(|serial| (serial, 1)).collect();
+    let short: List = long.iter().map(|(serial, _)| (*serial, 0)).collect();
+    let later = [&long[..], &short].concat();
+    for key in 0..20 {
+        check(&long, &later, key).unwrap();
     }
 }
 
