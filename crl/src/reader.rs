@@ -499,7 +499,7 @@ impl Reader {
             return Ok(());
         };
         self.check_entry(head)?;
-        if !self.gather(list, head)? {
+        if !self.complete(list, head) {
             return Ok(());
         }
         let offset = self.start();
@@ -611,11 +611,10 @@ impl Reader {
         }
     }
 
-    /// Moves bytes to `held` until it has the whole element; false if `rest` is too short.
+    /// Moves bytes to `held` until it has the whole field; false if `rest` is too short.
     fn gather(&mut self, rest: &mut &[u8], head: Head) -> Result<bool, ReadError> {
         let total = head.total();
         let (what, limit, end) = match self.state {
-            State::Entries => ("an entry", self.limits.max_entry_bytes, self.list_end),
             State::Extensions => (
                 "crlExtensions",
                 self.limits.max_extensions_bytes,
@@ -636,7 +635,13 @@ impl Reader {
             return Err(self.malformed(TOO_LONG));
         }
         check(what, total, limit as u64)?;
-        Ok(self.take(rest, total.saturating_sub(self.held.len() as u64)))
+        Ok(self.complete(rest, head))
+    }
+
+    /// Moves bytes to `held` until it has the whole element; false if `rest` is too short.
+    fn complete(&mut self, rest: &mut &[u8], head: Head) -> bool {
+        let missing = head.total().saturating_sub(self.held.len() as u64);
+        self.take(rest, missing)
     }
 
     /// Moves `count` bytes to `held`, or as many as there are; false if there are too few.

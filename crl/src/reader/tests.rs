@@ -240,6 +240,11 @@ fn version_1_has_neither_version_nor_extensions() {
     // OpenSSL accept it.
     let empty_list = read_whole(&crl(&[algorithm, b"\x30\x00", time, time, b"\x30\x00"])).unwrap();
     assert_eq!(empty_list.entry_count, 0);
+    // nextUpdate is optional (X.509, section 7.10), and verifying asks for it.
+    let list = b"\x30\x14\x30\x12\x02\x01\x01\x17\x0d240102030405Z";
+    let without_next_update = read_whole(&crl(&[algorithm, b"\x30\x00", time, list])).unwrap();
+    assert_eq!(without_next_update.entry_count, 1);
+    assert_eq!(without_next_update.header.next_update, None);
     for fields in [
         &[&algorithm[..]][..],
         &[algorithm, b"\x30\x00"],
@@ -329,5 +334,44 @@ fn entries_say_where_they_are() {
             reader.push(piece, &mut FindItself).unwrap();
         }
         assert_eq!(reader.finish().unwrap().entry_count, 8);
+    }
+}
+
+#[test]
+fn the_header_is_there_once_the_list_begins() {
+    let mut reader = Reader::new(Limits::default());
+    let (before, list) = P256.split_at(LIST + 3);
+    reader.push(before, &mut ()).unwrap();
+    assert_eq!(reader.header(), None);
+    reader.push(&list[..1], &mut ()).unwrap();
+    let crl = read_whole(P256).unwrap();
+    assert_eq!(reader.header(), Some(&crl.header));
+}
+
+/// Its length is then in the long form, which has a path of its own.
+#[test]
+fn a_long_entry_may_be_as_large_as_the_limit() {
+    let entry = |serial: u8| {
+        let mut der = b"\x30\x81\xda\x02\x81\xc8".to_vec();
+        der.extend_from_slice(&[serial; 200]);
+        der.extend_from_slice(b"\x17\x0d240102030405Z");
+        der
+    };
+    let list = [entry(1), entry(2), entry(3)].concat();
+    let tbs = crate::testing::template().tbs(list.len() as u64).unwrap();
+    let seal = tbs.seal(&[7; 70]).unwrap();
+    let parts = [&seal.prefix, tbs.before(), &list, tbs.after(), &seal.suffix];
+    let der = parts.concat();
+    let read = |piece, max_entry_bytes| {
+        let limits = Limits {
+            max_entry_bytes,
+            ..Limits::default()
+        };
+        read_pieces(der.chunks(piece), limits).map(|(crl, _)| crl.entry_count)
+    };
+    for piece in [1, 100, der.len()] {
+        assert_eq!(read(piece, entry(1).len()), Ok(3));
+        let error = read(piece, entry(1).len() - 1).unwrap_err();
+        assert_eq!(error.code(), "too_large");
     }
 }
