@@ -73,3 +73,37 @@ pub enum Unverified {
     /// The check could not run.
     Failed,
 }
+
+#[cfg(all(test, feature = "rust-crypto"))]
+mod tests {
+    use super::*;
+    use crate::examination::Examination;
+    use crate::issuer::Issuer;
+    use crate::reader::Limits;
+    use crate::rust_crypto::RustCrypto;
+
+    /// A key that is not there in DER any more cannot be decoded again.
+    #[test]
+    fn the_key_that_an_issuer_keeps_is_not_decoded_again() {
+        let p256 = (
+            &include_bytes!("../tests/data/openssl-p256.cer")[..],
+            &include_bytes!("../tests/data/openssl-p256.crl")[..],
+        );
+        let rsa = (
+            &include_bytes!("../tests/data/openssl-rsa2048.cer")[..],
+            &include_bytes!("../tests/data/openssl-rsa2048.crl")[..],
+        );
+        for (certificate, crl) in [p256, rsa] {
+            let issuer = Issuer::from_der(certificate).unwrap();
+            let mut key = issuer.key().for_hash().unwrap().clone();
+            key.spki.clear();
+            let mut examination = Examination::<RustCrypto>::new(Limits::default());
+            examination.push(crl).unwrap();
+            let examined = examination.finish().unwrap();
+            let crl = examined.crl();
+            let algorithm = crl.algorithm.algorithm().unwrap();
+            let signed = examined.signed().unwrap();
+            assert_eq!(signed.verify(&key, algorithm, &crl.signature), Ok(()));
+        }
+    }
+}
