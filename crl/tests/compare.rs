@@ -271,7 +271,7 @@ impl Rows for Discarded {
 }
 
 #[test]
-fn an_index_of_equal_serial_numbers_is_made_in_bounded_memory() {
+fn an_index_is_made_in_bounded_memory() {
     let _alone = ALONE.lock();
     let der = write(&vec![(5, 0); 600_000]);
     let used = peak(|| {
@@ -280,6 +280,12 @@ fn an_index_of_equal_serial_numbers_is_made_in_bounded_memory() {
         assert_eq!(index.duplicates().unwrap().count, 599_999);
     });
     assert!(used <= 5 << 20, "{used} bytes");
+    // A short list takes no more than it needs.
+    let der = write(&serials(1000, 3));
+    let used = peak(|| {
+        Index::build(&mut &der[..], &mut Discarded, 11).unwrap();
+    });
+    assert!(used <= 200 << 10, "{used} bytes");
 }
 
 #[test]
