@@ -89,19 +89,20 @@ struct FailedProgram {
     tests: Vec<String>,
 }
 
-/// Builds every test program, and the programs that end-to-end tests run.
+/// Builds every test program, and the programs and examples that tests run.
 fn build_tests(workspace: &Workspace) -> Result<Vec<TestProgram>> {
     build::build_native(
         workspace,
         "compiling the tests",
-        &["--lib", "--bins", "--tests"],
+        &["--lib", "--bins", "--examples", "--tests"],
     )?;
     // Nothing is left to compile: this only lists them.
     let listed = workspace
         .cargo()
         .arg("build")
         .args(build::PACKAGES)
-        .args(["--lib", "--bins", "--tests", "--message-format", "json"])
+        .args(["--lib", "--bins", "--examples", "--tests"])
+        .args(["--message-format", "json"])
         .stderr(Stdio::null())
         .output()?;
     let mut programs = String::from_utf8(listed.stdout)?
