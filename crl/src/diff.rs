@@ -404,9 +404,6 @@ fn scan<S: Source>(
     hasher: Hasher,
     budget: &mut u64,
 ) -> Result<Option<(u64, u64)>, WalkError<S::Error>> {
-    if other.is_empty() {
-        return Ok(None);
-    }
     while *budget != 0 {
         let offset = side.walk.offset();
         let Some(der) = side.next()? else {

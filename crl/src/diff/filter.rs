@@ -59,3 +59,21 @@ impl Filter {
         was_set
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_of_the_upper_bits_has_a_bit_of_its_own() {
+        let mut filter = Filter::new(10);
+        let hash = |upper: u64| upper << 54 | 0xabcd;
+        for upper in 0..1024 {
+            assert!(!filter.contains(hash(upper)));
+            assert!(!filter.insert(hash(upper)));
+            assert!(filter.insert(hash(upper)) && filter.contains(hash(upper)));
+        }
+        filter.clear();
+        assert!((0..1024).all(|upper| !filter.contains(hash(upper))));
+    }
+}

@@ -26,7 +26,6 @@ pub(super) struct Seen {
     slots: Vec<Slot>,
     /// Slots of another generation are free.
     generation: u64,
-    count: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -40,11 +39,6 @@ impl Seen {
     pub(super) fn clear(&mut self) {
         self.slots.resize(2 * LOOK_AHEAD, Slot::default());
         self.generation = self.generation.wrapping_add(1);
-        self.count = 0;
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     pub(super) fn find(&self, hash: u64) -> Option<u64> {
@@ -62,7 +56,6 @@ impl Seen {
                     hash,
                     offset,
                 };
-                self.count = self.count.wrapping_add(1);
             }
         }
     }
@@ -78,5 +71,37 @@ impl Seen {
             at = at.wrapping_add(1) & mask;
         }
         at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_offset_of_a_hash_is_found_until_all_are_cleared() {
+        let mut seen = Seen::default();
+        for offset in 1..4 {
+            seen.clear();
+            assert_eq!(seen.find(7), None);
+            seen.insert(7, offset);
+            seen.insert(7, 100);
+            assert_eq!(seen.find(7), Some(offset));
+        }
+    }
+
+    #[test]
+    fn hashes_that_begin_in_the_last_slot_continue_in_the_first() {
+        let mut seen = Seen::default();
+        seen.clear();
+        // All lower bits are set, so all of them begin in the last slot.
+        let hash = |number: u64| number << 32 | 0xffff_ffff;
+        for number in 0..LOOK_AHEAD as u64 {
+            seen.insert(hash(number), number);
+        }
+        for number in 0..LOOK_AHEAD as u64 {
+            assert_eq!(seen.find(hash(number)), Some(number));
+        }
+        assert_eq!(seen.find(hash(LOOK_AHEAD as u64)), None);
     }
 }

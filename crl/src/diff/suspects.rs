@@ -61,3 +61,28 @@ impl From<Hits> for Suspects {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suspects_are_exact_until_there_are_too_many() {
+        let mut hits = Hits::default();
+        for hash in 0..MAX_SUSPECTS as u64 {
+            hits.add(hash * 2);
+        }
+        let suspects = Suspects::from(hits);
+        for hash in 0..MAX_SUSPECTS as u64 {
+            assert!(suspects.contains(hash * 2));
+            // The filter has the same bit for both.
+            assert!(!suspects.contains(hash * 2 + 1));
+        }
+        let mut hits = Hits::default();
+        for hash in 0..=MAX_SUSPECTS as u64 {
+            hits.add(hash * 2);
+        }
+        let suspects = Suspects::from(hits);
+        assert!(matches!(suspects, Suspects::All) && suspects.contains(1));
+    }
+}

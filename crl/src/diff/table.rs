@@ -148,3 +148,110 @@ impl Table {
         self.octets.len() <= TABLE_OCTETS || self.records.len() == 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tlv;
+
+    /// An entry with this serial number, and as many octets in all.
+    fn entry(serial: u8, size: usize) -> Vec<u8> {
+        let mut contents = vec![0x02, 0x01, serial];
+        let head = match size {
+            ..130 => 2,
+            130..259 => 3,
+            _ => 4,
+        };
+        contents.resize(size - head, 0);
+        let mut der = Vec::new();
+        tlv::put(&mut der, tlv::SEQUENCE, &contents).unwrap();
+        assert_eq!(der.len(), size);
+        der
+    }
+
+    /// A table for as many octets as it can have.
+    fn table() -> Table {
+        Table::new(u64::MAX)
+    }
+
+    #[test]
+    fn serial_numbers_are_found_whatever_their_hashes() {
+        let mut table = table();
+        // The slots of the second hash begin with the last.
+        for hash in [0, u64::MAX] {
+            table.clear();
+            assert!(!table.may_have(hash));
+            for serial in 1..4 {
+                assert_eq!(table.find(hash, &[serial]), None);
+                assert!(table.insert(hash, &entry(serial, 20)));
+                assert!(table.may_have(hash) && !table.may_have(!hash));
+            }
+            for serial in 1..4 {
+                let index = table.find(hash, &[serial]).unwrap();
+                let record = table.records[index];
+                assert_eq!(table.octets_of(&record), entry(serial, 20));
+                assert_eq!(table.find(hash ^ 1 << 32, &[serial]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_has_so_many_entries_and_so_many_octets() {
+        let mut table = table();
+        let mut count = |size| {
+            table.clear();
+            let serials = 1..100;
+            let fit = serials.take_while(|serial| {
+                let hash = u64::from(*serial);
+                table.insert(hash, &entry(*serial, size))
+            });
+            fit.count()
+        };
+        assert_eq!(count(20), TABLE_ENTRIES);
+        assert_eq!(count(TABLE_OCTETS / 4), 4);
+        assert_eq!(count(TABLE_OCTETS / 4 + 1), 3);
+        assert_eq!(count(TABLE_OCTETS + 1), 1);
+    }
+
+    #[test]
+    fn the_first_entry_of_the_earlier_list_takes_the_place_of_the_later_lists() {
+        let mut table = table();
+        assert!(table.insert(1, &entry(1, 20)));
+        assert!(table.insert(2, &entry(2, 20)));
+        let mut first = entry(1, 20);
+        first[10] = 7;
+        assert!(table.see_earlier(0, &first, 50, false));
+        assert!(table.see_earlier(1, &entry(2, 30), 80, false));
+        assert!(!table.has_pairs);
+        assert!(table.see_earlier(0, &entry(1, 25), 90, true));
+        assert!(table.has_pairs);
+        assert!(table.see_earlier(1, &entry(2, 35), 99, false));
+        assert!(table.has_pairs);
+        let [one, other] = table.records[..] else {
+            panic!();
+        };
+        assert_eq!((table.octets_of(&one), one.offset), (&first[..], 50));
+        assert_eq!(table.octets_of(&other), entry(2, 30));
+        assert_eq!(other.offset, 80);
+        table.clear();
+        assert!(!table.has_pairs);
+    }
+
+    #[test]
+    fn an_entry_of_the_earlier_list_fits_if_it_is_no_longer_or_alone() {
+        let mut table = table();
+        let half = TABLE_OCTETS / 2;
+        assert!(table.insert(1, &entry(1, half)));
+        assert!(table.insert(2, &entry(2, half - 20)));
+        assert!(table.see_earlier(0, &entry(1, half), 50, false));
+        // 20 octets are left.
+        assert!(table.see_earlier(1, &entry(2, 20), 50, false));
+        table.clear();
+        assert!(table.insert(1, &entry(1, half)));
+        assert!(table.insert(2, &entry(2, half - 20)));
+        assert!(!table.see_earlier(1, &entry(2, 21), 50, false));
+        table.clear();
+        assert!(table.insert(1, &entry(1, TABLE_OCTETS)));
+        assert!(table.see_earlier(0, &entry(1, TABLE_OCTETS + 1), 50, false));
+    }
+}

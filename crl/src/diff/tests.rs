@@ -189,19 +189,28 @@ fn replaced_at(places: &[usize]) -> (List, List) {
     (earlier, later)
 }
 
-/// Which entries of the two lists alignment does not pair, as runs of their places. All entries
-/// have the same size.
-fn unpaired(earlier: &List, later: &List) -> [Vec<(u64, u64)>; 2] {
-    let (one, other) = (crl(earlier), crl(later));
-    let (mut one, mut other) = (&one[..], &other[..]);
+/// A comparison after its alignment.
+fn aligned<'a, 'l>(
+    earlier: &'a mut &'l [u8],
+    later: &'a mut &'l [u8],
+) -> Comparison<'a, &'l [u8], &'l [u8]> {
     let mut comparison = Comparison {
-        earlier: Side::new(&mut one).unwrap(),
-        later: Side::new(&mut other).unwrap(),
+        earlier: Side::new(earlier).unwrap(),
+        later: Side::new(later).unwrap(),
         hasher: Hasher::new(5),
         differences: Differences::default(),
         duplicates: Tally::default(),
     };
     comparison.align().unwrap();
+    comparison
+}
+
+/// Which entries of the two lists alignment does not pair, as runs of their places. All entries
+/// have the same size.
+fn unpaired(earlier: &List, later: &List) -> [Vec<(u64, u64)>; 2] {
+    let (one, other) = (crl(earlier), crl(later));
+    let (mut one, mut other) = (&one[..], &other[..]);
+    let comparison = aligned(&mut one, &mut other);
     [&comparison.earlier, &comparison.later].map(|side| {
         let list = side.walk.list();
         let size = first_entry(&side.source[list.start as usize..]).unwrap() as u64;
@@ -240,6 +249,33 @@ fn once_there_are_too_many_runs_the_last_one_covers_the_rest() {
     let expected = vec![(1, 2), (5, 6), (10, 11), (15, 31)];
     assert_eq!(expected.len(), MAX_RUNS);
     assert_eq!(unpaired(&earlier, &later), [expected.clone(), expected]);
+}
+
+#[test]
+fn a_side_says_which_entries_are_paired() {
+    let (earlier, later) = replaced_at(&[0, 1, 20, 39]);
+    let (one, other) = (crl(&earlier), crl(&later));
+    let (mut one, mut other) = (&one[..], &other[..]);
+    let mut comparison = aligned(&mut one, &mut other);
+    let (mut flags, mut unpaired) = (Vec::new(), Vec::new());
+    let side = &mut comparison.earlier;
+    let each = |_: &[u8], offset, is_paired| {
+        flags.push((offset, is_paired));
+        Ok(())
+    };
+    side.each(each).unwrap();
+    let each = |_: &[u8], offset| {
+        unpaired.push(offset);
+        Ok(())
+    };
+    side.each_unpaired(each).unwrap();
+    assert_eq!(flags.len(), 40);
+    let offsets = flags.iter().filter(|(_, is_paired)| !is_paired);
+    let offsets: Vec<_> = offsets.map(|(offset, _)| *offset).collect();
+    assert_eq!(offsets, [0, 1, 20, 39].map(|place: usize| flags[place].0));
+    assert_eq!(unpaired, offsets);
+    let sizes = offsets.len() as u64 * (flags[1].0 - flags[0].0);
+    assert_eq!(side.unpaired_octets(), sizes);
 }
 
 /// The later list repeats its serial numbers in short entries, which the table takes; of the
