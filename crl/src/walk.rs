@@ -1,6 +1,5 @@
 //! Walks the entries of a CRL in a source, in order, from any entry on.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -13,7 +12,7 @@ pub(crate) const MAX_ENTRY: usize = 64 << 10;
 /// The smallest entry: a serial number of one octet and a UTCTime.
 pub(crate) const MIN_ENTRY: usize = 20;
 /// Octets in memory: at least one entry.
-const BUFFER: usize = 2 * MAX_ENTRY;
+const BUFFER: usize = 128 << 10;
 
 /// Why a CRL in a source cannot be walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,10 +124,7 @@ impl Walk {
         let offset = self.offset;
         let left = self.list.end.saturating_sub(offset);
         let size = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
-        if self.buffer.len() < size {
-            self.buffer = vec![0; size];
-        }
-        self.buffer.truncate(size);
+        self.buffer.resize(size, 0);
         let read = read_up_to(source, offset, &mut self.buffer).map_err(WalkError::Source)?;
         self.start = offset;
         if read != size || (size != 0 && first_entry(&self.buffer).is_none()) {
@@ -232,6 +228,63 @@ mod tests {
         walk.seek(first);
         assert_eq!(walk.next(&mut source).unwrap(), Some(&entries[0][..]));
         assert!(walk.window(&mut source).unwrap().starts_with(&entries[1]));
+    }
+
+    /// The offsets of the entries of a CRL with these fields in its tbsCertList.
+    fn offsets(fields: &[&[u8]]) -> Result<Vec<u64>, WalkError<core::convert::Infallible>> {
+        let element = |contents: &[u8]| {
+            let mut der = Vec::new();
+            tlv::put(&mut der, SEQUENCE, contents).unwrap();
+            der
+        };
+        let tbs = element(&fields.concat());
+        let der = element(&[&tbs[..], b"\x30\x00", b"\x03\x01\x00"].concat());
+        let mut source = &der[..];
+        let mut walk = Walk::new(&mut source)?;
+        let mut offsets = Vec::new();
+        loop {
+            offsets.push(walk.offset());
+            if walk.next(&mut source)?.is_none() {
+                return Ok(offsets);
+            }
+        }
+    }
+
+    #[test]
+    fn the_list_may_be_absent_or_come_last() {
+        let fields: [&[u8]; 3] = [b"\x30\x00", b"\x30\x00", b"\x17\x0d240102030405Z"];
+        let [algorithm, issuer, time] = fields;
+        assert_eq!(offsets(&fields), Ok(Vec::from([23])));
+        let list = b"\x30\x28\x30\x12\x02\x01\x01\x17\x0d240102030405Z\
+            \x30\x12\x02\x01\x02\x17\x0d240102030405Z";
+        let without_next_update = [algorithm, issuer, time, list];
+        assert_eq!(offsets(&without_next_update), Ok(Vec::from([25, 45, 65])));
+        let whole = [b"\x02\x01\x01", algorithm, issuer, time, time, list];
+        assert_eq!(offsets(&whole), Ok(Vec::from([43, 63, 83])));
+        // Without thisUpdate, and with a list that is longer than what contains it.
+        let malformed = Err(WalkError::Malformed { offset: 8 });
+        assert_eq!(offsets(&[algorithm, issuer, list]), malformed);
+        let too_long = [algorithm, issuer, time, &list[..list.len() - 1]];
+        let malformed = Err(WalkError::Malformed { offset: 23 });
+        assert_eq!(offsets(&too_long), malformed);
+    }
+
+    #[test]
+    fn an_entry_is_whole_and_has_at_most_64_kib() {
+        assert_eq!(first_entry(b""), None);
+        assert_eq!(first_entry(b"\x31\x01\x05"), None);
+        for (contents, head) in [(0, 2), (127, 2), (128, 3), (MAX_ENTRY - 4, 4)] {
+            let mut der = Vec::new();
+            tlv::put(&mut der, SEQUENCE, &alloc::vec![5; contents]).unwrap();
+            let size = head + contents;
+            assert_eq!(der.len(), size);
+            assert_eq!(first_entry(&der[..size - 1]), None);
+            assert_eq!(first_entry(&der), Some(size));
+            assert_eq!(first_entry(&[&der[..], b"\x30"].concat()), Some(size));
+        }
+        let mut der = Vec::new();
+        tlv::put(&mut der, SEQUENCE, &alloc::vec![5; MAX_ENTRY - 3]).unwrap();
+        assert_eq!(first_entry(&der), None);
     }
 
     #[test]
