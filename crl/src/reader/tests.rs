@@ -109,6 +109,15 @@ fn a_crl_that_ends_early_is_refused() {
         assert_eq!(error, ReadError::Truncated { received, size });
         assert_eq!(error.code(), "malformed");
     }
+    // One that says that it ends after tbsCertList.
+    let tbs = read_whole(P256).unwrap().tbs;
+    let tbs = &P256[tbs.start as usize..tbs.end as usize];
+    let mut short = Vec::new();
+    tlv::put(&mut short, SEQUENCE, tbs).unwrap();
+    let received = short.len() as u64;
+    let size = Some(received);
+    let truncated = ReadError::Truncated { received, size };
+    assert_eq!(read_whole(&short), Err(truncated));
 }
 
 #[test]
