@@ -267,6 +267,12 @@ mod tests {
         let too_long = [algorithm, issuer, time, &list[..list.len() - 1]];
         let malformed = Err(WalkError::Malformed { offset: 23 });
         assert_eq!(offsets(&too_long), malformed);
+        // What begins in the list is not an entry.
+        let malformed = Err(WalkError::Malformed { offset: 25 });
+        assert_eq!(
+            offsets(&[algorithm, issuer, time, b"\x30\x03\x31\x01\x05"]),
+            malformed
+        );
     }
 
     #[test]
