@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use edge::actions::{Action, ActionAnswer, ActionRequest};
 use edge::config::Settings;
 use edge::events::pending::{PendingAnswer, PendingReporter, PendingRequest};
 use edge::issuer::{IssuerAnswer, IssuerCall, IssuerRequest};
@@ -12,7 +11,6 @@ use edge::object_calls::{IssuerObjects, PlatformError, RegistryObject};
 use edge::public::{Chunks, KvRead, Platform, Serving};
 use edge::registry::{Index, RegistryAnswer, RegistryRequest};
 use edge::schedule::Objects;
-use edge::served::{Served, ServedRequest};
 use edge::time::Timestamp;
 use futures_util::TryFutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -58,47 +56,15 @@ impl EdgeClients {
     }
 
     /// Asks the registry's object, about whatever it keeps.
-    async fn registry<A: DeserializeOwned>(
+    ///
+    /// # Errors
+    /// The object does not answer.
+    pub(crate) async fn registry<A: DeserializeOwned>(
         &self,
         request: &ObjectRequest,
     ) -> Result<A, PlatformError> {
         let asked = object_call::ask_registry(&self.bindings, request).await;
         asked.map_err(no_answer)
-    }
-
-    /// How many events D1 refuses, as the issuers' objects report to the registry's.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn events_pending(&self) -> Result<u64, PlatformError> {
-        let request = ObjectRequest::Pending(PendingRequest::PendingTotal);
-        match self.registry(&request).await? {
-            PendingAnswer::Total(events) => Ok(events),
-            PendingAnswer::Noted => Err(PlatformError(
-                "the registry's object answered another request".to_owned(),
-            )),
-        }
-    }
-
-    /// What relying parties got.
-    ///
-    /// # Errors
-    /// The object does not answer.
-    pub(crate) async fn served(&self) -> Result<Served, PlatformError> {
-        let request = ObjectRequest::Served(ServedRequest::Totals);
-        self.registry(&request).await
-    }
-
-    /// Keeps an action in the registry's object until D1 has it.
-    ///
-    /// # Errors
-    /// The object does not answer, or could not keep it.
-    pub(crate) async fn record(&self, action: &Action) -> Result<(), PlatformError> {
-        let request = ObjectRequest::Action(ActionRequest::Record(Box::new(action.clone())));
-        match self.registry(&request).await? {
-            ActionAnswer::Recorded => Ok(()),
-            ActionAnswer::Failed(cause) => Err(PlatformError(cause)),
-        }
     }
 
     /// Serves relying parties over these clients.

@@ -5,15 +5,16 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::time::Duration;
 
-use edge::actions::Action;
+use edge::actions::{Action, ActionAnswer, ActionRequest};
 use edge::config::Settings;
+use edge::events::pending::{PendingAnswer, PendingRequest};
 use edge::http::{Answer, Body};
 use edge::issuer::{IssuerAnswer, IssuerRequest};
 use edge::object_calls::{IssuerObjects, PlatformError, RegistryObject};
 use edge::operator::{self, OperatorMemory, OperatorRoute, Ports, Reply, RsaKey};
 use edge::problem::EdgeError;
 use edge::registry::{Index, RegistryAnswer, RegistryRequest};
-use edge::served::Served;
+use edge::served::{Served, ServedRequest};
 use edge::tables::Query;
 use edge::time::Timestamp;
 use futures_util::TryStreamExt as _;
@@ -29,6 +30,7 @@ use crate::clients::EdgeClients;
 use crate::d1::Meta;
 use crate::js::from_js;
 use crate::memory::operator_memory;
+use crate::object_call::ObjectRequest;
 use crate::response::{respond, respond_with_crl};
 use crate::{access, platform};
 
@@ -163,15 +165,24 @@ impl Ports for WorkerPorts {
     }
 
     async fn record(&self, action: &Action) -> Result<(), PlatformError> {
-        self.objects.record(action).await
+        let request = ObjectRequest::Action(ActionRequest::Record(Box::new(action.clone())));
+        match self.objects.registry(&request).await? {
+            ActionAnswer::Recorded => Ok(()),
+            ActionAnswer::Failed(cause) => Err(PlatformError(cause)),
+        }
     }
 
     async fn events_pending(&self) -> Result<u64, PlatformError> {
-        self.objects.events_pending().await
+        let request = ObjectRequest::Pending(PendingRequest::PendingTotal);
+        match self.objects.registry(&request).await? {
+            PendingAnswer::Total(events) => Ok(events),
+            PendingAnswer::Noted => Err(failed("the registry's object answered another request")),
+        }
     }
 
     async fn served(&self) -> Result<Served, PlatformError> {
-        self.objects.served().await
+        let request = ObjectRequest::Served(ServedRequest::Totals);
+        self.objects.registry(&request).await
     }
 
     async fn rows<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, PlatformError> {
