@@ -14,7 +14,6 @@ mod recover;
 mod revocation;
 mod revocations;
 mod serve;
-mod session;
 mod setup;
 mod token;
 mod undo;
@@ -30,10 +29,9 @@ use crate::clock::Clock;
 use crate::origin::Origin;
 use crate::random::RandomSource;
 use crate::vault::Vault;
-use common::read_text;
+use common::{Session, read_text};
 use error::CliError;
 use output::Output;
-use session::Session;
 
 /// The origin CA API: makes CRLs with local keys, and passes on the CRLs of other CAs.
 ///

@@ -9,10 +9,9 @@ use der::pem::LineEnding;
 use origin_api::IssuerId;
 use serde::Serialize;
 
-use super::common::{duration, key_kind, read};
+use super::common::{Session, duration, key_kind, read};
 use super::error::CliError;
 use super::output;
-use super::session::Session;
 use crate::ca::{self, CertificateError, KeyKind, Request, Serial};
 use crate::origin::{NewCertificate, Subject};
 use crate::wire::IssuedCertificateView;

@@ -1,6 +1,7 @@
-//! Values and options that several commands take.
+//! What commands have in common: what each runs with, and the values and options that several take.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,13 +10,22 @@ use origin_api::CrlName;
 use zeroize::Zeroizing;
 
 use super::error::CliError;
+use super::output::Output;
 use crate::bearer_token::TokenScope;
 use crate::ca::{KeyFileError, KeyKind, PrivateKey};
+use crate::clock::Clock;
 use crate::http_client::{HttpClient, Limits, NetworkClient, Reach};
 use crate::list_config::{Lists, NewList};
-use crate::origin::OriginError;
+use crate::origin::{Origin, OriginError};
 use crate::profile::Profile;
 use crate::revocation::NamedList;
+
+/// The origin, the clock and the output of one run of crl-origin.
+pub(super) struct Session {
+    pub(super) origin: Arc<Origin>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) output: Output,
+}
 
 /// Parses the name of a kind of key.
 pub(super) fn key_kind() -> impl TypedValueParser<Value = KeyKind> {

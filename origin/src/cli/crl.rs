@@ -15,10 +15,9 @@ use origin_api::{CrlName, IssuerId, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::common::{read, read_der, unlimited};
+use super::common::{Session, read, read_der, unlimited};
 use super::error::CliError;
 use super::output::{self, Output};
-use super::session::Session;
 use crate::connector::{Answer, Connectors};
 use crate::http_client::NetworkClient;
 use crate::origin::{Caller, OriginError};

@@ -11,10 +11,9 @@ use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::common::{list_named, read_der};
+use super::common::{Session, list_named, read_der};
 use super::error::CliError;
 use super::recover::list_of;
-use super::session::Session;
 use crate::ca::{self, CertificateError};
 use crate::import::{self, BadLine, Imported, ImportedCrl};
 use crate::origin::Setup;

@@ -7,10 +7,9 @@ use clap::{Args, Subcommand};
 use crl::CrlNumber;
 use origin_api::{Issuer, IssuerId};
 
-use super::common::{Crls, duration, key_kind, profile, read, read_key};
+use super::common::{Crls, Session, duration, key_kind, profile, read, read_key};
 use super::error::CliError;
 use super::issuer_view::{show, subject};
-use super::session::Session;
 use super::{connect, output, setup};
 use crate::ca::{self, KeyKind};
 use crate::connector_config::ConnectorConfig;

@@ -11,9 +11,8 @@ use origin_api::{CrlName, IssuerId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::common::{crl_der, fetch, list_named, read, read_der, unlimited};
+use super::common::{Session, crl_der, fetch, list_named, read, read_der, unlimited};
 use super::error::CliError;
-use super::session::Session;
 use crate::ca::{self, CertificateError, Serial};
 use crate::hex;
 use crate::import::{self, ImportedCrl};

@@ -7,10 +7,9 @@ use clap::Args;
 use crl::UnixTime;
 use origin_api::IssuerId;
 
-use super::common::{list_named, read};
+use super::common::{Session, list_named, read};
 use super::error::CliError;
 use super::output::Output;
-use super::session::Session;
 use crate::ca::{self, Serial};
 use crate::origin::Revoked;
 use crate::revocation::{CertificateFacts, NamedList, RevocationRequest};

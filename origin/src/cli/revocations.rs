@@ -4,8 +4,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use origin_api::IssuerId;
 
+use super::common::Session;
 use super::error::CliError;
-use super::session::Session;
 use crate::revocation::State;
 use crate::store::revocations::Filter;
 use crate::wire::{ReasonName, RevocationView};

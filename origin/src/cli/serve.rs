@@ -11,10 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
-use super::common::{duration, read_text, web_url};
+use super::common::{Session, duration, read_text, web_url};
 use super::error::CliError;
 use super::output;
-use super::session::Session;
 use crate::bearer_token::TokenHash;
 use crate::http::{self, Tls};
 use crate::http_client::NetworkClient;

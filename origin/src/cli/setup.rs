@@ -6,11 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use origin_api::{CrlName, IssuerId, Timestamp};
 
-use super::common::{absolute, duration, profile, web_url};
+use super::common::{Session, absolute, duration, profile, web_url};
 use super::connect::{self, Candidate};
 use super::error::CliError;
 use super::issuer_view::show;
-use super::session::Session;
 use crate::connector_config::{ConnectorConfig, OpenBaoConfig, OpenSslConfig, UrlConfig};
 use crate::origin::{Changes, ListChange, Setup};
 use crate::profile::Profile;

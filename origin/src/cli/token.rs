@@ -5,9 +5,8 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::common::{duration, token_scope};
+use super::common::{Session, duration, token_scope};
 use super::error::CliError;
-use super::session::Session;
 use crate::bearer_token::{BearerToken, TokenScope};
 
 #[derive(Debug, Subcommand)]

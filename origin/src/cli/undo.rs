@@ -4,8 +4,8 @@ use clap::Args;
 use origin_api::IssuerId;
 use serde::Serialize;
 
+use super::common::Session;
 use super::error::CliError;
-use super::session::Session;
 
 #[derive(Debug, Args)]
 pub(super) struct Imports {
