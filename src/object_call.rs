@@ -105,10 +105,10 @@ pub(crate) fn respond(
     answer: &impl Serialize,
     stream: Option<web_sys::ReadableStream>,
 ) -> worker::Result<Response> {
-    match stream {
-        None => Ok(ResponseBuilder::new().fixed(serde_json::to_vec(answer)?)),
-        Some(stream) => Ok(ResponseBuilder::new()
-            .with_header(ANSWER_HEADER, &serde_json::to_string(answer)?)?
-            .stream(stream)),
-    }
+    let answer = serde_json::to_string(answer)?;
+    let response = ResponseBuilder::new();
+    Ok(match stream {
+        None => response.fixed(answer.into_bytes()),
+        Some(stream) => response.with_header(ANSWER_HEADER, &answer)?.stream(stream),
+    })
 }
