@@ -16,7 +16,7 @@ use crate::diff::bounds::{LOOK_AHEAD, MAX_RUNS, MAX_SIEVE, TABLE_OCTETS};
 use crate::diff::filter::Filter;
 use crate::diff::look_ahead::{LookAhead, Seen};
 use crate::diff::side::Side;
-use crate::diff::suspects::{Hits, Suspects};
+use crate::diff::suspects::{Confirmation, Hits, Suspects};
 use crate::diff::table::Table;
 use crate::entry::Entry;
 use crate::finding::{Finding, FindingKind, Tally};
@@ -451,25 +451,36 @@ impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
     /// hashes mean different serial numbers, so all other unpaired entries were added or removed.
     fn sieve(&mut self, octets: u64) -> Result<Suspects, WalkError<S::Error>> {
         let hasher = self.hasher;
-        let mut suspects = Hits::default();
+        let (mut paired, mut repeated) = (Hits::default(), Hits::default());
         // About a bit for each octet: few bits are set, and the fewer there are, the more of them
         // are in the processor's cache.
         let size = u64::BITS.saturating_sub(octets.leading_zeros());
         let mut unpaired = Filter::new(size.clamp(6, MAX_SIEVE));
-        mark(&mut self.earlier, hasher, &mut unpaired, &mut suspects)?;
-        mark(&mut self.later, hasher, &mut unpaired, &mut suspects)?;
+        let mut mark = |hash| {
+            if unpaired.insert(hash) {
+                repeated.add(hash);
+            }
+        };
+        each_unpaired_hash(&mut self.earlier, hasher, &mut mark)?;
+        each_unpaired_hash(&mut self.later, hasher, &mut mark)?;
         // Paired entries are the same in both lists.
         self.earlier.each(|der, offset, is_paired| {
             if is_paired {
                 let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
                 let hash = hasher.hash(serial);
                 if unpaired.contains(hash) {
-                    suspects.add(hash);
+                    paired.add(hash);
                 }
             }
             Ok(())
         })?;
-        Ok(suspects.into())
+        drop(unpaired);
+        let Some(mut confirmation) = Confirmation::new(paired, repeated) else {
+            return Ok(Suspects::All);
+        };
+        each_unpaired_hash(&mut self.earlier, hasher, |hash| confirmation.see(hash))?;
+        each_unpaired_hash(&mut self.later, hasher, |hash| confirmation.see(hash))?;
+        Ok(confirmation.end())
     }
 
     /// Reports the unpaired entries that are not suspects. Whether all of them are reported.
@@ -510,19 +521,15 @@ impl<S: Source, T: Source<Error = S::Error>> Comparison<'_, S, T> {
     }
 }
 
-/// Sets the bits of a list's unpaired entries; those whose bit was set before are suspects.
-fn mark<S: Source>(
+/// Gives the hashes of the serial numbers of a list's unpaired entries.
+fn each_unpaired_hash<S: Source>(
     side: &mut Side<'_, S>,
     hasher: Hasher,
-    filter: &mut Filter,
-    suspects: &mut Hits,
+    mut each: impl FnMut(u64),
 ) -> Result<(), WalkError<S::Error>> {
     side.each_unpaired(|der, offset| {
         let serial = serial_contents(der).ok_or(WalkError::Malformed { offset })?;
-        let hash = hasher.hash(serial);
-        if filter.insert(hash) {
-            suspects.add(hash);
-        }
+        each(hasher.hash(serial));
         Ok(())
     })
 }

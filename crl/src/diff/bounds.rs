@@ -13,5 +13,5 @@ pub(super) const TABLE_ENTRIES: usize = if SMALL { 16 } else { 50_000 };
 
 /// Two to the power of this are the bits of the sieve at most: 4 MiB.
 pub(super) const MAX_SIEVE: u32 = if SMALL { 7 } else { 25 };
-/// Suspects that the sieve keeps: 1 MiB.
+/// Hashes of each kind that the sieve keeps: 1 MiB.
 pub(super) const MAX_SUSPECTS: usize = if SMALL { 24 } else { 128 << 10 };

@@ -1,18 +1,17 @@
 //! What the sieve keeps: hashes that more than one entry has.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::diff::bounds::MAX_SUSPECTS;
 use crate::diff::filter::Filter;
 
-/// Hashes of serial numbers that may have over one entry in the two lists.
+/// Hashes of serial numbers that have over one entry in the two lists.
 pub(super) enum Suspects {
+    /// There are too many to keep: any hash may be one.
     All,
-    These {
-        /// Sorted.
-        hashes: Vec<u64>,
-        filter: Filter,
-    },
+    /// These are all.
+    These(Hashes),
 }
 
 impl Suspects {
@@ -20,10 +19,38 @@ impl Suspects {
     pub(super) fn contains(&self, hash: u64) -> bool {
         match self {
             Self::All => true,
-            Self::These { hashes, filter } => {
-                filter.contains(hash) && hashes.binary_search(&hash).is_ok()
-            }
+            Self::These(hashes) => hashes.find(hash).is_some(),
         }
+    }
+}
+
+/// A set of hashes.
+pub(super) struct Hashes {
+    sorted: Vec<u64>,
+    filter: Filter,
+}
+
+impl From<Vec<u64>> for Hashes {
+    fn from(mut hashes: Vec<u64>) -> Self {
+        let mut filter = Filter::new(20);
+        for hash in &hashes {
+            filter.insert(*hash);
+        }
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self {
+            sorted: hashes,
+            filter,
+        }
+    }
+}
+
+impl Hashes {
+    /// Where the hash stands in their order.
+    #[inline]
+    fn find(&self, hash: u64) -> Option<usize> {
+        let may_have = self.filter.contains(hash);
+        may_have.then(|| self.sorted.binary_search(&hash).ok())?
     }
 }
 
@@ -45,44 +72,51 @@ impl Hits {
     }
 }
 
-impl From<Hits> for Suspects {
-    fn from(mut hits: Hits) -> Self {
-        if hits.is_full {
-            return Self::All;
-        }
-        let mut filter = Filter::new(20);
-        for hash in &hits.hashes {
-            filter.insert(*hash);
-        }
-        hits.hashes.sort_unstable();
-        Self::These {
-            hashes: hits.hashes,
-            filter,
-        }
-    }
+/// Tells the hashes that are equal from those that only share a bit of the sieve.
+pub(super) struct Confirmation {
+    /// Hashes of paired entries that share a bit with an unpaired one.
+    paired: Hashes,
+    /// Hashes of unpaired entries that share a bit with an earlier one.
+    repeated: Hashes,
+    /// Which of the repeated ones an unpaired entry has been seen to have.
+    seen: Vec<bool>,
+    suspects: Hits,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Confirmation {
+    /// `None` if there are too many to keep.
+    pub(super) fn new(paired: Hits, repeated: Hits) -> Option<Self> {
+        if paired.is_full || repeated.is_full {
+            return None;
+        }
+        let repeated = Hashes::from(repeated.hashes);
+        Some(Self {
+            paired: paired.hashes.into(),
+            seen: vec![false; repeated.sorted.len()],
+            repeated,
+            suspects: Hits::default(),
+        })
+    }
 
-    #[test]
-    fn suspects_are_exact_until_there_are_too_many() {
-        let mut hits = Hits::default();
-        for hash in 0..MAX_SUSPECTS as u64 {
-            hits.add(hash * 2);
+    /// Takes the hash of each unpaired entry.
+    #[inline]
+    pub(super) fn see(&mut self, hash: u64) {
+        if self.paired.find(hash).is_some() {
+            return self.suspects.add(hash);
         }
-        let suspects = Suspects::from(hits);
-        for hash in 0..MAX_SUSPECTS as u64 {
-            assert!(suspects.contains(hash * 2));
-            // The filter has the same bit for both.
-            assert!(!suspects.contains(hash * 2 + 1));
+        let place = self.repeated.find(hash);
+        if let Some(seen) = place.and_then(|place| self.seen.get_mut(place)) {
+            if *seen {
+                self.suspects.add(hash);
+            }
+            *seen = true;
         }
-        let mut hits = Hits::default();
-        for hash in 0..=MAX_SUSPECTS as u64 {
-            hits.add(hash * 2);
+    }
+
+    pub(super) fn end(self) -> Suspects {
+        if self.suspects.is_full {
+            return Suspects::All;
         }
-        let suspects = Suspects::from(hits);
-        assert!(matches!(suspects, Suspects::All) && suspects.contains(1));
+        Suspects::These(self.suspects.hashes.into())
     }
 }
