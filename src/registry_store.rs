@@ -13,6 +13,7 @@ const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS issuer (id TEXT PRIMARY KEY, crls TEXT NOT NULL, gone_since INTEGER, asked_at INTEGER NOT NULL DEFAULT 0)",
     "CREATE TABLE IF NOT EXISTS withdrawn (id TEXT PRIMARY KEY, crls TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS issuer_by_asked_at ON issuer (asked_at, id) WHERE gone_since IS NULL",
+    "CREATE INDEX IF NOT EXISTS gone_by_asked_at ON issuer (asked_at, id) WHERE gone_since IS NOT NULL",
 ];
 
 /// The storage of the registry's object.
@@ -123,8 +124,10 @@ impl RegistryStore for SqlRegistry {
         &self,
         began_at: Timestamp,
         limit: usize,
+        gone: bool,
     ) -> Result<(Vec<IssuerId>, u64), StoreError> {
-        let condition = "FROM issuer WHERE gone_since IS NULL AND asked_at < ?";
+        let null = if gone { "NOT NULL" } else { "NULL" };
+        let condition = format!("FROM issuer WHERE gone_since IS {null} AND asked_at < ?");
         let began_at = SqlStorageValue::Integer(began_at.as_millis());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let ids = self

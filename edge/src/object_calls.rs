@@ -71,6 +71,17 @@ pub trait IssuerObjects {
         }
     }
 
+    /// Has the object of an issuer that is gone do what it owes, or begin to.
+    async fn flush_pending(&self, issuer: &IssuerId) -> Result<(), PlatformError> {
+        match self
+            .issuer_object(issuer, IssuerRequest::FlushPending)
+            .await?
+        {
+            IssuerAnswer::Done => Ok(()),
+            other => Err(other.into()),
+        }
+    }
+
     /// Pins the changed certificate that is waiting if it has this SHA-256, and refreshes.
     async fn trust(&self, issuer: &IssuerId, sha256: Sha256) -> Result<TrustAnswer, PlatformError> {
         let request = IssuerRequest::Trust { sha256 };

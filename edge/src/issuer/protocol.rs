@@ -52,6 +52,9 @@ pub enum IssuerRequest {
         /// Who asks.
         trigger: Trigger,
     },
+    /// Does what is owed of an issuer that is gone: removes what has expired, and writes to KV and
+    /// D1. Answered by [`IssuerAnswer::Done`] without waiting for it.
+    FlushPending,
     /// What operators see. Answered by [`IssuerAnswer::Overview`].
     Overview,
     /// Pins the changed certificate that waits for the operator, if it has this SHA-256, and

@@ -12,7 +12,7 @@ use super::ports::{IssuerPorts, Shared};
 use super::protocol::RetireAnswer;
 use super::publisher::Publisher;
 use crate::object_calls::RegistryObject as _;
-use crate::refresh::{CrlState, ObjectState, Runtime as _, StateChange, StoreError};
+use crate::refresh::{ObjectState, Runtime as _, StateChange, StoreError};
 use crate::registry::Standing;
 use crate::time::Timestamp;
 
@@ -77,7 +77,7 @@ impl<P: IssuerPorts> Removal<P> {
         Ok(())
     }
 
-    /// After the origin did not know the issuer: whether it is gone.
+    /// Whether the issuer is gone, as the registry says.
     pub(super) async fn look(&self) -> Result<(), StoreError> {
         match self.standing().await {
             Some(standing) => self.note_standing(&standing),
@@ -153,8 +153,20 @@ impl<P: IssuerPorts> Removal<P> {
             })?;
             self.outbox.mark(*name);
         }
-        let is_removable = |state: &ObjectState| state.crls.values().any(CrlState::is_removable);
-        if *standing == Standing::Gone && !self.shared.state.with(is_removable)? {
+        Ok(())
+    }
+
+    /// Has the registry forget an issuer that is gone, once nothing is left to be done for it.
+    /// Until then ticks come back, should the alarm be lost.
+    pub(super) async fn end(&self) -> Result<(), StoreError> {
+        let is_over = |state: &ObjectState| {
+            let mut crls = state.crls.values();
+            state.issuer.gone_since.is_some()
+                && !crls.any(|crl| crl.is_removable() || crl.removal_owed)
+                && state.pending_deletes.is_empty()
+                && state.events_owed == 0
+        };
+        if self.shared.state.with(is_over)? {
             let forget = self.registry.removed(&self.shared.issuer);
             if let Some(Err(error)) = self.shared.within(ANSWER_LIMIT, forget).await {
                 let cause = error.to_string();

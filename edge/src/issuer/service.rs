@@ -142,6 +142,11 @@ impl<P: IssuerPorts> IssuerService<P> {
             IssuerRequest::Refresh { name, trigger } => {
                 IssuerAnswer::Refreshed(self.refresh(name, trigger).await)
             }
+            IssuerRequest::FlushPending => {
+                self.shared.ok_or_log(self.removal.look().await);
+                self.spawn_pending();
+                IssuerAnswer::Done
+            }
             IssuerRequest::Overview => self.overview().map_or_else(failed, |overview| {
                 IssuerAnswer::Overview(Box::new(overview))
             }),
@@ -493,13 +498,15 @@ impl<P: IssuerPorts> IssuerService<P> {
         self.alarm.follow(&self.shared, removal).await
     }
 
-    /// Does the pending work: sweeps unused bodies, writes to KV, delivers events to D1.
+    /// Does the pending work: sweeps unused bodies, writes to KV, delivers events to D1, and ends
+    /// with an issuer that is gone.
     async fn do_pending(&self) {
         if self.flights.is_idle() {
             self.shared.ok_or_log(self.sweep());
         }
         // Neither waits for the other: one of them may be down.
         join(self.publisher.flush(), self.outbox.flush()).await;
+        self.shared.ok_or_log(self.removal.end().await);
     }
 
     /// Removes the bodies that no state names and nobody reads.

@@ -120,7 +120,7 @@ impl<P: RegistryPorts> RegistryService<P> {
             }
         };
         if stored.batch.is_empty() {
-            let (issuers, all) = self.store.unasked(lease.began_at, TICK_BATCH)?;
+            let (issuers, all) = self.store.unasked(lease.began_at, TICK_BATCH, false)?;
             stored.job.summary.not_reached = all;
             stored.batch = issuers;
         }

@@ -19,7 +19,7 @@ use super::index::{Index, Listed};
 use super::job::StoredJob;
 use super::protocol::{RegistryAnswer, RegistryRequest, Standing};
 use super::shrink::Shrink;
-use super::tick::{Batch, Lease, TICK_BATCH};
+use super::tick::{Batch, ISSUER_TIME_LIMIT, Lease, TICK_BATCH};
 use crate::config::Settings;
 use crate::object_calls::IssuerObjects;
 use crate::refresh::{OriginError, ReplicaError, Runtime, StoreError};
@@ -110,12 +110,13 @@ pub trait RegistryStore {
     fn shrink(&self) -> Result<Option<Shrink>, StoreError>;
     /// Replaces it.
     fn set_shrink(&self, shrink: &Shrink) -> Result<(), StoreError>;
-    /// The issuers that are not gone and were last asked before `began_at`, the longest ago first;
-    /// and how many there are in all.
+    /// The issuers that the origin lists, or those that are `gone`, which were last asked before
+    /// `began_at`, the longest ago first; and how many there are in all.
     fn unasked(
         &self,
         began_at: Timestamp,
         limit: usize,
+        gone: bool,
     ) -> Result<(Vec<IssuerId>, u64), StoreError>;
     /// These were asked at `at`.
     fn asked(&self, issuers: &[IssuerId], at: Timestamp) -> Result<(), StoreError>;
@@ -211,6 +212,7 @@ impl<P: RegistryPorts> RegistryService<P> {
                 .map_err(RegistryError::from),
             RegistryRequest::EndTick { lease, unreached } => self
                 .end_tick(&lease, &unreached)
+                .and_then(|()| self.flush_gone(&lease))
                 .map(|()| RegistryAnswer::Done)
                 .map_err(RegistryError::from),
             RegistryRequest::Standing(issuer) => {
@@ -482,7 +484,7 @@ impl<P: RegistryPorts> RegistryService<P> {
         if !self.holds(lease)? {
             return Ok(Batch::default());
         }
-        let (issuers, all) = self.store.unasked(lease.began_at, TICK_BATCH)?;
+        let (issuers, all) = self.store.unasked(lease.began_at, TICK_BATCH, false)?;
         self.store.asked(&issuers, now.max(lease.began_at))?;
         self.store.set_lease(Some(&lease.renewed(now)))?;
         Ok(Batch {
@@ -500,6 +502,23 @@ impl<P: RegistryPorts> RegistryService<P> {
         if self.holds(lease)? {
             self.store.set_lease(None)?;
         }
+        Ok(())
+    }
+
+    /// Has the objects of issuers that are gone do what they owe: no tick refreshes them, and they
+    /// may have lost their alarms.
+    fn flush_gone(self: &Rc<Self>, lease: &Lease) -> Result<(), StoreError> {
+        let (gone, _) = self.store.unasked(lease.began_at, TICK_BATCH, true)?;
+        self.store.asked(&gone, self.runtime.now())?;
+        let this = Rc::clone(self);
+        let ask = async move {
+            for issuer in &gone {
+                // The next tick asks those that do not answer again.
+                let asked = this.issuers.flush_pending(issuer);
+                within(this.runtime.sleep(ISSUER_TIME_LIMIT), asked).await;
+            }
+        };
+        self.runtime.spawn(ask.boxed_local());
         Ok(())
     }
 

@@ -147,6 +147,8 @@ pub(crate) struct TwinIssuers {
     pub(crate) answered: Rc<RefCell<Vec<IssuerId>>>,
     /// Those that do not answer.
     pub(crate) silent: Rc<RefCell<Vec<IssuerId>>>,
+    /// Those that were to do what they owe.
+    pub(crate) flushed: Rc<RefCell<Vec<IssuerId>>>,
 }
 
 impl TwinIssuers {
@@ -156,6 +158,7 @@ impl TwinIssuers {
             asked: Rc::default(),
             answered: Rc::default(),
             silent: Rc::default(),
+            flushed: Rc::default(),
         }
     }
 }
@@ -166,8 +169,13 @@ impl IssuerObjects for TwinIssuers {
         id: &IssuerId,
         request: IssuerRequest,
     ) -> Result<IssuerAnswer, PlatformError> {
-        let IssuerRequest::Refresh { trigger, .. } = request else {
-            panic!("the registry does not send {request:?}");
+        let trigger = match request {
+            IssuerRequest::Refresh { trigger, .. } => trigger,
+            IssuerRequest::FlushPending => {
+                self.flushed.borrow_mut().push(id.clone());
+                return Ok(IssuerAnswer::Done);
+            }
+            other => panic!("the registry does not send {other:?}"),
         };
         self.asked.borrow_mut().push(id.clone());
         if self.silent.borrow().contains(id) {

@@ -253,6 +253,25 @@ fn an_issuer_that_is_gone_is_kept_and_marked_until_its_events_are_gone() {
 }
 
 #[test]
+fn after_each_tick_those_that_are_gone_do_what_they_owe() {
+    let stage = Stage::listing(3);
+    stage.index().unwrap();
+    stage.pages.0.list(2);
+    stage.machine.pass(MINUTE);
+    stage.index().unwrap();
+    for _ in 0..2 {
+        let lease = stage.begin_tick().unwrap();
+        assert_eq!(stage.service.next_batch(&lease).unwrap().issuers.len(), 2);
+        let service = Rc::clone(&stage.service);
+        let unreached = Vec::new();
+        let end = RegistryRequest::EndTick { lease, unreached };
+        stage.machine.done(async move { service.answer(end).await });
+        stage.machine.pass(MINUTE);
+        assert_eq!(stage.issuers.flushed.take(), [id(2)]);
+    }
+}
+
+#[test]
 fn what_an_issuer_no_longer_has_is_known_until_it_comes_back() {
     let mut stage = Stage::listing(1);
     stage.pages.0.shards.set(3);

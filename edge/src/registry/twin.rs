@@ -106,12 +106,12 @@ impl<F: Faulty> RegistryStore for RegistryTwin<F> {
         &self,
         began_at: Timestamp,
         limit: usize,
+        gone: bool,
     ) -> Result<(Vec<IssuerId>, u64), StoreError> {
         self.read("registry.unasked", |kept| {
-            let unasked = kept
-                .rows
-                .values()
-                .filter(|(row, asked_at)| row.gone_since.is_none() && *asked_at < began_at);
+            let rows = kept.rows.values();
+            let unasked = rows
+                .filter(|(row, asked_at)| row.gone_since.is_some() == gone && *asked_at < began_at);
             let mut unasked: Vec<_> = unasked.collect();
             unasked.sort_by_key(|(row, asked_at)| (*asked_at, row.id.clone()));
             let ids = unasked.iter().take(limit).map(|(row, _)| row.id.clone());

@@ -297,3 +297,26 @@ fn a_removal_that_d1_or_kv_does_not_take_is_tried_again() {
         assert!(!is_left(), "{part}");
     }
 }
+
+#[test]
+fn an_issuer_that_is_gone_is_forgotten_once_all_is_done_although_its_alarm_was_lost() {
+    for part in ["log.append", "replica.delete"] {
+        let stage = gone();
+        stage
+            .faults
+            .all(part, crate::refresh::testing::Failure::Before);
+        retire(&stage, None);
+        stage.kill();
+        assert!(stage.host.take_alarm().is_some());
+        stage.faults.none();
+        stage.pass(HOUR);
+        assert!(!stage.registry.0.is_removed.get(), "{part} is still owed");
+        let object = stage.object();
+        let flush = async move { object.answer(IssuerRequest::FlushPending).await.0 };
+        assert_eq!(stage.machine.done(flush), IssuerAnswer::Done);
+        stage.pass(10 * MINUTE);
+        assert!(stage.registry.0.is_removed.get(), "{part}");
+        assert_eq!(stage.disk.bodies_and_outbox(), (0, 0));
+        assert_eq!(stage.disk.pending_deletes(), 0);
+    }
+}
