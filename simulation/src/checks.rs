@@ -51,8 +51,8 @@ pub(crate) fn memory_is_bounded(world: &World) {
 fn faults(world: &World) -> Vec<Fault> {
     let mut faults = Vec::new();
     let missing = world.ledger.events_missing();
-    if missing > 0 {
-        let what = format!("D1 has not got {missing} of them");
+    if let Some(first) = missing.first() {
+        let what = format!("D1 has not got {} of them, as {first:?}", missing.len());
         faults.push(("no event is lost", what));
     }
     let issuers = world.issuers.iter();

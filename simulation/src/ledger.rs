@@ -446,9 +446,10 @@ impl Ledger {
         let known = self.0.known.borrow();
         let issuer = known.issuers.get(&list.0);
         let mut wrong = Vec::new();
+        // What was removed may come back as it was.
         if let Some(last) = before
             .and_then(CrlState::last_head)
-            .filter(|_| !is_accepted)
+            .filter(|last| !is_accepted && last.sha256 != hash)
         {
             if seen.number <= last.number {
                 wrong.push((
@@ -469,12 +470,13 @@ impl Ledger {
         if issuer.is_some_and(|issuer| issuer.by_new_key.contains(&hash)) {
             wrong.push(("a new key needs an operator's trust", format!("{list:?}")));
         }
-        let replaced = known
-            .lists
-            .get(list)
-            .and_then(|known| known.committed.last().copied())
-            .and_then(|hash| known.crls.get(&hash));
-        if let (Some(replaced), false) = (replaced, is_accepted) {
+        let of_list = known.lists.get(list);
+        let replaced = of_list
+            .and_then(|known| known.committed.last())
+            .and_then(|hash| known.crls.get(hash));
+        let is_back =
+            of_list.is_some_and(|list| list.is_removed && list.committed.last() == Some(&hash));
+        if let (Some(replaced), false) = (replaced, is_accepted || is_back) {
             // The object's own memory of what it replaces may be wrong.
             if seen.number <= replaced.number || seen.this_update < replaced.this_update {
                 let what = format!("{} after {}", seen.number, replaced.number);
@@ -629,10 +631,11 @@ impl Ledger {
     }
 
     /// The events that D1 does not have yet.
-    pub(crate) fn events_missing(&self) -> usize {
+    pub(crate) fn events_missing(&self) -> Vec<Event> {
         let known = self.0.known.borrow();
-        let ids = known.committed.keys();
-        ids.filter(|id| !known.written.contains(id)).count()
+        let committed = known.committed.values();
+        let missing = committed.filter(|event| !known.written.contains(&event.id));
+        missing.cloned().collect()
     }
 
     /// Events before this time were pruned from D1, and need not be remembered.
