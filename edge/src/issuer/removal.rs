@@ -73,7 +73,7 @@ impl<P: IssuerPorts> Removal<P> {
             return Ok(());
         };
         self.note_standing(&standing)?;
-        self.remove(&names, &standing).await?;
+        self.remove(&names, &standing)?;
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl<P: IssuerPorts> Removal<P> {
         };
         let mut names = self.shared.state.with(known)?;
         names.retain(|known| name.is_none_or(|name| name == *known));
-        self.remove(&names, &standing).await?;
+        self.remove(&names, &standing)?;
         Ok(RetireAnswer::Retired(names))
     }
 
@@ -141,7 +141,7 @@ impl<P: IssuerPorts> Removal<P> {
     }
 
     /// Removes those of `names` that the registry does not list.
-    async fn remove(&self, names: &[CrlName], standing: &Standing) -> Result<(), StoreError> {
+    fn remove(&self, names: &[CrlName], standing: &Standing) -> Result<(), StoreError> {
         for name in names {
             if matches!(standing, Standing::Listed(listed) if listed.contains(name)) {
                 continue;
