@@ -149,15 +149,19 @@ impl<'a> EntryExtensions<'a> {
             return Err("an entry continues after its extensions".into());
         }
         // CAs do write an empty SEQUENCE; webpki accepts it as no extensions.
-        let mut seen = SeenTypes::<MAX_EXTENSIONS>::new();
+        let mut seen = None;
         while !rest.is_empty() {
             let extension = ExtensionRef::take(&mut rest)?;
-            seen.add(extension.oid).map_err(|error| match error {
-                SeenError::Twice => EntryError::Malformed(
-                    "an entry has the same extension twice (RFC 5280, section 4.2)",
-                ),
-                SeenError::TooMany => EntryError::TooManyExtensions,
-            })?;
+            // One alone does not come twice.
+            if seen.is_some() || !rest.is_empty() {
+                let seen = seen.get_or_insert_with(SeenTypes::<MAX_EXTENSIONS>::new);
+                seen.add(extension.oid).map_err(|error| match error {
+                    SeenError::Twice => EntryError::Malformed(
+                        "an entry has the same extension twice (RFC 5280, section 4.2)",
+                    ),
+                    SeenError::TooMany => EntryError::TooManyExtensions,
+                })?;
+            }
             read.read(&extension)?;
         }
         Ok(read)
