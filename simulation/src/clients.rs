@@ -310,8 +310,8 @@ impl Client {
             return self.ledger.violated(rule, &format!("{list:?}"));
         };
         if answer.header("etag") != cached.etag.as_deref() {
-            // A wrong clock may show the very second of the commit. The 304 is then not for the copy
-            // (RFC 9111, section 4.3.4).
+            // A wrong clock may show the very second of the commit. The 304 is then for another
+            // copy (RFC 9111, section 4.3.4).
             if matches!(asking, Asking::IfModifiedSinceNow) {
                 return;
             }
