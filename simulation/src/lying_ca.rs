@@ -222,10 +222,7 @@ impl LyingCa {
             return Ok(Response::of(StatusCode::NOT_MODIFIED, ""));
         }
         let der = self.answer(&mut state, now)?;
-        let mut response = Response::of(StatusCode::OK, der);
-        let media_type = HeaderValue::from_static(CRL_MEDIA_TYPE);
-        response.headers.insert(header::CONTENT_TYPE, media_type);
-        Ok(response)
+        Ok(with_crl(der))
     }
 
     /// Its certificate now.
@@ -249,12 +246,40 @@ impl LyingCa {
         let mut response = if is_held {
             Response::of(StatusCode::NOT_MODIFIED, "")
         } else {
-            Response::of(StatusCode::OK, der)
+            with_crl(der)
         };
         response.headers.insert(header::ETAG, etag.parse()?);
-        let media_type = HeaderValue::from_static(CRL_MEDIA_TYPE);
-        response.headers.insert(header::CONTENT_TYPE, media_type);
         Ok(response)
+    }
+
+    /// Answers a request of a PKI engine's API.
+    pub(crate) fn run_engine(&self, request: &Request<Bytes>) -> anyhow::Result<Response> {
+        let path = request.uri().path();
+        if path.ends_with("/crl/der") {
+            return self.publish_late(request);
+        }
+        let data = if path.ends_with("/crl/rotate") {
+            let now = self.timeline.now();
+            self.answer(&mut self.state.borrow_mut(), now)?;
+            serde_json::json!({ "success": true })
+        } else {
+            // Its owner changes it at any time.
+            serde_json::json!({ "disable": false, "auto_rebuild": self.random.chance(500) })
+        };
+        let body = serde_json::json!({ "data": data }).to_string();
+        Ok(Response::of(StatusCode::OK, body))
+    }
+
+    /// Publishes its CRL, sometimes from a node that lags behind the active one.
+    fn publish_late(&self, request: &Request<Bytes>) -> anyhow::Result<Response> {
+        let state = self.state.borrow();
+        if let [.., before, _] = &state.made[..]
+            && self.random.chance(100)
+        {
+            return Ok(with_crl(before.der.clone()));
+        }
+        drop(state);
+        self.publish(request)
     }
 
     fn answer(&self, state: &mut State, now: Timestamp) -> anyhow::Result<Bytes> {
@@ -301,6 +326,13 @@ impl LyingCa {
         }
         Ok(der)
     }
+}
+
+fn with_crl(der: Bytes) -> Response {
+    let mut response = Response::of(StatusCode::OK, der);
+    let media_type = HeaderValue::from_static(CRL_MEDIA_TYPE);
+    response.headers.insert(header::CONTENT_TYPE, media_type);
+    response
 }
 
 impl Keys {

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use crl_origin::bearer_token::TokenHash;
 use crl_origin::ca::{self, KeyKind, Serial};
 use crl_origin::clock::Clock as OriginClock;
-use crl_origin::connector_config::{ConnectorConfig, UrlConfig};
+use crl_origin::connector_config::{ConnectorConfig, Login, OpenBaoConfig, UrlConfig};
 use crl_origin::http_client::{HttpClient, HttpError, Limits, Response as ClientResponse};
 use crl_origin::import;
 use crl_origin::list_config::{Lists, NewList};
@@ -61,8 +61,10 @@ const NEVER: crl::UnixTime = crl::UnixTime(4_102_444_800);
 /// How many copies of the database are kept for a restore.
 const BACKUPS: usize = 3;
 
-/// The host at which another CA publishes its CRL.
+/// The host at which a CA publishes its CRL.
 const CA_HOST: &str = "ca.example";
+/// The host of a PKI engine.
+const ENGINE_HOST: &str = "bao.example";
 
 /// An origin. Clones are the same origin.
 #[derive(Clone)]
@@ -264,7 +266,7 @@ impl HttpClient for NodeClient {
     ) -> BoxFuture<'_, Result<ClientResponse, HttpError>> {
         Box::pin(async move {
             let is_lost = self.mutation == Some(Mutation::PushAcknowledgedUnsent);
-            let is_push = request.uri().host() != Some(CA_HOST);
+            let is_push = !matches!(request.uri().host(), Some(CA_HOST | ENGINE_HOST));
             let (wire, step) = if is_push {
                 (&self.edge, "push to the edge")
             } else {
@@ -459,8 +461,13 @@ impl OriginNode {
         })
     }
 
-    /// Adds an issuer whose CRL another CA publishes at a URL.
-    pub(crate) fn connect_issuer(&self, id: &IssuerId, certificate: &[u8]) -> anyhow::Result<()> {
+    /// Adds an issuer whose CRL another CA makes.
+    pub(crate) fn connect_issuer(
+        &self,
+        id: &IssuerId,
+        certificate: &[u8],
+        connector: ConnectorConfig,
+    ) -> anyhow::Result<()> {
         self.command(|origin, now| {
             let list = NewList {
                 name: CrlName::Full,
@@ -471,10 +478,7 @@ impl OriginNode {
             let new = ConnectedIssuer {
                 id: id.clone(),
                 certificate: ca::certificate_from_pem_or_der(certificate)?,
-                connector: ConnectorConfig::Url(UrlConfig {
-                    url: format!("http://{CA_HOST}/{id}.crl"),
-                    allow_local: false,
-                }),
+                connector,
                 lists: Lists::new(vec![list])?,
             };
             origin.connect_issuer(&new, now)?;
@@ -649,6 +653,31 @@ fn served_crl(name: CrlName, der: &[u8]) -> anyhow::Result<ServedCrl> {
         base_number: crl.base_number,
         entries: entries.collect::<anyhow::Result<_>>()?,
     })
+}
+
+/// A CA that publishes its CRL at a URL.
+pub(crate) fn published_at_url(id: &IssuerId) -> ConnectorConfig {
+    ConnectorConfig::Url(UrlConfig {
+        url: format!("http://{CA_HOST}/{id}.crl"),
+        allow_local: false,
+    })
+}
+
+/// A PKI engine. The file with its token is in `folder`.
+pub(crate) fn made_by_engine(folder: &Path) -> anyhow::Result<ConnectorConfig> {
+    let token = folder.join("engine-token");
+    fs::write(&token, "token-of-the-engine")?;
+    Ok(ConnectorConfig::OpenBao(OpenBaoConfig {
+        address: format!("http://{ENGINE_HOST}"),
+        mount: "pki".to_owned(),
+        issuer: "default".to_owned(),
+        login: Login::TokenFile(token),
+    }))
+}
+
+/// Whether a request is for the PKI engine.
+pub(crate) fn is_for_engine(request: &Request<Bytes>) -> bool {
+    request.uri().host() == Some(ENGINE_HOST)
 }
 
 fn distribution_point(id: &IssuerId, name: CrlName) -> String {

@@ -9,6 +9,7 @@ use http::StatusCode;
 use origin_api::IssuersPage;
 
 use crate::faults::Fault;
+use crate::origin_node::is_for_engine;
 use crate::wire::{Exchange, Response};
 use crate::world::{Ends, World};
 
@@ -46,7 +47,12 @@ pub(crate) fn start(world: &Rc<World>, ends: Ends) {
     let this = Rc::clone(world);
     world.spawn(async move {
         while let Some(exchange) = at_ca.next().await {
-            match this.foreign.publish(&exchange.request) {
+            let response = if is_for_engine(&exchange.request) {
+                this.engine.run_engine(&exchange.request)
+            } else {
+                this.foreign.publish(&exchange.request)
+            };
+            match response {
                 Ok(response) => drop(exchange.respond.send(response)),
                 Err(error) => this
                     .ledger

@@ -21,7 +21,9 @@ use crate::kv::{Kv, KvDeps};
 use crate::ledger::{Ledger, List};
 use crate::lying_ca::LyingCa;
 use crate::mutation::Mutation;
-use crate::origin_node::{OriginDeps, OriginNode, OriginTokens, database_in};
+use crate::origin_node::{
+    OriginDeps, OriginNode, OriginTokens, database_in, made_by_engine, published_at_url,
+};
 use crate::random::Random;
 use crate::shared_cache::SharedCache;
 use crate::trace::Trace;
@@ -78,6 +80,8 @@ pub(crate) struct World {
     pub(crate) liars: Vec<Rc<LyingCa>>,
     /// The CA that publishes at a URL, from which the origin passes its CRL on.
     pub(crate) foreign: Rc<LyingCa>,
+    /// The CA in a PKI engine, from which the origin passes its CRL on.
+    pub(crate) engine: Rc<LyingCa>,
     pub(crate) d1: D1,
     /// A second origin, which runs by mistake.
     pub(crate) another_origin: RefCell<Option<OriginNode>>,
@@ -137,8 +141,14 @@ impl World {
             .map(Rc::new)
         };
         let (liar, foreign) = (ca("liar", false)?, ca("foreign", true)?);
-        origin.connect_issuer(&foreign.id, &foreign.certificate())?;
-        for ca in [&liar, &foreign] {
+        let engine = ca("engine", true)?;
+        for (ca, connector) in [
+            (&foreign, published_at_url(&foreign.id)),
+            (&engine, made_by_engine(folder)?),
+        ] {
+            origin.connect_issuer(&ca.id, &ca.certificate(), connector)?;
+        }
+        for ca in [&liar, &foreign, &engine] {
             names.insert(ca.id.clone(), vec![CrlName::Full]);
         }
         origin.back_up()?;
@@ -155,6 +165,7 @@ impl World {
             issuers,
             liars: vec![liar],
             foreign,
+            engine,
             d1,
             another_origin: RefCell::default(),
             another_was_at: Cell::default(),
@@ -202,7 +213,7 @@ impl World {
 
     /// The CAs that do not follow the rules.
     pub(crate) fn cas(&self) -> impl Iterator<Item = &Rc<LyingCa>> {
-        self.liars.iter().chain([&self.foreign])
+        self.liars.iter().chain([&self.foreign, &self.engine])
     }
 
     /// The edge's settings, with the tokens of now.
