@@ -120,3 +120,46 @@ impl Confirmation {
         Suspects::These(self.suspects.hashes.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hits(hashes: impl IntoIterator<Item = u64>) -> Hits {
+        let mut hits = Hits::default();
+        for hash in hashes {
+            hits.add(hash);
+        }
+        hits
+    }
+
+    #[test]
+    fn only_hashes_that_two_entries_have_are_suspects() {
+        let mut confirmation = Confirmation::new(hits([1, 2]), hits([3, 4])).unwrap();
+        for hash in [1, 3, 4, 4, 5] {
+            confirmation.see(hash);
+        }
+        let suspects = confirmation.end();
+        let found: Vec<u64> = (0..8).filter(|hash| suspects.contains(*hash)).collect();
+        assert_eq!(found, [1, 4]);
+    }
+
+    #[test]
+    fn more_hits_than_are_kept_make_every_hash_a_suspect() {
+        let most = MAX_SUSPECTS as u64;
+        let few = || hits(0..most);
+        let many = || hits(0..=most);
+        assert!(Confirmation::new(few(), few()).is_some());
+        assert!(Confirmation::new(many(), few()).is_none());
+        assert!(Confirmation::new(few(), many()).is_none());
+        for (seen, are_kept) in [(most, true), (most + 1, false)] {
+            let mut confirmation = Confirmation::new(hits([1]), Hits::default()).unwrap();
+            for _ in 0..seen {
+                confirmation.see(1);
+            }
+            let suspects = confirmation.end();
+            assert!(suspects.contains(1));
+            assert_eq!(matches!(suspects, Suspects::These(_)), are_kept);
+        }
+    }
+}
