@@ -22,7 +22,7 @@ use crl_origin::http_client::{HttpClient, HttpError, Limits, Response as ClientR
 use crl_origin::import;
 use crl_origin::list_config::{Lists, NewList};
 use crl_origin::origin::{
-    Changes, ConnectedIssuer, Evidence, ListChange, NewIssuer, NewKey, Origin, ServedCrl, SignedBy,
+    Changes, ConnectedIssuer, Evidence, NewIssuer, NewKey, Origin, ServedCrl, SignedBy,
 };
 use crl_origin::profile::Profile;
 use crl_origin::revocation::{CertificateFacts, NamedList, RevocationRequest};
@@ -489,18 +489,8 @@ impl OriginNode {
     /// Publishes a delta from now on, or no more.
     pub(crate) fn set_delta(&self, id: &IssuerId, is_published: bool) -> anyhow::Result<()> {
         self.command(|origin, now| {
-            let delta = ListChange {
-                name: CrlName::Delta,
-                distribution_point: Some(distribution_point(id, CrlName::Delta)),
-                validity: None,
-                overlap: None,
-            };
-            let changes = Changes {
-                lists: is_published.then_some(delta).into_iter().collect(),
-                no_delta: !is_published,
-                ..Changes::default()
-            };
-            origin.change_issuer(id, &changes, now)?;
+            let url = is_published.then(|| distribution_point(id, CrlName::Delta));
+            origin.change_issuer(id, &Changes::of_delta(url), now)?;
             Ok(())
         })
     }

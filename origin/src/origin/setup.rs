@@ -64,6 +64,23 @@ pub struct ListChange {
 }
 
 impl Changes {
+    /// Publishes a delta at this http URL from now on, or none.
+    #[must_use]
+    pub fn of_delta(distribution_point: Option<String>) -> Self {
+        let no_delta = distribution_point.is_none();
+        let delta = distribution_point.map(|url| ListChange {
+            name: CrlName::Delta,
+            distribution_point: Some(url),
+            validity: None,
+            overlap: None,
+        });
+        Self {
+            lists: delta.into_iter().collect(),
+            no_delta,
+            ..Self::default()
+        }
+    }
+
     /// Whether this changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

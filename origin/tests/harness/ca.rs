@@ -12,8 +12,8 @@ use crl_origin::connector_config::ConnectorConfig;
 use crl_origin::import;
 use crl_origin::list_config::{Lists, NewList};
 use crl_origin::origin::{
-    Caller, Changes, CrlAnswer, Evidence, HeldCrl, ListChange, MadeCrl, NewIssuer, NewKey, Origin,
-    OriginError, Revoked, ServedCrl, SignedBy,
+    Caller, Changes, CrlAnswer, Evidence, HeldCrl, MadeCrl, NewIssuer, NewKey, Origin, OriginError,
+    Revoked, ServedCrl, SignedBy,
 };
 use crl_origin::profile::Profile;
 use crl_origin::random::{NoRandomness, RandomSource};
@@ -175,17 +175,8 @@ impl Ca {
 
     /// Publishes a delta from now on, or no more.
     pub(crate) fn publish_delta(&self, is_published: bool) {
-        let delta = ListChange {
-            name: CrlName::Delta,
-            distribution_point: Some("http://crl.example.com/ca/delta.crl".to_owned()),
-            validity: None,
-            overlap: None,
-        };
-        let changes = Changes {
-            lists: is_published.then_some(delta).into_iter().collect(),
-            no_delta: !is_published,
-            ..Changes::default()
-        };
+        let url = is_published.then(|| "http://crl.example.com/ca/delta.crl".to_owned());
+        let changes = Changes::of_delta(url);
         let done = self.origin().change_issuer(&id(), &changes, self.now());
         done.unwrap();
     }
