@@ -99,6 +99,7 @@ impl<P: IssuerPorts> Removal<P> {
         if is_listed {
             return Ok(RetireAnswer::StillListed);
         }
+        // A person may know more than a refresh that failed says; not of what a restore has lost.
         let has_lost = self.shared.state.with(ObjectState::origin_lost_state)?;
         if has_lost && standing != Standing::Gone {
             return Ok(RetireAnswer::NeededToRecover);
@@ -158,7 +159,7 @@ impl<P: IssuerPorts> Removal<P> {
 
     /// Has the registry forget an issuer that is gone, once nothing is left to be done for it.
     /// Until then ticks come back, should the alarm be lost.
-    pub(super) async fn end(&self) -> Result<(), StoreError> {
+    pub(super) async fn forget_once_done(&self) -> Result<(), StoreError> {
         let is_over = |state: &ObjectState| {
             let mut crls = state.crls.values();
             state.issuer.gone_since.is_some()

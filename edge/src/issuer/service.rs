@@ -498,15 +498,15 @@ impl<P: IssuerPorts> IssuerService<P> {
         self.alarm.follow(&self.shared, removal).await
     }
 
-    /// Does the pending work: sweeps unused bodies, writes to KV, delivers events to D1, and ends
-    /// with an issuer that is gone.
+    /// Does the pending work: sweeps unused bodies, writes to KV, and delivers events to D1. If
+    /// nothing is left of an issuer that is gone, the registry forgets it.
     async fn do_pending(&self) {
         if self.flights.is_idle() {
             self.shared.ok_or_log(self.sweep());
         }
         // Neither waits for the other: one of them may be down.
         join(self.publisher.flush(), self.outbox.flush()).await;
-        self.shared.ok_or_log(self.removal.end().await);
+        self.shared.ok_or_log(self.removal.forget_once_done().await);
     }
 
     /// Removes the bodies that no state names and nobody reads.
