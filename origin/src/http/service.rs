@@ -17,7 +17,7 @@ use crate::runtime::{Runtime, blocking};
 pub(crate) struct Service {
     pub(super) origin: Arc<Origin>,
     pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) connectors: Connectors,
+    pub(super) connectors: Arc<Connectors>,
     /// Tokens of scope admin, from the settings. Only their hashes are kept and compared, so that
     /// the time of a comparison says nothing about a token.
     pub(super) tokens: Arc<[TokenHash]>,
@@ -38,7 +38,7 @@ impl Service {
             metrics: Arc::new(Metrics::new(connectors.metrics(), pushes)),
             origin,
             runtime,
-            connectors,
+            connectors: Arc::new(connectors),
             tokens: tokens.into(),
         }
     }
