@@ -50,10 +50,10 @@ struct Known {
     crls: BTreeMap<Sha256, Rc<SeenCrl>>,
     lists: BTreeMap<List, KnownList>,
     issuers: BTreeMap<IssuerId, KnownIssuer>,
-    /// Events that an object has committed, which D1 must get.
-    committed: BTreeMap<EventId, Event>,
+    /// Events that an object has committed, which D1 has yet to get.
+    owed: BTreeMap<EventId, Event>,
     /// Events in D1.
-    written: BTreeSet<EventId>,
+    written: BTreeMap<EventId, Event>,
     /// How often D1 has a publication of these bytes.
     published: BTreeMap<(List, String), u64>,
     /// Since when nothing fails; absent while something does.
@@ -61,9 +61,24 @@ struct Known {
     counts: Counts,
 }
 
+impl Known {
+    /// Forgets what is in CRLs that nobody holds or uses any more.
+    fn forget_expired(&mut self, now: Timestamp) {
+        let lists = self.lists.values();
+        let held: BTreeSet<_> = lists.filter_map(|list| list.committed.last()).collect();
+        let longest_use = Duration::from_hours(72);
+        self.crls.retain(|hash, crl| {
+            let end = Timestamp::from(crl.next_update).after(longest_use);
+            end > now || held.contains(hash)
+        });
+    }
+}
+
 /// How much a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Storms.
+    pub storms: u64,
     /// CRLs that objects committed.
     pub commits: u64,
     /// Answers to relying parties that were checked.
@@ -81,6 +96,7 @@ pub struct Counts {
 impl Counts {
     /// Adds those of another run.
     pub fn add(&mut self, other: Self) {
+        self.storms += other.storms;
         self.commits += other.commits;
         self.answers += other.answers;
         self.revocations += other.revocations;
@@ -120,6 +136,16 @@ impl Default for KnownList {
             due_at: None,
             was_overruled: false,
         }
+    }
+}
+
+impl KnownList {
+    fn has_committed(&self, hash: &Sha256) -> bool {
+        // Mostly one of the last.
+        self.committed
+            .iter()
+            .rev()
+            .any(|committed| committed == hash)
     }
 }
 
@@ -262,7 +288,10 @@ impl Ledger {
 
     /// From now on something may fail.
     pub(crate) fn storm_begins(&self) {
-        self.0.known.borrow_mut().calm_since = None;
+        let mut known = self.0.known.borrow_mut();
+        known.calm_since = None;
+        known.counts.storms += 1;
+        known.forget_expired(self.now());
     }
 
     /// From now on nothing fails.
@@ -574,7 +603,9 @@ impl Ledger {
     /// An object committed an event with its state.
     pub(crate) fn event_committed(&self, event: &Event) {
         let mut known = self.0.known.borrow_mut();
-        known.committed.insert(event.id, event.clone());
+        if !known.written.contains_key(&event.id) {
+            known.owed.insert(event.id, event.clone());
+        }
     }
 
     /// An object says what a refresh did. What was published has an event, and a request of a
@@ -582,7 +613,7 @@ impl Ledger {
     /// give, an object takes for missing.
     pub(crate) fn refreshed(&self, event: &Event, storage_works: bool) {
         let known = self.0.known.borrow();
-        let is_kept = known.committed.contains_key(&event.id);
+        let is_kept = known.owed.contains_key(&event.id) || known.written.contains_key(&event.id);
         let list = (event.issuer_id.clone(), event.crl_name);
         let held = known.lists.get(&list);
         // What was committed meanwhile does not count.
@@ -603,8 +634,13 @@ impl Ledger {
     /// D1 has written an event.
     pub(crate) fn event_written(&self, event: &Event) {
         let mut known = self.0.known.borrow_mut();
-        let is_known = known.committed.get(&event.id) == Some(event);
-        if known.written.insert(event.id) {
+        let owed = known.owed.remove(&event.id);
+        let is_new = owed.is_some();
+        if let Some(owed) = owed {
+            known.written.insert(owed.id, owed);
+        }
+        let is_known = known.written.get(&event.id) == Some(event);
+        if is_new {
             known.counts.events += 1;
             // An operator may accept an old CRL of a CA that lies once more.
             let issuer = known.issuers.get(&event.issuer_id);
@@ -633,25 +669,19 @@ impl Ledger {
     /// The events that D1 does not have yet.
     pub(crate) fn events_missing(&self) -> Vec<Event> {
         let known = self.0.known.borrow();
-        let committed = known.committed.values();
-        let missing = committed.filter(|event| !known.written.contains(&event.id));
-        missing.cloned().collect()
+        known.owed.values().cloned().collect()
     }
 
     /// Events before this time were pruned from D1, and need not be remembered.
     pub(crate) fn forget_events(&self, before: Timestamp) {
         let mut known = self.0.known.borrow_mut();
-        let known = &mut *known;
-        // Ids are ordered by time: nothing is older than the first.
-        let first = known.committed.values().next();
         let before = before.to_string();
-        if first.is_none_or(|event| event.started_at >= before) {
-            return;
+        // Ids are ordered by time.
+        while let Some(oldest) = known.written.first_entry()
+            && oldest.get().started_at < before
+        {
+            oldest.remove();
         }
-        let written = &mut known.written;
-        known
-            .committed
-            .retain(|id, event| event.started_at >= before || !written.remove(id));
     }
 
     /// A value has landed in KV.
@@ -662,8 +692,7 @@ impl Ledger {
         }
         let known = self.0.known.borrow();
         let of_list = known.lists.get(list);
-        let is_committed =
-            of_list.is_some_and(|list| list.committed.contains(&metadata.head.sha256));
+        let is_committed = of_list.is_some_and(|list| list.has_committed(&metadata.head.sha256));
         drop(known);
         if !is_committed {
             self.violated(
@@ -700,7 +729,7 @@ impl Ledger {
         let is_committed = known
             .lists
             .get(list)
-            .is_some_and(|list| list.committed.contains(&hash));
+            .is_some_and(|list| list.has_committed(&hash));
         if !is_committed {
             wrong.push((
                 "only what was committed is served",

@@ -26,6 +26,14 @@ const VALIDITY: Duration = Duration::from_hours(12);
 /// How many certificates it revokes at first: enough for the removal gate.
 const REVOKED: u64 = 40;
 
+/// How many it revokes at most.
+const MOST_REVOKED: usize = 400;
+/// How many of its CRLs it can go back to.
+const KEPT: usize = 40;
+
+/// For how long it publishes the same lie: a connector that waits for a newer CRL asks many times.
+const LIE_LASTS: Duration = Duration::from_secs(10);
+
 /// How it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lie {
@@ -101,6 +109,8 @@ struct State {
     number: u64,
     serials: BTreeSet<[u8; 12]>,
     made: Vec<Made>,
+    /// What it said last while it lied.
+    told: Option<Made>,
 }
 
 struct Keys {
@@ -135,6 +145,7 @@ impl LyingCa {
                 number: 1,
                 serials,
                 made: Vec::new(),
+                told: None,
             }),
             id,
             timeline: timeline.clone(),
@@ -168,13 +179,10 @@ impl LyingCa {
 
     /// Lies in another way from now on. Returns how.
     pub(crate) fn lie(&self) -> anyhow::Result<Lie> {
+        self.tell_the_truth();
         let lie = *self.random.pick(&LIES);
         let mut state = self.state.borrow_mut();
         state.lie = lie;
-        if let Some(before) = state.before.take() {
-            state.keys = before;
-            state.is_new_key = false;
-        }
         if lie == Lie::ReKeys {
             let keys = Keys::new(&self.id, &self.random, self.timeline.now())?;
             let before = std::mem::replace(&mut state.keys, keys);
@@ -188,6 +196,17 @@ impl LyingCa {
             state.is_new_key = self.ledger.held(&list).is_some();
         }
         Ok(lie)
+    }
+
+    /// Lies no more. A key that it has told the origin of stays.
+    pub(crate) fn tell_the_truth(&self) {
+        let mut state = self.state.borrow_mut();
+        state.lie = Lie::None;
+        state.told = None;
+        if let Some(before) = state.before.take() {
+            state.keys = before;
+            state.is_new_key = false;
+        }
     }
 
     /// An operator trusts its key.
@@ -234,8 +253,12 @@ impl LyingCa {
     pub(crate) fn publish(&self, request: &Request<Bytes>) -> anyhow::Result<Response> {
         let now = self.timeline.now();
         let mut state = self.state.borrow_mut();
-        let last = state.made.last().filter(|_| state.lie == Lie::None);
-        let last = last.filter(|last| now.since(last.at) < VALIDITY / 4);
+        let (last, lasts) = if state.lie == Lie::None {
+            (state.made.last(), VALIDITY / 4)
+        } else {
+            (state.told.as_ref(), LIE_LASTS)
+        };
+        let last = last.filter(|last| now.since(last.at) < lasts);
         let der = match last {
             Some(last) => last.der.clone(),
             None => self.answer(&mut state, now)?,
@@ -283,7 +306,7 @@ impl LyingCa {
     }
 
     fn answer(&self, state: &mut State, now: Timestamp) -> anyhow::Result<Bytes> {
-        if self.random.chance(300) {
+        if state.serials.len() < MOST_REVOKED && self.random.chance(300) {
             state.serials.insert(self.random.bytes());
         }
         let hour = Duration::from_hours(1);
@@ -317,12 +340,16 @@ impl LyingCa {
             self.ledger.signed_by_new_key(&self.id, &der);
         }
         let der = Bytes::from(der);
+        let made = Made {
+            der: der.clone(),
+            at: now,
+        };
         if state.lie == Lie::None {
-            let made = Made {
-                der: der.clone(),
-                at: now,
-            };
             state.made.push(made);
+            let old = state.made.len().saturating_sub(KEPT);
+            state.made.drain(..old);
+        } else {
+            state.told = Some(made);
         }
         Ok(der)
     }
