@@ -12,6 +12,9 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use simulation::{Counts, Coverage, Plan, Report};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the origin and the edge together on virtual time, with everything failing.
 #[derive(Parser)]
 #[command(name = "simulate", bin_name = "cargo xtask simulate")]
