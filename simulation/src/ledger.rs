@@ -16,10 +16,6 @@ use sha2::Digest as _;
 use crate::clock::Timeline;
 use crate::trace::Trace;
 
-/// How long after the last fault everything is as before, without a person: the longest back-off
-/// (15 minutes), a write to KV that lands late (10 minutes) and its comparison, and KV's spread.
-pub(crate) const BACK_TO_NORMAL: Duration = Duration::from_mins(35);
-
 /// How long after a revocation the origin's push has the edge publish it, if nothing fails.
 const PUSH: Duration = Duration::from_secs(15);
 
@@ -40,6 +36,7 @@ struct Inside {
     timeline: Timeline,
     trace: Trace,
     visible_within: Duration,
+    back_to_normal: Duration,
     known: RefCell<Known>,
 }
 
@@ -246,11 +243,17 @@ pub(crate) struct Seen<'a> {
 }
 
 impl Ledger {
-    pub(crate) fn new(timeline: &Timeline, trace: &Trace, kv_cache_ttl: Duration) -> Self {
+    pub(crate) fn new(
+        timeline: &Timeline,
+        trace: &Trace,
+        kv_cache_ttl: Duration,
+        back_to_normal: Duration,
+    ) -> Self {
         Self(Rc::new(Inside {
             timeline: timeline.clone(),
             trace: trace.clone(),
             visible_within: PUSH + KV_SPREAD + kv_cache_ttl + HEAD_MEMORY,
+            back_to_normal,
             known: RefCell::default(),
         }))
     }
@@ -310,7 +313,7 @@ impl Ledger {
     /// Whether everything must be normal by now.
     pub(crate) fn is_settled(&self) -> bool {
         let since = self.0.known.borrow().calm_since;
-        since.is_some_and(|since| self.now().since(since) >= BACK_TO_NORMAL)
+        since.is_some_and(|since| self.now().since(since) >= self.0.back_to_normal)
     }
 
     pub(crate) fn has_liar(&self, issuer: &IssuerId) {
@@ -759,13 +762,13 @@ impl Ledger {
         }
         let is_settled = known
             .calm_since
-            .is_some_and(|since| now.since(since) >= BACK_TO_NORMAL);
+            .is_some_and(|since| now.since(since) >= self.0.back_to_normal);
         let issuer = known.issuers.get(&list.0);
         // What a cache still has was right when it left the edge.
         let is_settled = is_settled
             && known
                 .calm_since
-                .is_some_and(|since| now.before(seen.age).since(since) >= BACK_TO_NORMAL);
+                .is_some_and(|since| now.before(seen.age).since(since) >= self.0.back_to_normal);
         if let Some(issuer) =
             issuer.filter(|issuer| is_settled && !issuer.is_disturbed(now) && !issuer.is_liar)
         {

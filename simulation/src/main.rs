@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use simulation::{Counts, Coverage, Plan, Report};
+use simulation::{Counts, Coverage, Pace, Plan, Report};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,6 +34,12 @@ struct Options {
     /// How many issuers each run has
     #[arg(long, default_value_t = 3)]
     issuers: usize,
+    /// How close together things happen
+    #[arg(long, value_enum, default_value_t)]
+    pace: Pace,
+    /// After how many minutes no other seed is begun
+    #[arg(long)]
+    minutes: Option<u64>,
     /// How many runs at once; by default as many as the machine has cores
     #[arg(long)]
     jobs: Option<usize>,
@@ -45,6 +51,7 @@ impl Options {
             seed,
             span: Duration::from_hours(24 * self.days),
             issuers: self.issuers,
+            pace: self.pace,
             mutation: None,
             trace_lines: if self.seed.is_some() { usize::MAX } else { 1 },
         }
@@ -60,6 +67,7 @@ impl Options {
 /// What all runs found together.
 #[derive(Default)]
 struct Findings {
+    seeds: u64,
     failed: BTreeMap<u64, String>,
     coverage: Coverage,
     counts: Counts,
@@ -67,6 +75,7 @@ struct Findings {
 
 impl Findings {
     fn add(&mut self, seed: u64, report: Report) {
+        self.seeds += 1;
         self.coverage.add(&report.coverage);
         self.counts.add(report.counts);
         if let Some(violation) = report.violation {
@@ -99,11 +108,13 @@ fn run_all(options: &Options) -> anyhow::Result<ExitCode> {
     let jobs = options.jobs.unwrap_or(cores).max(1);
     let (next, findings) = (AtomicU64::new(0), Mutex::new(Findings::default()));
     let began = Instant::now();
+    let limit = options.minutes.map(Duration::from_mins);
     let bar = progress(options.seeds);
     let work = || -> anyhow::Result<()> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= options.seeds {
+            let time_is_up = limit.is_some_and(|limit| began.elapsed() >= limit);
+            if number >= options.seeds || time_is_up {
                 return Ok(());
             }
             let seed = options.from + number;
@@ -153,18 +164,18 @@ fn progress(seeds: u64) -> ProgressBar {
 
 fn summarize(options: &Options, findings: &Findings, elapsed: Duration) {
     print!("{}", findings.coverage);
-    let (years, counts) = (options.years(options.seeds), findings.counts);
+    let (years, counts) = (options.years(findings.seeds), findings.counts);
     let rate = years / elapsed.as_secs_f64() * 3_600.0;
     println!(
         "{} seeds of {} days with {} issuers: {years:.1} issuer-years in {:.0} s, {rate:.0} an hour",
-        options.seeds,
+        findings.seeds,
         options.days,
         options.issuers,
         elapsed.as_secs_f64()
     );
     println!(
-        "{} revocations, {} CRLs, {} answers checked",
-        counts.revocations, counts.commits, counts.answers
+        "{} storms, {} revocations, {} CRLs, {} answers checked",
+        counts.storms, counts.revocations, counts.commits, counts.answers
     );
     println!(
         "at the ends of calms, issuers were normal {} times, and still being repaired {} times",
@@ -172,7 +183,7 @@ fn summarize(options: &Options, findings: &Findings, elapsed: Duration) {
     );
     let seeds: Duration = elapsed.max(Duration::from_millis(1));
     #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let hourly = options.seeds as f64 / seeds.as_secs_f64() * 3_600.0;
+    let hourly = findings.seeds as f64 / seeds.as_secs_f64() * 3_600.0;
     println!("{hourly:.0} seeds an hour");
     for (seed, violation) in &findings.failed {
         println!("seed {seed} found: {violation}; replay it with --seed {seed}");

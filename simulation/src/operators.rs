@@ -11,12 +11,14 @@ use http::{Request, StatusCode, header};
 use origin_api::{CrlName, IssuerId};
 use serde_json::Value;
 
-use crate::ledger::BACK_TO_NORMAL;
 use crate::object_storage::Release;
 use crate::platform;
 use crate::random::Random;
 use crate::wire::Response;
 use crate::world::World;
+
+/// How long a person takes to notice what only a person can repair, and to repair it.
+const PERSONS_TIME: Duration = Duration::from_mins(35);
 
 /// How long an operator tries to recover an issuer at most: several storms, and calm between them.
 const LONGEST_RECOVERY: Duration = Duration::from_hours(24);
@@ -32,7 +34,7 @@ pub(crate) fn start(world: &Rc<World>) {
 async fn back_up(world: Rc<World>) {
     let random = world.chance("backups");
     loop {
-        world.timeline.sleep(random.seconds(1_800..14_400)).await;
+        world.pause(&random, 1_800..14_400).await;
         if let Err(error) = world.origin.back_up() {
             let what = format!("{error:#}");
             world.ledger.violated("the database can be copied", &what);
@@ -59,7 +61,8 @@ pub(crate) fn restore(world: &World, random: &Random) {
 
 /// Until when an issuer may be abnormal: recovering takes a person's time, and then the usual one.
 fn disturb(world: &World, issuer: &IssuerId) {
-    let until = world.timeline.now().after(BACK_TO_NORMAL * 2);
+    let until = world.timeline.now();
+    let until = until.after(PERSONS_TIME + world.intervals.back_to_normal());
     world.ledger.disturb(issuer, until);
 }
 
@@ -306,7 +309,7 @@ pub(crate) fn turn_delta(world: &World, random: &Random) {
 async fn retire(world: Rc<World>) {
     let random = world.chance("retirement");
     loop {
-        world.timeline.sleep(random.seconds(600..10_800)).await;
+        world.pause(&random, 600..10_800).await;
         let issuers = world.all_issuers();
         let issuer = random.pick(&issuers);
         let delta = format!("/v1/issuers/{issuer}/crls/delta");

@@ -35,7 +35,7 @@ async fn staff(world: Rc<World>) {
     let random = world.chance("staff");
     let mut revoked: BTreeMap<IssuerId, Vec<Certificate>> = BTreeMap::new();
     loop {
-        world.timeline.sleep(random.seconds(30..5_400)).await;
+        world.pause(&random, 30..5_400).await;
         let issuer = random.pick(&world.issuers);
         let certificates = revoked.entry(issuer.clone()).or_default();
         let now = world.timeline.now();
@@ -107,7 +107,7 @@ async fn relying_party(world: Rc<World>, client: Rc<Client>) {
     let random = world.chance(&client.name);
     let lists = world.all_lists();
     loop {
-        world.timeline.sleep(random.seconds(1..1_200)).await;
+        world.pause(&random, 1..1_200).await;
         client.need(random.pick(&lists)).await;
     }
 }

@@ -1,7 +1,6 @@
 //! What runs without a person: the cron, the ways of requests, and the supervisor of the origin.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::stream::StreamExt as _;
@@ -12,9 +11,6 @@ use crate::faults::Fault;
 use crate::origin_node::is_for_engine;
 use crate::wire::{Exchange, Response};
 use crate::world::{Ends, World};
-
-/// How often the cron trigger fires, as wrangler.toml has it.
-const CRON: Duration = Duration::from_mins(15);
 
 /// Starts all of it.
 pub(crate) fn start(world: &Rc<World>, ends: Ends) {
@@ -130,7 +126,7 @@ pub(crate) fn start_origin(world: &World) {
 async fn cron(world: Rc<World>) {
     let random = world.chance("cron");
     loop {
-        world.timeline.sleep(CRON).await;
+        world.timeline.sleep(world.intervals.cron).await;
         let strikes = |fault| world.faults.strikes(fault, "cron");
         if strikes(Fault::CronMissing) {
             continue;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::coverage::Coverage;
 use crate::ledger::Counts;
-use crate::weather::{self, LAST_CALM};
+use crate::weather;
 use crate::world::{BEGIN, Plan, World};
 use crate::{checks, operators, people, platform};
 
@@ -43,7 +43,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let end = BEGIN.after(plan.span);
     weather::start(&world, end);
     let ledger = world.ledger.clone();
-    let ran = world.executor.run(end.after(LAST_CALM), || {
+    let end = end.after(world.intervals.last_calm());
+    let ran = world.executor.run(end, || {
         checks::memory_is_bounded(&world);
         ledger.is_over()
     });

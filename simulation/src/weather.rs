@@ -9,15 +9,12 @@ use origin_api::Timestamp;
 
 use crate::faults::{Accident, Owner};
 use crate::object_storage::Release;
+use crate::pace::LONGEST_CALM;
 use crate::random::Random;
 use crate::world::World;
 use crate::{checks, operators};
 
-/// How long a run goes on after its end at most, so that the last calm is checked.
-pub(crate) const LAST_CALM: Duration = Duration::from_hours(3);
-
-/// Lets storm and calm follow each other until it is `end`. The last calm is checked as well, and
-/// ends within two hours of it.
+/// Lets storm and calm follow each other until it is `end`. The last calm is checked as well.
 pub(crate) fn start(world: &Rc<World>, end: Timestamp) {
     let this = Rc::clone(world);
     world.spawn(async move {
@@ -45,12 +42,15 @@ async fn weather(world: &Rc<World>, end_of_run: Timestamp) {
         }
         world.faults.end_storm();
         world.origin.set_clock(0);
+        if world.intervals.lies_end() {
+            world.cas().for_each(|ca| ca.tell_the_truth());
+        }
         world.ledger.calm_begins();
         while !world.ledger.is_settled() {
             world.timeline.sleep(Duration::from_secs(10)).await;
         }
         checks::all_is_normal(world).await;
-        world.timeline.sleep(random.seconds(1..4_800)).await;
+        world.pause(&random, 1..LONGEST_CALM.as_secs()).await;
         if world.ledger.is_settled() {
             checks::all_is_normal(world).await;
         }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use futures_channel::mpsc;
 use origin_api::{CrlName, IssuerId, Timestamp};
 
 use crate::clients::{Client, Way};
-use crate::clock::{Clock, Timeline};
+use crate::clock::{Clock, Sleep, Timeline};
 use crate::d1::D1;
 use crate::edge_node::{Edge, EdgeDeps, Isolate};
 use crate::executor::{Executor, Scope};
@@ -24,6 +25,7 @@ use crate::mutation::Mutation;
 use crate::origin_node::{
     OriginDeps, OriginNode, OriginTokens, database_in, made_by_engine, published_at_url,
 };
+use crate::pace::{Intervals, Pace};
 use crate::random::Random;
 use crate::shared_cache::SharedCache;
 use crate::trace::Trace;
@@ -51,6 +53,8 @@ pub struct Plan {
     pub span: Duration,
     /// How many issuers there are.
     pub issuers: usize,
+    /// How close together things happen.
+    pub pace: Pace,
     /// A deliberate mistake.
     pub mutation: Option<Mutation>,
     /// How many lines of the trace are kept: the last ones.
@@ -64,6 +68,7 @@ pub(crate) struct World {
     /// What is outside of all programs: people, weather, the platform.
     pub(crate) outside: Scope,
     pub(crate) seed: u64,
+    pub(crate) intervals: Intervals,
     pub(crate) faults: Faults,
     pub(crate) trace: Trace,
     pub(crate) ledger: Ledger,
@@ -127,7 +132,12 @@ impl World {
         let edge = ground.edge(&kv, &d1, to_origin, settings);
         let (origin, crashed) = ground.origin(to_edge, to_ca, &tokens, folder);
         origin.start()?;
-        let mut names = create_issuers(&origin, plan.issuers, &stream("issuers"))?;
+        let mut names = create_issuers(
+            &origin,
+            plan.issuers,
+            ground.intervals.validities,
+            &stream("issuers"),
+        )?;
         let issuers: Vec<_> = names.keys().cloned().collect();
         let ca = |id: &str, is_published| {
             let (timeline, ledger) = (&ground.timeline, &ground.ledger);
@@ -179,6 +189,7 @@ impl World {
             timeline: ground.timeline,
             outside: ground.outside,
             seed: plan.seed,
+            intervals: ground.intervals,
             faults: ground.faults,
             trace: ground.trace,
             ledger: ground.ledger,
@@ -229,6 +240,12 @@ impl World {
         }
     }
 
+    /// Lets someone pause for so many seconds, and longer in a run that is not dense.
+    pub(crate) fn pause(&self, random: &Random, seconds: Range<u64>) -> Sleep {
+        let span = self.intervals.pause(random, seconds);
+        self.timeline.sleep(span)
+    }
+
     /// A stream of chance of its own.
     pub(crate) fn chance(&self, stream: &str) -> Random {
         Random::new(self.seed, stream)
@@ -243,6 +260,7 @@ impl World {
 /// What all parts of a run stand on.
 struct Ground {
     plan: Plan,
+    intervals: Intervals,
     timeline: Timeline,
     executor: Executor,
     trace: Trace,
@@ -257,10 +275,13 @@ impl Ground {
         let timeline = Timeline::new(BEGIN);
         let trace = Trace::new(&timeline, plan.trace_lines);
         let executor = Executor::new(&timeline, Random::new(plan.seed, "order"));
+        let intervals = Intervals::new(plan.pace, &Random::new(plan.seed, "intervals"));
+        let back_to_normal = intervals.back_to_normal();
         Self {
             plan: *plan,
+            intervals,
             faults: Faults::new(Random::new(plan.seed, "faults"), &trace),
-            ledger: Ledger::new(&timeline, &trace, kv_cache_ttl),
+            ledger: Ledger::new(&timeline, &trace, kv_cache_ttl, back_to_normal),
             outside: executor.scope(),
             timeline,
             executor,
@@ -388,6 +409,7 @@ impl Ground {
 fn create_issuers(
     origin: &OriginNode,
     count: usize,
+    validities: &[u64],
     random: &Random,
 ) -> anyhow::Result<BTreeMap<IssuerId, Vec<CrlName>>> {
     use CrlName::{Delta, Full, Shard};
@@ -406,7 +428,7 @@ fn create_issuers(
             3 => vec![Shard(0), Shard(1), Shard(2)],
             _ => vec![Full],
         };
-        let hours = *random.pick(&[4, 12, 24, 24, 72, 168]);
+        let hours = *random.pick(validities);
         origin.create_issuer(&id, key, &names, Duration::from_hours(hours))?;
         issuers.insert(id, names);
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use simulation::{Mutation, Plan};
+use simulation::{Mutation, Pace, Plan};
 
 /// Within how many seeds each mutation must be found.
 const SEEDS: u64 = 40;
@@ -16,6 +16,7 @@ fn violation(seed: u64, mutation: Option<Mutation>) -> Option<String> {
         seed,
         span: Duration::from_hours(8),
         issuers: 2,
+        pace: Pace::Dense,
         mutation,
         trace_lines: 1,
     };

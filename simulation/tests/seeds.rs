@@ -5,20 +5,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use simulation::Plan;
+use clap::ValueEnum as _;
+use simulation::{Pace, Plan};
 
 /// How many seeds every test run tries; `cargo xtask simulate` tries more.
 const SEEDS: u64 = 200;
 
+/// How many seeds it tries over ten days in which less happens.
+const SPARSE_SEEDS: u64 = 12;
+
 fn plan(seed: u64) -> Plan {
-    plan_of(seed, 2, 2)
+    plan_of(seed, 2, 2, Pace::Dense)
 }
 
-fn plan_of(seed: u64, hours: u64, issuers: usize) -> Plan {
+fn sparse_plan(seed: u64) -> Plan {
+    plan_of(seed, 240, 2, Pace::Sparse)
+}
+
+fn plan_of(seed: u64, hours: u64, issuers: usize, pace: Pace) -> Plan {
     Plan {
         seed,
         span: Duration::from_hours(hours),
         issuers,
+        pace,
         mutation: None,
         trace_lines: 1,
     }
@@ -32,15 +41,18 @@ fn corpus() -> Vec<Plan> {
         let mut words = line.split(' ');
         let mut number = || -> u64 { words.next().unwrap().parse().expect(line) };
         let (seed, hours, issuers) = (number(), number(), number());
+        let pace = Pace::from_str(words.next().unwrap(), false).expect(line);
         assert!(words.next().is_some(), "{line} does not say what it found");
-        plan_of(seed, hours, usize::try_from(issuers).unwrap())
+        plan_of(seed, hours, usize::try_from(issuers).unwrap(), pace)
     });
     plans.collect()
 }
 
 #[test]
 fn what_found_something_and_two_hundred_seeds_find_nothing() {
-    let plans: Vec<_> = corpus().into_iter().chain((0..SEEDS).map(plan)).collect();
+    let sparse = (0..SPARSE_SEEDS).map(sparse_plan);
+    let plans = corpus().into_iter().chain((0..SEEDS).map(plan));
+    let plans: Vec<_> = plans.chain(sparse).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut found = Vec::new();
