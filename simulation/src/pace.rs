@@ -13,7 +13,7 @@ pub enum Pace {
     /// A storm every few hours, a revocation an hour, and the cron as wrangler.toml has it.
     #[default]
     Dense,
-    /// A storm every one or two days, and people who act as rarely. The cron may run only once a
+    /// A storm every one or two days, and people who act as rarely. The cron runs a few times a
     /// day: alarms and requests have to do without it.
     Sparse,
 }
@@ -39,7 +39,7 @@ impl Intervals {
                 validities: &[4, 12, 24, 24, 72, 168],
             },
             Pace::Sparse => Self {
-                cron: Duration::from_hours(*random.pick(&[1, 6, 24])),
+                cron: Duration::from_hours(*random.pick(&[6, 12, 24])),
                 stretch: *random.pick(&[12, 24, 48]),
                 validities: &[12, 24, 24, 72, 168, 336],
             },
