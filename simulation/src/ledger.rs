@@ -19,6 +19,10 @@ use crate::trace::Trace;
 /// How long after a revocation the origin's push has the edge publish it, if nothing fails.
 const PUSH: Duration = Duration::from_secs(15);
 
+/// How often the origin looks at a directory of `openssl ca`: a revocation there is pushed as much
+/// later.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How long KV takes to spread a write, as its maker says.
 const KV_SPREAD: Duration = Duration::from_mins(1);
 
@@ -152,6 +156,8 @@ struct KnownIssuer {
     revocations: Vec<Revocation>,
     /// A CA that does not follow the rules: only what the edge decides is checked.
     is_liar: bool,
+    /// Its revocations are in an index of its own, which the origin follows.
+    is_followed: bool,
     /// Something is wrong that needs a person, such as a restored database.
     disturbed_until: Option<Timestamp>,
     /// CRLs with a signature that is not by the issuer's key.
@@ -321,6 +327,12 @@ impl Ledger {
         known.issuers.entry(issuer.clone()).or_default().is_liar = true;
     }
 
+    /// The issuer's revocations are in an index of its own, which the origin follows.
+    pub(crate) fn is_followed(&self, issuer: &IssuerId) {
+        let mut known = self.0.known.borrow_mut();
+        known.issuers.entry(issuer.clone()).or_default().is_followed = true;
+    }
+
     /// Until then something may be wrong with the issuer that needs a person.
     pub(crate) fn disturb(&self, issuer: &IssuerId, until: Timestamp) {
         let mut known = self.0.known.borrow_mut();
@@ -412,11 +424,13 @@ impl Ledger {
         }
     }
 
-    /// The origin's database is that of `backup` again. What no edge has seen since then is lost.
+    /// The origin's database is that of `backup` again. What no edge has seen since then is lost,
+    /// unless the origin can read it again.
     pub(crate) fn restored(&self, backup: Timestamp) {
         let mut known = self.0.known.borrow_mut();
         let known = &mut *known;
-        for (id, issuer) in &mut known.issuers {
+        let lost = known.issuers.iter_mut();
+        for (id, issuer) in lost.filter(|(_, issuer)| !issuer.is_followed) {
             let held = known.lists.iter().filter(|((of, _), _)| of == id);
             let held: Vec<_> = held
                 .filter_map(|(_, list)| known.crls.get(list.committed.last()?))
@@ -772,7 +786,12 @@ impl Ledger {
         if let Some(issuer) =
             issuer.filter(|issuer| is_settled && !issuer.is_disturbed(now) && !issuer.is_liar)
         {
-            let visible_from = now.before(self.0.visible_within + seen.age);
+            let noticed = if issuer.is_followed {
+                LOOK
+            } else {
+                Duration::ZERO
+            };
+            let visible_from = now.before(noticed + self.0.visible_within + seen.age);
             let due = issuer
                 .revocations
                 .iter()

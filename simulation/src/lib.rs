@@ -20,6 +20,7 @@ mod lying_ca;
 mod mutation;
 mod named;
 mod object_storage;
+mod openssl_ca;
 mod operators;
 mod origin_node;
 mod pace;

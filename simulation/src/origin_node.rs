@@ -50,6 +50,8 @@ use crate::wire::{Broken, Exchange, Response, Wire};
 /// How often the origin looks for changes to push. While there are none, it need not: nothing else
 /// changes its database.
 const LOOK_FOR_PUSHES: Duration = Duration::from_millis(500);
+/// How often it looks at the directories of `openssl ca`, which only the CA's staff change.
+const LOOK_AT_DIRECTORIES: Duration = Duration::from_secs(1);
 /// How often at least.
 const LOOK_IN_ANY_CASE: Duration = Duration::from_mins(30);
 /// How often while a push fails again and again.
@@ -114,6 +116,7 @@ struct Running {
     origin: Arc<Origin>,
     router: Router,
     poke: Poke,
+    directories: Poke,
 }
 
 /// A copy of the database.
@@ -161,6 +164,8 @@ struct Poke(Arc<Mutex<PokeState>>);
 struct PokeState {
     waiting: Vec<oneshot::Sender<()>>,
     looks: u32,
+    /// Whoever waits expects nothing.
+    is_idle: bool,
 }
 
 impl Poke {
@@ -172,11 +177,24 @@ impl Poke {
         }
     }
 
-    fn wait(&self) -> (oneshot::Receiver<()>, u32) {
+    /// Ends a wait of one who expects nothing.
+    fn poke_if_idle(&self) {
+        let is_idle = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_idle;
+        if is_idle {
+            self.poke();
+        }
+    }
+
+    fn wait(&self, is_idle: bool) -> (oneshot::Receiver<()>, u32) {
         let (send, poked) = oneshot::channel();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.waiting.push(send);
         state.looks += 1;
+        state.is_idle = is_idle;
         (poked, state.looks)
     }
 }
@@ -191,6 +209,20 @@ struct NodeRuntime {
     crashes: mpsc::UnboundedSender<()>,
     origin: Weak<Origin>,
     poke: Poke,
+    directories: Poke,
+}
+
+impl NodeRuntime {
+    /// Whether an issuer is owed a push; also if the database does not say.
+    fn owes_pushes(&self) -> bool {
+        self.origin
+            .upgrade()
+            .is_none_or(|origin| owes_pushes(&origin))
+    }
+}
+
+fn owes_pushes(origin: &Origin) -> bool {
+    origin.owed_pushes().map_or(true, |owed| !owed.is_empty())
 }
 
 impl OriginClock for NodeRuntime {
@@ -206,18 +238,24 @@ impl Runtime for NodeRuntime {
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
         let timeline = self.timeline.clone();
-        if time != LOOK_FOR_PUSHES {
-            return Box::pin(async move { timeline.sleep(time).await });
-        }
-        let owed = self
-            .origin
-            .upgrade()
-            .and_then(|origin| origin.owed_pushes().ok());
-        let (poked, looks) = self.poke.wait();
-        let time = match owed {
-            Some(owed) if owed.is_empty() => LOOK_IN_ANY_CASE,
-            _ if looks > 20 => LOOK_AGAIN,
-            _ => LOOK_FOR_PUSHES,
+        let (poked, time) = match time {
+            LOOK_FOR_PUSHES => {
+                let owes = self.owes_pushes();
+                let (poked, looks) = self.poke.wait(!owes);
+                let time = match owes {
+                    false => LOOK_IN_ANY_CASE,
+                    true if looks > 20 => LOOK_AGAIN,
+                    true => LOOK_FOR_PUSHES,
+                };
+                (poked, time)
+            }
+            LOOK_AT_DIRECTORIES => {
+                // What was written within the same second is seen when it is looked at again.
+                let (poked, looks) = self.directories.wait(false);
+                let is_quiet = looks > 5;
+                (poked, if is_quiet { LOOK_IN_ANY_CASE } else { time })
+            }
+            _ => return Box::pin(async move { timeline.sleep(time).await }),
         };
         Box::pin(async move {
             let _ = select(pin!(timeline.sleep(time)), poked).await;
@@ -234,12 +272,19 @@ impl Runtime for NodeRuntime {
             .strikes(Fault::OriginCrash, "after a job of the origin");
         let (timeline, random) = (self.timeline.clone(), self.random.clone());
         let (crashes, faults) = (self.crashes.clone(), self.faults.clone());
+        let (owes, poke) = (self.origin.clone(), self.poke.clone());
         Box::pin(async move {
             let _under_way = faults.under_way(Owner::Origin, "job of the origin");
             if slow {
                 timeline.sleep(random.seconds(1..60)).await;
             }
             let crashes_within = !before && run_until_crash(job).is_none();
+            // A job may have found what is to be pushed: an entry that expired, or a revocation of
+            // `openssl ca`.
+            let owes = owes.upgrade().is_some_and(|origin| owes_pushes(&origin));
+            if owes {
+                poke.poke_if_idle();
+            }
             if before || crashes_within || after {
                 let _ = crashes.unbounded_send(());
                 pending::<()>().await;
@@ -331,7 +376,7 @@ impl OriginNode {
             Arc::new(deps.random.clone()),
         )?;
         let origin = Arc::new(origin);
-        let poke = Poke::default();
+        let (poke, directories) = (Poke::default(), Poke::default());
         let runtime = Arc::new(NodeRuntime {
             timeline: deps.timeline.clone(),
             clock: self.0.clock.clone(),
@@ -341,6 +386,7 @@ impl OriginNode {
             crashes: self.0.crashes.clone(),
             origin: Arc::downgrade(&origin),
             poke: poke.clone(),
+            directories: directories.clone(),
         });
         let client = Arc::new(NodeClient {
             edge: deps.edge.clone(),
@@ -356,6 +402,7 @@ impl OriginNode {
         deps.executor
             .spawn(scope, service.push(&deps.edge_url, &tokens.hook));
         deps.executor.spawn(scope, service.observe_clock());
+        deps.executor.spawn(scope, service.follow_directories());
         let running = Running {
             scope,
             origin,
@@ -367,6 +414,7 @@ impl OriginNode {
                     .collect(),
             ),
             poke,
+            directories,
         };
         self.0.running.replace(Some(running));
         Ok(())
@@ -484,6 +532,21 @@ impl OriginNode {
             origin.connect_issuer(&new, now)?;
             Ok(())
         })
+    }
+
+    /// Adds an issuer of `openssl ca`.
+    pub(crate) fn connect_directory(&self, new: NewIssuer) -> anyhow::Result<()> {
+        self.command(|origin, now| {
+            origin.create_issuer(new, now)?;
+            Ok(())
+        })
+    }
+
+    /// A directory of `openssl ca` has changed.
+    pub(crate) fn directory_changed(&self) {
+        if let Some(running) = &*self.0.running.borrow() {
+            running.directories.poke();
+        }
     }
 
     /// Publishes a delta from now on, or no more.

@@ -37,6 +37,9 @@ async fn staff(world: Rc<World>) {
     loop {
         world.pause(&random, 30..5_400).await;
         let issuer = random.pick(&world.issuers);
+        if *issuer == world.directory.id {
+            continue;
+        }
         let certificates = revoked.entry(issuer.clone()).or_default();
         let now = world.timeline.now();
         certificates.retain(|certificate| certificate.not_after.is_none_or(|end| end > now));

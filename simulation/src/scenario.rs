@@ -8,7 +8,7 @@ use crate::coverage::Coverage;
 use crate::ledger::Counts;
 use crate::weather;
 use crate::world::{BEGIN, Plan, World};
-use crate::{checks, operators, people, platform};
+use crate::{checks, openssl_ca, operators, people, platform};
 
 /// What a run led to.
 #[derive(Clone, Debug)]
@@ -39,6 +39,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let (world, ends) = World::new(plan, folder.path())?;
     platform::start(&world, ends);
     people::start(&world);
+    openssl_ca::start(&world);
     operators::start(&world);
     let end = BEGIN.after(plan.span);
     weather::start(&world, end);

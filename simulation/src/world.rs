@@ -22,6 +22,7 @@ use crate::kv::{Kv, KvDeps};
 use crate::ledger::{Ledger, List};
 use crate::lying_ca::LyingCa;
 use crate::mutation::Mutation;
+use crate::openssl_ca::OpensslCa;
 use crate::origin_node::{
     OriginDeps, OriginNode, OriginTokens, database_in, made_by_engine, published_at_url,
 };
@@ -87,6 +88,8 @@ pub(crate) struct World {
     pub(crate) foreign: Rc<LyingCa>,
     /// The CA in a PKI engine, from which the origin passes its CRL on.
     pub(crate) engine: Rc<LyingCa>,
+    /// The CA in a directory of `openssl ca`, which the origin follows.
+    pub(crate) directory: OpensslCa,
     pub(crate) d1: D1,
     /// A second origin, which runs by mistake.
     pub(crate) another_origin: RefCell<Option<OriginNode>>,
@@ -138,6 +141,8 @@ impl World {
             ground.intervals.validities,
             &stream("issuers"),
         )?;
+        let directory = ground.directory(&origin, folder)?;
+        names.insert(directory.id.clone(), vec![CrlName::Full]);
         let issuers: Vec<_> = names.keys().cloned().collect();
         let ca = |id: &str, is_published| {
             let (timeline, ledger) = (&ground.timeline, &ground.ledger);
@@ -176,6 +181,7 @@ impl World {
             liars: vec![liar],
             foreign,
             engine,
+            directory,
             d1,
             another_origin: RefCell::default(),
             another_was_at: Cell::default(),
@@ -225,6 +231,14 @@ impl World {
     /// The CAs that do not follow the rules.
     pub(crate) fn cas(&self) -> impl Iterator<Item = &Rc<LyingCa>> {
         self.liars.iter().chain([&self.foreign, &self.engine])
+    }
+
+    /// The directory of `openssl ca` has changed, as each running origin sees.
+    pub(crate) fn directory_changed(&self) {
+        self.origin.directory_changed();
+        if let Some(another) = &*self.another_origin.borrow() {
+            another.directory_changed();
+        }
     }
 
     /// The edge's settings, with the tokens of now.
@@ -362,6 +376,15 @@ impl Ground {
             database: database_in(folder),
             mutation: self.plan.mutation,
         })
+    }
+
+    /// The CA in a directory of `openssl ca`, which the origin follows from now on.
+    fn directory(&self, origin: &OriginNode, folder: &Path) -> anyhow::Result<OpensslCa> {
+        let random = self.chance("directory");
+        let (timeline, trace, ledger) = (&self.timeline, &self.trace, &self.ledger);
+        let (ca, new) = OpensslCa::new(folder, timeline, random, trace, ledger)?;
+        origin.connect_directory(new)?;
+        Ok(ca)
     }
 
     /// One asks each isolate, and two share a cache before every other one.
