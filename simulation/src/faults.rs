@@ -109,6 +109,11 @@ named! {
     DeltaWithdrawn = "a delta is withdrawn, or comes back";
     IssuerWithdrawn = "an issuer is withdrawn, or comes back";
     CaLies = "a CA lies";
+    IndexCut = "an index of openssl ca is half written";
+    IndexMissing = "an index of openssl ca is missing";
+    IndexGarbled = "a line of an index of openssl ca cannot be read";
+    IndexSameStamp = "an index of openssl ca changes, and its time and size do not";
+    DirectoryRestored = "a directory of openssl ca is restored to an earlier copy";
 }
 
 /// Decides what fails. Clones share the storm.

@@ -2,7 +2,6 @@
 //! follows.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,6 +16,7 @@ use crl_origin::profile::Profile;
 use origin_api::{CrlName, IssuerId, Timestamp};
 
 use crate::clock::Timeline;
+use crate::faults::Accident;
 use crate::ledger::{Ledger, Revoked};
 use crate::random::Random;
 use crate::trace::Trace;
@@ -26,8 +26,10 @@ use crate::world::World;
 const VALIDITY: Duration = Duration::from_hours(24);
 /// How long its own certificate is.
 const LIFE: Duration = Duration::from_hours(24 * 3_650);
-/// How many certificates that have not expired it has at most.
-const MOST_VALID: usize = 200;
+/// How many lines its index has at most.
+const MOST_LINES: usize = 200;
+/// How many copies of its directory are kept.
+const COPIES: usize = 3;
 /// How long after its certificate has expired a line is deleted by hand. OpenSSL keeps them all,
 /// and the index of a long run would grow.
 const KEPT: Duration = Duration::from_hours(72);
@@ -56,10 +58,52 @@ pub(crate) struct OpensslCa {
     state: RefCell<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// The index as it should be.
     lines: Vec<Line>,
+    /// The index of an earlier copy of the directory, which somebody has put back.
+    older: Option<Vec<Line>>,
+    /// The last copies of the directory.
+    copies: Vec<Copy>,
+    /// When the index was written last.
+    written_at: Timestamp,
+    /// The file is not what OpenSSL wrote, which fails until it is mended.
+    is_harmed: bool,
+    /// How often something has been done to the file.
+    harms: u32,
+}
+
+/// A copy of the directory.
+#[derive(Clone)]
+struct Copy {
+    lines: Vec<Line>,
+    written_at: Timestamp,
+}
+
+impl State {
+    /// What OpenSSL works on.
+    fn present(&self) -> &[Line] {
+        self.older.as_ref().unwrap_or(&self.lines)
+    }
+
+    /// Changes the line of a certificate. OpenSSL adds what it does not find.
+    fn put(&mut self, line: &Line) {
+        for lines in [Some(&mut self.lines), self.older.as_mut()] {
+            let Some(lines) = lines else { continue };
+            match lines.iter_mut().find(|old| old.serial == line.serial) {
+                Some(old) => old.clone_from(line),
+                None => lines.push(line.clone()),
+            }
+        }
+    }
+
+    /// Those that can be revoked.
+    fn valid(&self, now: Timestamp) -> Vec<Line> {
+        let valid = self.lines.iter();
+        let valid =
+            valid.filter(|line| matches!(line.status, Status::Valid) && line.not_after > now);
+        valid.cloned().collect()
+    }
 }
 
 /// A line of the index.
@@ -89,13 +133,14 @@ impl Line {
             Status::Revoked { at, reason } => ('R', format!("{}{reason}", utc_time(*at))),
             Status::Expired => ('E', String::new()),
         };
-        let serial = self.serial.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02X}");
-            hex
-        });
+        let serial = hex(&self.serial);
         let expiry = utc_time(self.not_after);
         format!("{status}\t{expiry}\t{revocation}\t{serial}\tunknown\t/CN={serial}\n")
     }
+}
+
+fn hex(serial: &[u8]) -> String {
+    serial.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// `YYMMDDHHMMSSZ`
@@ -125,7 +170,14 @@ impl OpensslCa {
             random,
             trace: trace.clone(),
             ledger: ledger.clone(),
-            state: RefCell::default(),
+            state: RefCell::new(State {
+                lines: Vec::new(),
+                older: None,
+                copies: Vec::new(),
+                written_at: timeline.now(),
+                is_harmed: false,
+                harms: 0,
+            }),
         };
         fs::write(ca.file("crlnumber"), "1F\n")?;
         ca.save()?;
@@ -167,7 +219,7 @@ impl OpensslCa {
     fn issue(&self) -> anyhow::Result<()> {
         let hours = self.random.between(6..24 * 20);
         let expiry = self.timeline.now().after(Duration::from_hours(hours));
-        self.state.borrow_mut().lines.push(Line {
+        self.state.borrow_mut().put(&Line {
             status: Status::Valid,
             // An index has whole seconds.
             not_after: expiry.as_unix_time().into(),
@@ -178,32 +230,30 @@ impl OpensslCa {
 
     /// `openssl ca -revoke`
     fn revoke(&self) -> anyhow::Result<()> {
-        let now = self.timeline.now();
-        let mut state = self.state.borrow_mut();
-        let valid = state.lines.iter_mut();
-        let mut valid: Vec<_> = valid
-            .filter(|line| matches!(line.status, Status::Valid) && line.not_after > now)
-            .collect();
+        let valid = self.state.borrow().valid(self.timeline.now());
         if valid.is_empty() {
             return Ok(());
         }
-        let index = self.random.index(valid.len());
-        let line = &mut *valid[index];
-        line.status = Status::Revoked {
-            at: now,
-            reason: *self.random.pick(&REASONS),
-        };
+        let reason = self.random.pick(&REASONS);
+        self.list(self.random.pick(&valid), reason, true);
+        self.save()
+    }
+
+    /// Revokes a certificate in the index, for good or by mistake.
+    fn list(&self, line: &Line, reason: &'static str, for_good: bool) {
+        let at = self.timeline.now();
+        self.state.borrow_mut().put(&Line {
+            status: Status::Revoked { at, reason },
+            ..line.clone()
+        });
+        self.trace.line(format!("revoke from {}", self.id));
         let revoked = Revoked {
             serial: line.serial.clone(),
             not_after: Some(line.not_after),
             shard: None,
-            is_acknowledged: true,
+            is_acknowledged: for_good,
         };
-        self.trace.line(format!("revoke from {}", self.id));
-        drop(state);
-        self.save()?;
         self.ledger.revoked(&self.id, revoked);
-        Ok(())
     }
 
     /// `openssl ca -updatedb`: valid certificates that have expired become so in the index. Those
@@ -211,42 +261,155 @@ impl OpensslCa {
     fn update(&self) -> anyhow::Result<()> {
         let now = self.timeline.now();
         let mut state = self.state.borrow_mut();
-        state
-            .lines
-            .retain(|line| now.since(line.not_after) < KEPT || now < line.not_after);
-        for line in &mut state.lines {
-            if matches!(line.status, Status::Valid) && line.not_after < now {
-                line.status = Status::Expired;
+        let state = &mut *state;
+        for lines in [Some(&mut state.lines), state.older.as_mut()] {
+            let Some(lines) = lines else { continue };
+            lines.retain(|line| now < line.not_after.after(KEPT));
+            for line in lines {
+                if matches!(line.status, Status::Valid) && line.not_after < now {
+                    line.status = Status::Expired;
+                }
             }
         }
-        drop(state);
-        self.save()
+        self.save_lines(state)
+    }
+
+    /// Copies the directory. Few copies are kept.
+    fn copy(&self) {
+        let mut state = self.state.borrow_mut();
+        let copy = Copy {
+            lines: state.present().to_vec(),
+            written_at: state.written_at,
+        };
+        state.copies.push(copy);
+        if state.copies.len() > COPIES {
+            state.copies.remove(0);
+        }
     }
 
     /// Writes the index as OpenSSL does: a new file takes the place of the old one.
     fn save(&self) -> anyhow::Result<()> {
-        let index = self.file("index.txt");
-        let new = self.file("index.txt.new");
-        fs::write(&new, self.text())?;
-        self.date(&new)?;
+        self.save_lines(&mut self.state.borrow_mut())
+    }
+
+    fn save_lines(&self, state: &mut State) -> anyhow::Result<()> {
+        self.begin_save(state)?;
+        self.end_save()
+    }
+
+    /// After this the index has no name.
+    fn begin_save(&self, state: &mut State) -> anyhow::Result<()> {
+        let (index, new) = (self.file("index.txt"), self.file("index.txt.new"));
+        state.written_at = self.timeline.now();
+        write(&new, &text(state.present()), state.written_at)?;
         if index.exists() {
-            fs::rename(&index, self.file("index.txt.old"))?;
+            fs::rename(index, self.file("index.txt.old"))?;
         }
-        fs::rename(&new, &index)?;
         Ok(())
     }
 
-    fn text(&self) -> String {
-        self.state.borrow().lines.iter().map(Line::text).collect()
+    fn end_save(&self) -> anyhow::Result<()> {
+        fs::rename(self.file("index.txt.new"), self.file("index.txt"))?;
+        Ok(())
     }
 
-    /// A file was written now, by virtual time. The file system counts whole seconds.
-    fn date(&self, file: &Path) -> anyhow::Result<()> {
-        let seconds = u64::try_from(self.timeline.now().as_unix_time().0)?;
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let file = File::options().write(true).open(file)?;
-        file.set_modified(time).context("a file's time")
+    /// Writes to the index itself, as an editor or a copy does.
+    fn overwrite(&self, text: &[u8], at: Timestamp) -> anyhow::Result<()> {
+        write(&self.file("index.txt"), text, at)
     }
+
+    /// Does something bad to the file. Returns how it can be mended, unless something else is done
+    /// to it before.
+    fn spoil(&self, accident: Accident) -> anyhow::Result<u32> {
+        let now = self.timeline.now();
+        let mut state = self.state.borrow_mut();
+        state.harms += 1;
+        let mut text = text(state.present());
+        match accident {
+            Accident::IndexCut => {
+                text.truncate(self.cut(&text));
+                state.is_harmed = true;
+                self.overwrite(&text, now)?;
+            }
+            Accident::IndexGarbled => {
+                let revoked = state.present().iter();
+                let revoked = revoked.filter(|line| matches!(line.status, Status::Revoked { .. }));
+                let serials: Vec<_> = revoked.map(|line| hex(&line.serial)).collect();
+                let garbled = String::from_utf8(text)?;
+                let garbled = match &serials[..] {
+                    [] => format!("{garbled}R\tnever\n"),
+                    // Of the same length, so that only the file's time differs.
+                    serials => garbled.replace(self.random.pick(serials), &"?".repeat(24)),
+                };
+                state.is_harmed = true;
+                self.overwrite(garbled.as_bytes(), now)?;
+            }
+            Accident::IndexMissing => {
+                state.is_harmed = true;
+                self.begin_save(&mut state)?;
+            }
+            _ => {
+                let copy = match &state.copies[..] {
+                    [] => return Ok(state.harms),
+                    copies => self.random.pick(copies).clone(),
+                };
+                self.overwrite(&self::text(&copy.lines), copy.written_at)?;
+                state.is_harmed = false;
+                state.written_at = copy.written_at;
+                state.older = Some(copy.lines);
+            }
+        }
+        Ok(state.harms)
+    }
+
+    /// Where a half-written index ends: within a line.
+    fn cut(&self, text: &[u8]) -> usize {
+        if text.is_empty() {
+            return 0;
+        }
+        let at = self.random.index(text.len());
+        // A line that is cut off before its end is one that OpenSSL refuses.
+        if at > 0 && text[at - 1] == b'\n' { at + 1 } else { at }
+    }
+
+    /// Mends the file: the index is as it should be.
+    fn mend(&self) -> anyhow::Result<()> {
+        let mut state = self.state.borrow_mut();
+        if !state.is_harmed && state.older.is_none() {
+            return Ok(());
+        }
+        state.harms += 1;
+        (state.is_harmed, state.older) = (false, None);
+        state.written_at = self.timeline.now();
+        self.overwrite(&text(&state.lines), state.written_at)
+    }
+
+    /// Corrects a revocation within its second, by hand: it was another certificate's. The first
+    /// one is valid again in the index, which has the same size as before.
+    fn correct(&self, wrong: &Line, right: &Line, reason: &'static str) -> anyhow::Result<()> {
+        if self.state.borrow().is_harmed {
+            return Ok(());
+        }
+        self.state.borrow_mut().put(wrong);
+        self.list(right, reason, true);
+        let state = self.state.borrow();
+        self.overwrite(&text(state.present()), self.timeline.now())
+    }
+}
+
+/// The index.
+fn text(lines: &[Line]) -> Vec<u8> {
+    let lines: String = lines.iter().map(Line::text).collect();
+    lines.into_bytes()
+}
+
+/// Writes a file at this time. File systems may count whole seconds.
+fn write(path: &Path, text: &[u8], at: Timestamp) -> anyhow::Result<()> {
+    fs::write(path, text)?;
+    let seconds = u64::try_from(at.as_unix_time().0)?;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let file = File::options().write(true).open(path)?;
+    file.set_modified(time).context("a file's time")
 }
 
 /// Lets the CA's staff act.
@@ -259,16 +422,78 @@ async fn staff(world: Rc<World>) {
     let random = world.chance("staff of openssl ca");
     loop {
         world.timeline.sleep(random.seconds(30..5_400)).await;
-        let is_full = ca.state.borrow().lines.len() >= MOST_VALID;
+        if ca.state.borrow().is_harmed {
+            continue;
+        }
+        let is_full = ca.state.borrow().lines.len() >= MOST_LINES;
         let done = match random.below(10) {
             0..5 if !is_full => ca.issue(),
             0..9 => ca.revoke(),
             _ => ca.update(),
         };
-        if let Err(error) = done {
-            let what = format!("{error:#}");
-            return world.ledger.violated("a CA's files can be written", &what);
+        if random.chance(200) {
+            ca.copy();
         }
-        world.directory_changed();
+        written(&world, done);
     }
+}
+
+/// The CA's directory has changed.
+fn written(world: &World, done: anyhow::Result<()>) {
+    if let Err(error) = done {
+        let what = format!("{error:#}");
+        world.ledger.violated("a CA's files can be written", &what);
+    }
+    world.directory_changed();
+}
+
+/// Harms the CA's files. After a while somebody mends them.
+pub(crate) async fn harm(world: Rc<World>, accident: Accident) {
+    let ca = &world.directory;
+    if accident == Accident::IndexSameStamp {
+        return revoke_wrongly(&world).await;
+    }
+    let number = match ca.spoil(accident) {
+        Ok(number) => number,
+        Err(error) => return written(&world, Err(error)),
+    };
+    written(&world, Ok(()));
+    let longest = *ca.random.pick(&[10, 300, 7_200]);
+    let time = ca.random.seconds(1..longest);
+    world.timeline.sleep(time).await;
+    if ca.state.borrow().harms != number {
+        return;
+    }
+    if accident == Accident::IndexMissing {
+        ca.state.borrow_mut().is_harmed = false;
+        return written(&world, ca.end_save());
+    }
+    mend(&world);
+}
+
+/// Somebody revokes a certificate, notices the mistake at once, and corrects it within the second
+/// that the file's time shows.
+async fn revoke_wrongly(world: &World) {
+    let ca = &world.directory;
+    let into_second = world.timeline.now().as_millis() % 1_000;
+    let rest = Duration::from_millis((1_000 - into_second).unsigned_abs());
+    world.timeline.sleep(rest).await;
+    let valid = ca.state.borrow().valid(world.timeline.now());
+    let [first, .., last] = &valid[..] else {
+        return;
+    };
+    if ca.state.borrow().is_harmed {
+        return;
+    }
+    let reason = ca.random.pick(&REASONS);
+    ca.list(first, reason, false);
+    written(world, ca.save());
+    let while_it_counts = ca.random.millis(1..999);
+    world.timeline.sleep(while_it_counts).await;
+    written(world, ca.correct(first, last, reason));
+}
+
+/// Everything in the CA's directory is as it should be.
+pub(crate) fn mend(world: &World) {
+    written(world, world.directory.mend());
 }

@@ -12,7 +12,7 @@ use crate::object_storage::Release;
 use crate::pace::LONGEST_CALM;
 use crate::random::Random;
 use crate::world::World;
-use crate::{checks, operators};
+use crate::{checks, openssl_ca, operators};
 
 /// Lets storm and calm follow each other until it is `end`. The last calm is checked as well.
 pub(crate) fn start(world: &Rc<World>, end: Timestamp) {
@@ -45,6 +45,7 @@ async fn weather(world: &Rc<World>, end_of_run: Timestamp) {
         if world.intervals.lies_end() {
             world.cas().for_each(|ca| ca.tell_the_truth());
         }
+        openssl_ca::mend(world);
         world.ledger.calm_begins();
         while !world.ledger.is_settled() {
             world.timeline.sleep(Duration::from_secs(10)).await;
@@ -129,6 +130,14 @@ fn accident(world: &Rc<World>, random: &Random) {
             happens(&|_| true);
             let liar = random.pick(&world.liars);
             liar.list(random.chance(600));
+        }
+        Accident::IndexCut
+        | Accident::IndexMissing
+        | Accident::IndexGarbled
+        | Accident::IndexSameStamp
+        | Accident::DirectoryRestored => {
+            happens(&|owner| *owner == Owner::Origin);
+            world.spawn(openssl_ca::harm(Rc::clone(world), accident));
         }
         Accident::CaLies => {
             for liar in world.cas() {
