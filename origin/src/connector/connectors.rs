@@ -111,6 +111,7 @@ impl Connectors {
                 config,
                 origin: Arc::clone(&self.origin),
                 lanes: self.lanes.clone(),
+                runtime: Arc::clone(&self.runtime),
                 indexes: self.indexes.clone(),
             }),
             ConnectorConfig::OpenBao(config) => Box::new(InLane {

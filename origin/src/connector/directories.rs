@@ -72,8 +72,11 @@ impl Connectors {
 
     async fn look(&self, issuer: IssuerId, config: OpenSslConfig) -> IssuerId {
         let (origin, indexes) = (Arc::clone(&self.origin), self.indexes.clone());
-        let (id, now) = (issuer.clone(), self.runtime.now());
-        let look = move || follow(&origin, &config, &indexes, &id, Reread::IfChanged, now);
+        let (id, runtime) = (issuer.clone(), Arc::clone(&self.runtime));
+        let look = move || {
+            let reread = Reread::IfChanged;
+            follow(&origin, &config, &indexes, &id, reread, &*runtime)
+        };
         match blocking(&*self.runtime, look).await {
             Ok(Ok(())) => self.metrics.recovered(&issuer, "upstream_file_unreadable"),
             Ok(Err(error)) => {

@@ -5,7 +5,7 @@ use std::fs::{self, File, Metadata};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crl::CrlNumber;
 use origin_api::{IssuerId, Timestamp};
@@ -16,10 +16,15 @@ use crate::hex;
 use crate::import::{self, Imported};
 use crate::origin::{BatchFault, Origin};
 use crate::revocation::RevocationError;
+use crate::runtime::Runtime;
 
 /// How many revocations are recorded in one transaction. The whole index is read when a line is
 /// added, and other writers are not to wait for that.
 const BATCH: usize = 5_000;
+
+/// Within how long a file may change again without a change of its time: FAT counts in steps of two
+/// seconds, others in one.
+const TIME_STEP: Duration = Duration::from_secs(2);
 
 /// What was last found in each index.
 pub(super) type Indexes = Arc<Mutex<HashMap<IssuerId, Seen>>>;
@@ -28,6 +33,11 @@ pub(super) type Indexes = Arc<Mutex<HashMap<IssuerId, Seen>>>;
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     stamp: Stamp,
+    /// When the file was found with this stamp, by the runtime's uptime: the file's own time may be
+    /// by another clock.
+    found_at: Duration,
+    /// The file was read so long after that another change would have changed the stamp.
+    is_settled: bool,
     /// Why there can be no CRL, if a line cannot be on it.
     fault: Option<String>,
 }
@@ -35,7 +45,7 @@ pub(super) struct Seen {
 /// When an index is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reread {
-    /// If it changed.
+    /// If it changed, or may have since it was read.
     IfChanged,
     /// If it changed or had a fault: what was wrong may have been the issuer's configuration.
     IfFaulty,
@@ -56,6 +66,9 @@ pub(super) struct Stamp {
 /// Records what was revoked since the index was last read. Blocks on the file system and the
 /// database.
 ///
+/// A file that has just changed is read again until the step of its time is over: a second change
+/// within that step may leave the stamp as it is.
+///
 /// If a line cannot be listed, this fails and no CRL is made: one without a certificate that was
 /// revoked is worse than the last one. The other lines are recorded all the same.
 pub(super) fn follow(
@@ -64,7 +77,7 @@ pub(super) fn follow(
     indexes: &Indexes,
     issuer: &IssuerId,
     reread: Reread,
-    now: Timestamp,
+    runtime: &dyn Runtime,
 ) -> Result<(), ConnectorError> {
     let upstream = |fault| ConnectorError::Upstream {
         issuer: issuer.clone(),
@@ -72,20 +85,28 @@ pub(super) fn follow(
     };
     // The stamp is taken before the file is read: what is written meanwhile is read again.
     let stamp = stamp(&config.index).map_err(upstream)?;
+    let uptime = runtime.uptime();
     let known = lock(indexes).get(issuer).cloned();
-    let seen = match known.filter(|seen| seen.stamp == stamp) {
-        Some(seen)
-            if reread == Reread::IfChanged
-                || reread == Reread::IfFaulty && seen.fault.is_none() =>
-        {
-            seen
-        }
-        _ => {
+    let known = known.filter(|seen| seen.stamp == stamp);
+    let found_at = known.as_ref().map_or(uptime, |seen| seen.found_at);
+    let is_enough = |seen: &Seen| match reread {
+        Reread::IfChanged => seen.is_settled,
+        Reread::IfFaulty => seen.is_settled && seen.fault.is_none(),
+        Reread::Always => false,
+    };
+    let seen = match known.filter(is_enough) {
+        Some(seen) => seen,
+        None => {
             if let Some(path) = &config.crl_number {
                 origin.continue_numbers(issuer, read_number(path).map_err(upstream)?)?;
             }
-            let fault = read(origin, &config.index, issuer, now)?;
-            let seen = Seen { stamp, fault };
+            let fault = read(origin, &config.index, issuer, runtime.now())?;
+            let seen = Seen {
+                stamp,
+                found_at,
+                is_settled: uptime.saturating_sub(found_at) >= TIME_STEP,
+                fault,
+            };
             lock(indexes).insert(issuer.clone(), seen.clone());
             seen
         }
@@ -197,5 +218,163 @@ fn unreadable(path: &Path, fault: &dyn std::fmt::Display) -> UpstreamFault {
     UpstreamFault::File {
         path: path.to_owned(),
         fault: fault.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures_util::future::BoxFuture;
+    use origin_api::CrlName;
+
+    use super::*;
+    use crate::ca::{self, KeyKind, Serial};
+    use crate::clock::Clock;
+    use crate::connector_config::ConnectorConfig;
+    use crate::list_config::{Lists, NewList};
+    use crate::origin::{NewIssuer, NewKey, SignedBy};
+    use crate::profile::Profile;
+    use crate::random::SystemRandom;
+    use crate::vault::Vault;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);
+
+    /// Time that a test sets, in milliseconds since the start.
+    #[derive(Default)]
+    struct SetTime(AtomicU64);
+
+    impl Clock for SetTime {
+        fn now(&self) -> Timestamp {
+            NOW.after(self.uptime())
+        }
+    }
+
+    impl Runtime for SetTime {
+        fn uptime(&self) -> Duration {
+            Duration::from_millis(self.0.load(Ordering::Relaxed))
+        }
+
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            unreachable!("an index is read without a wait")
+        }
+
+        fn run_blocking(&self, _: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+            unreachable!("the caller has a thread for it")
+        }
+    }
+
+    /// An origin with an issuer whose index a test writes.
+    struct Directory {
+        origin: Origin,
+        config: OpenSslConfig,
+        issuer: IssuerId,
+        indexes: Indexes,
+        time: SetTime,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Directory {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let database = folder.path().join("ca.db");
+            let origin = Origin::open(&database, Vault::default(), Arc::new(SystemRandom)).unwrap();
+            let config = OpenSslConfig {
+                index: folder.path().join("index.txt"),
+                crl_number: None,
+            };
+            let full = NewList {
+                name: CrlName::Full,
+                distribution_point: None,
+                validity: Duration::from_hours(240),
+                overlap: None,
+            };
+            let new = NewIssuer {
+                id: "ca".parse().unwrap(),
+                subject: ca::parse_subject("CN=ca").unwrap(),
+                key: NewKey::Generate(KeyKind::P256),
+                validity: Duration::from_hours(24_000),
+                signed_by: SignedBy::Itself,
+                connector: ConnectorConfig::OpenSsl(config.clone()),
+                profile: Profile::default(),
+                lists: Lists::new(vec![full]).unwrap(),
+            };
+            let issuer = origin.create_issuer(new, NOW).unwrap().id;
+            Self {
+                origin,
+                config,
+                issuer,
+                indexes: Indexes::default(),
+                time: SetTime::default(),
+                _folder: folder,
+            }
+        }
+
+        /// Writes to the index itself; its file system counts whole seconds.
+        fn write(&self, index: &str) {
+            fs::write(&self.config.index, index).unwrap();
+            let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_435_200);
+            let file = File::options().write(true).open(&self.config.index);
+            file.unwrap().set_modified(second).unwrap();
+        }
+
+        fn look(&self, at: u64) {
+            self.time.0.store(at, Ordering::Relaxed);
+            let reread = Reread::IfChanged;
+            follow(
+                &self.origin,
+                &self.config,
+                &self.indexes,
+                &self.issuer,
+                reread,
+                &self.time,
+            )
+            .unwrap();
+        }
+
+        fn is_revoked(&self, serial: &str) -> bool {
+            let serial: Serial = serial.parse().unwrap();
+            self.origin.revocation(&self.issuer, &serial).is_ok()
+        }
+    }
+
+    const FIRST: &str = "R\t361123120000Z\t261123120000Z\t01\tunknown\t/CN=a\n\
+                         V\t361123120000Z\t\t02\tunknown\t/CN=b\n";
+    const SECOND: &str = "V\t361123120000Z\t\t01\tunknown\t/CN=a\n\
+                          R\t361123120000Z\t261123120000Z\t02\tunknown\t/CN=b\n";
+
+    #[test]
+    fn a_second_change_within_the_step_of_the_files_time_is_seen() {
+        let directory = Directory::new();
+        directory.write(FIRST);
+        directory.look(100);
+        assert!(directory.is_revoked("01"));
+        assert!(!directory.is_revoked("02"));
+        directory.write(SECOND);
+        directory.look(1_100);
+        assert!(directory.is_revoked("01"));
+        assert!(directory.is_revoked("02"));
+    }
+
+    #[test]
+    fn a_look_that_comes_late_is_the_last_one_only_if_it_read_the_file() {
+        let directory = Directory::new();
+        directory.write(FIRST);
+        directory.look(100);
+        directory.write(SECOND);
+        directory.look(60_000);
+        assert!(directory.is_revoked("02"));
+    }
+
+    #[test]
+    fn an_index_that_has_settled_is_not_read_again() {
+        let directory = Directory::new();
+        directory.write(FIRST);
+        directory.look(100);
+        directory.look(2_100);
+        // Only the stamp would say that this is another file.
+        directory.write(SECOND);
+        directory.look(3_000);
+        assert!(!directory.is_revoked("02"));
     }
 }

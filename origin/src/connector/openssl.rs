@@ -11,12 +11,14 @@ use super::lanes::Lanes;
 use super::{Answer, Connector, ConnectorError, CrlRequest, local};
 use crate::connector_config::OpenSslConfig;
 use crate::origin::Origin;
+use crate::runtime::Runtime;
 
 /// Reads the index if it changed, then makes the CRL.
 pub(super) struct OpenSsl {
     pub(super) config: OpenSslConfig,
     pub(super) origin: Arc<Origin>,
     pub(super) lanes: Lanes,
+    pub(super) runtime: Arc<dyn Runtime>,
     pub(super) indexes: Indexes,
 }
 
@@ -25,6 +27,7 @@ impl Connector for OpenSsl {
         Box::pin(async {
             let own = request.clone();
             let (config, indexes) = (self.config.clone(), self.indexes.clone());
+            let runtime = Arc::clone(&self.runtime);
             let make = move |origin: &Origin| {
                 let id = &own.issuer.id;
                 // A database that does not know what an edge holds was restored: it may lack lines
@@ -34,7 +37,7 @@ impl Connector for OpenSsl {
                 } else {
                     Reread::Always
                 };
-                follow(origin, &config, &indexes, id, reread, own.now)?;
+                follow(origin, &config, &indexes, id, reread, &*runtime)?;
                 Ok(local::make(origin, &own)?)
             };
             self.lanes.run(&request.issuer.id, &self.origin, make).await
