@@ -23,6 +23,11 @@ pub enum ConnectorConfig {
 }
 
 impl ConnectorConfig {
+    /// Whether the CA's own index says what is revoked.
+    pub(crate) fn follows_index(&self) -> bool {
+        matches!(self, Self::OpenSsl(_))
+    }
+
     /// The kind's name, as stored and as shown to operators.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -7,8 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use end_to_end::{OpensslAuthority, Skipped};
+use ureq::Body;
+use ureq::http::Response;
 
-use harness::{Origin, header, number, openssl, serials};
+use harness::{Origin, Server, header, number, openssl, serials};
 
 const URL: &str = "http://crl.example/demo.crl";
 const EXPIRY: &str = "361123120000Z";
@@ -287,29 +289,94 @@ fn a_restored_database_continues_from_the_index_and_above_what_the_edge_holds() 
     origin.run(&["backup", "copy.db"]);
     ca.revoke("one");
     let server = origin.serve();
-    let mut held = server.crl("demo", "full", None);
-    let (tag, watermark) = (
-        header(&held, "etag").to_owned(),
-        header(&held, "revocation-watermark").to_owned(),
-    );
-    let der = held.body_mut().read_to_vec().unwrap();
-    assert_eq!(serials(&der), ["1000"]);
+    let held = Held::of(server.crl("demo", "full", None));
+    assert_eq!(serials(&held.der), ["1000"]);
     drop(server);
     origin.run(&["restore", "copy.db"]);
     ca.revoke("two");
     let server = origin.serve();
-    let mut next = harness::agent()
-        .post(format!("{}/v1/issuers/demo/crls/full", server.url))
-        .header("Authorization", "Bearer secret")
-        .header("If-None-Match", &tag)
-        .header("CRL-Number", number(&der).to_string())
-        .header("Revocation-Watermark", &watermark)
-        .send_empty()
-        .unwrap();
+    let next = held.ask(&server);
     assert_eq!(next.status(), 200);
-    let above = header(&next, "revocation-watermark").parse::<u64>();
-    assert!(above.unwrap() > watermark.parse().unwrap());
-    let next = next.body_mut().read_to_vec().unwrap();
-    assert!(number(&next) > number(&der));
-    assert_eq!(serials(&next), ["1000", "1001"]);
+    let next = Held::of(next);
+    let above = next.watermark.parse::<u64>().unwrap();
+    assert!(above > held.watermark.parse().unwrap());
+    assert!(number(&next.der) > number(&held.der));
+    assert_eq!(serials(&next.der), ["1000", "1001"]);
+}
+
+/// The index may be an earlier copy as well, as after a restore of the whole machine. What was
+/// followed before is then in neither, but an edge that misses it asks why.
+#[test]
+fn a_restored_database_recovers_what_the_index_no_longer_lists() {
+    let Some(ca) = authority("rsa:2048") else {
+        return;
+    };
+    let origin = Origin::new();
+    let folder = ca.folder().to_str().unwrap();
+    let connect = ["issuer", "connect", "openssl", "demo"];
+    origin.run(&[&connect[..], &["--directory", folder]].concat());
+    let _ = (ca.issue("one"), ca.issue("two"));
+    origin.crl("demo", "full");
+    origin.run(&["backup", "copy.db"]);
+    let before = std::fs::read(ca.folder().join("index.txt")).unwrap();
+    ca.revoke("one");
+    let server = origin.serve();
+    let held = Held::of(server.crl("demo", "full", None));
+    assert_eq!(serials(&held.der), ["1000"]);
+    std::fs::write(origin.path("served.crl"), &held.der).unwrap();
+    drop(server);
+    origin.run(&["restore", "copy.db"]);
+    std::fs::write(ca.folder().join("index.txt"), before).unwrap();
+    ca.revoke("two");
+    let server = origin.serve();
+    let next = held.ask(&server);
+    assert_eq!(next.status(), 200);
+    assert_eq!(serials(&Held::of(next).der), ["1001"]);
+    let departed = |server: &Server| {
+        harness::agent()
+            .post(format!("{}/v1/issuers/demo/crls/full/departed", server.url))
+            .header("Authorization", "Bearer secret")
+            .send_json(serde_json::json!({ "serials": ["1000"] }))
+            .unwrap()
+    };
+    let mut refused = departed(&server);
+    assert_eq!(refused.status(), 503);
+    let refused: serde_json::Value = refused.body_mut().read_json().unwrap();
+    assert_eq!(refused["code"], "state_lost");
+    origin.run(&["recover", "demo", "served.crl"]);
+    let next = Held::of(held.ask(&server));
+    let mut listed = serials(&next.der);
+    listed.sort();
+    assert_eq!(listed, ["1000", "1001"]);
+    assert!(number(&next.der) > number(&held.der));
+    assert_eq!(departed(&server).status(), 200);
+}
+
+/// A CRL that an edge holds.
+struct Held {
+    der: Vec<u8>,
+    tag: String,
+    watermark: String,
+}
+
+impl Held {
+    fn of(mut response: Response<Body>) -> Self {
+        Self {
+            tag: header(&response, "etag").to_owned(),
+            watermark: header(&response, "revocation-watermark").to_owned(),
+            der: response.body_mut().read_to_vec().unwrap(),
+        }
+    }
+
+    fn ask(&self, server: &Server) -> Response<Body> {
+        let url = format!("{}/v1/issuers/demo/crls/full", server.url);
+        harness::agent()
+            .post(url)
+            .header("Authorization", "Bearer secret")
+            .header("If-None-Match", &self.tag)
+            .header("CRL-Number", number(&self.der).to_string())
+            .header("Revocation-Watermark", &self.watermark)
+            .send_empty()
+            .unwrap()
+    }
 }

@@ -13,10 +13,10 @@ use super::error::{OriginError, RefreshError};
 use super::fetch_outcome::{Admitted, FetchError, FetchOutcome, Staged, Uncommitted};
 use super::moves::Arrival;
 use super::ports::{
-    ContentHash as _, CrlRequest, DEPARTED_LIMIT, Origin, OriginAnswer, OriginBody, OriginCrl,
-    PIECE_BYTES, Runtime, Store,
+    ContentHash as _, CrlRequest, DEPARTED_LIMIT, Departure, Origin, OriginAnswer, OriginBody,
+    OriginCrl, PIECE_BYTES, Runtime, Store,
 };
-use super::removal_gate::{self, Comparison};
+use super::removal_gate::{self, Comparison, Questions};
 use super::serial_text::is_negative;
 use super::state::{CrlState, Current, HeldCrl, Record};
 use super::state_cache::StateCache;
@@ -194,18 +194,22 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
         let (mut comparison, questions) =
             removal_gate::compare(store, held, new, self.settings, now, key)?;
         let mut open = LineWriter::new(store, PIECE_BYTES);
-        for piece in 0..questions.pieces {
-            let lines = questions.piece(store, piece)?;
+        let Questions { departed, holds } = questions;
+        for piece in 0..departed.pieces {
+            let lines = departed.piece(store, piece)?;
             let (negative, lines): (Vec<_>, Vec<_>) =
                 lines.lines().partition(|line| is_negative(line));
             comparison.explain(&negative, None, &mut open)?;
             for asked in lines.chunks(DEPARTED_LIMIT) {
-                let departed = self.origin.departed(self.issuer, self.name, asked);
-                let departed = self.deadline().bound(departed).await;
-                let departed = departed
-                    .and_then(|departed| departed)
-                    .map_err(|error| FetchError::about(error, staged.partial()))?;
+                let departed = self.ask_why_departed(asked, staged).await?;
                 comparison.explain(asked, departed.as_deref(), &mut open)?;
+            }
+        }
+        for piece in 0..holds.pieces {
+            let lines = holds.piece(store, piece)?;
+            let lines: Vec<_> = lines.lines().filter(|line| !is_negative(line)).collect();
+            for asked in lines.chunks(DEPARTED_LIMIT) {
+                self.ask_why_departed(asked, staged).await?;
             }
         }
         Ok(Arrival {
@@ -213,6 +217,18 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
             comparison,
             open: open.finish()?,
         })
+    }
+
+    async fn ask_why_departed(
+        &self,
+        asked: &[&str],
+        staged: &Staged<R::Hashed>,
+    ) -> Result<Option<Vec<Departure>>, FetchError> {
+        let departed = self.origin.departed(self.issuer, self.name, asked);
+        let departed = self.deadline().bound(departed).await;
+        departed
+            .and_then(|departed| departed)
+            .map_err(|error| FetchError::about(error, staged.partial()))
     }
 
     /// Publishes what was admitted, or withholds it.

@@ -46,9 +46,18 @@ pub(super) fn key(random: [u8; 10]) -> u64 {
     u64::from_be_bytes(key)
 }
 
+/// The serial numbers of entries that left, in hexadecimal: what became of them, only the origin can
+/// say.
+pub(super) struct Questions {
+    /// Of certificates that were revoked for good.
+    pub(super) departed: Lines,
+    /// Of certificates that were on hold. They may leave without a reason, unless the origin finds
+    /// that it does not know them.
+    pub(super) holds: Lines,
+}
+
 /// Compares the CRL held with a new one, in 8 MiB of memory. An entry was right to leave if it was
-/// on hold, or was revoked so long ago that its certificate has expired. The serial numbers of all
-/// others, in hexadecimal, are questions that only the origin can answer.
+/// revoked so long ago that its certificate has expired.
 pub(super) fn compare(
     store: &impl Store,
     held: &Current,
@@ -56,20 +65,22 @@ pub(super) fn compare(
     settings: &Settings,
     now: Timestamp,
     key: u64,
-) -> Result<(Comparison, Lines), StoreError> {
+) -> Result<(Comparison, Questions), StoreError> {
     let longest = settings.max_certificate;
     let has_expired = |revoked: Timestamp| !longest.is_zero() && now.since(revoked) > longest;
-    let mut questions = LineWriter::new(store, PIECE_BYTES);
+    let mut departed = LineWriter::new(store, PIECE_BYTES);
+    let mut holds = LineWriter::new(store, PIECE_BYTES);
     let mut changes = ChangeWriter::new(store);
     let mut see = |change: Change<'_>| {
         changes.push(&change)?;
         let Change::Removed(entry) = change else {
             return Ok(());
         };
-        let was_held = entry.reason == Some(Reason::CertificateHold);
-        if was_held || has_expired(entry.revocation_date.into()) {
+        if has_expired(entry.revocation_date.into()) {
             return Ok(());
         }
+        let was_held = entry.reason == Some(Reason::CertificateHold);
+        let questions = if was_held { &mut holds } else { &mut departed };
         questions.push(&serial_text::write(&entry.serial))
     };
     let mut failed = None;
@@ -90,16 +101,16 @@ pub(super) fn compare(
         // Both were read whole when they came.
         unreadable => StoreError::Unreadable(unreadable.to_string()),
     })?;
-    let questions = questions.finish()?;
+    let (departed, holds) = (departed.finish()?, holds.finish()?);
     let comparison = Comparison {
         added: differences.added,
         removed: differences.removed,
-        unexplained: questions.count,
+        unexplained: departed.count,
         missing: Vec::new(),
         changes: changes.finish()?,
         duplicates: differences.duplicates,
     };
-    Ok((comparison, questions))
+    Ok((comparison, Questions { departed, holds }))
 }
 
 impl Comparison {

@@ -94,22 +94,21 @@ pub(super) fn follow(
         Reread::IfFaulty => seen.is_settled && seen.fault.is_none(),
         Reread::Always => false,
     };
-    let seen = match known.filter(is_enough) {
-        Some(seen) => seen,
-        None => {
-            if let Some(path) = &config.crl_number {
-                origin.continue_numbers(issuer, read_number(path).map_err(upstream)?)?;
-            }
-            let fault = read(origin, &config.index, issuer, runtime.now())?;
-            let seen = Seen {
-                stamp,
-                found_at,
-                is_settled: uptime.saturating_sub(found_at) >= TIME_STEP,
-                fault,
-            };
-            lock(indexes).insert(issuer.clone(), seen.clone());
-            seen
+    let seen = if let Some(seen) = known.filter(is_enough) {
+        seen
+    } else {
+        if let Some(path) = &config.crl_number {
+            origin.continue_numbers(issuer, read_number(path).map_err(upstream)?)?;
         }
+        let fault = read(origin, &config.index, issuer, runtime.now())?;
+        let seen = Seen {
+            stamp,
+            found_at,
+            is_settled: uptime.saturating_sub(found_at) >= TIME_STEP,
+            fault,
+        };
+        lock(indexes).insert(issuer.clone(), seen.clone());
+        seen
     };
     match seen.fault {
         Some(fault) => Err(upstream(unreadable(&config.index, &fault))),
@@ -313,7 +312,7 @@ mod tests {
         /// Writes to the index itself; its file system counts whole seconds.
         fn write(&self, index: &str) {
             fs::write(&self.config.index, index).unwrap();
-            let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_435_200);
+            let second = SystemTime::UNIX_EPOCH + Duration::from_hours(498_732);
             let file = File::options().write(true).open(&self.config.index);
             file.unwrap().set_modified(second).unwrap();
         }

@@ -227,6 +227,8 @@ struct DepartureView {
     (status = 404, body = Problem, content_type = Problem::MEDIA_TYPE),
     (status = 501, description = "another CA decides; the origin has no evidence", body = Problem,
         content_type = Problem::MEDIA_TYPE),
+    (status = 503, description = "with code `state_lost`: the database was restored, and the CA's index no longer lists one of them; the issuer must be recovered",
+        body = Problem, content_type = Problem::MEDIA_TYPE),
 ))]
 pub(super) async fn departed(
     State(service): State<Service>,

@@ -10,7 +10,6 @@ use rusqlite::Connection;
 use super::lookup::find_list;
 use super::{OriginError, retention};
 use crate::bearer_token::TokenHash;
-use crate::connector_config::ConnectorConfig;
 use crate::sequence;
 use crate::store::issuers::{self as issuer_rows, IssuerRow};
 use crate::store::lists as list_rows;
@@ -59,6 +58,8 @@ pub(super) enum Note {
     Holding,
     /// It holds a CRL that the database should know, and does not.
     Unknown(UnknownCrl),
+    /// It has replaced such a CRL with one that was made since, and misses no entry.
+    Replaced(Vec<UnknownCrl>),
     /// The database was restored, and the next watermark must be above this one.
     RaiseWatermark(Watermark),
 }
@@ -80,6 +81,10 @@ pub(super) fn judge(
         if let Some(watermark) = watermark.filter(|held| *held > issuer.watermark) {
             return Ok((Some(recorded), Note::RaiseWatermark(watermark)));
         }
+        let replaced = replaced(conn, issuer, name, held)?;
+        if !replaced.is_empty() {
+            return Ok((Some(recorded), Note::Replaced(replaced)));
+        }
         let note = holding_note(conn, issuer, name, caller, Some(recorded), now)?;
         return Ok((Some(recorded), note));
     }
@@ -97,6 +102,22 @@ pub(super) fn judge(
         }
     }
     Ok((None, holding_note(conn, issuer, name, caller, None, now)?))
+}
+
+/// The unknown CRLs of a list that the held one has replaced. Only an issuer of `openssl ca` has any:
+/// of others none is made while one is unknown.
+fn replaced(
+    conn: &Connection,
+    issuer: &IssuerRow,
+    name: CrlName,
+    held: &HeldCrl,
+) -> Result<Vec<UnknownCrl>, OriginError> {
+    if !issuer.connector.follows_index() {
+        return Ok(Vec::new());
+    }
+    let unknown = records::unknown(conn, issuer.number)?.into_iter();
+    let replaced = unknown.filter(|crl| crl.name == name && held.number > Some(crl.number));
+    Ok(replaced.collect())
 }
 
 fn holding_note(
@@ -137,15 +158,19 @@ pub(super) fn store(
     match note {
         Note::Nothing => return Ok(()),
         Note::Holding => {}
-        Note::Unknown(crl)
-            if matches!(issuer.connector, ConnectorConfig::Local) || is_absurd(crl.number) =>
-        {
+        Note::Unknown(crl) => {
             records::insert_unknown(conn, issuer.number, crl, now.as_unix_time())?;
+            // The CA's index says what is revoked, so a CRL is made all the same.
+            if issuer.connector.follows_index() {
+                follow_numbers(conn, issuer, crl)?;
+            }
             return Ok(());
         }
-        // The CA's index says what is revoked, and was read before this: numbers are all that is
-        // lost.
-        Note::Unknown(crl) => adopt(conn, issuer, crl, now)?,
+        Note::Replaced(crls) => {
+            for crl in crls {
+                records::remove_unknown(conn, issuer.number, crl)?;
+            }
+        }
         Note::RaiseWatermark(watermark) => raise_watermark(conn, issuer, *watermark)?,
     }
     if let Some(token) = caller.token {
@@ -177,7 +202,16 @@ pub(super) fn adopt(
         next_update: now.after(validity).as_unix_time(),
     };
     records::adopt(conn, issuer.number, &adopted)?;
-    if !is_absurd(crl.number) {
+    follow_numbers(conn, issuer, crl)
+}
+
+/// Has the next numbers and watermarks be above those of a CRL.
+fn follow_numbers(
+    conn: &Connection,
+    issuer: &IssuerRow,
+    crl: &UnknownCrl,
+) -> Result<(), OriginError> {
+    if !crl.is_absurd() {
         list_rows::raise_numbers(conn, issuer.number, crl.number)?;
     }
     // One as high was given to other revocations.
@@ -194,11 +228,6 @@ fn raise_watermark(
 ) -> Result<(), OriginError> {
     let watermark = sequence::next_watermark(above);
     Ok(issuer_rows::set_watermark(conn, issuer.number, watermark)?)
-}
-
-/// Following a number of more than 16 octets could use up the 20 that a number may have.
-fn is_absurd(number: CrlNumber) -> bool {
-    number.as_be_bytes().len() > 16
 }
 
 /// The highest watermark to follow; the database stores 63 bits.

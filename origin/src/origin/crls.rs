@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::caller::{self, Caller, Note};
 use super::draft::{Contents, Draft, MadeCrl, Next};
-use super::lookup::{find_issuer, find_list, find_signing, refuse_lost, scope, stored_key};
+use super::lookup::{find_issuer, find_list, find_signing, lost, refuse_lost, scope, stored_key};
 use super::{Origin, OriginError, retention};
 use crate::ca::PrivateKey;
 use crate::delta_entries::DeltaEntries;
@@ -198,7 +198,7 @@ impl Origin {
         self.store.read(|conn| {
             let mut newest = Vec::new();
             for issuer in issuer_rows::page(conn, "", u32::MAX)? {
-                let is_lost = !records::unknown(conn, issuer.number)?.is_empty();
+                let is_lost = lost(conn, &issuer)?.is_some();
                 for list in list_rows::all(conn, issuer.number)? {
                     let Some(latest) = list_rows::latest(conn, issuer.number, list.config.name)?
                     else {

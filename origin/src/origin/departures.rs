@@ -35,7 +35,10 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
-    /// [`OriginError::CrlNotFound`], [`OriginError::Store`].
+    /// [`OriginError::CrlNotFound`], [`OriginError::Store`]. [`OriginError::EntryLost`]: an issuer
+    /// that follows an index has no reason for one of them. The database was restored, and the index
+    /// no longer lists it: it is an earlier copy, too, or the line was made valid again. What was
+    /// followed stays revoked.
     pub fn departures(
         &self,
         issuer: &IssuerId,
@@ -50,6 +53,10 @@ impl Origin {
                 let cause = match known.map(|(_, known)| (known.state, known.not_after)) {
                     Some((State::Expired, Some(not_after))) => Cause::Expired(not_after),
                     Some((State::Released, _)) => Cause::Released,
+                    // It may have been recovered since the CRL was made that the edge asks about.
+                    _ if issuer.connector.follows_index() => {
+                        return Err(OriginError::EntryLost(issuer.id.clone(), name, serial));
+                    }
                     _ => Cause::Unknown,
                 };
                 Ok(Departure { serial, cause })

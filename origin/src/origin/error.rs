@@ -46,6 +46,12 @@ pub enum OriginError {
          backup or moved here; `crl-origin recover {0} URL…` takes over what the edge serves"
     )]
     StateLost(IssuerId, CrlName, CrlNumber),
+    /// The same of an issuer that follows an index, which does not list the certificate either.
+    #[error(
+        "issuer {0}: an edge misses certificate {2} on list {1}, so this database and the CA's index were restored from \
+         backups; `crl-origin recover {0} URL…` takes over what the edge serves"
+    )]
+    EntryLost(IssuerId, CrlName, Serial),
     /// The CRL to dismiss is not one that keeps the issuer in `state_lost`.
     #[error("issuer {0}: no edge holds an unknown CRL of that SHA-256{known}", known = UnknownCrls(.1))]
     CrlNotUnknown(IssuerId, Vec<UnknownCrl>),
@@ -159,7 +165,7 @@ impl OriginError {
             Self::ManagedElsewhere(_) => "no_key",
             Self::KeyDoesNotFit => "key_does_not_fit",
             Self::ShardNotFound(..) => "shard_not_found",
-            Self::StateLost(..) => "state_lost",
+            Self::StateLost(..) | Self::EntryLost(..) => "state_lost",
             Self::ShardUnknown { .. } | Self::ListUnknown(..) => "shard_unknown",
             Self::CrlNotUnknown(..) => "crl_not_unknown",
             Self::NoList(_) => "no_list",
@@ -211,7 +217,7 @@ impl OriginError {
                 | RevocationError::Expired
                 | RevocationError::OtherShard { .. },
             ) => Fault::Conflict,
-            Self::StateLost(..) => Fault::Unavailable,
+            Self::StateLost(..) | Self::EntryLost(..) => Fault::Unavailable,
             Self::Store(StoreError::Busy) => Fault::Busy,
             Self::KeyDoesNotFit
             | Self::ShardNotFound(..)

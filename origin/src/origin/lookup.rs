@@ -9,7 +9,7 @@ use crate::connector_config::ConnectorConfig;
 use crate::list_config::{ListConfig, ListConfigError};
 use crate::store::issuers::{self as rows, IssuerNumber, IssuerRow, StoredKey};
 use crate::store::lists::{self as list_rows, ListRow};
-use crate::store::records;
+use crate::store::records::{self, UnknownCrl};
 use crate::store::revocations::Scope;
 
 /// Any issuer.
@@ -60,7 +60,7 @@ pub(super) fn scope(name: CrlName) -> Scope {
 
 /// No CRL is made of an issuer whose database was restored, until it is recovered.
 pub(super) fn refuse_lost(conn: &Connection, issuer: &IssuerRow) -> Result<(), OriginError> {
-    match records::unknown(conn, issuer.number)?.first() {
+    match lost(conn, issuer)? {
         None => Ok(()),
         Some(unknown) => Err(OriginError::StateLost(
             issuer.id.clone(),
@@ -68,6 +68,18 @@ pub(super) fn refuse_lost(conn: &Connection, issuer: &IssuerRow) -> Result<(), O
             unknown.number,
         )),
     }
+}
+
+/// A CRL that keeps an issuer in `state_lost`: an edge holds it, and the database does not know it.
+/// If the CA keeps an index, that says what is revoked, and is in doubt only if an edge misses an
+/// entry; see [`Origin::departures`](super::Origin::departures).
+pub(super) fn lost(
+    conn: &Connection,
+    issuer: &IssuerRow,
+) -> Result<Option<UnknownCrl>, OriginError> {
+    let mut unknown = records::unknown(conn, issuer.number)?.into_iter();
+    let is_in_doubt = issuer.connector.follows_index();
+    Ok(unknown.find(|crl| !is_in_doubt || crl.is_absurd()))
 }
 
 /// Refuses shards of an issuer that follows an `index.txt`.

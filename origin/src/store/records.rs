@@ -49,6 +49,14 @@ pub struct UnknownCrl {
     pub watermark: Watermark,
 }
 
+impl UnknownCrl {
+    /// Following a number of more than 16 octets could use up the 20 that a number may have.
+    #[must_use]
+    pub fn is_absurd(&self) -> bool {
+        self.number.as_be_bytes().len() > 16
+    }
+}
+
 /// Finds a recorded CRL by its hash: one that was made here, or adopted.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Entries that vanish, and CRLs that an operator accepts although a rule refused them.
 
-use crl::{CrlNumber, IssuingDistributionPoint, Template};
+use crl::{CrlNumber, IssuingDistributionPoint, Reason, Template};
 
 use super::*;
 use crate::issuer::AcceptAnswer;
@@ -175,6 +175,29 @@ fn an_origin_that_cannot_explain_for_now_is_asked_again() {
     assert_eq!(outcome(&stage), "origin_unreachable");
     assert_eq!(stage.served().as_deref(), Ok("7"));
     assert_eq!(stage.disk.bodies_and_outbox(), (1, 0));
+}
+
+#[test]
+fn an_origin_that_does_not_know_a_hold_that_left_has_lost_its_state() {
+    let stage = Stage::new(Ca::p256(), &[]);
+    let held = |number: u64, entries: u32| {
+        let ca = Rc::clone(&stage.origin.0.ca.borrow());
+        let made_at = stage.host.now().before(HOUR * u32::from(number == 7));
+        let template = ca.template(FULL, number, made_at);
+        ca.sign_revoked(&template, Reason::CertificateHold, 1..=entries)
+    };
+    stage.origin.0.answer_next(held(7, 2));
+    assert_eq!(outcome(&stage), "published");
+    *stage.origin.0.departed.borrow_mut() = Err(OriginError::StateLost { retry_after: None });
+    stage.origin.0.answer_next(held(8, 1));
+    assert_eq!(outcome(&stage), "state_lost");
+    assert_eq!(stage.served().as_deref(), Ok("7"));
+    // Of others a hold may leave without a reason.
+    *stage.origin.0.departed.borrow_mut() = Ok(None);
+    stage.origin.0.answer_next(held(9, 1));
+    let event = refreshed(&stage);
+    assert_eq!(event.outcome.as_str(), "published");
+    assert_eq!((event.entries_removed, event.findings), (Some(1), None));
 }
 
 #[test]

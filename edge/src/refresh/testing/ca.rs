@@ -87,11 +87,21 @@ impl Ca {
         template: &Template,
         serials: impl IntoIterator<Item = u32>,
     ) -> Vec<u8> {
+        self.sign_revoked(template, Reason::Unspecified, serials)
+    }
+
+    /// A CRL that revokes these certificates for this reason.
+    pub(crate) fn sign_revoked(
+        &self,
+        template: &Template,
+        reason: Reason,
+        serials: impl IntoIterator<Item = u32>,
+    ) -> Vec<u8> {
         let serials: Vec<_> = serials.into_iter().map(u32::to_be_bytes).collect();
         let revocations = serials.iter().map(|serial| Revocation {
             serial: Serial::from_be_bytes(serial),
             date: UnixTime(1_700_000_000),
-            reason: Reason::Unspecified,
+            reason,
             invalidity_date: None,
         });
         template
