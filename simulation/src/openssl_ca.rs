@@ -2,6 +2,7 @@
 //! follows.
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -26,6 +27,8 @@ use crate::world::World;
 const VALIDITY: Duration = Duration::from_hours(24);
 /// How long its own certificate is.
 const LIFE: Duration = Duration::from_hours(24 * 3_650);
+/// How many certificates it has issued before the run.
+const ISSUED: u32 = 10;
 /// How many lines its index has at most.
 const MOST_LINES: usize = 200;
 /// How many copies of its directory are kept.
@@ -140,7 +143,11 @@ impl Line {
 }
 
 fn hex(serial: &[u8]) -> String {
-    serial.iter().map(|byte| format!("{byte:02X}")).collect()
+    let mut hex = String::new();
+    for byte in serial {
+        let _ = write!(hex, "{byte:02X}");
+    }
+    hex
 }
 
 /// `YYMMDDHHMMSSZ`
@@ -180,7 +187,10 @@ impl OpensslCa {
             }),
         };
         fs::write(ca.file("crlnumber"), "1F\n")?;
-        ca.save()?;
+        for _ in 0..ISSUED {
+            ca.issue()?;
+        }
+        ca.copy();
         let new = ca.as_issuer()?;
         Ok((ca, new))
     }
@@ -318,8 +328,16 @@ impl OpensslCa {
         write(&self.file("index.txt"), text, at)
     }
 
-    /// Does something bad to the file. Returns how it can be mended, unless something else is done
-    /// to it before.
+    /// Whether this can happen to the directory as it is.
+    pub(crate) fn can_be_harmed(&self, accident: Accident) -> bool {
+        let state = self.state.borrow();
+        // Two lines are needed for that, and OpenSSL must be able to read them.
+        let can_be_corrected = || !state.is_harmed && state.valid(self.timeline.now()).len() > 1;
+        accident != Accident::IndexSameStamp || can_be_corrected()
+    }
+
+    /// Does something bad to the file. Returns the number of this harm: somebody mends it, unless
+    /// another is done before.
     fn spoil(&self, accident: Accident) -> anyhow::Result<u32> {
         let now = self.timeline.now();
         let mut state = self.state.borrow_mut();
@@ -349,10 +367,7 @@ impl OpensslCa {
                 self.begin_save(&mut state)?;
             }
             _ => {
-                let copy = match &state.copies[..] {
-                    [] => return Ok(state.harms),
-                    copies => self.random.pick(copies).clone(),
-                };
+                let copy = self.random.pick(&state.copies).clone();
                 self.overwrite(&self::text(&copy.lines), copy.written_at)?;
                 state.is_harmed = false;
                 state.written_at = copy.written_at;
@@ -369,7 +384,11 @@ impl OpensslCa {
         }
         let at = self.random.index(text.len());
         // A line that is cut off before its end is one that OpenSSL refuses.
-        if at > 0 && text[at - 1] == b'\n' { at + 1 } else { at }
+        if at > 0 && text[at - 1] == b'\n' {
+            at + 1
+        } else {
+            at
+        }
     }
 
     /// Mends the file: the index is as it should be.
@@ -421,7 +440,7 @@ async fn staff(world: Rc<World>) {
     let ca = &world.directory;
     let random = world.chance("staff of openssl ca");
     loop {
-        world.timeline.sleep(random.seconds(30..5_400)).await;
+        world.pause(&random, 30..5_400).await;
         if ca.state.borrow().is_harmed {
             continue;
         }

@@ -53,9 +53,7 @@ pub(crate) fn restore(world: &World, random: &Random) {
         world.ledger.violated("a copy can be restored", &what);
     }
     world.ledger.restored(copy.at);
-    // The index is read again, and nobody need recover that issuer.
-    let unlike = |issuer: &&IssuerId| **issuer != world.directory.id;
-    for issuer in world.issuers.iter().filter(unlike) {
+    for issuer in &world.issuers {
         disturb(world, issuer);
     }
     platform::start_origin(world);

@@ -136,8 +136,10 @@ fn accident(world: &Rc<World>, random: &Random) {
         | Accident::IndexGarbled
         | Accident::IndexSameStamp
         | Accident::DirectoryRestored => {
-            happens(&|owner| *owner == Owner::Origin);
-            world.spawn(openssl_ca::harm(Rc::clone(world), accident));
+            if world.directory.can_be_harmed(accident) {
+                happens(&|owner| *owner == Owner::Origin);
+                world.spawn(openssl_ca::harm(Rc::clone(world), accident));
+            }
         }
         Accident::CaLies => {
             for liar in world.cas() {
