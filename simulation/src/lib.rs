@@ -21,6 +21,7 @@ mod mutation;
 mod named;
 mod object_storage;
 mod openssl_ca;
+mod openssl_staff;
 mod operators;
 mod origin_node;
 mod pace;

@@ -1,11 +1,9 @@
-//! A CA that its staff keep with `openssl ca`: they revoke in its `index.txt`, which the origin
-//! follows.
+//! A CA in a directory of `openssl ca`, whose `index.txt` the origin follows.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -21,7 +19,6 @@ use crate::faults::Accident;
 use crate::ledger::{Ledger, Revoked};
 use crate::random::Random;
 use crate::trace::Trace;
-use crate::world::World;
 
 /// How long its CRLs are valid.
 const VALIDITY: Duration = Duration::from_hours(24);
@@ -55,7 +52,7 @@ pub(crate) struct OpensslCa {
     pub(crate) id: IssuerId,
     folder: PathBuf,
     timeline: Timeline,
-    random: Random,
+    pub(crate) random: Random,
     trace: Trace,
     ledger: Ledger,
     state: RefCell<State>,
@@ -115,6 +112,13 @@ struct Line {
     status: Status,
     not_after: Timestamp,
     serial: Vec<u8>,
+}
+
+/// A revocation of the wrong certificate.
+pub(crate) struct Mistake {
+    wrong: Line,
+    right: Line,
+    reason: &'static str,
 }
 
 #[derive(Clone)]
@@ -328,6 +332,55 @@ impl OpensslCa {
         write(&self.file("index.txt"), text, at)
     }
 
+    /// Issues or revokes certificates, or runs `openssl ca -updatedb`. `None` while the index is
+    /// harmed: OpenSSL refuses it.
+    pub(crate) fn work(&self, random: &Random) -> Option<anyhow::Result<()>> {
+        if self.state.borrow().is_harmed {
+            return None;
+        }
+        let is_full = self.state.borrow().lines.len() >= MOST_LINES;
+        let done = match random.below(10) {
+            0..5 if !is_full => self.issue(),
+            0..9 => self.revoke(),
+            _ => self.update(),
+        };
+        if random.chance(200) {
+            self.copy();
+        }
+        Some(done)
+    }
+
+    /// Revokes a certificate in place of another, which is to be corrected. Returns both, if there
+    /// are two that can be revoked.
+    pub(crate) fn revoke_wrongly(&self) -> anyhow::Result<Option<Mistake>> {
+        let valid = self.state.borrow().valid(self.timeline.now());
+        let [wrong, .., right] = &valid[..] else {
+            return Ok(None);
+        };
+        if self.state.borrow().is_harmed {
+            return Ok(None);
+        }
+        let reason = self.random.pick(&REASONS);
+        self.list(wrong, reason, false);
+        self.save()?;
+        Ok(Some(Mistake {
+            wrong: wrong.clone(),
+            right: right.clone(),
+            reason,
+        }))
+    }
+
+    /// Whether nobody has mended what was harmed so.
+    pub(crate) fn is_still_harmed(&self, number: u32) -> bool {
+        self.state.borrow().harms == number
+    }
+
+    /// The new index gets its name.
+    pub(crate) fn end_rename(&self) -> anyhow::Result<()> {
+        self.state.borrow_mut().is_harmed = false;
+        self.end_save()
+    }
+
     /// Whether this can happen to the directory as it is.
     pub(crate) fn can_be_harmed(&self, accident: Accident) -> bool {
         let state = self.state.borrow();
@@ -338,7 +391,7 @@ impl OpensslCa {
 
     /// Does something bad to the file. Returns the number of this harm: somebody mends it, unless
     /// another is done before.
-    fn spoil(&self, accident: Accident) -> anyhow::Result<u32> {
+    pub(crate) fn spoil(&self, accident: Accident) -> anyhow::Result<u32> {
         let now = self.timeline.now();
         let mut state = self.state.borrow_mut();
         state.harms += 1;
@@ -392,7 +445,7 @@ impl OpensslCa {
     }
 
     /// Mends the file: the index is as it should be.
-    fn mend(&self) -> anyhow::Result<()> {
+    pub(crate) fn mend(&self) -> anyhow::Result<()> {
         let mut state = self.state.borrow_mut();
         if !state.is_harmed && state.older.is_none() {
             return Ok(());
@@ -405,7 +458,12 @@ impl OpensslCa {
 
     /// Corrects a revocation within its second, by hand: it was another certificate's. The first
     /// one is valid again in the index, which has the same size as before.
-    fn correct(&self, wrong: &Line, right: &Line, reason: &'static str) -> anyhow::Result<()> {
+    pub(crate) fn correct(&self, mistake: &Mistake) -> anyhow::Result<()> {
+        let Mistake {
+            wrong,
+            right,
+            reason,
+        } = mistake;
         if self.state.borrow().is_harmed {
             return Ok(());
         }
@@ -429,90 +487,4 @@ fn write(path: &Path, text: &[u8], at: Timestamp) -> anyhow::Result<()> {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let file = File::options().write(true).open(path)?;
     file.set_modified(time).context("a file's time")
-}
-
-/// Lets the CA's staff act.
-pub(crate) fn start(world: &Rc<World>) {
-    world.spawn(staff(Rc::clone(world)));
-}
-
-async fn staff(world: Rc<World>) {
-    let ca = &world.directory;
-    let random = world.chance("staff of openssl ca");
-    loop {
-        world.pause(&random, 30..5_400).await;
-        if ca.state.borrow().is_harmed {
-            continue;
-        }
-        let is_full = ca.state.borrow().lines.len() >= MOST_LINES;
-        let done = match random.below(10) {
-            0..5 if !is_full => ca.issue(),
-            0..9 => ca.revoke(),
-            _ => ca.update(),
-        };
-        if random.chance(200) {
-            ca.copy();
-        }
-        written(&world, done);
-    }
-}
-
-/// The CA's directory has changed.
-fn written(world: &World, done: anyhow::Result<()>) {
-    if let Err(error) = done {
-        let what = format!("{error:#}");
-        world.ledger.violated("a CA's files can be written", &what);
-    }
-    world.directory_changed();
-}
-
-/// Harms the CA's files. After a while somebody mends them.
-pub(crate) async fn harm(world: Rc<World>, accident: Accident) {
-    let ca = &world.directory;
-    if accident == Accident::IndexSameStamp {
-        return revoke_wrongly(&world).await;
-    }
-    let number = match ca.spoil(accident) {
-        Ok(number) => number,
-        Err(error) => return written(&world, Err(error)),
-    };
-    written(&world, Ok(()));
-    let longest = *ca.random.pick(&[10, 300, 7_200]);
-    let time = ca.random.seconds(1..longest);
-    world.timeline.sleep(time).await;
-    if ca.state.borrow().harms != number {
-        return;
-    }
-    if accident == Accident::IndexMissing {
-        ca.state.borrow_mut().is_harmed = false;
-        return written(&world, ca.end_save());
-    }
-    mend(&world);
-}
-
-/// Somebody revokes a certificate, notices the mistake at once, and corrects it within the second
-/// that the file's time shows.
-async fn revoke_wrongly(world: &World) {
-    let ca = &world.directory;
-    let into_second = world.timeline.now().as_millis() % 1_000;
-    let rest = Duration::from_millis((1_000 - into_second).unsigned_abs());
-    world.timeline.sleep(rest).await;
-    let valid = ca.state.borrow().valid(world.timeline.now());
-    let [first, .., last] = &valid[..] else {
-        return;
-    };
-    if ca.state.borrow().is_harmed {
-        return;
-    }
-    let reason = ca.random.pick(&REASONS);
-    ca.list(first, reason, false);
-    written(world, ca.save());
-    let while_it_counts = ca.random.millis(1..999);
-    world.timeline.sleep(while_it_counts).await;
-    written(world, ca.correct(first, last, reason));
-}
-
-/// Everything in the CA's directory is as it should be.
-pub(crate) fn mend(world: &World) {
-    written(world, world.directory.mend());
 }

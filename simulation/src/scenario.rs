@@ -6,9 +6,8 @@ use anyhow::Context as _;
 
 use crate::coverage::Coverage;
 use crate::ledger::Counts;
-use crate::weather;
 use crate::world::{BEGIN, Plan, World};
-use crate::{checks, openssl_ca, operators, people, platform};
+use crate::{checks, openssl_staff, operators, people, platform, weather};
 
 /// What a run led to.
 #[derive(Clone, Debug)]
@@ -39,7 +38,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let (world, ends) = World::new(plan, folder.path())?;
     platform::start(&world, ends);
     people::start(&world);
-    openssl_ca::start(&world);
+    openssl_staff::start(&world);
     operators::start(&world);
     let end = BEGIN.after(plan.span);
     weather::start(&world, end);

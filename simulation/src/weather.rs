@@ -12,7 +12,7 @@ use crate::object_storage::Release;
 use crate::pace::LONGEST_CALM;
 use crate::random::Random;
 use crate::world::World;
-use crate::{checks, openssl_ca, operators};
+use crate::{checks, openssl_staff, operators};
 
 /// Lets storm and calm follow each other until it is `end`. The last calm is checked as well.
 pub(crate) fn start(world: &Rc<World>, end: Timestamp) {
@@ -45,7 +45,7 @@ async fn weather(world: &Rc<World>, end_of_run: Timestamp) {
         if world.intervals.lies_end() {
             world.cas().for_each(|ca| ca.tell_the_truth());
         }
-        openssl_ca::mend(world);
+        openssl_staff::mend(world);
         world.ledger.calm_begins();
         while !world.ledger.is_settled() {
             world.timeline.sleep(Duration::from_secs(10)).await;
@@ -138,7 +138,7 @@ fn accident(world: &Rc<World>, random: &Random) {
         | Accident::DirectoryRestored => {
             if world.directory.can_be_harmed(accident) {
                 happens(&|owner| *owner == Owner::Origin);
-                world.spawn(openssl_ca::harm(Rc::clone(world), accident));
+                world.spawn(openssl_staff::harm(Rc::clone(world), accident));
             }
         }
         Accident::CaLies => {

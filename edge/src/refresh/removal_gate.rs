@@ -46,8 +46,8 @@ pub(super) fn key(random: [u8; 10]) -> u64 {
     u64::from_be_bytes(key)
 }
 
-/// The serial numbers of entries that left, in hexadecimal: what became of them, only the origin can
-/// say.
+/// The serial numbers of entries that left, in hexadecimal. Only the origin can say what became of
+/// them.
 pub(super) struct Questions {
     /// Of certificates that were revoked for good.
     pub(super) departed: Lines,

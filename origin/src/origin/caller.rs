@@ -104,8 +104,8 @@ pub(super) fn judge(
     Ok((None, holding_note(conn, issuer, name, caller, None, now)?))
 }
 
-/// The unknown CRLs of a list that the held one has replaced. Only an issuer of `openssl ca` has any:
-/// of others none is made while one is unknown.
+/// The unknown CRLs of a list that the held one has replaced. Only an issuer of `openssl ca` has
+/// any: of others no CRL is made while one is unknown.
 fn replaced(
     conn: &Connection,
     issuer: &IssuerRow,

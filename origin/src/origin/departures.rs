@@ -35,10 +35,11 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::ManagedElsewhere`],
-    /// [`OriginError::CrlNotFound`], [`OriginError::Store`]. [`OriginError::EntryLost`]: an issuer
-    /// that follows an index has no reason for one of them. The database was restored, and the index
-    /// no longer lists it: it is an earlier copy, too, or the line was made valid again. What was
-    /// followed stays revoked.
+    /// [`OriginError::CrlNotFound`], [`OriginError::Store`].
+    ///
+    /// [`OriginError::EntryLost`]: an issuer that follows an index has no reason for one of them.
+    /// The database was restored, and the index no longer lists it: it is an earlier copy, too, or
+    /// the line was made valid again. What was followed stays revoked.
     pub fn departures(
         &self,
         issuer: &IssuerId,
