@@ -21,17 +21,22 @@ async fn work(world: Rc<World>) {
     }
 }
 
-/// Harms the CA's files. After a while somebody mends them.
-pub(crate) async fn harm(world: Rc<World>, accident: Accident) {
-    let ca = &world.directory;
+/// Harms the CA's files, at once: the storm may end now. After a while somebody mends them.
+pub(crate) fn harm(world: &Rc<World>, accident: Accident) {
     if accident == Accident::IndexSameStamp {
-        return revoke_wrongly(&world).await;
+        return world.spawn(revoke_wrongly(Rc::clone(world)));
     }
-    let number = match ca.spoil(accident) {
-        Ok(number) => number,
-        Err(error) => return written(&world, Err(error)),
-    };
-    written(&world, Ok(()));
+    match world.directory.spoil(accident) {
+        Ok(number) => {
+            written(world, Ok(()));
+            world.spawn(mend_later(Rc::clone(world), accident, number));
+        }
+        Err(error) => written(world, Err(error)),
+    }
+}
+
+async fn mend_later(world: Rc<World>, accident: Accident, number: u32) {
+    let ca = &world.directory;
     let longest = *ca.random.pick(&[10, 300, 7_200]);
     let time = ca.random.seconds(1..longest);
     world.timeline.sleep(time).await;
@@ -46,7 +51,7 @@ pub(crate) async fn harm(world: Rc<World>, accident: Accident) {
 
 /// Somebody revokes a certificate, notices the mistake at once, and corrects it within the second
 /// that the file's time shows.
-async fn revoke_wrongly(world: &World) {
+async fn revoke_wrongly(world: Rc<World>) {
     let ca = &world.directory;
     let into_second = world.timeline.now().as_millis() % 1_000;
     let rest = Duration::from_millis((1_000 - into_second).unsigned_abs());
@@ -54,12 +59,12 @@ async fn revoke_wrongly(world: &World) {
     let mistake = match ca.revoke_wrongly() {
         Ok(Some(mistake)) => mistake,
         Ok(None) => return,
-        Err(error) => return written(world, Err(error)),
+        Err(error) => return written(&world, Err(error)),
     };
-    written(world, Ok(()));
+    written(&world, Ok(()));
     let while_it_counts = ca.random.millis(1..999);
     world.timeline.sleep(while_it_counts).await;
-    written(world, ca.correct(&mistake));
+    written(&world, ca.correct(&mistake));
 }
 
 /// Everything in the CA's directory is as it should be.

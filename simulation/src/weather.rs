@@ -138,7 +138,7 @@ fn accident(world: &Rc<World>, random: &Random) {
         | Accident::DirectoryRestored => {
             if world.directory.can_be_harmed(accident) {
                 happens(&|owner| *owner == Owner::Origin);
-                world.spawn(openssl_staff::harm(Rc::clone(world), accident));
+                openssl_staff::harm(world, accident);
             }
         }
         Accident::CaLies => {
