@@ -332,14 +332,11 @@ fn a_restored_database_recovers_what_the_index_no_longer_lists() {
     let next = held.ask(&server);
     assert_eq!(next.status(), 200);
     assert_eq!(serials(&Held::of(next).der), ["1001"]);
-    let departed = |server: &Server| {
-        harness::agent()
-            .post(format!("{}/v1/issuers/demo/crls/full/departed", server.url))
-            .header("Authorization", "Bearer secret")
-            .send_json(serde_json::json!({ "serials": ["1000"] }))
-            .unwrap()
-    };
-    let mut refused = departed(&server);
+    let mut refused = harness::agent()
+        .post(format!("{}/v1/issuers/demo/crls/full/departed", server.url))
+        .header("Authorization", "Bearer secret")
+        .send_json(serde_json::json!({ "serials": ["1000"] }))
+        .unwrap();
     assert_eq!(refused.status(), 503);
     let refused: serde_json::Value = refused.body_mut().read_json().unwrap();
     assert_eq!(refused["code"], "state_lost");
@@ -349,7 +346,6 @@ fn a_restored_database_recovers_what_the_index_no_longer_lists() {
     listed.sort();
     assert_eq!(listed, ["1000", "1001"]);
     assert!(number(&next.der) > number(&held.der));
-    assert_eq!(departed(&server).status(), 200);
 }
 
 /// A CRL that an edge holds.
