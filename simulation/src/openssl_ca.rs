@@ -353,13 +353,13 @@ impl OpensslCa {
     /// Revokes a certificate in place of another, which is to be corrected. Returns both, if there
     /// are two that can be revoked.
     pub(crate) fn revoke_wrongly(&self) -> anyhow::Result<Option<Mistake>> {
+        if self.state.borrow().is_harmed {
+            return Ok(None);
+        }
         let valid = self.state.borrow().valid(self.timeline.now());
         let [wrong, .., right] = &valid[..] else {
             return Ok(None);
         };
-        if self.state.borrow().is_harmed {
-            return Ok(None);
-        }
         let reason = self.random.pick(&REASONS);
         self.list(wrong, reason, false);
         self.save()?;

@@ -164,7 +164,7 @@ struct Poke(Arc<Mutex<PokeState>>);
 struct PokeState {
     waiting: Vec<oneshot::Sender<()>>,
     looks: u32,
-    /// Whoever waits expects nothing.
+    /// There was nothing to do when the wait began.
     is_idle: bool,
 }
 
@@ -177,7 +177,7 @@ impl Poke {
         }
     }
 
-    /// Ends a wait of one who expects nothing.
+    /// Ends a wait that began while there was nothing to do.
     fn poke_if_idle(&self) {
         let is_idle = self
             .0
@@ -487,23 +487,27 @@ impl OriginNode {
         names: &[CrlName],
         validity: Duration,
     ) -> anyhow::Result<()> {
+        let lists = names.iter().map(|name| NewList {
+            name: *name,
+            distribution_point: Some(distribution_point(id, *name)),
+            validity: validity_of(*name, validity),
+            overlap: None,
+        });
+        self.add_issuer(NewIssuer {
+            id: id.clone(),
+            subject: ca::parse_subject(&format!("CN={id}"))?,
+            key: NewKey::Generate(key),
+            validity: Duration::from_hours(24 * 3650),
+            signed_by: SignedBy::Itself,
+            connector: ConnectorConfig::Local,
+            profile: Profile::Rfc5280,
+            lists: Lists::new(lists.collect())?,
+        })
+    }
+
+    /// Adds an issuer whose CRLs are made here.
+    pub(crate) fn add_issuer(&self, new: NewIssuer) -> anyhow::Result<()> {
         self.command(|origin, now| {
-            let lists = names.iter().map(|name| NewList {
-                name: *name,
-                distribution_point: Some(distribution_point(id, *name)),
-                validity: validity_of(*name, validity),
-                overlap: None,
-            });
-            let new = NewIssuer {
-                id: id.clone(),
-                subject: ca::parse_subject(&format!("CN={id}"))?,
-                key: NewKey::Generate(key),
-                validity: Duration::from_hours(24 * 3650),
-                signed_by: SignedBy::Itself,
-                connector: ConnectorConfig::Local,
-                profile: Profile::Rfc5280,
-                lists: Lists::new(lists.collect())?,
-            };
             origin.create_issuer(new, now)?;
             Ok(())
         })
@@ -530,14 +534,6 @@ impl OriginNode {
                 lists: Lists::new(vec![list])?,
             };
             origin.connect_issuer(&new, now)?;
-            Ok(())
-        })
-    }
-
-    /// Adds an issuer of `openssl ca`.
-    pub(crate) fn connect_directory(&self, new: NewIssuer) -> anyhow::Result<()> {
-        self.command(|origin, now| {
-            origin.create_issuer(new, now)?;
             Ok(())
         })
     }

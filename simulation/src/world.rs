@@ -383,7 +383,7 @@ impl Ground {
         let random = self.chance("directory");
         let (timeline, trace, ledger) = (&self.timeline, &self.trace, &self.ledger);
         let (ca, new) = OpensslCa::new(folder, timeline, random, trace, ledger)?;
-        origin.connect_directory(new)?;
+        origin.add_issuer(new)?;
         Ok(ca)
     }
 
