@@ -280,13 +280,7 @@ fn a_restored_database_continues_from_the_index_and_above_what_the_edge_holds() 
     let Some(ca) = authority("rsa:2048") else {
         return;
     };
-    let origin = Origin::new();
-    let folder = ca.folder().to_str().unwrap();
-    let connect = ["issuer", "connect", "openssl", "demo"];
-    origin.run(&[&connect[..], &["--directory", folder]].concat());
-    let _ = (ca.issue("one"), ca.issue("two"));
-    origin.crl("demo", "full");
-    origin.run(&["backup", "copy.db"]);
+    let origin = backed_up(&ca);
     ca.revoke("one");
     let server = origin.serve();
     let held = Held::of(server.crl("demo", "full", None));
@@ -311,13 +305,7 @@ fn a_restored_database_recovers_what_the_index_no_longer_lists() {
     let Some(ca) = authority("rsa:2048") else {
         return;
     };
-    let origin = Origin::new();
-    let folder = ca.folder().to_str().unwrap();
-    let connect = ["issuer", "connect", "openssl", "demo"];
-    origin.run(&[&connect[..], &["--directory", folder]].concat());
-    let _ = (ca.issue("one"), ca.issue("two"));
-    origin.crl("demo", "full");
-    origin.run(&["backup", "copy.db"]);
+    let origin = backed_up(&ca);
     let before = std::fs::read(ca.folder().join("index.txt")).unwrap();
     ca.revoke("one");
     let server = origin.serve();
@@ -346,6 +334,18 @@ fn a_restored_database_recovers_what_the_index_no_longer_lists() {
     listed.sort();
     assert_eq!(listed, ["1000", "1001"]);
     assert!(number(&next.der) > number(&held.der));
+}
+
+/// An origin that follows the CA, with a copy of its database from before anything was revoked.
+fn backed_up(ca: &OpensslAuthority) -> Origin {
+    let origin = Origin::new();
+    let folder = ca.folder().to_str().unwrap();
+    let connect = ["issuer", "connect", "openssl", "demo"];
+    origin.run(&[&connect[..], &["--directory", folder]].concat());
+    let _ = (ca.issue("one"), ca.issue("two"));
+    origin.crl("demo", "full");
+    origin.run(&["backup", "copy.db"]);
+    origin
 }
 
 /// A CRL that an edge holds.

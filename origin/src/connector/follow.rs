@@ -22,8 +22,8 @@ use crate::runtime::Runtime;
 /// added, and other writers are not to wait for that.
 const BATCH: usize = 5_000;
 
-/// Within how long a file may change again without a change of its time: FAT counts in steps of two
-/// seconds, others in one.
+/// Within how long a file may change again without a change of its time: FAT counts in steps of
+/// two seconds, others in one.
 const TIME_STEP: Duration = Duration::from_secs(2);
 
 /// What was last found in each index.
