@@ -71,8 +71,8 @@ pub(super) fn refuse_lost(conn: &Connection, issuer: &IssuerRow) -> Result<(), O
 }
 
 /// A CRL that keeps an issuer in `state_lost`: an edge holds it, and the database does not know
-/// it. If the CA keeps an index, that says what is revoked, and is in doubt only if an edge misses an
-/// entry; see [`Origin::departures`](super::Origin::departures).
+/// it. If the CA keeps an index, that says what is revoked, and is in doubt only if an edge misses
+/// an entry; see [`Origin::departures`](super::Origin::departures).
 pub(super) fn lost(
     conn: &Connection,
     issuer: &IssuerRow,

@@ -137,8 +137,8 @@ impl Origin {
         })
     }
 
-    /// The CRLs that edges hold of an issuer and the database does not know. While there are any, the
-    /// issuer is in `state_lost`; one that follows an index only if an edge misses an entry.
+    /// The CRLs that edges hold of an issuer and the database does not know. While there are any,
+    /// the issuer is in `state_lost`; one that follows an index only if an edge misses an entry.
     ///
     /// # Errors
     /// [`OriginError::IssuerNotFound`], [`OriginError::Store`].
