@@ -211,13 +211,14 @@ impl Store for SqlStore {
         }
     }
 
-    fn sweep(&self, keep: &[BodyId]) -> Result<(), StoreError> {
+    fn sweep(&self, keep: &[BodyId], before: Option<BodyId>) -> Result<(), StoreError> {
         for (table, column) in [("piece", "body"), ("body", "id")] {
             self.sql.run(
                 &format!(
-                    "DELETE FROM {table} WHERE {column} NOT IN (SELECT value FROM json_each(?))"
+                    "DELETE FROM {table} WHERE {column} < ? \
+                     AND {column} NOT IN (SELECT value FROM json_each(?))"
                 ),
-                vec![to_json(&keep)?],
+                vec![id_of(before.unwrap_or(BodyId(u32::MAX))), to_json(&keep)?],
             )?;
         }
         Ok(())

@@ -17,6 +17,7 @@ mod removal_gate;
 mod serial_text;
 mod shard_index;
 mod shards;
+mod stagings;
 mod state;
 mod state_cache;
 mod stored_body;

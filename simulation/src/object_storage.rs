@@ -342,11 +342,13 @@ impl Store for Storage {
         piece.ok_or_else(|| StoreError::Unreadable(format!("piece {index} of body {}", body.0)))
     }
 
-    fn sweep(&self, keep: &[BodyId]) -> Result<(), StoreError> {
+    fn sweep(&self, keep: &[BodyId], before: Option<BodyId>) -> Result<(), StoreError> {
         let is_mutated = self.is(Mutation::BodiesSwept);
         self.write("sweep", |kept| {
+            let is_new = |body: BodyId| before.is_some_and(|before| body >= before);
+            let is_kept = |body: BodyId| keep.contains(&body) || is_new(body);
             kept.bodies
-                .retain(|body, _| keep.contains(body) && !(is_mutated && body.0 % 7 == 3));
+                .retain(|body, _| is_kept(*body) && !(is_mutated && body.0 % 7 == 3));
             Ok(())
         })
     }

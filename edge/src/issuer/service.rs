@@ -24,7 +24,7 @@ use super::turns::{AT_ONCE, Turns};
 use crate::events::{Event, Outcome, Trigger};
 use crate::refresh::{
     ChangesAnswer, ChangesPlace, CrlState, Current, ObjectState, RefreshError, Refresher, Report,
-    Runtime as _, Sha256, Shards, StateCache, StateChange, Store as _, StoreError, fingerprint,
+    Runtime as _, Sha256, Shards, StateCache, StateChange, StoreError, fingerprint,
 };
 use crate::time::{Timestamp, within};
 
@@ -501,20 +501,11 @@ impl<P: IssuerPorts> IssuerService<P> {
     /// Does the pending work: sweeps unused bodies, writes to KV, and delivers events to D1. If
     /// nothing is left of an issuer that is gone, the registry forgets it.
     async fn do_pending(&self) {
-        if self.flights.is_idle() {
-            self.shared.ok_or_log(self.sweep());
-        }
+        let read = self.leases.held(self.shared.runtime.now());
+        self.shared.ok_or_log(self.shared.state.sweep(read));
         // Neither waits for the other: one of them may be down.
         join(self.publisher.flush(), self.outbox.flush()).await;
         self.shared.ok_or_log(self.removal.forget_once_done().await);
-    }
-
-    /// Removes the bodies that no state names and nobody reads.
-    fn sweep(&self) -> Result<(), StoreError> {
-        let state = &self.shared.state;
-        let mut keep = state.bodies()?;
-        keep.extend(self.leases.held(self.shared.runtime.now()));
-        state.store().sweep(&keep)
     }
 
     /// The issuer's CRLs, as far as this object knows.

@@ -3,6 +3,7 @@
 //! those that gained them are committed with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use origin_api::CrlName;
 
@@ -13,6 +14,7 @@ use super::ports::Store;
 use super::removal_gate::{Comparison, Patience, SHOWN};
 use super::serial_text::SerialText;
 use super::shard_index::IndexedList;
+use super::stagings::Staging;
 use super::state::{CrlState, Current};
 use super::stored_body::Lines;
 use crate::config::{Removals, Settings};
@@ -35,10 +37,17 @@ pub(super) struct Waiting {
     /// When it had come, on the clock of the shards.
     pub(super) came_at: u64,
     pub(super) list: IndexedList,
+    /// Keeps its bodies.
+    _staging: Rc<Staging>,
 }
 
 impl Waiting {
-    pub(super) fn new(attempt: Attempt, arrival: Arrival, came_at: u64) -> Self {
+    pub(super) fn new(
+        attempt: Attempt,
+        arrival: Arrival,
+        staging: Rc<Staging>,
+        came_at: u64,
+    ) -> Self {
         let (body, pieces) = (arrival.admitted.body, arrival.admitted.pieces);
         let list = IndexedList::new(body, pieces, None);
         Self {
@@ -46,6 +55,7 @@ impl Waiting {
             arrival,
             came_at,
             list,
+            _staging: staging,
         }
     }
 }

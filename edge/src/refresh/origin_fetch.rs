@@ -18,6 +18,7 @@ use super::ports::{
 };
 use super::removal_gate::{self, Comparison, Questions};
 use super::serial_text::is_negative;
+use super::stagings::Staging;
 use super::state::{CrlState, Current, HeldCrl, Record};
 use super::state_cache::StateCache;
 use super::stored_body::LineWriter;
@@ -68,6 +69,8 @@ pub(super) struct OriginFetch<'a, R, O, S> {
     /// The CRL of this name that waits for the other shards, if one does: the origin is asked
     /// whether it is still the current one.
     pub(super) waiting: Option<HeldCrl>,
+    /// Keeps what this makes and reads.
+    pub(super) staging: &'a Staging,
 }
 
 /// What the origin sent.
@@ -124,6 +127,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
             };
         };
         let before = self.state.crl(self.name)?;
+        self.staging.keep(before.bodies());
         let request = CrlRequest {
             held: self.waiting.clone().or_else(|| before.held()),
             // An expired CRL needs a new one, even if the origin takes it for current.
@@ -361,6 +365,7 @@ impl<R: Runtime, O: Origin, S: Store> OriginFetch<'_, R, O, S> {
     ) -> Result<Staged<R::Hashed>, FetchError> {
         let store = self.state.store();
         let body = store.new_body()?;
+        self.staging.keep_from(body);
         let mut examination = Examination::<R::Hashed>::new(Limits {
             max_bytes: self.settings.max_crl_bytes,
             ..Limits::default()

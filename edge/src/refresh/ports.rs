@@ -170,8 +170,9 @@ pub trait Store {
     fn append(&self, body: BodyId, index: u32, piece: &[u8]) -> Result<(), StoreError>;
     /// One piece of a body.
     fn piece(&self, body: BodyId, index: u32) -> Result<Vec<u8>, StoreError>;
-    /// Removes every body that is not in `keep`.
-    fn sweep(&self, keep: &[BodyId]) -> Result<(), StoreError>;
+    /// Removes every body that is not in `keep` and was made before the body `before`, or at any
+    /// time. The number of a body is greater than that of any made before it.
+    fn sweep(&self, keep: &[BodyId], before: Option<BodyId>) -> Result<(), StoreError>;
     /// The oldest events that D1 does not have yet.
     fn owed_events(&self, limit: usize) -> Result<Vec<Event>, StoreError>;
     /// The newest of them, the newest first.

@@ -16,6 +16,7 @@ use super::ports::{Origin, OriginAnswer, Runtime, Store};
 use super::removal_gate;
 use super::shard_index::IndexedList;
 use super::shards::Shards;
+use super::stagings::Staging;
 use super::state::{Candidate, HeldCrl};
 use super::state_cache::StateCache;
 use crate::config::Settings;
@@ -73,7 +74,8 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         let started_at = self.runtime.now();
         let random = self.runtime.random();
         let asked_at = self.shards.now();
-        let result = self.fetch(name, demand, None).await;
+        let staging = self.state.begin_staging();
+        let result = self.fetch(name, demand, None, &staging).await;
         let attempt = Attempt {
             name,
             trigger,
@@ -84,7 +86,7 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         };
         let report = match result {
             Ok(Fetched::Arrived(arrival)) => {
-                let waiting = Waiting::new(attempt, *arrival, self.shards.now());
+                let waiting = Waiting::new(attempt, *arrival, staging, self.shards.now());
                 self.shards.add(waiting);
                 self.settle_at_once(name)
             }
@@ -103,6 +105,7 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
         name: CrlName,
         demand: &Demand,
         waiting: Option<HeldCrl>,
+        staging: &Staging,
     ) -> Result<Fetched, FetchError> {
         let fetch = OriginFetch {
             runtime: &self.runtime,
@@ -112,6 +115,7 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             issuer: &self.issuer,
             name,
             waiting,
+            staging,
         };
         fetch.run(demand).await
     }
@@ -123,9 +127,11 @@ impl<R: Runtime, O: Origin, S: Store> Refresher<R, O, S> {
             return;
         };
         let asked_at = self.shards.now();
-        match self.fetch(name, &Demand::default(), Some(held)).await {
+        let staging = self.state.begin_staging();
+        let demand = Demand::default();
+        match self.fetch(name, &demand, Some(held), &staging).await {
             Ok(Fetched::Outcome(OriginAnswer::Unchanged)) => {}
-            Ok(Fetched::Arrived(arrival)) => self.shards.replace(name, *arrival),
+            Ok(Fetched::Arrived(arrival)) => self.shards.replace(name, *arrival, staging),
             // The one that waits is concluded as it is, and the next refresh brings this one.
             Ok(Fetched::Outcome(_)) | Err(_) => return,
         }

@@ -5,10 +5,12 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 use origin_api::CrlName;
 
 use super::moves::{Arrival, Waiting};
+use super::stagings::Staging;
 use super::state::HeldCrl;
 
 /// The issuer's shards, as far as refreshes of this run of the object know them.
@@ -39,10 +41,10 @@ impl Shards {
     }
 
     /// A newer CRL waits in the place of another.
-    pub(super) fn replace(&self, name: CrlName, arrival: Arrival) {
+    pub(super) fn replace(&self, name: CrlName, arrival: Arrival, staging: Rc<Staging>) {
         let mut waiting = self.waiting.borrow_mut();
         if let Some(before) = waiting.remove(&name) {
-            let newer = Waiting::new(before.attempt, arrival, before.came_at);
+            let newer = Waiting::new(before.attempt, arrival, staging, before.came_at);
             waiting.insert(name, newer);
         }
     }

@@ -8,6 +8,7 @@ use origin_api::CrlName;
 use super::error::StoreError;
 use super::object_state::{ObjectState, StateChange};
 use super::ports::Store;
+use super::stagings::{Staging, Stagings};
 use super::state::{BodyId, CrlState, IssuerState, Record};
 
 /// The object's state in memory, ahead of its storage. The object is the only writer of its
@@ -18,14 +19,16 @@ pub(crate) struct StateCache<S> {
     loaded: RefCell<Option<ObjectState>>,
     /// Whether the issuer's record is newer than the stored one. The next change takes it along.
     has_unsaved_record: Cell<bool>,
+    stagings: Stagings,
 }
 
 impl<S: Store> StateCache<S> {
-    pub(crate) const fn new(store: Rc<S>) -> Self {
+    pub(crate) fn new(store: Rc<S>) -> Self {
         Self {
             store,
             loaded: RefCell::new(None),
             has_unsaved_record: Cell::new(false),
+            stagings: Stagings::default(),
         }
     }
 
@@ -126,8 +129,17 @@ impl<S: Store> StateCache<S> {
         Ok(())
     }
 
-    /// The bodies that a state names.
-    pub(crate) fn bodies(&self) -> Result<Vec<BodyId>, StoreError> {
-        self.with(|state| state.crls.values().flat_map(CrlState::bodies).collect())
+    /// Begins a refresh, which makes bodies that no state names yet.
+    pub(super) fn begin_staging(&self) -> Rc<Staging> {
+        self.stagings.begin()
+    }
+
+    /// Removes the bodies that no state names, no refresh under way needs, and nobody reads: the
+    /// last are `read`.
+    pub(crate) fn sweep(&self, read: Vec<BodyId>) -> Result<(), StoreError> {
+        let (first, mut keep) = self.stagings.in_use();
+        keep.extend(read);
+        self.with(|state| keep.extend(state.crls.values().flat_map(CrlState::bodies)))?;
+        self.store.sweep(&keep, first)
     }
 }

@@ -153,6 +153,28 @@ fn an_object_that_ends_in_the_middle_of_a_flight_begins_a_new_one() {
 }
 
 #[test]
+fn bodies_are_swept_although_the_next_refresh_has_always_begun() {
+    const LATE: Duration = Duration::from_secs(10);
+    let stage = Stage::p256();
+    stage.refreshed(Trigger::Cron);
+    let refresh_late = |number| {
+        let crl = stage.origin.0.ca.borrow().crl(number, NOW);
+        let late = Reply::Late(LATE, Box::new(crl.into()));
+        stage.origin.0.answer_next(late);
+        stage.refresh(Trigger::Operator)
+    };
+    let mut refreshes = vec![refresh_late(2)];
+    stage.pass(LATE / 2);
+    for number in 3..12 {
+        refreshes.push(refresh_late(number));
+        stage.pass(LATE);
+    }
+    assert_eq!(stage.number().as_deref(), Some("10"));
+    let (bodies, _) = stage.disk.bodies_and_outbox();
+    assert!(bodies <= 2, "{bodies} bodies");
+}
+
+#[test]
 fn an_operator_joins_a_flight_that_has_not_asked_the_origin_yet() {
     let stage = Stage::p256();
     stage.origin.0.close_records();

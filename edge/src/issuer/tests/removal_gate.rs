@@ -105,6 +105,24 @@ fn a_crl_from_which_most_entries_vanished_waits_for_an_operator() {
 }
 
 #[test]
+fn a_crl_that_is_replaced_while_a_refresh_compares_with_it_is_still_read() {
+    const LATE: Duration = Duration::from_secs(10);
+    let stage = holding(&[]);
+    stage.origin.0.answer_next(next(&stage, 3));
+    assert_eq!(outcome(&stage), "entries_vanished");
+    let newer = signed(&stage, 41, |template| template.number = CrlNumber::from(9));
+    let late = Reply::Late(LATE, Box::new(newer.into()));
+    stage.origin.0.answer_next(late);
+    let under_way = stage.refresh(Trigger::Operator);
+    stage.pass(LATE / 2);
+    accepted(&stage);
+    stage.pass(LATE);
+    let event = under_way.answer().unwrap().remove(0);
+    let replaced = "the CRL was replaced while it was being refreshed";
+    assert_eq!(event.error.as_deref(), Some(replaced));
+}
+
+#[test]
 fn a_withheld_crl_is_published_once_its_time_has_passed() {
     let stage = holding(&[("REMOVALS_HOLD_HOURS", "2")]);
     let crl = next(&stage, 3);

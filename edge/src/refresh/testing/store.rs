@@ -211,9 +211,11 @@ impl Store for TwinStore {
         })
     }
 
-    fn sweep(&self, keep: &[BodyId]) -> Result<(), StoreError> {
+    fn sweep(&self, keep: &[BodyId], before: Option<BodyId>) -> Result<(), StoreError> {
         self.write("store.sweep", |kept| {
-            kept.bodies.retain(|body, _| keep.contains(body));
+            let is_new = |body: BodyId| before.is_some_and(|before| body >= before);
+            kept.bodies
+                .retain(|body, _| keep.contains(body) || is_new(*body));
             Ok(())
         })
     }
