@@ -276,8 +276,13 @@ fn insert(table: &str, columns: &[&str]) -> String {
         .map(|column| format!("value ->> '$.{column}'"))
         .collect();
     let (columns, values) = (columns.join(", "), values.join(", "));
-    // Without `WHERE`, SQLite would take `ON CONFLICT` for the constraint of a join.
-    format!("INSERT INTO {table} ({columns}) SELECT {values} FROM json_each(?) WHERE true")
+    // Unless the rows are materialized, SQLite writes a row as text again for each of its columns.
+    // Without `WHERE`, it would take `ON CONFLICT` for the constraint of a join.
+    format!(
+        "INSERT INTO {table} ({columns}) \
+         WITH rows AS MATERIALIZED (SELECT value FROM json_each(?)) \
+         SELECT {values} FROM rows WHERE true"
+    )
 }
 
 fn json(rows: &(impl Serialize + ?Sized)) -> String {
