@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let mut simulate = workspace.cargo();
     simulate.args(["run", "--quiet", "--package", "simulation"]);
-    simulate.args(["--profile", "native", "--"]);
+    simulate.args(["--profile", "simulation", "--"]);
     simulate.args(arguments);
     if !process::status(&mut simulate)?.success() {
         bail!(
