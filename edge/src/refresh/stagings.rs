@@ -27,21 +27,23 @@ impl Stagings {
 
     /// The oldest body that a refresh has made, if any has, and those that they found committed.
     pub(super) fn in_use(&self) -> (Option<BodyId>, Vec<BodyId>) {
-        let mut stagings = self.0.borrow_mut();
-        stagings.retain(|staging| staging.strong_count() != 0);
-        let stagings: Vec<_> = stagings.iter().filter_map(Weak::upgrade).collect();
-        let first = stagings.iter().filter_map(|staging| staging.first.get());
-        let found = stagings
-            .iter()
-            .flat_map(|staging| staging.found.borrow().clone());
-        (first.min(), found.collect())
+        let (mut first, mut found) = (None, Vec::new());
+        self.0.borrow_mut().retain(|staging| {
+            let staging = staging.upgrade();
+            if let Some(staging) = &staging {
+                first = first.into_iter().chain(staging.first.get()).min();
+                found.extend_from_slice(&staging.found.borrow());
+            }
+            staging.is_some()
+        });
+        (first, found)
     }
 }
 
 impl Staging {
     /// Keeps the bodies that the refresh found committed: they may be replaced while it reads them.
-    pub(super) fn keep(&self, found: impl Iterator<Item = BodyId>) {
-        self.found.borrow_mut().extend(found);
+    pub(super) fn keep(&self, found: Vec<BodyId>) {
+        self.found.replace(found);
     }
 
     /// Keeps the first body that the refresh has made, and all that are made after it.

@@ -351,12 +351,14 @@ impl CrlState {
     }
 
     /// The bodies that this state names.
-    pub fn bodies(&self) -> impl Iterator<Item = BodyId> {
-        let current = self.current.iter().map(|current| current.body);
-        let candidate = self.candidate.iter().map(|candidate| candidate.body);
-        let changes = self.changes.iter().flat_map(Changes::bodies);
-        let index = self.index.iter().map(|index| index.body);
-        current.chain(candidate).chain(changes).chain(index)
+    pub(crate) fn bodies(&self) -> Vec<BodyId> {
+        let current = self.current.as_ref().map(|current| current.body);
+        let candidate = self.candidate.as_ref().map(|candidate| candidate.body);
+        let index = self.index.map(|index| index.body);
+        let named = [current, candidate, index].into_iter().flatten();
+        let mut bodies: Vec<_> = named.collect();
+        bodies.extend(self.changes.iter().flat_map(Changes::bodies));
+        bodies
     }
 
     /// Whether KV did not take the committed CRL, and is tried again. A first try is about to come.

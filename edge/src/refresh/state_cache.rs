@@ -139,7 +139,11 @@ impl<S: Store> StateCache<S> {
     pub(crate) fn sweep(&self, read: Vec<BodyId>) -> Result<(), StoreError> {
         let (first, mut keep) = self.stagings.in_use();
         keep.extend(read);
-        self.with(|state| keep.extend(state.crls.values().flat_map(CrlState::bodies)))?;
+        self.with(|state| {
+            for crl in state.crls.values() {
+                keep.extend(crl.bodies());
+            }
+        })?;
         self.store.sweep(&keep, first)
     }
 }
