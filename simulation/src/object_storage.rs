@@ -18,8 +18,8 @@ use crate::ledger::Ledger;
 use crate::mutation::Mutation;
 
 /// Bodies of one list: the changes of the last CRLs; the CRL, its index and one that was refused;
-/// as many that they have just replaced; and some that are arriving or still being read.
-const MOST_BODIES: usize = 64 + 3 + 3 + 4;
+/// and what a few refreshes have made or replaced since the last sweep, which may fail.
+const MOST_BODIES: usize = 64 + 3 + 5 * 5;
 /// Events that D1 does not have: one for each CRL and each failure that is new within an hour, for
 /// as long as D1 can be down here.
 const MOST_OWED: usize = 1_000;
