@@ -180,6 +180,7 @@ mod tests {
     fn the_slot_is_free_after_a_result() {
         let (controlled, mut pool) = (Controlled::default(), LocalPool::new());
         let result = controlled.join(false).result();
+        assert!(matches!(controlled.join(false), Join::Joined(_)));
         controlled.end(0, 1);
         pool.run_until(result.clone());
         // Not even a waiter that keeps the result keeps the slot.
